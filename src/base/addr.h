@@ -1,0 +1,70 @@
+/* Internet addresses, prefixes and ranges, IPv4 and IPv6, without the socket API. */
+#ifndef DT_BASE_ADDR_H
+#define DT_BASE_ADDR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* An address. IPv4 stands in the first four bytes, network order, the other twelve are zero, so that two
+ * addresses are equal exactly when the whole structs are (memcmp, hashing). `ver` 0 means "none". */
+struct dt_addr {
+    uint8_t ver; /* 4, 6, or 0: no address */
+    uint8_t b[16];
+};
+
+struct dt_addrport {
+    struct dt_addr addr;
+    uint16_t port; /* host order */
+};
+
+struct dt_prefix {
+    struct dt_addr addr; /* host bits are zero */
+    uint8_t len;         /* 0 to 32 or 128 */
+};
+
+/* Both ends are included. */
+struct dt_range {
+    struct dt_addr from, to;
+};
+
+#define DT_ADDR_STRLEN   48 /* room for any address as text, NUL included */
+#define DT_PREFIX_STRLEN 52
+#define DT_ADDRPORT_STRLEN 56
+
+struct dt_addr dt_addr4(uint32_t host_order);
+struct dt_addr dt_addr4_bytes(const void *four);
+struct dt_addr dt_addr6_bytes(const void *sixteen);
+uint32_t dt_addr4_host(const struct dt_addr *a); /* of an IPv4 address, host order */
+size_t dt_addr_size(const struct dt_addr *a);    /* 4, 16, or 0 */
+bool dt_addr_is_any(const struct dt_addr *a);    /* none, 0.0.0.0 or :: */
+bool dt_addr_eq(const struct dt_addr *a, const struct dt_addr *b);
+/* Order by version, then by value. */
+int dt_addr_cmp(const struct dt_addr *a, const struct dt_addr *b);
+/* The next (or previous) address; false, and *a unchanged, past the last. */
+bool dt_addr_next(struct dt_addr *a);
+bool dt_addr_prev(struct dt_addr *a);
+bool dt_addrport_eq(const struct dt_addrport *a, const struct dt_addrport *b);
+
+/* 0, or -1 when the text is not exactly one address or prefix. A prefix with host bits set is refused unless
+ * `mask` is true, which clears them; a bare address is a /32 or /128. */
+int dt_addr_parse(struct dt_addr *a, const char *text);
+int dt_prefix_parse(struct dt_prefix *p, const char *text, bool mask);
+/* "A-B", "A/len" or "A". */
+int dt_range_parse(struct dt_range *r, const char *text);
+
+/* Text into out (at least DT_*_STRLEN bytes); return out. "none" for no address. */
+char *dt_addr_str(char *out, const struct dt_addr *a);
+char *dt_prefix_str(char *out, const struct dt_prefix *p);
+char *dt_addrport_str(char *out, const struct dt_addrport *a); /* 192.0.2.1:500, [2001:db8::1]:500 */
+
+bool dt_prefix_has(const struct dt_prefix *p, const struct dt_addr *a);
+bool dt_prefix_covers(const struct dt_prefix *outer, const struct dt_prefix *inner);
+struct dt_range dt_prefix_range(const struct dt_prefix *p);
+bool dt_range_has(const struct dt_range *r, const struct dt_addr *a);
+/* False when they share nothing (or differ in version). */
+bool dt_range_intersect(struct dt_range *out, const struct dt_range *a, const struct dt_range *b);
+/* The prefix when the range is exactly one. */
+bool dt_range_prefix(const struct dt_range *r, struct dt_prefix *out);
+
+#endif

@@ -1,0 +1,16 @@
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int dt_err_set(struct dt_err *err, uint16_t notify, const char *fmt, ...)
+{
+    if (err) {
+        va_list ap;
+        err->notify = notify;
+        va_start(ap, fmt);
+        vsnprintf(err->text, sizeof err->text, fmt, ap);
+        va_end(ap);
+    }
+    return -1;
+}

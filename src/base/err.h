@@ -1,0 +1,18 @@
+/* Errors are values: the protocol's notify type and a sentence for a human with both sides' values in it. */
+#ifndef DT_BASE_ERR_H
+#define DT_BASE_ERR_H
+
+#include <stdint.h>
+
+#define DT_ERR_TEXT 256
+
+struct dt_err {
+    uint16_t notify;        /* RFC 7296 section 3.10.1 notify message type; 0 where no protocol error fits */
+    char text[DT_ERR_TEXT]; /* one sentence, no newline; empty when there is no error */
+};
+
+/* Fills *err (which may be NULL) and returns -1, so that `return dt_err_set(...)` ends a function.
+ * Text that does not fit is cut. */
+int dt_err_set(struct dt_err *err, uint16_t notify, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,101 @@
+#include "support/test.h"
+
+#include "base/addr.h"
+#include "base/rand.h"
+
+static void parses_and_prints(void **state)
+{
+    static const char *const good[] = {"192.0.2.1", "0.0.0.0", "255.255.255.255", "::", "2001:db8::1"};
+    char text[DT_ADDR_STRLEN];
+    struct dt_addr a;
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(dt_addr_parse(&a, good[i]), 0);
+        assert_string_equal(dt_addr_str(text, &a), good[i]);
+    }
+    static const char *const bad[] = {"", "1.2.3", "1.2.3.4.5", "256.0.0.1", "1.2.3.4 ", "g::", "1.2.3.4/8"};
+    for (size_t i = 0; i < 7; i++)
+        assert_int_equal(dt_addr_parse(&a, bad[i]), -1);
+}
+
+static void prefixes_refuse_host_bits(void **state)
+{
+    struct dt_prefix p;
+    char text[DT_PREFIX_STRLEN];
+    assert_int_equal(dt_prefix_parse(&p, "10.1.2.3/8", false), -1);
+    assert_int_equal(dt_prefix_parse(&p, "10.1.2.3/8", true), 0);
+    assert_string_equal(dt_prefix_str(text, &p), "10.0.0.0/8");
+    assert_int_equal(dt_prefix_parse(&p, "10.1.2.3", false), 0);
+    assert_int_equal(p.len, 32);
+    static const char *const bad[] = {"10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/8x", "::/129", "/8"};
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(dt_prefix_parse(&p, bad[i], true), -1);
+}
+
+static void ranges_intersect_like_sets(void **state)
+{
+    struct dt_prng prng;
+    dt_prng_seed(&prng, test_seed("ranges_intersect_like_sets"));
+    struct dt_rand r = dt_prng_rand(&prng);
+    for (int i = 0; i < 20000; i++) {
+        uint32_t v[4];
+        for (int k = 0; k < 4; k++)
+            v[k] = (uint32_t)dt_rand_below(&r, 16);
+        struct dt_range a = {dt_addr4(v[0] < v[1] ? v[0] : v[1]), dt_addr4(v[0] < v[1] ? v[1] : v[0])};
+        struct dt_range b = {dt_addr4(v[2] < v[3] ? v[2] : v[3]), dt_addr4(v[2] < v[3] ? v[3] : v[2])}, both;
+        bool any = dt_range_intersect(&both, &a, &b), seen = false;
+        for (uint32_t x = 0; x < 16; x++) {
+            struct dt_addr at = dt_addr4(x);
+            bool in = dt_range_has(&a, &at) && dt_range_has(&b, &at);
+            seen |= in;
+            assert_int_equal(any && dt_range_has(&both, &at), in);
+        }
+        assert_int_equal(any, seen);
+    }
+}
+
+static void a_range_knows_its_prefix(void **state)
+{
+    struct dt_range r;
+    struct dt_prefix p;
+    char text[DT_PREFIX_STRLEN];
+    assert_int_equal(dt_range_parse(&r, "10.9.0.0-10.9.255.255"), 0);
+    assert_true(dt_range_prefix(&r, &p));
+    assert_string_equal(dt_prefix_str(text, &p), "10.9.0.0/16");
+    assert_int_equal(dt_range_parse(&r, "10.9.0.1-10.9.255.255"), 0);
+    assert_false(dt_range_prefix(&r, &p));
+    assert_int_equal(dt_range_parse(&r, "10.9.0.1-10.9.0.0"), -1);
+    assert_int_equal(dt_range_parse(&r, "10.9.0.1-::1"), -1);
+    assert_int_equal(dt_range_parse(&r, "::/0"), 0);
+    assert_true(dt_range_prefix(&r, &p));
+    assert_int_equal(p.len, 0);
+}
+
+static void next_and_prev_stop_at_the_ends(void **state)
+{
+    struct dt_addr a = dt_addr4(0xffffffff);
+    assert_false(dt_addr_next(&a));
+    assert_int_equal(dt_addr4_host(&a), 0xffffffff);
+    assert_true(dt_addr_prev(&a));
+    assert_int_equal(dt_addr4_host(&a), 0xfffffffe);
+    a = dt_addr4(0);
+    assert_false(dt_addr_prev(&a));
+    assert_true(dt_addr_next(&a));
+    assert_int_equal(dt_addr4_host(&a), 1);
+    a = dt_addr4(0x0a0000ff);
+    assert_true(dt_addr_next(&a));
+    assert_int_equal(dt_addr4_host(&a), 0x0a000100);
+    assert_true(dt_addr_prev(&a));
+    assert_int_equal(dt_addr4_host(&a), 0x0a0000ff);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parses_and_prints),
+        cmocka_unit_test(prefixes_refuse_host_bits),
+        cmocka_unit_test(ranges_intersect_like_sets),
+        cmocka_unit_test(a_range_knows_its_prefix),
+        cmocka_unit_test(next_and_prev_stop_at_the_ends),
+    };
+    return TEST_RUN(tests);
+}
