@@ -1,0 +1,212 @@
+# Network laboratory: namespaces, links and processes for demo, tests and benchmarks. Source it (POSIX sh, root).
+#
+#   LAB=mytest; . lab/lab.sh; lab_begin         every namespace is named $LAB-NAME and is removed at exit
+#   lab_ns a; lab_ns b
+#   lab_wire a eth0 192.0.2.1/24 b eth0 192.0.2.2/24
+#   lab_in a ping -c1 192.0.2.2
+#   lab_run a name command...                   in the background, output in $LAB_DIR/name.log, pid in $LAB_DIR/name.pid
+#   lab_stop name [SIGNAL]                      ends what lab_run started
+#   lab_wait 10 'command'                       until the command succeeds, at most 10 s
+#   lab_nat_topology 3                          c1..c3 - router - internet - gateway - server (see below)
+#   tap_ok 'text' command...                    one TAP line; tap_skip 'text' 'what is missing'; tap_end
+
+: "${LAB:?set LAB to a prefix of your own first}"
+LAB_ROOT=${LAB_ROOT:-$(cd "$(dirname "$0")" && git rev-parse --show-toplevel 2>/dev/null || pwd)}
+LAB_BIN=${LAB_BIN:-$LAB_ROOT/build/bin}
+
+lab_begin()
+{
+    [ "$(id -u)" = 0 ] || { echo "Bail out! the laboratory needs root (network namespaces)"; exit 1; }
+    LAB_DIR=$(mktemp -d "/tmp/$LAB.XXXXXX")
+    trap lab_end EXIT
+    trap 'exit 130' INT TERM
+    lab_sweep
+}
+
+# Removes what an earlier run with this prefix left behind.
+lab_sweep()
+{
+    ip netns list 2>/dev/null | awk '{print $1}' | grep "^$LAB-" | while read -r ns; do
+        ip netns pids "$ns" 2>/dev/null | xargs -r kill -9 2>/dev/null
+        ip netns del "$ns" 2>/dev/null
+    done
+    return 0
+}
+
+lab_end()
+{
+    lab_rc=$?
+    trap - EXIT
+    for f in "$LAB_DIR"/*.pid; do
+        [ -e "$f" ] && kill "$(cat "$f")" 2>/dev/null
+    done
+    sleep 0.2
+    lab_sweep
+    if [ -n "${LAB_KEEP:-}" ]; then echo "# logs kept in $LAB_DIR"; else rm -rf "$LAB_DIR"; fi
+    exit "$lab_rc"
+}
+
+lab_ns()
+{
+    for lab_name in "$@"; do
+        ip netns add "$LAB-$lab_name"
+        ip -n "$LAB-$lab_name" link set lo up
+        ip netns exec "$LAB-$lab_name" sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 \
+            net.ipv4.ping_group_range="0 2147483647" 2>/dev/null
+    done
+    return 0
+}
+
+lab_in()
+{
+    lab_where=$LAB-$1
+    shift
+    ip netns exec "$lab_where" "$@"
+}
+
+# lab_wire A IFA 'ADDR...' B IFB 'ADDR...'   a veth pair; each end may have several addresses or ''
+lab_wire()
+{
+    ip link add "$2" netns "$LAB-$1" type veth peer name "$5" netns "$LAB-$4"
+    for lab_a in $3; do ip -n "$LAB-$1" addr add "$lab_a" dev "$2" nodad 2>/dev/null || ip -n "$LAB-$1" addr add "$lab_a" dev "$2"; done
+    for lab_a in $6; do ip -n "$LAB-$4" addr add "$lab_a" dev "$5" nodad 2>/dev/null || ip -n "$LAB-$4" addr add "$lab_a" dev "$5"; done
+    ip -n "$LAB-$1" link set "$2" up
+    ip -n "$LAB-$4" link set "$5" up
+}
+
+# lab_bridge NS NAME 'ADDR...'   an empty bridge; lab_plug NS BRIDGE PORT OTHER IF 'ADDR...' hangs a namespace on it
+lab_bridge()
+{
+    ip -n "$LAB-$1" link add "$2" type bridge
+    for lab_a in $3; do ip -n "$LAB-$1" addr add "$lab_a" dev "$2"; done
+    ip -n "$LAB-$1" link set "$2" up
+}
+
+lab_plug()
+{
+    lab_wire "$1" "$3" '' "$4" "$5" "$6"
+    ip -n "$LAB-$1" link set "$3" master "$2"
+}
+
+lab_forward()
+{
+    for lab_name in "$@"; do
+        ip netns exec "$LAB-$lab_name" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+    done
+}
+
+lab_run()
+{
+    lab_where=$LAB-$1 lab_job=$2
+    shift 2
+    ip netns exec "$lab_where" "$@" >>"$LAB_DIR/$lab_job.log" 2>&1 &
+    echo $! >"$LAB_DIR/$lab_job.pid"
+}
+
+lab_pid()
+{
+    cat "$LAB_DIR/$1.pid" 2>/dev/null
+}
+
+lab_stop()
+{
+    lab_p=$(lab_pid "$1") || return 0
+    kill -"${2:-TERM}" "$lab_p" 2>/dev/null
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        kill -0 "$lab_p" 2>/dev/null || break
+        sleep 0.1
+    done
+    wait "$lab_p" 2>/dev/null
+    rm -f "$LAB_DIR/$1.pid"
+}
+
+lab_wait()
+{
+    lab_left=$(($1 * 10))
+    while [ "$lab_left" -gt 0 ]; do
+        eval "$2" >/dev/null 2>&1 && return 0
+        sleep 0.1
+        lab_left=$((lab_left - 1))
+    done
+    return 1
+}
+
+# lab_nat_topology N: namespaces c1..cN on a LAN 192.168.7.0/24 behind `router` (192.168.7.1 inside, 198.51.100.2 outside),
+# `internet` (forwards), `gateway` (203.0.113.1 outside, 10.1.0.1 inside), `server` (10.1.0.10). Only the NAT itself is
+# missing: lab_nft_masquerade, or dovetail-natd --inside lan --outside wan in `router`.
+lab_nat_topology()
+{
+    lab_ns router internet gateway server
+    lab_bridge router lan 192.168.7.1/24
+    lab_i=1
+    while [ "$lab_i" -le "$1" ]; do
+        lab_ns "c$lab_i"
+        lab_plug router lan "p$lab_i" "c$lab_i" eth0 "192.168.7.$((lab_i + 10))/24"
+        ip -n "$LAB-c$lab_i" route add default via 192.168.7.1
+        lab_i=$((lab_i + 1))
+    done
+    lab_wire router wan 198.51.100.2/24 internet isp 198.51.100.1/24
+    lab_wire internet dc 203.0.113.254/24 gateway eth0 203.0.113.1/24
+    lab_wire gateway inside '10.1.0.1/16 fd01::1/64' server eth0 '10.1.0.10/16 fd01::10/64'
+    ip -n "$LAB-router" route add default via 198.51.100.1
+    ip -n "$LAB-gateway" route add default via 203.0.113.254
+    ip -n "$LAB-server" route add default via 10.1.0.1
+    ip -n "$LAB-server" -6 route add default via fd01::1
+    lab_forward router internet gateway
+    # The internet does not know private addresses.
+    ip -n "$LAB-internet" route add unreachable 192.168.0.0/16
+    ip -n "$LAB-internet" route add unreachable 10.0.0.0/8
+}
+
+lab_nft_masquerade()
+{
+    lab_in "$1" nft -f - <<N
+table ip lab_nat {
+    chain post {
+        type nat hook postrouting priority srcnat;
+        oifname "$2" masquerade
+    }
+}
+N
+}
+
+# --- TAP
+TAP_N=0 TAP_BAD=0
+tap_report() # RESULT TEXT
+{
+    TAP_N=$((TAP_N + 1))
+    if [ "$1" = 0 ]; then
+        echo "ok $TAP_N - $2"
+    else
+        TAP_BAD=$((TAP_BAD + 1))
+        echo "not ok $TAP_N - $2"
+    fi
+}
+
+tap_ok()
+{
+    tap_text=$1
+    shift
+    if "$@" >"$LAB_DIR/tap.out" 2>&1; then tap_report 0 "$tap_text"; else
+        tap_report 1 "$tap_text"
+        sed 's/^/#   /' "$LAB_DIR/tap.out" | tail -n 20
+        false
+    fi
+}
+
+tap_skip()
+{
+    TAP_N=$((TAP_N + 1))
+    echo "ok $TAP_N - $1 # SKIP $2"
+}
+
+tap_note()
+{
+    echo "# $*"
+}
+
+tap_end()
+{
+    echo "1..$TAP_N"
+    [ "$TAP_BAD" = 0 ]
+}
