@@ -1,0 +1,58 @@
+# strongSwan from Debian as a peer in a namespace: charon with kernel-libipsec (ESP in user space over a TUN device,
+# always UDP-encapsulated), pre-shared keys, vici on a socket of its own. Source after lab.sh.
+#
+#   sw_start NS                       starts charon in namespace NS
+#   sw_load NS <<conf                 loads connections and secrets (swanctl.conf syntax)
+#   sw NS --initiate --child net      swanctl with the right socket
+
+sw_missing()
+{
+    command -v swanctl >/dev/null && command -v charon-systemd >/dev/null || { echo "strongSwan (charon-systemd, swanctl)"; return; }
+    [ -e /usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so ] || echo "strongSwan's kernel-libipsec plugin"
+}
+
+sw_start() # NS [EXTRA_CONF]
+{
+    sw_dir=$LAB_DIR/sw-$1
+    mkdir -p "$sw_dir"
+    cat >"$sw_dir/strongswan.conf" <<C
+charon-systemd {
+    load = random nonce aes sha2 sha1 hmac kdf gcm chapoly pem pkcs1 x509 pubkey openssl curve25519 kernel-libipsec kernel-netlink socket-default vici updown attr
+    install_virtual_ip = yes
+    retransmit_timeout = 1.0
+    retransmit_tries = 3
+    ${2:-}
+    plugins {
+        vici { socket = unix://$sw_dir/vici }
+        kernel-libipsec { allow_peer_ts = yes }
+    }
+    filelog { log { path = $sw_dir/log
+        default = 1
+        ike = 2
+        flush_line = yes } }
+}
+C
+    # charon writes a pid file below /run: give each its own.
+    STRONGSWAN_CONF=$sw_dir/strongswan.conf ip netns exec "$LAB-$1" unshare -m sh -c \
+        'mount -t tmpfs tmpfs /run && exec charon-systemd' >"$sw_dir/out" 2>&1 &
+    echo $! >"$LAB_DIR/sw-$1.pid"
+    lab_wait 10 "[ -S $sw_dir/vici ]"
+}
+
+sw()
+{
+    sw_ns=$1
+    shift
+    STRONGSWAN_CONF=$LAB_DIR/sw-$sw_ns/strongswan.conf swanctl "$@" --uri "unix://$LAB_DIR/sw-$sw_ns/vici"
+}
+
+sw_load()
+{
+    cat >"$LAB_DIR/sw-$1/swanctl.conf"
+    sw "$1" --load-all --file "$LAB_DIR/sw-$1/swanctl.conf" >"$LAB_DIR/sw-$1/load" 2>&1 || { cat "$LAB_DIR/sw-$1/load"; return 1; }
+}
+
+sw_stop()
+{
+    lab_stop "sw-$1" "${2:-TERM}"
+}
