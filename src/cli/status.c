@@ -1,0 +1,150 @@
+/* status: what the daemon knows, as a table for people. */
+#include "cli/cli.h"
+
+#include <string.h>
+
+#include "control/control.h"
+
+/* Strings of a list, joined into out; "" when there are none. */
+static const char *join(char *out, size_t cap, const json_t *list)
+{
+    size_t i, at = 0;
+    json_t *v;
+    out[0] = '\0';
+    json_array_foreach(list, i, v)
+    {
+        int n = snprintf(out + at, cap - at, "%s%s", i ? ", " : "",
+                         json_string_value(v) ? json_string_value(v) : "");
+        if (n < 0 || (size_t)n >= cap - at)
+            break;
+        at += (size_t)n;
+    }
+    return out;
+}
+
+static void ago(char out[32], const json_t *o, const char *name)
+{
+    const json_t *v = json_object_get(o, name);
+    out[0] = '\0';
+    if (json_is_number(v)) {
+        char span[32];
+        snprintf(out, 32, "%.20s ago", dt_cli_span(span, json_number_value(v)));
+    }
+}
+
+static void row(struct dt_cli_table *t, const json_t *o, const char *name)
+{
+    char heard[32], in[32], out[32];
+    ago(heard, o, "heard_s_ago");
+    dt_cli_table_cell(t, "%.40s", name);
+    dt_cli_table_cell(t, "%s", dt_cli_str(o, "state"));
+    if (dt_cli_num(o, "epoch") > 0)
+        dt_cli_table_cell(t, "%.0f", dt_cli_num(o, "epoch"));
+    else
+        dt_cli_table_cell(t, "%s", "");
+    dt_cli_table_cell(t, "%s", heard);
+    dt_cli_table_cell(t, "%s", dt_cli_bytes(in, dt_cli_num(o, "rx_bytes")));
+    dt_cli_table_cell(t, "%s", dt_cli_bytes(out, dt_cli_num(o, "tx_bytes")));
+    dt_cli_table_cell(t, "%s", dt_cli_str(o, "encap"));
+}
+
+static void notes(struct dt_cli_table *t, const json_t *o)
+{
+    char list[512];
+    if (*dt_cli_str(o, "why"))
+        dt_cli_table_note(t, "not up: %s", dt_cli_str(o, "why"));
+    if (*join(list, sizeof(list), json_object_get(o, "inside"))) {
+        char dns[256];
+        join(dns, sizeof(dns), json_object_get(o, "dns"));
+        dt_cli_table_note(t, "inside %s%s%s", list, *dns ? "; DNS " : "", dns);
+    }
+    if (*join(list, sizeof(list), json_object_get(o, "protect")))
+        dt_cli_table_note(t, "protects %s", list);
+    if (*dt_cli_str(o, "remote_address"))
+        dt_cli_table_note(t, "from %s to %s%s%s", dt_cli_str(o, "local_address"),
+                          dt_cli_str(o, "remote_address"), *dt_cli_str(o, "encap_why") ? "; " : "",
+                          dt_cli_str(o, "encap_why"));
+    if (*dt_cli_str(o, "note"))
+        dt_cli_table_note(t, "%s", dt_cli_str(o, "note"));
+}
+
+static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
+{
+    static const char *const tunnel_titles[] = {"TUNNEL",    "STATE", ">EPOCH", ">HEARD",
+                                                ">RECEIVED", ">SENT", "ENCAP"};
+    static const char *const client_titles[] = {"CLIENT",    "STATE", ">EPOCH", ">HEARD",
+                                                ">RECEIVED", ">SENT", "ENCAP"};
+    const json_t *tunnels = json_object_get(result, "tunnels"),
+                 *gateways = json_object_get(result, "gateways");
+    json_t *o, *g;
+    size_t i, k;
+    if (json_array_size(tunnels) > 0) {
+        struct dt_cli_table *t = dt_cli_table_new(tunnel_titles, 7);
+        json_array_foreach(tunnels, i, o)
+        {
+            row(t, o, dt_cli_str(o, "name"));
+            if (!brief)
+                notes(t, o);
+        }
+        dt_cli_table_print(t, cli->out);
+    }
+    json_array_foreach(gateways, k, g)
+    {
+        char listen[256];
+        fprintf(cli->out, "%sgateway %s, listening at %s: %.0f of %.0f clients verified\n",
+                k > 0 || json_array_size(tunnels) > 0 ? "\n" : "", dt_cli_str(g, "name"),
+                join(listen, sizeof(listen), json_object_get(g, "listen")), dt_cli_num(g, "verified"),
+                dt_cli_num(g, "clients_count"));
+        if (*dt_cli_str(g, "note"))
+            fprintf(cli->out, "  %s\n", dt_cli_str(g, "note"));
+        if (json_array_size(json_object_get(g, "clients")) == 0)
+            continue;
+        struct dt_cli_table *t = dt_cli_table_new(client_titles, 7);
+        json_array_foreach(json_object_get(g, "clients"), i, o)
+        {
+            row(t, o, dt_cli_str(o, "identity"));
+            if (!brief)
+                notes(t, o);
+        }
+        dt_cli_table_print(t, cli->out);
+    }
+    if (json_array_size(tunnels) == 0 && json_array_size(gateways) == 0)
+        fputs("the daemon runs, and its configuration has no tunnel and no gateway\n", cli->out);
+    if (*dt_cli_str(result, "note"))
+        fprintf(cli->out, "%s\n", dt_cli_str(result, "note"));
+}
+
+static int run(struct dt_cli *cli, int argc, char **argv)
+{
+    bool brief = false;
+    const struct dt_cli_option options[] = {{"brief", &brief, NULL}};
+    argc = dt_cli_options(cli, argc, argv, options, 1);
+    if (argc < 0)
+        return DT_CLI_USAGE;
+    json_t *names = json_array(), *result;
+    for (int i = 1; i < argc; i++)
+        json_array_append_new(names, json_string(argv[i]));
+    int rc = dt_cli_call(cli, DT_CONTROL_SOCKET, "status", json_pack("{s:o}", "tunnels", names), &result);
+    if (rc != DT_CLI_DONE)
+        return rc;
+    if (cli->json)
+        dt_cli_json(cli, result);
+    else
+        print_people(cli, result, brief);
+    json_decref(result);
+    return DT_CLI_DONE;
+}
+
+const struct dt_cli_command dt_cli_status = {
+    "status", "[--brief] [TUNNEL...]", "which tunnels are verified, and why the others are not up",
+    "For each tunnel: whether it is up, the number of the epoch that carries data (an epoch is used once an\n"
+    "authenticated packet has come back through it), when it was last heard, bytes, the inside addresses, "
+    "which\n"
+    "encapsulation is in use and why, and what is in the way if it is not up. For a gateway: its clients.\n"
+    "\n"
+    "  --brief   the table alone\n"
+    "\n"
+    "States: up (an epoch is verified), probing (negotiated, no answer through it yet), connecting "
+    "(negotiating),\n"
+    "stale (was up, is not heard, being healed), down (taken down with `dovetail down`).\n",
+    run};

@@ -1,0 +1,195 @@
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+struct note {
+    size_t row;
+    char *text;
+    struct note *next;
+};
+
+struct dt_cli_table {
+    size_t columns, count, cap;
+    char **cell; /* row by row, the titles first */
+    struct note *notes, **tail;
+};
+
+static void add(struct dt_cli_table *t, char *text)
+{
+    if (t->count == t->cap) {
+        size_t cap = t->cap ? t->cap * 2 : 64;
+        char **cell = realloc(t->cell, cap * sizeof(*cell));
+        if (cell == NULL)
+            abort(); /* a program for people, out of memory: nothing sensible is left to print */
+        t->cell = cell;
+        t->cap = cap;
+    }
+    t->cell[t->count++] = text;
+}
+
+struct dt_cli_table *dt_cli_table_new(const char *const *titles, size_t columns)
+{
+    struct dt_cli_table *t = calloc(1, sizeof(*t));
+    if (t == NULL)
+        abort();
+    t->columns = columns;
+    t->tail = &t->notes;
+    for (size_t i = 0; i < columns; i++)
+        add(t, strdup(titles[i]));
+    return t;
+}
+
+void dt_cli_table_cell(struct dt_cli_table *t, const char *fmt, ...)
+{
+    char *text = NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    if (vasprintf(&text, fmt, ap) < 0)
+        abort();
+    va_end(ap);
+    if (text[0] == '\0') {
+        free(text);
+        text = strdup("-");
+    }
+    add(t, text);
+}
+
+/* Columns that text takes: UTF-8 continuation bytes take none. */
+static size_t width(const char *s)
+{
+    size_t n = 0;
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+
+static void pad(FILE *out, size_t n)
+{
+    while (n-- > 0)
+        fputc(' ', out);
+}
+
+void dt_cli_table_note(struct dt_cli_table *t, const char *fmt, ...)
+{
+    struct note *n = calloc(1, sizeof(*n));
+    va_list ap;
+    va_start(ap, fmt);
+    if (n == NULL || vasprintf(&n->text, fmt, ap) < 0)
+        abort();
+    va_end(ap);
+    n->row = t->count / t->columns;
+    *t->tail = n;
+    t->tail = &n->next;
+}
+
+/* Indented by two, by four where a note goes on; broken at blanks. */
+static void print_note(FILE *out, const char *text)
+{
+    size_t indent = 2;
+    while (*text) {
+        size_t room = DT_CLI_WIDTH - indent, len = strlen(text), cols = 0, end = 0, blank = 0;
+        while (end < len && cols <= room) {
+            if (text[end] == ' ')
+                blank = end;
+            end++;
+            cols += end == len || ((unsigned char)text[end] & 0xc0) != 0x80;
+        }
+        if (cols > room && blank > 0)
+            end = blank;
+        pad(out, indent);
+        fwrite(text, 1, end, out);
+        fputc('\n', out);
+        text += end;
+        text += strspn(text, " ");
+        indent = 4;
+    }
+}
+
+/* Makes all cells of a column equally wide. */
+static void align(struct dt_cli_table *t, size_t c)
+{
+    bool right = t->cell[c][0] == '>', last = c + 1 == t->columns;
+    if (right)
+        memmove(t->cell[c], t->cell[c] + 1, strlen(t->cell[c]));
+    size_t widest = 0;
+    for (size_t i = c; i < t->count; i += t->columns)
+        if (width(t->cell[i]) > widest)
+            widest = width(t->cell[i]);
+    for (size_t i = c; i < t->count; i += t->columns) {
+        size_t room = widest - width(t->cell[i]);
+        char *padded = calloc(1, strlen(t->cell[i]) + room + 1);
+        if (padded == NULL)
+            abort();
+        if (right)
+            memset(padded, ' ', room);
+        strcat(padded, t->cell[i]);
+        if (!right && !last)
+            memset(padded + strlen(padded), ' ', room);
+        free(t->cell[i]);
+        t->cell[i] = padded;
+    }
+}
+
+void dt_cli_table_print(struct dt_cli_table *t, FILE *out)
+{
+    for (size_t c = 0; c < t->columns; c++)
+        align(t, c);
+    for (size_t i = 0; i < t->count; i++) {
+        bool last = (i + 1) % t->columns == 0;
+        fputs(t->cell[i], out);
+        pad(out, last ? 0 : 2);
+        free(t->cell[i]);
+        if (!last)
+            continue;
+        fputc('\n', out);
+        while (t->notes != NULL && t->notes->row == (i + 1) / t->columns) {
+            struct note *n = t->notes;
+            t->notes = n->next;
+            print_note(out, n->text);
+            free(n->text);
+            free(n);
+        }
+    }
+    free(t->cell);
+    free(t);
+}
+
+char *dt_cli_bytes(char out[32], double bytes)
+{
+    static const char *const unit[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+    size_t u = 0;
+    while (bytes >= 999.5 && u + 1 < sizeof(unit) / sizeof(unit[0])) {
+        bytes /= 1000;
+        u++;
+    }
+    snprintf(out, 32, u == 0 || bytes >= 99.95 ? "%.0f %s" : "%.1f %s", bytes, unit[u]);
+    return out;
+}
+
+char *dt_cli_span(char out[32], double s)
+{
+    if (s < 1)
+        snprintf(out, 32, "%.0f ms", s < 0 ? 0 : s * 1000);
+    else if (s < 120)
+        snprintf(out, 32, "%.0f s", s);
+    else if (s < 7200)
+        snprintf(out, 32, "%.0f min", s / 60);
+    else if (s < 172800)
+        snprintf(out, 32, "%.0f h", s / 3600);
+    else
+        snprintf(out, 32, "%.0f d", s / 86400);
+    return out;
+}
+
+const char *dt_cli_str(const json_t *object, const char *name)
+{
+    const char *s = json_string_value(json_object_get(object, name));
+    return s != NULL ? s : "";
+}
+
+double dt_cli_num(const json_t *object, const char *name)
+{
+    return json_number_value(json_object_get(object, name));
+}

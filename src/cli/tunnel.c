@@ -1,0 +1,156 @@
+/* up, down, rekey, reload: ask the daemon, say what came of it. */
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/control.h"
+
+/* An argument list {"tunnels": [...], "wait": bool, "timeout_ms": N} out of the operands; NULL when usage was
+ * wrong. */
+static json_t *tunnel_args(struct dt_cli *cli, int argc, char **argv, bool wait, const char *timeout)
+{
+    char *end = NULL;
+    double seconds = timeout != NULL ? strtod(timeout, &end) : 30;
+    if (timeout != NULL && (*end != '\0' || end == timeout || !(seconds > 0) || seconds > 3600)) {
+        dt_cli_usage(cli, "--timeout is a number of seconds from 0 to 3600, not \"%s\"", timeout);
+        return NULL;
+    }
+    json_t *names = json_array();
+    for (int i = 1; i < argc; i++)
+        json_array_append_new(names, json_string(argv[i]));
+    return json_pack("{s:o, s:b, s:I}", "tunnels", names, "wait", wait, "timeout_ms",
+                     (json_int_t)(seconds * 1000));
+}
+
+/* The result is {"tunnels": [{"name", "text"}]}. */
+static int say(struct dt_cli *cli, const char *command, json_t *args)
+{
+    json_t *result, *t;
+    size_t i;
+    int rc = dt_cli_call(cli, DT_CONTROL_SOCKET, command, args, &result);
+    if (rc != DT_CLI_DONE)
+        return rc;
+    if (cli->json) {
+        dt_cli_json(cli, result);
+    } else {
+        json_array_foreach(json_object_get(result, "tunnels"), i, t)
+            fprintf(cli->out, "%s: %s\n", dt_cli_str(t, "name"), dt_cli_str(t, "text"));
+    }
+    json_decref(result);
+    return DT_CLI_DONE;
+}
+
+static int run_waiting(struct dt_cli *cli, int argc, char **argv)
+{
+    bool no_wait = false;
+    const char *timeout = NULL;
+    const struct dt_cli_option options[] = {{"no-wait", &no_wait, NULL}, {"timeout", NULL, &timeout}};
+    argc = dt_cli_options(cli, argc, argv, options, 2);
+    if (argc < 0)
+        return DT_CLI_USAGE;
+    json_t *args = tunnel_args(cli, argc, argv, !no_wait, timeout);
+    return args != NULL ? say(cli, cli->command->name, args) : DT_CLI_USAGE;
+}
+
+const struct dt_cli_command dt_cli_up = {
+    "up", "[--no-wait] [--timeout SECONDS] [TUNNEL...]", "bring tunnels up and wait until they are verified",
+    "Brings the named tunnels up, or all of them. It returns when each is verified: an authenticated packet\n"
+    "has come back through it. When one cannot be brought up it says which leg failed and why, and the "
+    "daemon\n"
+    "goes on trying.\n"
+    "\n"
+    "  --no-wait           only ask for it\n"
+    "  --timeout SECONDS   how long to wait (default 30)\n"
+    "\n"
+    "Example: dovetail up office\n",
+    run_waiting};
+
+static int run_rekey(struct dt_cli *cli, int argc, char **argv)
+{
+    bool no_wait = false, ike = false;
+    const char *timeout = NULL;
+    const struct dt_cli_option options[] = {
+        {"ike", &ike, NULL}, {"no-wait", &no_wait, NULL}, {"timeout", NULL, &timeout}};
+    argc = dt_cli_options(cli, argc, argv, options, 3);
+    if (argc < 0)
+        return DT_CLI_USAGE;
+    if (argc < 2)
+        return dt_cli_usage(cli, "which tunnel?");
+    json_t *args = tunnel_args(cli, argc, argv, !no_wait, timeout);
+    if (args == NULL)
+        return DT_CLI_USAGE;
+    json_object_set_new(args, "ike", json_boolean(ike));
+    return say(cli, "rekey", args);
+}
+
+const struct dt_cli_command dt_cli_rekey = {"rekey", "[--ike] [--no-wait] [--timeout SECONDS] TUNNEL...",
+                                            "begin a new epoch now",
+                                            "Negotiates a new epoch for the named tunnels and waits until it "
+                                            "is verified and in use. Data keeps flowing on\n"
+                                            "the previous epoch meanwhile.\n"
+                                            "\n"
+                                            "  --ike               rekey the IKE SA instead\n"
+                                            "  --no-wait           only ask for it\n"
+                                            "  --timeout SECONDS   how long to wait (default 30)\n"
+                                            "\n"
+                                            "Example: dovetail rekey office\n",
+                                            run_rekey};
+
+static int run_down(struct dt_cli *cli, int argc, char **argv)
+{
+    bool all = false;
+    const struct dt_cli_option options[] = {{"all", &all, NULL}};
+    argc = dt_cli_options(cli, argc, argv, options, 1);
+    if (argc < 0)
+        return DT_CLI_USAGE;
+    if ((argc < 2) == !all)
+        return dt_cli_usage(cli, all ? "--all and names exclude each other"
+                                     : "which tunnel? (--all for all of them)");
+    json_t *args = tunnel_args(cli, argc, argv, false, NULL);
+    json_object_set_new(args, "all", json_boolean(all));
+    return say(cli, "down", args);
+}
+
+static int run_reload(struct dt_cli *cli, int argc, char **argv)
+{
+    argc = dt_cli_options(cli, argc, argv, NULL, 0);
+    if (argc < 0)
+        return DT_CLI_USAGE;
+    if (argc > 1)
+        return dt_cli_usage(cli, "no arguments are taken");
+    json_t *result, *t;
+    size_t i;
+    int rc = dt_cli_call(cli, DT_CONTROL_SOCKET, "reload", NULL, &result);
+    if (rc != DT_CLI_DONE)
+        return rc;
+    if (cli->json) {
+        dt_cli_json(cli, result);
+    } else {
+        static const char *const what[] = {"added", "changed", "removed"};
+        for (size_t k = 0; k < 3; k++)
+            json_array_foreach(json_object_get(result, what[k]), i, t)
+                fprintf(cli->out, "%s: %s\n", json_string_value(t), what[k]);
+        fprintf(cli->out, "%.0f unchanged and undisturbed\n", dt_cli_num(result, "unchanged"));
+    }
+    json_decref(result);
+    return DT_CLI_DONE;
+}
+
+const struct dt_cli_command dt_cli_down = {
+    "down", "TUNNEL... | --all", "take tunnels down and keep them down",
+    "Tells the gateway, removes the tunnel's SAs, routes and inside addresses, and keeps it down until\n"
+    "`dovetail up` or a restart of the daemon.\n"
+    "\n"
+    "  --all   every tunnel\n"
+    "\n"
+    "Example: dovetail down office\n",
+    run_down};
+
+const struct dt_cli_command dt_cli_reload = {
+    "reload", "", "read the configuration again; only what changed is touched",
+    "The daemon reads its configuration file again. When something in it is wrong nothing is changed, and "
+    "all\n"
+    "that is wrong is printed (exit status 2). Tunnels whose settings did not change go on undisturbed.\n"
+    "The same as sending SIGHUP to the daemon, but with an answer.\n",
+    run_reload};

@@ -1,0 +1,428 @@
+#include "control/control.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/list.h"
+
+struct conn;
+
+struct dt_control_request {
+    struct conn *conn;
+    json_int_t id;
+    void (*cancel)(void *arg);
+    void *cancel_arg;
+    uint64_t dropped; /* events since the last one that went out */
+};
+
+struct conn {
+    struct dt_list link;
+    struct dt_control_server *server;
+    uv_pipe_t pipe;
+    struct dt_control_request *req; /* the one under way */
+    bool closing;
+    bool last; /* close once everything is written */
+    size_t len;
+    char buf[DT_CONTROL_LINE_MAX];
+};
+
+struct dt_control_server {
+    uv_pipe_t pipe;
+    struct dt_list conns;
+    size_t nconn;
+    const struct dt_control_command *commands;
+    void *ctx;
+    gid_t gid;
+    struct dt_control_counters count;
+    bool closed;
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+};
+
+struct out {
+    uv_write_t write;
+    char *text;
+};
+
+static void handle_lines(struct conn *c);
+
+static void server_free(struct dt_control_server *s)
+{
+    if (s->closed && s->nconn == 0 && s->pipe.data == NULL)
+        free(s);
+}
+
+static void conn_closed(uv_handle_t *h)
+{
+    struct conn *c = h->data;
+    struct dt_control_server *s = c->server;
+    s->nconn--;
+    free(c);
+    server_free(s);
+}
+
+static void conn_close(struct conn *c)
+{
+    if (c->closing)
+        return;
+    c->closing = true;
+    struct dt_control_request *req = c->req;
+    c->req = NULL;
+    if (req != NULL) {
+        if (req->cancel != NULL)
+            req->cancel(req->cancel_arg);
+        free(req);
+    }
+    dt_list_del(&c->link);
+    uv_close((uv_handle_t *)&c->pipe, conn_closed);
+}
+
+static void written(uv_write_t *w, int status)
+{
+    struct out *o = DT_CONTAINER_OF(w, struct out, write);
+    struct conn *c = w->data;
+    free(o->text);
+    free(o);
+    if (status < 0 || (c->last && uv_stream_get_write_queue_size((uv_stream_t *)&c->pipe) == 0))
+        conn_close(c);
+}
+
+/* Takes msg. */
+static void conn_write(struct conn *c, json_t *msg)
+{
+    char *text = msg != NULL ? json_dumps(msg, JSON_COMPACT) : NULL;
+    json_decref(msg);
+    struct out *o = calloc(1, sizeof(*o));
+    if (text == NULL || o == NULL || c->closing) {
+        free(text);
+        free(o);
+        conn_close(c);
+        return;
+    }
+    size_t len = strlen(text);
+    text[len] = '\n'; /* in the place of the NUL */
+    o->text = text;
+    o->write.data = c;
+    uv_buf_t b = uv_buf_init(text, (unsigned)len + 1);
+    if (uv_write(&o->write, (uv_stream_t *)&c->pipe, &b, 1, written) != 0) {
+        free(o->text);
+        free(o);
+        conn_close(c);
+    }
+}
+
+static void finish(struct dt_control_request *req, json_t *msg)
+{
+    struct conn *c = req->conn;
+    c->req = NULL;
+    free(req);
+    conn_write(c, msg);
+    if (!c->closing)
+        handle_lines(c); /* the next request may be waiting */
+}
+
+void dt_control_answer(struct dt_control_request *req, json_t *result)
+{
+    finish(req, json_pack("{s:i, s:I, s:b, s:o}", "v", DT_CONTROL_VERSION, "id", req->id, "ok", 1, "result",
+                          result != NULL ? result : json_null()));
+}
+
+static json_t *failure(json_int_t id, int code, json_t *detail, const char *text)
+{
+    json_t *t = json_string(text);
+    if (t == NULL) /* a name from the wire that is not UTF-8 */
+        t = json_string("failed, and the reason cannot be written as text");
+    return json_pack("{s:i, s:I, s:b, s:i, s:o, s:o*}", "v", DT_CONTROL_VERSION, "id", id, "ok", 0, "code",
+                     code, "error", t, "detail", detail);
+}
+
+void dt_control_fail(struct dt_control_request *req, int code, json_t *detail, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    finish(req, failure(req->id, code, detail, text));
+}
+
+void dt_control_event(struct dt_control_request *req, json_t *event)
+{
+    struct conn *c = req->conn;
+    if (uv_stream_get_write_queue_size((uv_stream_t *)&c->pipe) > DT_CONTROL_BACKLOG_MAX) {
+        req->dropped++;
+        c->server->count.events_dropped++;
+        json_decref(event);
+        return;
+    }
+    if (req->dropped > 0)
+        json_object_set_new(event, "dropped_before", json_integer((json_int_t)req->dropped));
+    req->dropped = 0;
+    conn_write(c, json_pack("{s:i, s:I, s:o}", "v", DT_CONTROL_VERSION, "id", req->id, "event", event));
+}
+
+void dt_control_on_cancel(struct dt_control_request *req, void (*fn)(void *arg), void *arg)
+{
+    req->cancel = fn;
+    req->cancel_arg = arg;
+}
+
+/* Says why and closes: what the peer speaks is not this protocol, or it may not speak at all. */
+static void refuse(struct conn *c, json_int_t id, const char *text)
+{
+    c->last = true;
+    uv_read_stop((uv_stream_t *)&c->pipe);
+    conn_write(c, failure(id, 1, NULL, text));
+}
+
+static void dispatch(struct conn *c, const json_t *msg)
+{
+    struct dt_control_server *s = c->server;
+    const json_t *v = json_object_get(msg, "v"), *id = json_object_get(msg, "id");
+    const char *name = json_string_value(json_object_get(msg, "command"));
+    json_t *args = json_object_get(msg, "args");
+    char text[256];
+    if (json_integer_value(v) != DT_CONTROL_VERSION) {
+        s->count.malformed++;
+        snprintf(text, sizeof(text),
+                 "the daemon speaks version %d of the control protocol, the request is version %lld",
+                 DT_CONTROL_VERSION, (long long)json_integer_value(v));
+        refuse(c, json_integer_value(id), text);
+        return;
+    }
+    if (name == NULL || (args != NULL && !json_is_object(args))) {
+        s->count.malformed++;
+        refuse(c, json_integer_value(id), "a request has a command (a string) and args (an object)");
+        return;
+    }
+    const struct dt_control_command *cmd = s->commands;
+    while (cmd->name != NULL && strcmp(cmd->name, name) != 0)
+        cmd++;
+    struct dt_control_request *req = calloc(1, sizeof(*req));
+    if (req == NULL) {
+        conn_close(c);
+        return;
+    }
+    *req = (struct dt_control_request){.conn = c, .id = json_integer_value(id)};
+    c->req = req;
+    s->count.requests++;
+    if (cmd->name == NULL) {
+        dt_control_fail(req, 1, NULL, "this daemon has no command \"%.40s\"", name);
+        return;
+    }
+    json_t *none = args == NULL ? json_object() : NULL;
+    json_incref(args);
+    cmd->run(s->ctx, req, args != NULL ? args : none);
+    json_decref(args);
+    json_decref(none);
+}
+
+static void handle_lines(struct conn *c)
+{
+    /* dispatch may answer at once and come back here; the request that is under way stops the inner call. */
+    while (!c->closing && !c->last && c->req == NULL) {
+        char *nl = memchr(c->buf, '\n', c->len);
+        if (nl == NULL) {
+            if (c->len == sizeof(c->buf)) {
+                c->server->count.malformed++;
+                refuse(c, 0, "the request is longer than 65536 bytes");
+            }
+            return;
+        }
+        size_t len = (size_t)(nl - c->buf);
+        json_t *msg = json_loadb(c->buf, len, JSON_REJECT_DUPLICATES, NULL);
+        memmove(c->buf, nl + 1, c->len - len - 1);
+        c->len -= len + 1;
+        if (json_is_object(msg)) {
+            dispatch(c, msg);
+        } else {
+            c->server->count.malformed++;
+            refuse(c, 0, "the request is not a JSON object on one line");
+        }
+        json_decref(msg);
+    }
+}
+
+static void give_buffer(uv_handle_t *h, size_t want, uv_buf_t *buf)
+{
+    struct conn *c = h->data;
+    *buf = uv_buf_init(c->buf + c->len, (unsigned)(sizeof(c->buf) - c->len));
+}
+
+static void got(uv_stream_t *st, ssize_t n, const uv_buf_t *buf)
+{
+    struct conn *c = st->data;
+    if (n < 0) { /* also UV_ENOBUFS: more was sent behind a request that has not been answered than fits */
+        conn_close(c);
+        return;
+    }
+    c->len += (size_t)n;
+    handle_lines(c);
+}
+
+static bool in_group(uid_t uid, gid_t primary, gid_t wanted)
+{
+    if (primary == wanted)
+        return true;
+    struct passwd *pw = getpwuid(uid);
+    if (pw == NULL)
+        return false;
+    gid_t groups[256];
+    int n = (int)DT_ARRAY_LEN(groups);
+    if (getgrouplist(pw->pw_name, primary, groups, &n) < 0)
+        n = (int)DT_ARRAY_LEN(groups); /* the first of more */
+    for (int i = 0; i < n; i++)
+        if (groups[i] == wanted)
+            return true;
+    return false;
+}
+
+static bool may_speak(struct conn *c)
+{
+    uv_os_fd_t fd;
+    struct ucred cred;
+    socklen_t len = sizeof(cred);
+    if (uv_fileno((uv_handle_t *)&c->pipe, &fd) != 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
+        return false;
+    if (cred.uid == 0 || cred.uid == geteuid())
+        return true;
+    return c->server->gid != (gid_t)-1 && in_group(cred.uid, cred.gid, c->server->gid);
+}
+
+static void incoming(uv_stream_t *listener, int status)
+{
+    struct dt_control_server *s = listener->data;
+    struct conn *c = status == 0 ? calloc(1, sizeof(*c)) : NULL;
+    if (c == NULL)
+        return;
+    c->server = s;
+    dt_list_init(&c->link);
+    uv_pipe_init(listener->loop, &c->pipe, 0);
+    c->pipe.data = c;
+    s->nconn++;
+    if (uv_accept(listener, (uv_stream_t *)&c->pipe) != 0) {
+        conn_close(c);
+        return;
+    }
+    dt_list_add_tail(&s->conns, &c->link);
+    if (!may_speak(c)) {
+        s->count.refused++;
+        refuse(c, 0, "only root and members of the socket's group may speak to this daemon");
+    } else if (s->nconn > DT_CONTROL_CLIENTS_MAX) {
+        s->count.refused++;
+        refuse(c, 0, "too many connections to the control socket at a time");
+    } else {
+        uv_read_start((uv_stream_t *)&c->pipe, give_buffer, got);
+    }
+}
+
+/* Is somebody listening there already? A file that nobody listens on is removed. */
+static int take_path(const char *path, struct dt_err *err)
+{
+    struct stat st;
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT ? 0 : dt_err_set(err, 0, "cannot look at %s: %s", path, strerror(errno));
+    if (!S_ISSOCK(st.st_mode))
+        return dt_err_set(err, 0, "%s is in the way: it is not a socket, and is left alone", path);
+    struct dt_control_client *c = dt_control_connect(path, NULL);
+    if (c != NULL) {
+        dt_control_disconnect(c);
+        return dt_err_set(
+            err, 0, "another daemon is already running and answers at %s; it is left undisturbed", path);
+    }
+    if (unlink(path) != 0)
+        return dt_err_set(err, 0, "cannot remove the stale socket %s: %s", path, strerror(errno));
+    return 0;
+}
+
+static void listener_closed(uv_handle_t *h)
+{
+    struct dt_control_server *s = h->data;
+    h->data = NULL;
+    server_free(s);
+}
+
+struct dt_control_server *dt_control_server_open(uv_loop_t *loop, const char *path, gid_t gid,
+                                                 const struct dt_control_command *commands, void *ctx,
+                                                 struct dt_err *err)
+{
+    struct dt_control_server *s;
+    if (strlen(path) >= sizeof(s->path)) {
+        dt_err_set(err, 0, "the socket's path %s is longer than %zu bytes", path, sizeof(s->path) - 1);
+        return NULL;
+    }
+    if (take_path(path, err) != 0)
+        return NULL;
+    s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        dt_err_set(err, 0, "out of memory");
+        return NULL;
+    }
+    strcpy(s->path, path);
+    s->commands = commands;
+    s->ctx = ctx;
+    s->gid = gid;
+    dt_list_init(&s->conns);
+    uv_pipe_init(loop, &s->pipe, 0);
+    s->pipe.data = s;
+    mode_t old = umask(0117);
+    int rc = uv_pipe_bind(&s->pipe, path);
+    umask(old);
+    bool bound = rc == 0;
+    if (rc == 0 && gid != (gid_t)-1 && chown(path, (uid_t)-1, gid) != 0)
+        rc = uv_translate_sys_error(errno);
+    if (rc == 0)
+        rc = uv_listen((uv_stream_t *)&s->pipe, 16, incoming);
+    if (rc != 0) {
+        dt_err_set(err, 0, "cannot listen at %s: %s", path, uv_strerror(rc));
+        if (!bound)
+            s->path[0] = '\0';
+        dt_control_server_close(s);
+        return NULL;
+    }
+    return s;
+}
+
+void dt_control_server_close(struct dt_control_server *s)
+{
+    if (s == NULL || s->closed)
+        return;
+    s->closed = true;
+    dt_list_for_each_safe (l, &s->conns) {
+        conn_close(DT_CONTAINER_OF(l, struct conn, link));
+    }
+    if (s->path[0] != '\0')
+        unlink(s->path);
+    uv_close((uv_handle_t *)&s->pipe, listener_closed);
+}
+
+const struct dt_control_counters *dt_control_server_counters(const struct dt_control_server *s)
+{
+    return &s->count;
+}
+
+const char *dt_control_arg_string(const json_t *args, const char *name)
+{
+    return json_string_value(json_object_get(args, name));
+}
+
+int64_t dt_control_arg_int(const json_t *args, const char *name, int64_t otherwise)
+{
+    const json_t *v = json_object_get(args, name);
+    return json_is_integer(v) ? json_integer_value(v) : otherwise;
+}
+
+bool dt_control_arg_bool(const json_t *args, const char *name, bool otherwise)
+{
+    const json_t *v = json_object_get(args, name);
+    return json_is_boolean(v) ? json_is_true(v) : otherwise;
+}
