@@ -1,0 +1,365 @@
+/* One host without I/O: every tunnel that it keeps up (client role) and every gateway that it serves (server
+ * role), with the IKE sessions (ike/ike.h) and the epoch engines (epoch/epoch.h) behind them bound together.
+ * What drives it, the daemon, the simulator or a test, moves datagrams, keeps SAs in a data path, and calls
+ * tick.
+ *
+ *   struct dt_endpoint   the host
+ *   tunnel               a uint32_t: a configured connection (client), or what one authenticated client of a
+ * gateway has (server). It lives through many sessions and epochs. Never used twice. gateway              a
+ * uint32_t: a configured server sa                   a uint64_t: the SA pair of one epoch, as the data path
+ * knows it. Never used twice.
+ *
+ * Rules: every call takes `now` (base/time.h); after each ask dt_endpoint_deadline() and call
+ * dt_endpoint_tick() no later. Callbacks come when the state is consistent, but must not call back into the
+ * endpoint, save the const functions. Structs passed to callbacks are valid during the call alone. Nothing
+ * here allocates in proportion to what a stranger sends; all limits are in struct dt_endpoint_limits.
+ *
+ * What the data path must do, and nothing else is expected of it:
+ *  - decrypt and check on every installed SA until it is removed; report the first authenticated packet of
+ * each SA (dt_endpoint_heard), and answer `last_heard` with the time of the newest one;
+ *  - send a tunnel's data on the SA that `outbound` named last, hold it in a bounded queue, or drop it;
+ *  - send the control packet that `probe` describes on exactly the SA it names (wire/icmp.h builds it),
+ * report its answer with the SA that it came in on (dt_endpoint_probe_reply), and, where the SA says so
+ * (answer4, answer6), answer the peer's control packets itself, on the outbound SA of the pair on which they
+ * came in (FIG. 7, 706);
+ *  - report an SA that nears the end of its sequence numbers or bytes (dt_endpoint_soft_limit), and a peer
+ * whose newest authenticated packet came from another address or port (dt_endpoint_peer_moved).
+ */
+#ifndef DT_ENDPOINT_ENDPOINT_H
+#define DT_ENDPOINT_ENDPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/path.h"
+#include "base/rand.h"
+#include "base/selector.h"
+#include "base/time.h"
+#include "base/transform.h"
+#include "epoch/epoch.h"
+#include "ike/ike.h"
+
+struct dt_crypto;
+struct dt_endpoint;
+
+#define DT_NAME_MAX 64 /* of a tunnel or gateway, NUL included */
+
+/* ---- what is configured
+ * ------------------------------------------------------------------------------------- */
+
+enum dt_encap {
+    DT_ENCAP_AUTO, /* ESP first; if its probes are not answered after a head start, UDP beside it; remembered
+                    */
+    DT_ENCAP_ESP,  /* raw ESP, also through a masquerading NAT: no NAT_DETECTION is sent */
+    DT_ENCAP_UDP,  /* RFC 3948 on port 4500 */
+};
+
+enum dt_probe_mode {
+    DT_PROBE_AUTO, /* agreed with a Dovetail peer, else the inside DNS server, else TTL 1 */
+    DT_PROBE_OFF,  /* today's IPsec: a new epoch is used when it is negotiated, idle tunnels are not pinged */
+    DT_PROBE_ADDRESS, /* probe_addr answers */
+};
+
+#define DT_TUNNEL_GATEWAYS 8
+#define DT_TUNNEL_LOCALS   4
+
+/* A client's tunnel. A value: copied by dt_endpoint_tunnel_add. */
+struct dt_tunnel_cfg {
+    char name[DT_NAME_MAX];
+    uint8_t ngateways, nlocals;
+    struct dt_addr gateways[DT_TUNNEL_GATEWAYS]; /* tried in order */
+    struct dt_addr locals[DT_TUNNEL_LOCALS];     /* local paths in order; none: ops->local_addr decides */
+    struct dt_ike_id local_id, remote_id;
+    struct dt_proposals ike, esp;
+    struct dt_selectors protect; /* the remote side of the traffic */
+    struct dt_selectors local;   /* our side of it; empty: the inside addresses that are asked for */
+    bool inside4, inside6;       /* ask for an inside address (configuration payload) */
+    bool transport;              /* transport mode */
+    enum dt_encap encap;
+    enum dt_probe_mode probe;
+    struct dt_addr probe_addr;     /* DT_PROBE_ADDRESS */
+    struct dt_epoch_params params; /* params.probe is set from `probe` */
+};
+void dt_tunnel_cfg_default(struct dt_tunnel_cfg *cfg); /* proposals, parameters; no names, no addresses */
+
+#define DT_GATEWAY_LISTEN 8
+
+/* A server. */
+struct dt_gateway_cfg {
+    char name[DT_NAME_MAX];
+    uint8_t nlisten;
+    struct dt_addr listen[DT_GATEWAY_LISTEN]; /* IKE to these addresses is ours; none: to any */
+    struct dt_ike_id identity;
+    struct dt_ike_id peers; /* who may come: DT_ID_ANY, or a pattern; the secret decides anyway */
+    struct dt_proposals ike, esp;
+    struct dt_selectors protect; /* our side of the traffic */
+    struct dt_selectors remote;  /* the clients' side when they lease no inside address (sites) */
+    bool lease;                  /* inside addresses through ops->lease */
+    bool transport;
+    bool probe; /* false: FIG. 8, switch on negotiation */
+    struct dt_epoch_params params;
+    uint32_t tunnels_max; /* clients at a time (65536) */
+};
+void dt_gateway_cfg_default(struct dt_gateway_cfg *cfg);
+
+struct dt_endpoint_limits {
+    uint32_t tunnels_max;         /* client role (16384) */
+    uint32_t sessions_per_tunnel; /* server role, sessions of one identity at a time (4) */
+    uint32_t networks_max;        /* remembered encapsulations (256) */
+    dt_time head_start;           /* encap = auto: ESP alone for this long, or twice the round trip if that is
+                                     more (300 ms) */
+    dt_time linger;               /* an SA that is deleted still receives this long (2 s) */
+    dt_time reopen_min, reopen_max; /* pause after a refused session, doubling (1 s, 60 s) */
+};
+void dt_endpoint_limits_default(struct dt_endpoint_limits *l);
+
+/* ---- what is asked of the driver
+ * ----------------------------------------------------------------------------- */
+
+/* One epoch, both directions, ready for the data path. */
+struct dt_endpoint_sa {
+    uint64_t sa;
+    uint32_t tunnel;
+    uint32_t epoch;
+    bool client;              /* our role in the tunnel */
+    uint32_t spi_in, spi_out; /* host order */
+    struct dt_suite suite;
+    bool esn, transport;
+    uint16_t key_len; /* of each direction: encryption key, salt, integrity key */
+    const uint8_t *key_in, *key_out;
+    struct dt_selectors local_ts, remote_ts; /* outbound: local to remote */
+    struct dt_path path; /* raw ESP between the two addresses, or UDP on the ports when path.natt */
+    struct dt_addr answer4, answer6; /* echo requests to these are answered in the data path (ver 0: none) */
+};
+
+/* Where a Dovetail answers control packets: an address that both ends derive from the traffic selectors of
+ * its side, so that it passes every selector check and meets no host: 192.0.0.8 (RFC 7600) or 100:0:0:1::
+ * (RFC 9780) where the selectors cover them, else the first address of the first range that may carry ICMP.
+ * ver 4 or 6. False: none of that version may. Each says in IKE_AUTH that it does so, by the status notify
+ * DT_NOTIFY_PROBE with one byte, the version of this rule (1). */
+#define DT_NOTIFY_PROBE 40986
+bool dt_endpoint_probe_addr(struct dt_addr *out, const struct dt_selectors *ts, uint8_t ver);
+
+enum dt_outbound {
+    DT_OUTBOUND_SA,   /* data goes out on the SA */
+    DT_OUTBOUND_HOLD, /* data waits in the tunnel's bounded queue */
+    DT_OUTBOUND_DROP, /* the tunnel is down or gone */
+};
+
+enum dt_probe_kind {
+    DT_PROBE_AGREED, /* between two Dovetails: dt_endpoint_probe_addr of the peer's side, answered in its data
+                        path */
+    DT_PROBE_CHOSEN, /* probe = ADDRESS */
+    DT_PROBE_DNS,    /* the inside DNS server */
+    DT_PROBE_TTL1, /* echo with hop limit 1 to an address in the protected range; time exceeded is the answer,
+                      an echo reply too */
+};
+const char *dt_probe_kind_str(enum dt_probe_kind k);
+
+/* A control packet: an ICMP or ICMPv6 echo request (by the version of dst). */
+struct dt_endpoint_probe {
+    uint32_t tunnel, epoch;
+    uint64_t sa; /* sent on its outbound SA, whatever carries data */
+    enum dt_probe_kind kind;
+    struct dt_addr src, dst;
+    uint8_t ttl;
+    uint16_t ident, seq;
+};
+
+/* Events: what `dovetail monitor`, the simulator and the demo's timeline show. Numbers up to 63 are those of
+ * enum dt_epoch_event_kind. */
+enum dt_event_kind {
+    DT_EVENT_TUNNEL_ADDED = 64, /* client: configured; server: a client authenticated */
+    DT_EVENT_TUNNEL_GONE,       /* text says why */
+    DT_EVENT_UP,                /* client: verified after it was not */
+    DT_EVENT_DOWN,              /* client: no verified epoch any more, or closed; text says why */
+    DT_EVENT_SESSION_UP,
+    DT_EVENT_SESSION_DOWN,     /* text says why */
+    DT_EVENT_SESSION_REPLACED, /* server: the same identity came again */
+    DT_EVENT_SESSION_REKEYED,
+    DT_EVENT_LEASED,       /* inside addresses, in text */
+    DT_EVENT_ENCAP_TRY,    /* encap = auto: the other encapsulation is tried beside; text says why */
+    DT_EVENT_ENCAP_CHOSEN, /* text says which and why */
+    DT_EVENT_PATH,         /* the path changed */
+    DT_EVENT_PROBE_KIND,   /* which address the probes go to, and why */
+    DT_EVENT_IKE,          /* what IKE reports: refusals with both sides' values, collisions, cookies */
+    DT_EVENT_SUSPECT,      /* an unproved hint that the peer forgot us */
+    DT_EVENT_UNKNOWN_SPI,
+    DT_EVENT_LIMIT, /* something bounded is full */
+};
+
+struct dt_event {
+    dt_time at;
+    unsigned kind;           /* enum dt_event_kind or enum dt_epoch_event_kind */
+    const char *name;        /* "verified", "encap_chosen", …: for machines */
+    uint32_t tunnel;         /* 0: none */
+    const char *tunnel_name; /* the configured name; a gateway's tunnels: the peer's identity; "" for none */
+    bool client;
+    uint32_t epoch, other, n; /* as in struct dt_epoch_event */
+    dt_time took;
+    uint32_t spi_in, spi_out; /* of `epoch`, 0 when it is not there any more */
+    char text[256];           /* a sentence for people, without tunnel name and time */
+};
+
+struct dt_endpoint_ops {
+    /* An IKE message without its non-ESP marker: add it when path->natt, except to keep-alives
+     * (flags & DT_IKE_SEND_KEEPALIVE). */
+    void (*send_ike)(void *user, const struct dt_path *path, const uint8_t *data, size_t len, unsigned flags);
+
+    /* The SA's inbound side must be live when this returns. -1 with *err: it could not; the epoch is deleted.
+     */
+    int (*sa_install)(void *user, dt_time now, const struct dt_endpoint_sa *sa, struct dt_err *err);
+    void (*sa_remove)(void *user, dt_time now, uint64_t sa);
+    void (*sa_path)(void *user, dt_time now, uint64_t sa,
+                    const struct dt_path *path); /* send there from now on */
+    /* `sa` counts with DT_OUTBOUND_SA alone. forced: the seed's exception, data on an unproved epoch. */
+    void (*outbound)(void *user, dt_time now, uint32_t tunnel, enum dt_outbound how, uint64_t sa,
+                     bool forced);
+    void (*probe)(void *user, dt_time now, const struct dt_endpoint_probe *probe);
+    /* Time of the newest authenticated packet on the inbound SA; 0: none yet. */
+    dt_time (*last_heard)(void *user, uint64_t sa);
+
+    /* A tunnel's addresses or selectors are known or changed (dt_endpoint_tunnel_info), or the tunnel is no
+     * more (gone): routes, inside addresses on the device. */
+    void (*tunnel)(void *user, dt_time now, uint32_t tunnel, bool gone);
+
+    /* Our address towards `remote`, for the n-th attempt (from 0: other paths may exist). False: no way there
+     * now. */
+    bool (*local_addr)(void *user, uint32_t tunnel, const struct dt_addr *remote, uint32_t n,
+                       struct dt_addr *local);
+    /* The pre-shared key; exactly one of tunnel and gateway is not 0. Length, or -1. */
+    int (*psk)(void *user, uint32_t tunnel, uint32_t gateway, const struct dt_ike_id *local,
+               const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX]);
+    /* Server: inside addresses for this identity: the same again for the same identity where possible. */
+    int (*lease)(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
+                 const struct dt_ike_inside *want, struct dt_ike_inside *give, struct dt_err *err);
+    void (*release)(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
+                    const struct dt_ike_inside *given);
+
+    void (*event)(void *user, const struct dt_event *ev);
+    void (*keylog)(void *user, const char *line); /* NULL: none is kept */
+};
+
+/* ---- the host
+ * ------------------------------------------------------------------------------------------------ */
+
+/* params of IKE and limits may be NULL: defaults. Everything is copied, save `crypto` and what `user` points
+ * to. NULL: no memory. */
+struct dt_endpoint *dt_endpoint_new(const struct dt_endpoint_ops *ops, void *user,
+                                    const struct dt_ike_params *ike, const struct dt_endpoint_limits *limits,
+                                    const struct dt_crypto *crypto, const struct dt_rand *rand);
+/* Forgets everything silently; sa_remove comes for every SA, release for every lease. Call shutdown first to
+ * be polite. */
+void dt_endpoint_free(struct dt_endpoint *ep);
+/* Closes every tunnel and session with DELETE; dt_endpoint_idle() says when that has been answered or given
+ * up. */
+void dt_endpoint_shutdown(struct dt_endpoint *ep, dt_time now);
+bool dt_endpoint_idle(const struct dt_endpoint *ep); /* no session left */
+
+/* Client role. 0 with *err: the configuration cannot be (the sentence says what and what would be right). The
+ * tunnel begins with dt_endpoint_up. */
+uint32_t dt_endpoint_tunnel_add(struct dt_endpoint *ep, dt_time now, const struct dt_tunnel_cfg *cfg,
+                                struct dt_err *err);
+/* A reload: what did not change goes on untouched; new parameters and further gateways apply from the next
+ * epoch or session; anything that was negotiated (identities, proposals, selectors) opens a new session
+ * beside the running epoch, which carries data until the new one is verified. */
+int dt_endpoint_tunnel_update(struct dt_endpoint *ep, dt_time now, uint32_t tunnel,
+                              const struct dt_tunnel_cfg *cfg, struct dt_err *err);
+void dt_endpoint_tunnel_remove(struct dt_endpoint *ep, dt_time now,
+                               uint32_t tunnel); /* down, then forgotten */
+void dt_endpoint_up(struct dt_endpoint *ep, dt_time now, uint32_t tunnel);
+void dt_endpoint_down(struct dt_endpoint *ep, dt_time now,
+                      uint32_t tunnel); /* also throws out a gateway's client */
+void dt_endpoint_rekey(struct dt_endpoint *ep, dt_time now, uint32_t tunnel);     /* a new epoch now */
+void dt_endpoint_rekey_ike(struct dt_endpoint *ep, dt_time now, uint32_t tunnel); /* the IKE SA */
+/* A control packet now; DT_EPOCH_PING_REPLY (with the time it took) or DT_EPOCH_IDLE_DEAD follows. */
+void dt_endpoint_ping(struct dt_endpoint *ep, dt_time now, uint32_t tunnel);
+
+/* Server role. */
+uint32_t dt_endpoint_gateway_add(struct dt_endpoint *ep, dt_time now, const struct dt_gateway_cfg *cfg,
+                                 struct dt_err *err);
+int dt_endpoint_gateway_update(struct dt_endpoint *ep, dt_time now, uint32_t gateway,
+                               const struct dt_gateway_cfg *cfg, struct dt_err *err);
+void dt_endpoint_gateway_remove(struct dt_endpoint *ep, dt_time now, uint32_t gateway); /* its clients too */
+
+/* ---- inputs
+ * -------------------------------------------------------------------------------------------------- */
+
+/* path: local where it arrived, remote its source; natt when it came on UDP 4500 (marker already stripped).
+ * The bytes are changed in place. */
+void dt_endpoint_ike_input(struct dt_endpoint *ep, dt_time now, const struct dt_path *path, uint8_t *data,
+                           size_t len);
+/* An authenticated packet came in on that SA: the first must be reported, more may be. */
+void dt_endpoint_heard(struct dt_endpoint *ep, dt_time now, uint64_t sa);
+/* An echo reply (or time exceeded that quotes our echo) whose ident and seq are a probe's came in on `sa`. */
+void dt_endpoint_probe_reply(struct dt_endpoint *ep, dt_time now, uint64_t sa, uint16_t ident, uint16_t seq);
+void dt_endpoint_soft_limit(struct dt_endpoint *ep, dt_time now, uint64_t sa);
+/* Counted, and an event at most once a second. Nothing else happens: it is not authenticated. */
+void dt_endpoint_unknown_spi(struct dt_endpoint *ep, dt_time now, uint32_t spi, const struct dt_addr *from);
+/* The newest authenticated packet of that SA came from here. */
+void dt_endpoint_peer_moved(struct dt_endpoint *ep, dt_time now, uint64_t sa, const struct dt_addrport *from);
+/* Local addresses or routes changed: tunnels whose local address is not what ops->local_addr gives now open a
+ * new session at once. */
+void dt_endpoint_network_changed(struct dt_endpoint *ep, dt_time now);
+void dt_endpoint_tick(struct dt_endpoint *ep, dt_time now);
+dt_time dt_endpoint_deadline(const struct dt_endpoint *ep);
+
+/* ---- what it knows
+ * ------------------------------------------------------------------------------------------- */
+
+struct dt_epoch_info {
+    uint32_t epoch;
+    uint64_t sa;
+    uint32_t spi_in, spi_out;
+    enum dt_epoch_phase phase;
+    bool carries;                /* data goes out on it */
+    dt_time since, until, heard; /* negotiated; t0 + keylife; last heard or 0 */
+    struct dt_path path;
+};
+
+struct dt_tunnel_info {
+    uint32_t tunnel, gateway; /* gateway: 0 for a client's tunnel */
+    char name[DT_NAME_MAX];   /* a gateway's: the gateway's name */
+    bool client, started;
+    bool up;        /* client: on a verified epoch; server: on one that was heard */
+    char state[32]; /* "up", "holding", "opening a session", "negotiating", "probing", "pinging", "down" */
+    char why[DT_ERR_TEXT]; /* not up: why, as far as it is known; else empty */
+    struct dt_ike_id local_id, remote_id;
+    struct dt_ike_inside inside;             /* client: ours; server: the client's */
+    struct dt_selectors local_ts, remote_ts; /* of the newest epoch */
+    struct dt_path path;
+    bool natt, peer_is_dovetail;
+    enum dt_probe_kind probe_kind;
+    struct dt_addr probe_dst;
+    struct dt_addr answer4, answer6; /* we answer control packets here */
+    dt_time heard;                   /* newest sign of life on any epoch; 0: never */
+    dt_time rtt;                     /* of the last answered probe; 0: unknown */
+    uint32_t epoch;                  /* carries data; 0: none */
+    size_t nepochs;
+    struct dt_epoch_info epochs[DT_EPOCH_MAX];
+    struct dt_epoch_stats stats;
+};
+
+/* The tunnel after `prev` (0: the first), 0 at the end; in rising order of number. */
+uint32_t dt_endpoint_tunnel_next(const struct dt_endpoint *ep, uint32_t prev);
+bool dt_endpoint_tunnel_info(const struct dt_endpoint *ep, uint32_t tunnel, struct dt_tunnel_info *out);
+uint32_t dt_endpoint_tunnel_by_name(const struct dt_endpoint *ep, const char *name); /* client's; 0: none */
+
+struct dt_endpoint_counters {
+    uint64_t tunnels, gateways, sas, sessions; /* now */
+    uint64_t unknown_spi, heard_unknown, reply_unknown, full;
+};
+void dt_endpoint_counters(const struct dt_endpoint *ep, struct dt_endpoint_counters *out);
+const struct dt_ike *dt_endpoint_ike(const struct dt_endpoint *ep); /* its counters */
+/* Bytes held for tunnels, sessions and SAs, as asked of malloc, IKE's not included. */
+size_t dt_endpoint_memory(const struct dt_endpoint *ep);
+
+/* Everything that can change behaviour, IKE's and the epoch engines' included; times as distances from now.
+ */
+void dt_endpoint_digest(const struct dt_endpoint *ep, dt_time now, struct dt_digest *d);
+
+#endif
