@@ -1,0 +1,145 @@
+#include "ted/intersect.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_PAIRS 4096
+
+static void say(struct dt_ted_trace *t, const char *figure, const char *branch, const char *field, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+
+static void say(struct dt_ted_trace *t, const char *figure, const char *branch, const char *field, const char *fmt, ...)
+{
+    if (!t || t->count == DT_TED_STEPS)
+        return;
+    struct dt_ted_step *s = &t->step[t->count++];
+    va_list ap;
+    *s = (struct dt_ted_step){figure, branch, field, {0}};
+    va_start(ap, fmt);
+    vsnprintf(s->values, sizeof s->values, fmt, ap);
+    va_end(ap);
+}
+
+/* FIG. 3A. */
+static bool protocols(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, const struct dt_ted_proxy *b,
+                      struct dt_ted_trace *t)
+{
+    char x[8], y[8];
+    const char *an = dt_ted_protocol_name(a->protocol, x), *bn = dt_ted_protocol_name(b->protocol, y);
+    if (!a->protocol && !b->protocol) {
+        out->protocol = DT_TED_PROTO_IP;
+        say(t, "3A", "302 yes, 304", "protocol", "both say ip: ip");
+        return true;
+    }
+    if (!a->protocol || !b->protocol) {
+        out->protocol = a->protocol ? a->protocol : b->protocol;
+        say(t, "3A", "306 yes, 312", "protocol", "initiator %s, responder %s: %s", an, bn, a->protocol ? an : bn);
+        return true;
+    }
+    if (a->protocol == b->protocol) {
+        out->protocol = a->protocol;
+        say(t, "3A", "308, 310 yes, 312", "protocol", "both say %s: %s", an, an);
+        return true;
+    }
+    say(t, "3A", "308, 310 no, 314", "protocol", "initiator %s, responder %s: they conflict, no intersection", an, bn);
+    return false;
+}
+
+/* FIG. 3B: A with mask B against C with mask D. */
+static bool addresses(struct dt_addr *addr, struct dt_addr *mask, const struct dt_addr *a, const struct dt_addr *b,
+                      const struct dt_addr *c, const struct dt_addr *d, const char *field, struct dt_ted_trace *t)
+{
+    char ab[100], cd[100], r[100];
+    bool same = true;
+    *addr = *mask = (struct dt_addr){.ver = a->ver};
+    for (int i = 0; i < 16; i++) {
+        same &= (a->b[i] & b->b[i] & d->b[i]) == (c->b[i] & b->b[i] & d->b[i]);
+        addr->b[i] = (a->b[i] & b->b[i]) | (c->b[i] & d->b[i]);
+        mask->b[i] = b->b[i] | d->b[i];
+    }
+    dt_ted_half_str(ab, a, b);
+    dt_ted_half_str(cd, c, d);
+    if (!same) {
+        say(t, "3B", "320 no, 322", field, "initiator %s, responder %s: A&B&D differs from C&B&D, no intersection", ab, cd);
+        return false;
+    }
+    say(t, "3B", "320 yes, 324", field, "initiator %s, responder %s: (A&B)|(C&D) with mask B|D is %s", ab, cd,
+        dt_ted_half_str(r, addr, mask));
+    return true;
+}
+
+/* FIG. 3C. */
+static bool ports(uint16_t *out, uint16_t a, uint16_t b, const char *field, struct dt_ted_trace *t)
+{
+    if (a && b && a != b) {
+        say(t, "3C", "330 yes, 334 no, 338", field, "initiator %u, responder %u: they conflict, no intersection", a, b);
+        return false;
+    }
+    *out = a ? a : b;
+    if (a && b)
+        say(t, "3C", "330 yes, 334 yes, 336", field, "both say %u: %u", a, a);
+    else if (a || b)
+        say(t, "3C", "330 no, 332 yes, 336", field, "only the %s says %u: %u", a ? "initiator" : "responder", *out, *out);
+    else
+        say(t, "3C", "330 no, 332 no, 333", field, "neither names a port: any");
+    return true;
+}
+
+bool dt_ted_intersect(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, const struct dt_ted_proxy *b,
+                      struct dt_ted_trace *t)
+{
+    struct dt_ted_proxy r = {.ver = a->ver};
+    if (t)
+        t->count = 0;
+    if (!protocols(&r, a, b, t))
+        return false;
+    if (a->ver != b->ver) {
+        say(t, "3B", "320 no, 322", "source", "initiator IPv%u, responder IPv%u: no address is of both versions, no intersection",
+            a->ver, b->ver);
+        return false;
+    }
+    if (!addresses(&r.src, &r.src_mask, &a->src, &a->src_mask, &b->src, &b->src_mask, "source", t) ||
+        !addresses(&r.dst, &r.dst_mask, &a->dst, &a->dst_mask, &b->dst, &b->dst_mask, "destination", t))
+        return false;
+    if (!ports(&r.sport, a->sport, b->sport, "source port", t) || !ports(&r.dport, a->dport, b->dport, "destination port", t))
+        return false;
+    *out = r;
+    return true;
+}
+
+/* How many packets a proxy holds, as the number of free bits. */
+static int width(const struct dt_ted_proxy *p)
+{
+    int free_bits = (p->protocol ? 0 : 8) + (p->sport ? 0 : 16) + (p->dport ? 0 : 16);
+    for (size_t i = 0; i < dt_addr_size(&p->src); i++)
+        free_bits += 16 - __builtin_popcount(p->src_mask.b[i]) - __builtin_popcount(p->dst_mask.b[i]);
+    return free_bits;
+}
+
+bool dt_ted_intersect_lists(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, size_t na, const struct dt_ted_proxy *b,
+                            size_t nb, const struct dt_ted_packet *packet, struct dt_ted_trace *trace)
+{
+    int best = -1;
+    size_t tried = 0;
+    struct dt_ted_trace t;
+    if (trace)
+        trace->count = 0;
+    for (size_t i = 0; i < na; i++)
+        for (size_t j = 0; j < nb && tried < MAX_PAIRS; j++, tried++) {
+            struct dt_ted_proxy r;
+            bool met = dt_ted_intersect(&r, &a[i], &b[j], &t);
+            bool holds = met && (!packet || dt_ted_proxy_has(&r, packet));
+            if (met && !holds)
+                say(&t, "2", "218 no", "packet", "the packet does not lie in the intersection");
+            if (holds ? width(&r) > best : best < 0 && trace && t.count > trace->count) {
+                if (trace)
+                    *trace = t;
+                if (holds) {
+                    best = width(&r);
+                    *out = r;
+                }
+            }
+        }
+    return best >= 0;
+}

@@ -1,0 +1,38 @@
+/* The intersection of two proxies (seed 004 section 3, FIG. 3A protocol, 3B addresses and masks, 3C ports): exactly
+ * the traffic that both peers allow. Every branch that was taken is written down, so that a person can read why. */
+#ifndef DT_TED_INTERSECT_H
+#define DT_TED_INTERSECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "ted/proxy.h"
+
+#define DT_TED_STEPS     16
+#define DT_TED_STEP_TEXT 320
+
+struct dt_ted_step {
+    const char *figure; /* "3A", "3B" or "3C" */
+    const char *branch; /* the seed's boxes, e.g. "302 yes, 304" */
+    const char *field;  /* "protocol", "source", "destination", "source port", "destination port" */
+    char values[DT_TED_STEP_TEXT]; /* both sides' values and what came of them */
+};
+
+struct dt_ted_trace {
+    struct dt_ted_step step[DT_TED_STEPS];
+    size_t count;
+};
+
+/* True and *out when the two share traffic. Both are in the initiator's view (ted/proxy.h). Where protocol, port,
+ * address or version conflict (the seed's "empty value") there is no intersection, and the last step says why.
+ * trace may be NULL. */
+bool dt_ted_intersect(struct dt_ted_proxy *out, const struct dt_ted_proxy *initiator, const struct dt_ted_proxy *responder,
+                      struct dt_ted_trace *trace);
+
+/* Several proxies a side: of all pairs that intersect, the widest whose intersection holds `packet` (any packet when
+ * NULL); ties go to the first in the order given. False when none does; trace then tells of the pair that came
+ * furthest. na * nb pairs are tried, at most 4096. */
+bool dt_ted_intersect_lists(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, size_t na, const struct dt_ted_proxy *b,
+                            size_t nb, const struct dt_ted_packet *packet, struct dt_ted_trace *trace);
+
+#endif
