@@ -15,27 +15,9 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "wire/ted.h"
 
-#define DT_TED_PROTO_IP     0 /* the seed's "IP protocol": any protocol */
-#define DT_TED_PORT_NONE    0 /* the proxy names no port */
 #define DT_TED_PROXY_STRLEN 256
-
-/* Every address has the version `ver`; bits outside a mask are zero in the address. */
-struct dt_ted_proxy {
-    uint8_t ver;      /* 4 or 6 */
-    uint8_t protocol; /* IP protocol number, or DT_TED_PROTO_IP */
-    uint16_t sport;   /* host order, or DT_TED_PORT_NONE */
-    uint16_t dport;
-    struct dt_addr src, src_mask;
-    struct dt_addr dst, dst_mask;
-};
-
-/* A packet's 5-tuple, as the packet summary of a probe carries it. Ports are 0 where the protocol has none. */
-struct dt_ted_packet {
-    struct dt_addr src, dst;
-    uint8_t protocol;
-    uint16_t sport, dport;
-};
 
 /* "SRC/MASK DST/MASK [PROTO [SPORT DPORT]]": MASK a length or a dotted (or colon) mask, holes allowed; PROTO a number
  * or tcp, udp, icmp, icmp6, esp, sctp; `any` for an open field (an address too: its version is then the other one's,
