@@ -11,7 +11,7 @@
 #   tap_ok 'text' command...                    one TAP line; tap_skip 'text' 'what is missing'; tap_end
 
 : "${LAB:?set LAB to a prefix of your own first}"
-LAB_ROOT=${LAB_ROOT:-$(cd "$(dirname "$0")" && git rev-parse --show-toplevel 2>/dev/null || pwd)}
+LAB_ROOT=${LAB_ROOT:-$(cd "$(dirname "$0")" && while [ ! -x ./dev ] && [ "$PWD" != / ]; do cd ..; done && pwd)}
 LAB_BIN=${LAB_BIN:-$LAB_ROOT/build/bin}
 
 lab_begin()
