@@ -22,8 +22,9 @@
 #include "base/transform.h"
 #include "crypto/crypto.h"
 
-#define DT_ESP_HEAD 24 /* room that seal may need before the payload: SPI, sequence number, the longest IV   \
-                        */
+#define DT_ESP_HEAD                                                                                          \
+    24 /* room that seal may need before the payload: SPI, sequence number, the longest IV                   \
+        */
 #define DT_ESP_TAIL           64  /* and behind it: padding, its length, next header, the longest ICV */
 #define DT_ESP_SPI_MIN        256 /* 0 is the non-ESP marker, 1 to 255 are reserved (RFC 4303 2.1) */
 #define DT_ESP_WINDOW_MIN     1024
