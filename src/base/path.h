@@ -17,7 +17,8 @@ struct dt_path {
 
 static inline bool dt_path_eq(const struct dt_path *a, const struct dt_path *b)
 {
-    return a->natt == b->natt && dt_addrport_eq(&a->local, &b->local) && dt_addrport_eq(&a->remote, &b->remote);
+    return a->natt == b->natt && dt_addrport_eq(&a->local, &b->local) &&
+           dt_addrport_eq(&a->remote, &b->remote);
 }
 
 #endif

@@ -14,8 +14,8 @@
 #define DT_SELECTOR_STRLEN 128
 
 /* One side of the traffic: a protocol, a range of ports and a range of addresses (all of one IP version).
- * Ports in host order, both ends included; 0 to 65535 is "any". With ICMP or ICMPv6 a port is type << 8 | code.
- * RFC 7296 section 3.13.1 OPAQUE is from 65535 to 0: packets whose port cannot be known. */
+ * Ports in host order, both ends included; 0 to 65535 is "any". With ICMP or ICMPv6 a port is type << 8 |
+ * code. RFC 7296 section 3.13.1 OPAQUE is from 65535 to 0: packets whose port cannot be known. */
 struct dt_selector {
     uint8_t proto; /* IP protocol, DT_PROTO_ANY: all */
     uint16_t port_from, port_to;
@@ -40,8 +40,9 @@ struct dt_selector dt_selector_all6(void);
 /* "10.0.0.0/8", "10.0.0.1-10.0.0.9", with an optional protocol and port in brackets: "10.0.0.1[tcp]",
  * "10.0.0.1[udp/53]", "10.0.0.1[17/5000-5010]", "10.0.0.1[tcp/opaque]". 0, or -1. */
 int dt_selector_parse(struct dt_selector *s, const char *text);
-char *dt_selector_str(char *out, const struct dt_selector *s);                  /* DT_SELECTOR_STRLEN bytes */
-char *dt_selectors_str(char *out, size_t cap, const struct dt_selectors *list); /* "a, b, c"; "nothing" when empty */
+char *dt_selector_str(char *out, const struct dt_selector *s); /* DT_SELECTOR_STRLEN bytes */
+char *dt_selectors_str(char *out, size_t cap,
+                       const struct dt_selectors *list); /* "a, b, c"; "nothing" when empty */
 
 bool dt_selector_eq(const struct dt_selector *a, const struct dt_selector *b);
 /* Everything that inner matches, outer matches. */
@@ -56,8 +57,8 @@ bool dt_selectors_add(struct dt_selectors *list, const struct dt_selector *s);
 bool dt_selectors_eq(const struct dt_selectors *a, const struct dt_selectors *b);
 bool dt_selectors_covers(const struct dt_selectors *outer, const struct dt_selector *inner);
 bool dt_selectors_has(const struct dt_selectors *list, const struct dt_addr *a, uint8_t proto, uint16_t port);
-/* What an offered list and an allowed list share, in the offer's order, without parts that an earlier part covers
- * (RFC 7296 section 2.9). False, and an empty *out, when they share nothing. */
+/* What an offered list and an allowed list share, in the offer's order, without parts that an earlier part
+ * covers (RFC 7296 section 2.9). False, and an empty *out, when they share nothing. */
 bool dt_selectors_narrow(struct dt_selectors *out, const struct dt_selectors *offered,
                          const struct dt_selectors *allowed);
 

@@ -7,16 +7,16 @@
  *
  * Rules of the house:
  * - Every call takes `now`; ask dt_ike_deadline() after each call and call dt_ike_tick() no later than that.
- * - Callbacks (struct dt_ike_ops) may call any function of this header. A session or child that ends stays readable
- *   until the outermost dt_ike_* call returns; its handle is dead after its *_down, child_failed or session_down
- *   callback returned.
+ * - Callbacks (struct dt_ike_ops) may call any function of this header. A session or child that ends stays
+ * readable until the outermost dt_ike_* call returns; its handle is dead after its *_down, child_failed or
+ * session_down callback returned.
  * - Datagrams are IKE messages without the non-ESP marker: the driver strips it and adds it where path->natt.
- * - One request is outstanding at a time in each direction (window size 1); further ones wait in a bounded queue. A
- *   request that was answered already is answered again with the same bytes.
- * - Nothing that is not authenticated ends a session; an initial exchange alone may fail by it, after a grace time in
- *   which a proper answer wins.
- * - After a rekey the engine does not delete the old child: its owner calls dt_ike_child_delete() once the new one
- *   is verified. What RFC 7296 sections 2.8.1, 2.8.2 and 2.25 say of collisions is done in here.
+ * - One request is outstanding at a time in each direction (window size 1); further ones wait in a bounded
+ * queue. A request that was answered already is answered again with the same bytes.
+ * - Nothing that is not authenticated ends a session; an initial exchange alone may fail by it, after a grace
+ * time in which a proper answer wins.
+ * - After a rekey the engine does not delete the old child: its owner calls dt_ike_child_delete() once the
+ * new one is verified. What RFC 7296 sections 2.8.1, 2.8.2 and 2.25 say of collisions is done in here.
  * - Keys are wiped as soon as they were handed over or their SA is gone.
  */
 #ifndef DT_IKE_IKE_H
@@ -42,28 +42,30 @@ struct dt_ike;
 struct dt_ike_session;
 struct dt_ike_child;
 
-/* ---- what is configured ------------------------------------------------------------------------------------- */
+/* ---- what is configured
+ * ------------------------------------------------------------------------------------- */
 
 struct dt_ike_params {
-    dt_time retransmit_base;     /* first retransmission after this (default 500 ms) ... */
-    double retransmit_factor;    /* ... each further wait longer by this factor (1.8) ... */
-    dt_time retransmit_max;      /* ... up to this (20 s) ... */
-    unsigned retransmit_tries;   /* ... this many times (7), then the session is dead */
-    dt_time init_grace;          /* an unauthenticated refusal of IKE_SA_INIT counts after this (1 s) */
-    unsigned half_open_cookie;   /* from so many half-open sessions on, demand COOKIE (32) */
-    unsigned half_open_max;      /* so many: drop what has no session yet (2048) */
-    dt_time half_open_timeout;   /* a responder waits this long for IKE_AUTH (30 s) */
-    dt_time cookie_rotate;       /* age of the cookie secret (60 s); the one before it is still taken */
-    unsigned unauth_rate;        /* answers a second to messages that belong to no session (100) */
-    unsigned session_max;        /* 65536 */
-    unsigned child_max;          /* children of one session, dying ones included (32) */
-    unsigned queue_max;          /* requests of one session that wait for the window (16) */
-    dt_time keepalive;           /* NAT keep-alive when nothing was sent for this long (20 s; DT_NEVER: none) */
-    dt_time ike_lifetime;        /* rekey of the IKE SA at a random time in the last tenth of this (4 h; DT_NEVER: by
-                                    the owner alone). Not a hard end. */
-    dt_time linger;              /* an IKE SA that was replaced and that the peer does not delete goes after this (60 s) */
+    dt_time retransmit_base;   /* first retransmission after this (default 500 ms) ... */
+    double retransmit_factor;  /* ... each further wait longer by this factor (1.8) ... */
+    dt_time retransmit_max;    /* ... up to this (20 s) ... */
+    unsigned retransmit_tries; /* ... this many times (7), then the session is dead */
+    dt_time init_grace;        /* an unauthenticated refusal of IKE_SA_INIT counts after this (1 s) */
+    unsigned half_open_cookie; /* from so many half-open sessions on, demand COOKIE (32) */
+    unsigned half_open_max;    /* so many: drop what has no session yet (2048) */
+    dt_time half_open_timeout; /* a responder waits this long for IKE_AUTH (30 s) */
+    dt_time cookie_rotate;     /* age of the cookie secret (60 s); the one before it is still taken */
+    unsigned unauth_rate;      /* answers a second to messages that belong to no session (100) */
+    unsigned session_max;      /* 65536 */
+    unsigned child_max;        /* children of one session, dying ones included (32) */
+    unsigned queue_max;        /* requests of one session that wait for the window (16) */
+    dt_time keepalive;         /* NAT keep-alive when nothing was sent for this long (20 s; DT_NEVER: none) */
+    dt_time ike_lifetime; /* rekey of the IKE SA at a random time in the last tenth of this (4 h; DT_NEVER: by
+                             the owner alone). Not a hard end. */
+    dt_time linger; /* an IKE SA that was replaced and that the peer does not delete goes after this (60 s) */
     uint16_t port_ike, port_natt; /* 500 and 4500; others for tests without privilege */
-    struct dt_span vendor_id;    /* Vendor ID payload (borrowed); empty: none. A peer with the same one is reported */
+    struct dt_span
+        vendor_id; /* Vendor ID payload (borrowed); empty: none. A peer with the same one is reported */
 };
 void dt_ike_params_default(struct dt_ike_params *p);
 
@@ -75,25 +77,29 @@ enum dt_ike_encap {
 
 #define DT_PSK_MAX 256
 
-/* One side's view of a peer: shared by all sessions that use it, borrowed by the engine: it must outlive them (or be
- * exchanged by dt_ike_session_set_cfg). */
+/* One side's view of a peer: shared by all sessions that use it, borrowed by the engine: it must outlive them
+ * (or be exchanged by dt_ike_session_set_cfg). */
 struct dt_ike_cfg {
     struct dt_ike_id local_id;  /* what we say we are */
     struct dt_ike_id remote_id; /* who the peer must be; may be DT_ID_ANY or a pattern on a responder */
     struct dt_proposals ike;    /* by preference */
-    struct dt_proposals esp;    /* a group in them is used for rekeys and further children (PFS); IKE_AUTH has none */
+    struct dt_proposals
+        esp; /* a group in them is used for rekeys and further children (PFS); IKE_AUTH has none */
     struct dt_selectors local_ts, remote_ts; /* offered by an initiator, allowed by a responder */
-    bool transport;             /* transport mode (USE_TRANSPORT_MODE); the child fails if the peer has tunnel mode only */
+    bool
+        transport; /* transport mode (USE_TRANSPORT_MODE); the child fails if the peer has tunnel mode only */
     enum dt_ike_encap encap;
 
     /* initiator */
-    bool want4, want6, want_dns; /* ask for inside addresses (configuration payload); what is given is added to
-                                    the session (dt_ike_session_inside); local_ts then is usually everything */
-    bool initial_contact;        /* say that this is the only session with these identities (RFC 7296 2.4) */
-    bool send_idr;               /* name remote_id in IKE_AUTH; needs an exact remote_id */
+    bool want4, want6,
+        want_dns;         /* ask for inside addresses (configuration payload); what is given is added to
+                             the session (dt_ike_session_inside); local_ts then is usually everything */
+    bool initial_contact; /* say that this is the only session with these identities (RFC 7296 2.4) */
+    bool send_idr;        /* name remote_id in IKE_AUTH; needs an exact remote_id */
 
     /* responder */
-    bool lease; /* inside addresses through ops->lease: the selectors allowed to the peer are the leased addresses */
+    bool lease; /* inside addresses through ops->lease: the selectors allowed to the peer are the leased
+                   addresses */
 };
 
 /* Inside addresses and name servers (RFC 7296 section 3.15). ver 0: none. */
@@ -113,75 +119,76 @@ struct dt_ike_notify {
     uint8_t data[DT_IKE_NOTIFY_DATA];
 };
 
-/* ---- what is reported --------------------------------------------------------------------------------------- */
+/* ---- what is reported
+ * --------------------------------------------------------------------------------------- */
 
 /* A negotiated Child SA, valid during child_up alone (the keys are wiped after it). */
 struct dt_child_sa {
     uint32_t spi_in, spi_out; /* host order; spi_in was given by us, spi_out by the peer */
     struct dt_suite suite;
     bool esn;
-    bool transport;          /* transport mode, else tunnel mode */
-    bool initiator;          /* we began the exchange that made it */
-    uint16_t key_len;        /* of each direction: encryption key, with its salt, then integrity key */
+    bool transport;   /* transport mode, else tunnel mode */
+    bool initiator;   /* we began the exchange that made it */
+    uint16_t key_len; /* of each direction: encryption key, with its salt, then integrity key */
     uint8_t key_in[DT_KEY_MAX], key_out[DT_KEY_MAX];
     struct dt_selectors local_ts, remote_ts;
-    struct dt_path path;     /* ESP travels here: in UDP when path.natt; raw ESP ignores the ports */
+    struct dt_path path;           /* ESP travels here: in UDP when path.natt; raw ESP ignores the ports */
     struct dt_ike_child *replaces; /* the child that this one rekeys; NULL: none, or it is gone already */
 };
 
 enum dt_ike_down {
-    DT_DOWN_LOCAL,     /* the owner deleted it */
-    DT_DOWN_PEER,      /* the peer's DELETE */
-    DT_DOWN_SESSION,   /* its session ended */
-    DT_DOWN_GONE,      /* the peer says that it has no such SA (CHILD_SA_NOT_FOUND) */
+    DT_DOWN_LOCAL,   /* the owner deleted it */
+    DT_DOWN_PEER,    /* the peer's DELETE */
+    DT_DOWN_SESSION, /* its session ended */
+    DT_DOWN_GONE,    /* the peer says that it has no such SA (CHILD_SA_NOT_FOUND) */
 };
 
 enum dt_ike_session_state {
-    DT_SESSION_INIT,   /* IKE_SA_INIT under way */
-    DT_SESSION_AUTH,   /* IKE_AUTH under way */
+    DT_SESSION_INIT, /* IKE_SA_INIT under way */
+    DT_SESSION_AUTH, /* IKE_AUTH under way */
     DT_SESSION_UP,
     DT_SESSION_CLOSING, /* our DELETE was sent */
     DT_SESSION_DEAD,    /* readable until the outermost call returns */
 };
 
 enum dt_ike_event {
-    DT_IKE_EV_REFUSED,      /* we refused a peer's request; err says why (also IKE_SA_INIT without a session) */
+    DT_IKE_EV_REFUSED, /* we refused a peer's request; err says why (also IKE_SA_INIT without a session) */
     DT_IKE_EV_PEER_REFUSED, /* the peer refused ours */
     DT_IKE_EV_COOKIES,      /* half-open sessions passed the threshold: cookies are demanded */
     DT_IKE_EV_COOKIES_OFF,
-    DT_IKE_EV_NAT,          /* a NAT was found (or forced): UDP 4500 from now on */
-    DT_IKE_EV_RETRANSMIT,   /* a request was sent again; err says which and how often */
-    DT_IKE_EV_COLLISION,    /* both sides rekeyed at once; err says which one survives */
+    DT_IKE_EV_NAT,        /* a NAT was found (or forced): UDP 4500 from now on */
+    DT_IKE_EV_RETRANSMIT, /* a request was sent again; err says which and how often */
+    DT_IKE_EV_COLLISION,  /* both sides rekeyed at once; err says which one survives */
 };
 
 #define DT_IKE_SEND_KEEPALIVE 1u /* one byte 0xff (RFC 3948 2.3): no non-ESP marker before it */
 #define DT_IKE_SEND_AGAIN     2u /* a retransmission */
 
-/* ctx is the one of dt_ike_new. Only send and psk are needed by an initiator; lookup and authorize by a responder
- * too. Every other one may be NULL. */
+/* ctx is the one of dt_ike_new. Only send and psk are needed by an initiator; lookup and authorize by a
+ * responder too. Every other one may be NULL. */
 struct dt_ike_ops {
     void (*send)(void *ctx, const struct dt_path *path, const uint8_t *data, size_t len, unsigned flags);
 
     /* The pre-shared key of these identities. Length, or -1: there is none. The engine wipes its copy. */
-    int (*psk)(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *local, const struct dt_ike_id *remote,
-               uint8_t key[DT_PSK_MAX]);
+    int (*psk)(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *local,
+               const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX]);
 
-    /* Responder, IKE_SA_INIT on this path: whose IKE proposals and encapsulation policy apply? NULL: we serve nobody
-     * here, the request is dropped. */
+    /* Responder, IKE_SA_INIT on this path: whose IKE proposals and encapsulation policy apply? NULL: we serve
+     * nobody here, the request is dropped. */
     const struct dt_ike_cfg *(*lookup)(void *ctx, const struct dt_path *path);
-    /* Responder, IKE_AUTH, before the peer has proved anything: the configuration for these identities, or NULL with
-     * *err (AUTHENTICATION_FAILED is sent). `me` is NULL when the peer does not name us. The engine checks that cfg's
-     * remote_id matches `peer`, and its local_id `me`. */
+    /* Responder, IKE_AUTH, before the peer has proved anything: the configuration for these identities, or
+     * NULL with *err (AUTHENTICATION_FAILED is sent). `me` is NULL when the peer does not name us. The engine
+     * checks that cfg's remote_id matches `peer`, and its local_id `me`. */
     const struct dt_ike_cfg *(*authorize)(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *peer,
                                           const struct dt_ike_id *me, struct dt_err *err);
-    /* Responder, the peer has proved who it is: inside addresses. want->addr4.ver (addr6.ver) is set where the peer
-     * asks for one, its bytes are a wish or zero. 0, or -1 with *err (INTERNAL_ADDRESS_FAILURE: no child then). The
-     * lease ends with session_down. */
-    int (*lease)(void *ctx, struct dt_ike_session *s, const struct dt_ike_inside *want, struct dt_ike_inside *give,
-                 struct dt_err *err);
+    /* Responder, the peer has proved who it is: inside addresses. want->addr4.ver (addr6.ver) is set where
+     * the peer asks for one, its bytes are a wish or zero. 0, or -1 with *err (INTERNAL_ADDRESS_FAILURE: no
+     * child then). The lease ends with session_down. */
+    int (*lease)(void *ctx, struct dt_ike_session *s, const struct dt_ike_inside *want,
+                 struct dt_ike_inside *give, struct dt_err *err);
 
-    /* IKE_AUTH, both ways. notify_in: after the peer was authenticated, before session_up. notify_out: fill v, return
-     * how many (at most cap); a responder is asked after notify_in and lease. */
+    /* IKE_AUTH, both ways. notify_in: after the peer was authenticated, before session_up. notify_out: fill
+     * v, return how many (at most cap); a responder is asked after notify_in and lease. */
     void (*notify_in)(void *ctx, struct dt_ike_session *s, const struct dt_ike_notify *n);
     size_t (*notify_out)(void *ctx, struct dt_ike_session *s, struct dt_ike_notify *v, size_t cap);
 
@@ -192,37 +199,41 @@ struct dt_ike_ops {
     void (*session_down)(void *ctx, struct dt_ike_session *s, const struct dt_err *why);
     /* The IKE SA was rekeyed; children moved along. */
     void (*session_rekeyed)(void *ctx, struct dt_ike_session *s);
-    /* Datagrams now travel elsewhere: a float to UDP 4500, or the peer's address changed behind its NAT. The ESP of
-     * its children follows. */
+    /* Datagrams now travel elsewhere: a float to UDP 4500, or the peer's address changed behind its NAT. The
+     * ESP of its children follows. */
     void (*path_changed)(void *ctx, struct dt_ike_session *s, const struct dt_path *path);
     /* An answer to dt_ike_liveness(). (No answer: session_down.) */
     void (*alive)(void *ctx, struct dt_ike_session *s);
-    /* A hint without proof that the peer has lost the session (INVALID_IKE_SPI in the clear): nothing was changed.
-     * The owner may open a new session beside it. At most once a second for each session. */
+    /* A hint without proof that the peer has lost the session (INVALID_IKE_SPI in the clear): nothing was
+     * changed. The owner may open a new session beside it. At most once a second for each session. */
     void (*suspect)(void *ctx, struct dt_ike_session *s, const struct dt_err *hint);
 
     /* A Child SA is agreed. Its inbound SA must be live before this returns: the peer may send at once. */
-    void (*child_up)(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c, const struct dt_child_sa *sa);
-    /* What was asked for by open, create or rekey did not come about; the child it should have replaced is untouched.
-     * err->notify: TEMPORARY_FAILURE: try again later; CHILD_SA_NOT_FOUND: the old one is gone (child_down DT_DOWN_GONE
-     * came before), create a new one. */
-    void (*child_failed)(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c, const struct dt_err *err);
+    void (*child_up)(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c,
+                     const struct dt_child_sa *sa);
+    /* What was asked for by open, create or rekey did not come about; the child it should have replaced is
+     * untouched. err->notify: TEMPORARY_FAILURE: try again later; CHILD_SA_NOT_FOUND: the old one is gone
+     * (child_down DT_DOWN_GONE came before), create a new one. */
+    void (*child_failed)(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c,
+                         const struct dt_err *err);
     /* A child that was up is no more: remove its SAs. */
     void (*child_down)(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c, enum dt_ike_down why);
-    /* Both sides rekeyed the same child at once and the peer is about to delete this one (RFC 7296 2.8.1): do not
-     * choose it for sending. The other one stays. */
+    /* Both sides rekeyed the same child at once and the peer is about to delete this one (RFC 7296 2.8.1): do
+     * not choose it for sending. The other one stays. */
     void (*child_redundant)(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c);
-    /* The peer asks to rekey `old`, or for a further child (old == NULL). True: go on. False: TEMPORARY_FAILURE
-     * for a rekey, NO_ADDITIONAL_SAS for a further child. Without this callback: true. */
+    /* The peer asks to rekey `old`, or for a further child (old == NULL). True: go on. False:
+     * TEMPORARY_FAILURE for a rekey, NO_ADDITIONAL_SAS for a further child. Without this callback: true. */
     bool (*child_ask)(void *ctx, struct dt_ike_session *s, struct dt_ike_child *old);
 
     void (*event)(void *ctx, struct dt_ike_session *s, enum dt_ike_event what, const struct dt_path *path,
                   const struct dt_err *err); /* s may be NULL */
-    /* Key log for Wireshark's ikev2_decryption_table: one line, without newline. Asked for by the user only. */
+    /* Key log for Wireshark's ikev2_decryption_table: one line, without newline. Asked for by the user only.
+     */
     void (*keylog)(void *ctx, const char *line);
 };
 
-/* ---- the host ------------------------------------------------------------------------------------------------ */
+/* ---- the host
+ * ------------------------------------------------------------------------------------------------ */
 
 /* All arguments but ctx are borrowed (params and ops are copied). NULL: no memory. */
 struct dt_ike *dt_ike_new(const struct dt_ike_params *params, const struct dt_ike_ops *ops, void *ctx,
@@ -246,7 +257,7 @@ struct dt_ike_counters {
     uint64_t retransmits_in;  /* the peer's requests again: answered from the cache */
     uint64_t cookies_sent, cookies_bad;
     uint64_t half_open_dropped;
-    uint64_t rate_limited;    /* unauthenticated answers not sent */
+    uint64_t rate_limited; /* unauthenticated answers not sent */
     uint64_t sessions_opened, sessions_up, sessions_down, sessions_failed, auth_failed;
     uint64_t children_up, children_down, children_failed;
     uint64_t ike_rekeys, collisions;
@@ -263,19 +274,22 @@ struct dt_ike_usage dt_ike_usage(const struct dt_ike *ike);
 /* Feeds all state that can change behaviour, times as distances from now. */
 void dt_ike_digest(const struct dt_ike *ike, dt_time now, struct dt_digest *d);
 
-/* ---- sessions ------------------------------------------------------------------------------------------------ */
+/* ---- sessions
+ * ------------------------------------------------------------------------------------------------ */
 
-/* Begins IKE_SA_INIT (the first datagram is sent from inside this call) for a session and its first child. path: ports
- * as they will be used first, usually params.port_ike at both ends; with natt, UDP 4500 from the start. NULL with *err:
- * bad configuration, limits, no memory. owner: dt_ike_session_owner(). */
+/* Begins IKE_SA_INIT (the first datagram is sent from inside this call) for a session and its first child.
+ * path: ports as they will be used first, usually params.port_ike at both ends; with natt, UDP 4500 from the
+ * start. NULL with *err: bad configuration, limits, no memory. owner: dt_ike_session_owner(). */
 struct dt_ike_session *dt_ike_open(struct dt_ike *ike, dt_time now, const struct dt_ike_cfg *cfg,
                                    const struct dt_path *path, void *owner, struct dt_err *err);
-/* silently: gone at once, nothing is sent, no callback is called. Else DELETE is sent (after what is outstanding)
- * and session_down follows when it was answered or given up; a session that is not up goes at once. */
+/* silently: gone at once, nothing is sent, no callback is called. Else DELETE is sent (after what is
+ * outstanding) and session_down follows when it was answered or given up; a session that is not up goes at
+ * once. */
 void dt_ike_close(struct dt_ike_session *s, dt_time now, bool silently);
 /* Rekeys the IKE SA now. Nothing happens if that is under way or the session is not up. */
 void dt_ike_session_rekey(struct dt_ike_session *s, dt_time now);
-/* An empty INFORMATIONAL request, unless a request is under way already (whose answer is reported in its place). */
+/* An empty INFORMATIONAL request, unless a request is under way already (whose answer is reported in its
+ * place). */
 void dt_ike_liveness(struct dt_ike_session *s, dt_time now);
 /* New configuration for what is negotiated from now on. */
 void dt_ike_session_set_cfg(struct dt_ike_session *s, const struct dt_ike_cfg *cfg);
@@ -308,18 +322,20 @@ struct dt_ike_session_info {
 };
 void dt_ike_session_info(const struct dt_ike_session *s, struct dt_ike_session_info *out);
 
-/* ---- children ------------------------------------------------------------------------------------------------ */
+/* ---- children
+ * ------------------------------------------------------------------------------------------------ */
 
 /* The child that comes with IKE_AUTH; NULL once it was reported failed or down. */
 struct dt_ike_child *dt_ike_session_first_child(const struct dt_ike_session *s);
-/* CREATE_CHILD_SA for a further child with the session's configuration. child_up or child_failed follows (never from
- * inside this call). NULL with *err: session not up, limits. */
+/* CREATE_CHILD_SA for a further child with the session's configuration. child_up or child_failed follows
+ * (never from inside this call). NULL with *err: session not up, limits. */
 struct dt_ike_child *dt_ike_child_create(struct dt_ike_session *s, dt_time now, struct dt_err *err);
-/* CREATE_CHILD_SA with REKEY_SA. The new child; NULL with *err also when old is being rekeyed by us already or dying. */
+/* CREATE_CHILD_SA with REKEY_SA. The new child; NULL with *err also when old is being rekeyed by us already
+ * or dying. */
 struct dt_ike_child *dt_ike_child_rekey(struct dt_ike_child *old, dt_time now, struct dt_err *err);
-/* DELETE in an INFORMATIONAL; child_down (DT_DOWN_LOCAL) comes at once, from inside this call; the exchange goes on by
- * itself. On a child not yet up: its owner has lost interest; no callback comes for it any more, and if the peer agrees
- * to it later (a late response), it is deleted at the peer. */
+/* DELETE in an INFORMATIONAL; child_down (DT_DOWN_LOCAL) comes at once, from inside this call; the exchange
+ * goes on by itself. On a child not yet up: its owner has lost interest; no callback comes for it any more,
+ * and if the peer agrees to it later (a late response), it is deleted at the peer. */
 void dt_ike_child_delete(struct dt_ike_child *c, dt_time now);
 
 void dt_ike_child_set_owner(struct dt_ike_child *c, void *owner);
@@ -334,7 +350,5 @@ struct dt_ike_child *dt_ike_child_by_spi(const struct dt_ike *ike, uint32_t spi_
 const char *dt_ike_down_str(enum dt_ike_down d);
 const char *dt_ike_event_str(enum dt_ike_event e);
 const char *dt_ike_session_state_str(enum dt_ike_session_state st);
-/* "NO_PROPOSAL_CHOSEN"; NULL for a number without a name (RFC 7296 section 3.10.1). */
-const char *dt_ike_notify_str(uint16_t type);
 
 #endif

@@ -24,11 +24,13 @@ struct dt_ike_id {
     uint8_t data[DT_IKE_ID_MAX];
 };
 
-/* "user@host" an e-mail address, "192.0.2.1" or "2001:db8::1" an address, "keyid:0a1b" or "keyid:text" a key id,
+/* "user@host" an e-mail address, "192.0.2.1" or "2001:db8::1" an address, "keyid:0a1b" or "keyid:text" a key
+ * id,
  * "%any" DT_ID_ANY, anything else a domain name. "fqdn:" and "email:" before the text force the type.
  * 0, or -1: empty, too long. */
 int dt_ike_id_parse(struct dt_ike_id *id, const char *text);
-char *dt_ike_id_str(char *out, const struct dt_ike_id *id); /* DT_IKE_ID_STRLEN bytes; unprintable bytes as \xNN */
+char *dt_ike_id_str(char *out,
+                    const struct dt_ike_id *id); /* DT_IKE_ID_STRLEN bytes; unprintable bytes as \xNN */
 bool dt_ike_id_eq(const struct dt_ike_id *a, const struct dt_ike_id *b); /* names without regard to case */
 /* pattern may be DT_ID_ANY, or a name that begins with "*." or "*@". */
 bool dt_ike_id_matches(const struct dt_ike_id *pattern, const struct dt_ike_id *id);

@@ -1,5 +1,5 @@
-/* Proposals of the Security Association payload (RFC 7296 section 3.3): what to negotiate, in order of preference.
- * Bytes on the wire are in wire/ike_payload.h; here is the shape, its text, and the choice. */
+/* Proposals of the Security Association payload (RFC 7296 section 3.3): what to negotiate, in order of
+ * preference. Bytes on the wire are in wire/ike_payload.h; here is the shape, its text, and the choice. */
 #ifndef DT_WIRE_IKE_PROPOSAL_H
 #define DT_WIRE_IKE_PROPOSAL_H
 
@@ -27,7 +27,7 @@ struct dt_transform {
     uint16_t key_bits; /* Key Length attribute; 0: none */
 };
 
-#define DT_PROPOSAL_TRANSFORMS 32
+#define DT_PROPOSAL_TRANSFORMS 64 /* strongSwan alone offers some forty */
 #define DT_PROPOSALS_MAX       12
 #define DT_PROPOSAL_STRLEN     256
 
@@ -46,10 +46,11 @@ struct dt_proposals {
     struct dt_proposal v[DT_PROPOSALS_MAX];
 };
 
-/* One proposal from words joined by '-': aes128gcm16 aes256gcm16 (also aes128gcm) chacha20poly1305 aes128 aes256
- * (CBC) sha256 sha384 sha512 (integrity, and PRF where no prf is named) prfsha256 prfsha384 prfsha512 x25519
- * (curve25519) ecp256 ecp384 modp2048 esn noesn null. For ESP without either of the last two but one, both are offered, esn
- * first; a group in an ESP proposal asks for PFS at a rekey. -1 with the reason when it is not a whole proposal. */
+/* One proposal from words joined by '-': aes128gcm16 aes256gcm16 (also aes128gcm) chacha20poly1305 aes128
+ * aes256 (CBC) sha256 sha384 sha512 (integrity, and PRF where no prf is named) prfsha256 prfsha384 prfsha512
+ * x25519 (curve25519) ecp256 ecp384 modp2048 esn noesn null. For ESP without either of the last two but one,
+ * both are offered, esn first; a group in an ESP proposal asks for PFS at a rekey. -1 with the reason when it
+ * is not a whole proposal. */
 int dt_proposal_parse(struct dt_proposal *p, uint8_t protocol, const char *text, struct dt_err *err);
 /* The defaults: combined-mode ciphers first, then AES-CBC with HMAC. */
 void dt_proposals_default(struct dt_proposals *out, uint8_t protocol);
@@ -59,15 +60,19 @@ bool dt_proposals_add(struct dt_proposals *list, const struct dt_proposal *p); /
 char *dt_proposal_str(char *out, size_t cap, const struct dt_proposal *p);
 char *dt_proposals_str(char *out, size_t cap, const struct dt_proposals *list); /* joined by ", " */
 
-#define DT_CHOOSE_NO_KE 1u /* leave the key exchange method out: a Child SA of IKE_AUTH has none (RFC 7296 1.2) */
+#define DT_CHOOSE_NO_KE                                                                                      \
+    1u /* leave the key exchange method out: a Child SA of IKE_AUTH has none (RFC 7296 1.2) */
 
-/* The responder's choice: the first of its own proposals that some offered one meets, one transform of each type
- * (RFC 7296 section 2.7). *out has the offered number and SPI. False: nothing in common. prefer_ke: where the
- * choice allows this key exchange method, take it rather than ask for another (0: no preference). */
-bool dt_proposals_choose(struct dt_proposal *out, const struct dt_proposals *own, const struct dt_proposals *offered,
-                         uint16_t prefer_ke, unsigned flags);
-/* The initiator's check of an answer: one transform of each type, all of them from the offer of that number. */
-bool dt_proposals_answers(const struct dt_proposals *offered, const struct dt_proposal *answer, unsigned flags);
+/* The responder's choice: the first of its own proposals that some offered one meets, one transform of each
+ * type (RFC 7296 section 2.7). *out has the offered number and SPI. False: nothing in common. prefer_ke:
+ * where the choice allows this key exchange method, take it rather than ask for another (0: no preference).
+ */
+bool dt_proposals_choose(struct dt_proposal *out, const struct dt_proposals *own,
+                         const struct dt_proposals *offered, uint16_t prefer_ke, unsigned flags);
+/* The initiator's check of an answer: one transform of each type, all of them from the offer of that number.
+ */
+bool dt_proposals_answers(const struct dt_proposals *offered, const struct dt_proposal *answer,
+                          unsigned flags);
 
 /* The one transform of that type, or 0 (with key length in *key_bits where it is not NULL). */
 uint16_t dt_proposal_id(const struct dt_proposal *p, uint8_t type, uint16_t *key_bits);

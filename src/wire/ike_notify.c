@@ -1,0 +1,44 @@
+#include "wire/ike_notify.h"
+
+#include <stddef.h>
+
+#define NAME(n)                                                                                              \
+    case DT_N_##n:                                                                                           \
+        return #n
+
+const char *dt_notify_name(uint16_t type)
+{
+    switch (type) {
+        NAME(UNSUPPORTED_CRITICAL_PAYLOAD);
+        NAME(INVALID_IKE_SPI);
+        NAME(INVALID_MAJOR_VERSION);
+        NAME(INVALID_SYNTAX);
+        NAME(INVALID_MESSAGE_ID);
+        NAME(INVALID_SPI);
+        NAME(NO_PROPOSAL_CHOSEN);
+        NAME(INVALID_KE_PAYLOAD);
+        NAME(AUTHENTICATION_FAILED);
+        NAME(SINGLE_PAIR_REQUIRED);
+        NAME(NO_ADDITIONAL_SAS);
+        NAME(INTERNAL_ADDRESS_FAILURE);
+        NAME(FAILED_CP_REQUIRED);
+        NAME(TS_UNACCEPTABLE);
+        NAME(INVALID_SELECTORS);
+        NAME(TEMPORARY_FAILURE);
+        NAME(CHILD_SA_NOT_FOUND);
+        NAME(INITIAL_CONTACT);
+        NAME(SET_WINDOW_SIZE);
+        NAME(ADDITIONAL_TS_POSSIBLE);
+        NAME(IPCOMP_SUPPORTED);
+        NAME(NAT_DETECTION_SOURCE_IP);
+        NAME(NAT_DETECTION_DESTINATION_IP);
+        NAME(COOKIE);
+        NAME(USE_TRANSPORT_MODE);
+        NAME(HTTP_CERT_LOOKUP_SUPPORTED);
+        NAME(REKEY_SA);
+        NAME(ESP_TFC_PADDING_NOT_SUPPORTED);
+        NAME(NON_FIRST_FRAGMENTS_ALSO);
+    default:
+        return NULL;
+    }
+}

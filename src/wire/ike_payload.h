@@ -1,0 +1,79 @@
+/* Bodies of IKE payloads (RFC 7296 section 3.3 to 3.15): bytes <-> structs. Readers return 0, or -1 when the
+ * body is not well formed (INVALID_SYNTAX); what they give points into the body. Writers add a whole payload
+ * to a message. */
+#ifndef DT_WIRE_IKE_PAYLOAD_H
+#define DT_WIRE_IKE_PAYLOAD_H
+
+#include "base/addr.h"
+#include "base/selector.h"
+#include "wire/ike_id.h"
+#include "wire/ike_msg.h"
+#include "wire/ike_notify.h"
+#include "wire/ike_proposal.h"
+
+/* Proposals past DT_PROPOSALS_MAX and transforms past DT_PROPOSAL_TRANSFORMS are left out. */
+int dt_ike_sa_read(struct dt_proposals *out, struct dt_span body);
+void dt_ike_sa_write(struct dt_ike_builder *b, const struct dt_proposals *list);
+
+struct dt_ike_ke {
+    uint16_t group;
+    struct dt_span data;
+};
+int dt_ike_ke_read(struct dt_ike_ke *out, struct dt_span body);
+void dt_ike_ke_write(struct dt_ike_builder *b, uint16_t group, struct dt_span data);
+
+#define DT_IKE_NONCE_MIN 16
+#define DT_IKE_NONCE_MAX 256
+int dt_ike_nonce_read(struct dt_span *out, struct dt_span body);
+
+int dt_ike_id_read(struct dt_ike_id *out, struct dt_span body); /* -1 also when longer than DT_IKE_ID_MAX */
+void dt_ike_id_write(struct dt_ike_builder *b, uint8_t payload_type, const struct dt_ike_id *id);
+
+struct dt_ike_auth {
+    uint8_t method; /* 2: shared key */
+    struct dt_span data;
+};
+#define DT_IKE_AUTH_PSK 2
+int dt_ike_auth_read(struct dt_ike_auth *out, struct dt_span body);
+void dt_ike_auth_write(struct dt_ike_builder *b, uint8_t method, struct dt_span data);
+
+struct dt_ike_notify_payload {
+    uint8_t protocol;
+    uint16_t type;
+    struct dt_span spi, data;
+};
+int dt_ike_notify_read(struct dt_ike_notify_payload *out, struct dt_span body);
+void dt_ike_notify_write(struct dt_ike_builder *b, uint8_t protocol, struct dt_span spi, uint16_t type,
+                         struct dt_span data);
+
+struct dt_ike_delete {
+    uint8_t protocol, spi_len; /* spi_len 0: the IKE SA itself */
+    uint16_t n;
+    const uint8_t *spis; /* n times spi_len bytes */
+};
+int dt_ike_delete_read(struct dt_ike_delete *out, struct dt_span body);
+void dt_ike_delete_write(struct dt_ike_builder *b, uint8_t protocol, const uint32_t *esp_spis, uint16_t n);
+
+/* Selectors of other TS types, and past DT_SELECTORS_MAX, are left out, so that the list may come out empty.
+ */
+int dt_ike_ts_read(struct dt_selectors *out, struct dt_span body);
+void dt_ike_ts_write(struct dt_ike_builder *b, uint8_t payload_type, const struct dt_selectors *list);
+
+enum dt_ike_cp_type { DT_CFG_REQUEST = 1, DT_CFG_REPLY = 2, DT_CFG_SET = 3, DT_CFG_ACK = 4 };
+#define DT_IKE_CP_DNS 4
+struct dt_ike_cp {
+    uint8_t type;
+    bool has4, has6;             /* INTERNAL_IP4_ADDRESS, INTERNAL_IP6_ADDRESS is there */
+    bool has_dns4, has_dns6;     /* a name server's attribute is there */
+    struct dt_addr addr4, addr6; /* ver 0: the attribute was empty */
+    uint8_t addr6_len;
+    uint8_t ndns;
+    struct dt_addr dns[DT_IKE_CP_DNS];
+};
+int dt_ike_cp_read(struct dt_ike_cp *out, struct dt_span body);
+void dt_ike_cp_write(struct dt_ike_builder *b, const struct dt_ike_cp *cp);
+
+void dt_ike_raw_write(struct dt_ike_builder *b, uint8_t payload_type,
+                      struct dt_span body); /* nonce, vendor id */
+
+#endif
