@@ -1,0 +1,127 @@
+#include "policy/match.h"
+#include "policy/gen.h"
+
+static void compare(struct gen *g, struct dt_rules *rs, unsigned packets)
+{
+    struct dt_err err = {0};
+    struct dt_match *m = dt_match_new(rs, &err);
+    if (!m)
+        fail_msg("%s", err.text);
+    for (unsigned i = 0; i < packets; i++) {
+        struct dt_flow f = gen_flow(g);
+        uint32_t want = gen_first(rs, &f, false), got = dt_match_tunnel(m, &f);
+        uint32_t want_t = gen_first(rs, &f, true), got_t = dt_match_transport(m, &f);
+        if (want != got || want_t != got_t) {
+            char s[DT_FLOW_STRLEN];
+            fail_msg("%s: tunnel rule %u, not %u; transport rule %u, not %u (of %zu)", dt_flow_str(s, &f),
+                     got, want, got_t, want_t, rs->n);
+        }
+    }
+    dt_match_free(m);
+}
+
+static void small_sets(void **state)
+{
+    struct gen g;
+    gen_init(&g, test_seed("match/small"));
+    for (unsigned i = 0; i < 4000; i++) {
+        g.hosts = 4 + (unsigned)gen_below(&g, 61);
+        struct dt_rules *rs = gen_rules(&g, gen_below(&g, 30), 3);
+        compare(&g, rs, 400);
+        dt_rules_unref(rs);
+    }
+}
+
+static void large_sets(void **state)
+{
+    struct gen g;
+    gen_init(&g, test_seed("match/large"));
+    for (unsigned i = 0; i < 4; i++) {
+        struct dt_rules *rs = gen_rules(&g, 3000, 3);
+        compare(&g, rs, 20000);
+        dt_rules_unref(rs);
+    }
+}
+
+/* All rules share their addresses and differ in protocol and ports: the index behind one pair. */
+static void many_ports(void **state)
+{
+    struct gen g;
+    gen_init(&g, test_seed("match/ports"));
+    for (unsigned i = 0; i < 40; i++) {
+        struct dt_rules *rs = dt_rules_new("gen.conf");
+        for (unsigned k = 0; k < 300; k++) {
+            struct gen_rule r;
+            gen_rule(&g, &r, k + 1, 3);
+            r.r.from.n = r.r.to.n = 0;
+            for (unsigned p = 0; p < r.r.nsport; p++)
+                r.sport[p] = (struct dt_ports){(uint16_t)(gen_below(&g, 32768)),
+                                               (uint16_t)(32768 + gen_below(&g, 32768))};
+            for (unsigned p = 0; p < r.r.ndport; p++)
+                r.dport[p].from = r.dport[p].to = (uint16_t)gen_below(&g, 100);
+            if (!r.r.nsport && !r.r.ndport && k < 280) /* keep the one that matches all for the end */
+                continue;
+            struct dt_err err;
+            assert_int_equal(dt_rules_add(rs, &r.r, &err), 0);
+        }
+        struct dt_err err;
+        struct dt_match *m = dt_match_new(rs, &err);
+        assert_non_null(m);
+        for (unsigned k = 0; k < 5000; k++) {
+            struct dt_flow f = gen_flow(&g);
+            f.sport = (uint16_t)gen_below(&g, 65536);
+            f.dport = (uint16_t)gen_below(&g, 100);
+            assert_int_equal(dt_match_tunnel(m, &f), gen_first(rs, &f, false));
+            assert_int_equal(dt_match_transport(m, &f), gen_first(rs, &f, true));
+        }
+        dt_match_free(m);
+        dt_rules_unref(rs);
+    }
+}
+
+static void every_port(void **state)
+{
+    struct dt_rules *rs = dt_rules_new("gen.conf");
+    struct dt_err err;
+    for (unsigned i = 0; i < 20; i++) {
+        struct dt_ports p = {(uint16_t)(i * 3000), (uint16_t)(i == 19 ? 65535 : i * 3000 + 4000)};
+        struct dt_rule r = {.kind = DT_RULE_TUNNEL, .name = (char *)"r", .nproto = 1, .proto = {6}};
+        if (i & 1) {
+            r.nsport = 1;
+            r.sport = &p;
+        } else {
+            r.ndport = 1;
+            r.dport = &p;
+        }
+        assert_int_equal(dt_rules_add(rs, &r, &err), 0);
+    }
+    struct dt_match *m = dt_match_new(rs, &err);
+    for (unsigned port = 0; port < 65536; port++) {
+        struct dt_flow f = {dt_addr4(1), dt_addr4(2), 6, true, (uint16_t)port, (uint16_t)(port * 7)};
+        assert_int_equal(dt_match_tunnel(m, &f), gen_first(rs, &f, false));
+    }
+    dt_match_free(m);
+    dt_rules_unref(rs);
+}
+
+static void empty(void **state)
+{
+    struct dt_rules *rs = dt_rules_new("gen.conf");
+    struct dt_err err;
+    struct dt_match *m = dt_match_new(rs, &err);
+    struct dt_flow f = {dt_addr4(1), dt_addr4(2), 6, true, 1, 2};
+    assert_int_equal(dt_match_tunnel(m, &f), DT_NO_RULE);
+    assert_int_equal(dt_match_transport(m, &f), DT_NO_RULE);
+    assert_true(dt_match_bytes(m) > 0);
+    dt_match_free(m);
+    dt_rules_unref(rs);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(empty),      cmocka_unit_test(small_sets), cmocka_unit_test(large_sets),
+        cmocka_unit_test(many_ports), cmocka_unit_test(every_port),
+    };
+    return TEST_RUN(tests);
+}
