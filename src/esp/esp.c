@@ -78,8 +78,7 @@ static struct dt_cipher *open_cipher(const struct dt_crypto *c, const struct dt_
     return dt_cipher_new(c, &p->suite, p->key, p->integ_key, err);
 }
 
-/* ---- outbound -------------------------------------------------------------------------------------------
- */
+/* ---- outbound -------------------------------------------------------------------------------- */
 
 struct dt_esp_out *dt_esp_out_new(const struct dt_crypto *c, const struct dt_esp_params *p,
                                   struct dt_err *err)
@@ -248,8 +247,7 @@ unsigned dt_esp_seal(struct dt_esp_out *sa, dt_time now, struct dt_esp_pkt *pkts
     return notes;
 }
 
-/* ---- inbound --------------------------------------------------------------------------------------------
- */
+/* ---- inbound --------------------------------------------------------------------------------- */
 
 struct dt_esp_in *dt_esp_in_new(const struct dt_crypto *c, const struct dt_esp_params *p, struct dt_err *err)
 {

@@ -93,8 +93,7 @@ struct dt_esp_counters {
     uint64_t errors[DT_ESP_VERDICTS];
 };
 
-/* ---- outbound -------------------------------------------------------------------------------------------
- */
+/* ---- outbound -------------------------------------------------------------------------------- */
 
 struct dt_esp_out;
 /* NULL and *err: a suite that is unknown, keys of the wrong length, an SPI below 256, memory. */
@@ -113,8 +112,7 @@ size_t dt_esp_sealed_len(const struct dt_esp_out *sa, size_t payload);
 /* The longest payload whose ESP packet has at most `room` bytes; 0 when none. */
 size_t dt_esp_payload_max(const struct dt_esp_out *sa, size_t room);
 
-/* ---- inbound --------------------------------------------------------------------------------------------
- */
+/* ---- inbound --------------------------------------------------------------------------------- */
 
 struct dt_esp_in;
 struct dt_esp_in *dt_esp_in_new(const struct dt_crypto *c, const struct dt_esp_params *p, struct dt_err *err);

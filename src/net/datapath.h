@@ -96,8 +96,7 @@ const char *dt_dp_tun_name(const struct dt_dp *dp);
 unsigned dt_dp_tun_index(const struct dt_dp *dp); /* of the interface */
 unsigned dt_dp_workers(const struct dt_dp *dp);
 
-/* ---- tunnels ---------------------------------------------------------------------------------------------
- */
+/* ---- tunnels --------------------------------------------------------------------------------- */
 
 struct dt_dp_tunnel {
     uint64_t id;
@@ -108,9 +107,6 @@ struct dt_dp_tunnel {
     uint32_t order;
     bool on_demand; /* in state hold, the first packet raises DT_DP_NEED_TUNNEL (again every second while it
                        holds) */
-    /* Echo requests from inside the tunnel to these are answered by the data path, on the epoch that heard
-     * them, and echo requests that dt_dp_probe sends come from them. None: nothing is answered. */
-    struct dt_addr probe4, probe6;
     uint32_t mtu;       /* never larger inside than this; 0: as the path gives */
     bool copy_dscp_off; /* outer DSCP 0 instead of the inner one (RFC 4301 5.1.2.1) */
     enum { DT_DP_DF_COPY, DT_DP_DF_SET, DT_DP_DF_CLEAR } df; /* IPv4 outside (RFC 4301 8.1); default copy */
@@ -142,8 +138,7 @@ struct dt_dp_tunnel_counters {
 /* False when there is no such tunnel. */
 bool dt_dp_tunnel_counters(struct dt_dp *dp, uint64_t tunnel, struct dt_dp_tunnel_counters *out);
 
-/* ---- SAs: an epoch is one pair ---------------------------------------------------------------------------
- */
+/* ---- SAs: an epoch is one pair --------------------------------------------------------------- */
 
 struct dt_dp_sa {
     uint64_t id;
@@ -153,6 +148,9 @@ struct dt_dp_sa {
     struct dt_selectors local,
         remote;  /* as negotiated: checked outbound, and on every packet inside (RFC 4301 5.2) */
     bool nested; /* its outer packets go through another tunnel of this host */
+    /* Echo requests to these from inside the epoch are answered by the data path, on the outbound SA of this very
+     * epoch (FIG. 7, 706), and do not reach the TUN device. None: nothing is answered. */
+    struct dt_addr answer4, answer6;
     /* Transport mode behind a NAT (RFC 3948 3.1.2): the addresses that the upper layer's checksum was made
      * with, put back before the packet goes to the TUN device. None: the outer ones. */
     struct dt_addr inner_local, inner_remote;
@@ -175,8 +173,7 @@ struct dt_dp_sa_counters {
 };
 bool dt_dp_sa_counters(struct dt_dp *dp, uint64_t sa, struct dt_dp_sa_counters *out);
 
-/* ---- control packets -------------------------------------------------------------------------------------
- */
+/* ---- control packets ------------------------------------------------------------------------- */
 
 /* Sends an ICMP (ICMPv6) echo request through the outbound SA of this epoch, whatever its tunnel's state. The
  * reply, on whatever epoch it comes, and the time-exceeded that quotes it, become DT_DP_PROBE_REPLY and do
@@ -184,8 +181,7 @@ bool dt_dp_sa_counters(struct dt_dp *dp, uint64_t sa, struct dt_dp_sa_counters *
 int dt_dp_probe(struct dt_dp *dp, uint64_t sa, const struct dt_addr *src, const struct dt_addr *dst,
                 uint16_t ident, uint16_t seq, uint8_t ttl, struct dt_err *err);
 
-/* ---- IKE on the encapsulation port -----------------------------------------------------------------------
- */
+/* ---- IKE on the encapsulation port ----------------------------------------------------------- */
 
 /* Sends an IKE message from the UDP socket of path->local.port with the non-ESP marker before it. UDP 500 is
  * not the data path's: see net/udp_socket.h. */
@@ -194,8 +190,7 @@ int dt_dp_send_ike(struct dt_dp *dp, const struct dt_path *path, const void *msg
 /* A NAT keep-alive: one byte 0xff (RFC 3948 4). */
 int dt_dp_send_keepalive(struct dt_dp *dp, const struct dt_path *path, struct dt_err *err);
 
-/* ---- events ----------------------------------------------------------------------------------------------
- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 enum dt_dp_event_kind {
     DT_DP_NONE = 0,
@@ -233,8 +228,7 @@ int dt_dp_event_fd(const struct dt_dp *dp);
 bool dt_dp_next_event(struct dt_dp *dp, struct dt_dp_event *ev);
 void dt_dp_event_done(struct dt_dp_event *ev);
 
-/* ---- counters --------------------------------------------------------------------------------------------
- */
+/* ---- counters -------------------------------------------------------------------------------- */
 
 /* Sums over the workers. One line each in metrics: dt_dp_counter_name. */
 enum dt_dp_counter {
