@@ -1,0 +1,74 @@
+/* What the rest of the program asks of a configuration that was read. */
+#include "config/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+static void tunnel_clear(struct dt_config_tunnel *t)
+{
+    for (size_t i = 0; i < t->nhost; i++)
+        free(t->host[i]);
+    dt_wipe(t, sizeof(*t));
+}
+
+static void gateway_clear(struct dt_config_gateway *g)
+{
+    if (g->secret != NULL)
+        dt_wipe(g->secret, g->nsecret * sizeof(*g->secret));
+    free(g->secret);
+    dt_wipe(g, sizeof(*g));
+}
+
+void dt_config_free(struct dt_config *c)
+{
+    for (size_t i = 0; i < c->ntunnel; i++)
+        tunnel_clear(&c->tunnel[i]);
+    for (size_t i = 0; i < c->ngateway; i++)
+        gateway_clear(&c->gateway[i]);
+    free(c->tunnel);
+    free(c->gateway);
+    free(c->issue);
+    free(c->file);
+    *c = (struct dt_config){0};
+}
+
+bool dt_config_tunnel_same(const struct dt_config_tunnel *a, const struct dt_config_tunnel *b)
+{
+    return a->print == b->print && strcmp(a->cfg.name, b->cfg.name) == 0;
+}
+
+bool dt_config_gateway_same(const struct dt_config_gateway *a, const struct dt_config_gateway *b)
+{
+    return a->print == b->print && strcmp(a->cfg.name, b->cfg.name) == 0;
+}
+
+struct dt_config_tunnel *dt_config_find_tunnel(const struct dt_config *c, const char *name)
+{
+    for (size_t i = 0; i < c->ntunnel; i++)
+        if (strcmp(c->tunnel[i].cfg.name, name) == 0)
+            return &c->tunnel[i];
+    return NULL;
+}
+
+struct dt_config_gateway *dt_config_find_gateway(const struct dt_config *c, const char *name)
+{
+    for (size_t i = 0; i < c->ngateway; i++)
+        if (strcmp(c->gateway[i].cfg.name, name) == 0)
+            return &c->gateway[i];
+    return NULL;
+}
+
+const struct dt_config_psk *dt_config_gateway_psk(const struct dt_config_gateway *g,
+                                                  const struct dt_ike_id *peer)
+{
+    const struct dt_config_psk *found = NULL;
+    for (size_t i = 0; i < g->nsecret; i++) {
+        if (dt_ike_id_eq(&g->secret[i].id, peer))
+            return &g->secret[i].psk;
+        if (found == NULL && dt_ike_id_matches(&g->secret[i].id, peer))
+            found = &g->secret[i].psk;
+    }
+    return found != NULL ? found : g->psk.len > 0 ? &g->psk : NULL;
+}

@@ -1,0 +1,143 @@
+/* The configuration file of dovetaild: text ↔ structs. Shared by the daemon (start, reload) and `dovetail check`.
+ *
+ *     tunnel "office" {                                     # a client's tunnel
+ *         gateway = { "vpn.example.net", "203.0.113.9" }    # tried in order
+ *         local   = "anna@example.net"
+ *         remote  = "vpn.example.net"
+ *         psk     = "file:/etc/dovetail/office.psk"
+ *         protect = { "10.0.0.0/8", "fd00::/8" }
+ *     }
+ *     gateway "head-office" {                               # a server
+ *         listen   = { "203.0.113.1" }
+ *         identity = "vpn.example.net"
+ *         psk      = "file:/etc/dovetail/office.psk"
+ *         protect  = { "10.1.0.0/16" }
+ *         pool     = { "10.9.0.0/16", "fd09::/64" }
+ *     }
+ *
+ * docs/configuration.md lists every setting. The grammar is policy/block.h's. Everything that is wrong is collected, each
+ * complaint with its line and what would be right; a file with errors gives no usable configuration, warnings do.
+ * Reading a file twice gives equal structs for equal sections, so that a reload can tell what changed
+ * (dt_config_tunnel_same). Secrets are in here: dt_config_free wipes them. */
+#ifndef DT_CONFIG_CONFIG_H
+#define DT_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "endpoint/endpoint.h"
+
+#define DT_CONFIG_FILE         "/etc/dovetail/dovetaild.conf"
+#define DT_CONFIG_TEXT_MAX     ((size_t)64 << 20) /* bytes of one file */
+#define DT_CONFIG_TUNNELS_MAX  16384
+#define DT_CONFIG_GATEWAYS_MAX 64
+#define DT_CONFIG_ISSUES_MAX   100 /* further ones are counted */
+#define DT_CONFIG_POOLS_MAX    8
+#define DT_CONFIG_SECRETS_MAX  65536
+#define DT_CONFIG_HOST_MAX     253 /* bytes of a host name (RFC 1035) */
+
+struct dt_config_issue {
+    unsigned line; /* 0: the file as a whole */
+    bool warning;
+    char text[512]; /* "what, and what would be right" */
+};
+
+/* A secret, and where it came from. */
+struct dt_config_psk {
+    uint16_t len; /* 0: none */
+    uint8_t key[DT_PSK_MAX];
+};
+
+struct dt_config_secret {
+    struct dt_ike_id id; /* may be a pattern */
+    struct dt_config_psk psk;
+};
+
+enum dt_config_start {
+    DT_START_ALWAYS, /* when the daemon starts, and kept up */
+    DT_START_DEMAND, /* with the first packet for what it protects */
+    DT_START_MANUAL, /* by `dovetail up` */
+};
+
+struct dt_config_tunnel {
+    unsigned line;
+    uint64_t print; /* of its settings and secrets: equal when nothing changed */
+    struct dt_tunnel_cfg
+        cfg; /* gateways[] holds those of `host` that are addresses; the daemon resolves the names */
+    size_t nhost;
+    char *host[DT_TUNNEL_GATEWAYS];
+    struct dt_config_psk psk;
+    enum dt_config_start start;
+    uint32_t mtu; /* inside; 0: as the path gives */
+};
+
+struct dt_config_gateway {
+    unsigned line;
+    uint64_t print;
+    struct dt_gateway_cfg cfg;
+    struct dt_config_psk psk; /* for whoever has no secret of his own */
+    struct dt_config_secret *secret;
+    size_t nsecret;
+    size_t npool;
+    struct dt_prefix pool[DT_CONFIG_POOLS_MAX];
+    size_t ndns;
+    struct dt_addr dns[DT_IKE_DNS_MAX];
+    uint32_t mtu;
+};
+
+/* daemon { ... }: everything has a default. */
+struct dt_config_daemon {
+    unsigned line;
+    char socket[108];           /* control socket */
+    char group[64];             /* whose members may use it; empty: root alone */
+    char device[16];            /* of the TUN interface; "%d" is a free number */
+    char leases[256];           /* SQLite file; ":memory:" forgets with the daemon */
+    char keylog[256];           /* empty: no key log */
+    struct dt_addrport metrics; /* ver 0: none */
+    enum dt_log_level log;
+    uint32_t workers;             /* 0: one a CPU, at most 4 */
+    uint32_t mtu;                 /* of the TUN interface */
+    uint32_t hold_packets;        /* a tunnel's queue while it holds */
+    uint16_t ike_port, natt_port; /* others than 500 and 4500 only for experiments */
+};
+
+struct dt_config {
+    char *file;
+    struct dt_config_daemon daemon;
+    struct dt_epoch_nat nat; /* what the inequalities are checked against: nat { t_out, n_out, t_ei, n } */
+    struct dt_config_tunnel *tunnel;
+    size_t ntunnel;
+    struct dt_config_gateway *gateway;
+    size_t ngateway;
+    struct dt_config_issue *issue;
+    size_t nissue, errors, warnings; /* counts of all, also those past DT_CONFIG_ISSUES_MAX */
+};
+
+#define DT_CONFIG_NO_FILES 1u /* do not open files that are named in the text (fuzzing) */
+
+/* Reads `text` (or the file); *out is filled in any case and wants dt_config_free. 0, or -1 when there was an error. */
+int dt_config_parse(struct dt_config *out, const char *text, size_t len, const char *file, unsigned flags);
+int dt_config_load(struct dt_config *out, const char *file);
+void dt_config_free(struct dt_config *c);
+
+/* One line each: "file:line: [warning: ]text". */
+void dt_config_print_issues(const struct dt_config *c, FILE *to);
+char *dt_config_issue_str(char *out, size_t cap, const struct dt_config *c, const struct dt_config_issue *i);
+
+/* Nothing that the daemon acts upon differs. */
+bool dt_config_tunnel_same(const struct dt_config_tunnel *a, const struct dt_config_tunnel *b);
+bool dt_config_gateway_same(const struct dt_config_gateway *a, const struct dt_config_gateway *b);
+struct dt_config_tunnel *dt_config_find_tunnel(const struct dt_config *c, const char *name);
+struct dt_config_gateway *dt_config_find_gateway(const struct dt_config *c, const char *name);
+
+/* The secret for a peer of this gateway: its own, the first pattern that matches, else the gateway's; or NULL. */
+const struct dt_config_psk *dt_config_gateway_psk(const struct dt_config_gateway *g,
+                                                  const struct dt_ike_id *peer);
+
+#endif

@@ -1,0 +1,228 @@
+/* gateway "name" { ... } */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "config/reader.h"
+
+static void read_listen(struct reader *r, const struct dt_setting *s, void *field,
+                        const struct setting_def *def)
+{
+    struct dt_gateway_cfg *cfg = field;
+    if (s->n > DT_GATEWAY_LISTEN) {
+        reader_error(r, s->line, "%s has %zu values; at most %d are possible", s->key, s->n,
+                     DT_GATEWAY_LISTEN);
+        return;
+    }
+    for (size_t i = 0; i < s->n; i++)
+        if (value_addr(r, s->line, s->key, reader_value(r, s, i), &cfg->listen[cfg->nlisten]))
+            cfg->nlisten++;
+}
+
+static void read_pool(struct reader *r, const struct dt_setting *s, void *field,
+                      const struct setting_def *def)
+{
+    struct dt_config_gateway *g = field;
+    if (s->n > DT_CONFIG_POOLS_MAX) {
+        reader_error(r, s->line, "%s has %zu values; at most %d are possible", s->key, s->n,
+                     DT_CONFIG_POOLS_MAX);
+        return;
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        const char *v = reader_value(r, s, i);
+        struct dt_prefix p;
+        char right[DT_PREFIX_STRLEN];
+        if (dt_prefix_parse(&p, v, false) == 0) {
+            if (p.len > (p.addr.ver == 4 ? 30 : 126))
+                reader_error(r, s->line,
+                             "pool: \"%.64s\" has no room; a prefix of at most /%d would be right", v,
+                             p.addr.ver == 4 ? 30 : 126);
+            else
+                g->pool[g->npool++] = p;
+        } else if (dt_prefix_parse(&p, v, true) == 0) {
+            reader_error(r, s->line, "pool: \"%.64s\" has host bits set; \"%s\" would be right", v,
+                         dt_prefix_str(right, &p));
+        } else {
+            reader_error(
+                r, s->line,
+                "pool: \"%.64s\" is no prefix; such as \"10.9.0.0/16\" or \"fd09::/64\" would be right", v);
+        }
+    }
+}
+
+static void read_dns(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def)
+{
+    struct dt_config_gateway *g = field;
+    if (s->n > DT_IKE_DNS_MAX) {
+        reader_error(r, s->line, "dns has %zu values; at most %d are possible", s->n, DT_IKE_DNS_MAX);
+        return;
+    }
+    for (size_t i = 0; i < s->n; i++)
+        if (value_addr(r, s->line, s->key, reader_value(r, s, i), &g->dns[g->ndns]))
+            g->ndns++;
+}
+
+static void add_secret(struct reader *r, struct dt_config_gateway *g, unsigned line, const char *path,
+                       unsigned path_line, char *text)
+{
+    char *id = text + strspn(text, " \t\r");
+    if (*id == '\0' || *id == '#')
+        return;
+    size_t idlen = strcspn(id, " \t"), gap = strspn(id + idlen, " \t");
+    char *psk = id + idlen + gap;
+    struct dt_config_secret s = {0};
+    if (*psk == '\0') {
+        reader_error(r, line, "secrets: %.200s:%u: an identity, a blank and its secret would be right", path,
+                     path_line);
+        return;
+    }
+    id[idlen] = '\0';
+    if (dt_ike_id_parse(&s.id, id) != 0) {
+        reader_error(r, line, "secrets: %.200s:%u: \"%.64s\" is no identity", path, path_line, id);
+        return;
+    }
+    if (!value_psk(r, line, psk, strlen(psk), &s.psk))
+        return;
+    if (g->nsecret == DT_CONFIG_SECRETS_MAX) {
+        reader_error(r, line, "secrets: %.200s:%u: there are more than %d", path, path_line,
+                     DT_CONFIG_SECRETS_MAX);
+        return;
+    }
+    if ((g->nsecret & (g->nsecret - 1)) == 0) {
+        size_t cap = g->nsecret ? g->nsecret * 2 : 1;
+        struct dt_config_secret *more = calloc(cap, sizeof(*more));
+        if (more == NULL)
+            return;
+        if (g->nsecret > 0) {
+            memcpy(more, g->secret, g->nsecret * sizeof(*more));
+            dt_wipe(g->secret, g->nsecret * sizeof(*more));
+        }
+        free(g->secret);
+        g->secret = more;
+    }
+    g->secret[g->nsecret++] = s;
+    dt_wipe(&s, sizeof(s));
+}
+
+/* "file:/PATH" with a line "IDENTITY SECRET" a client. */
+static void read_secrets(struct reader *r, const struct dt_setting *s, void *field,
+                         const struct setting_def *def)
+{
+    const size_t cap = (size_t)32 << 20;
+    const char *v = reader_value(r, s, 0);
+    if (strncmp(v, "file:", 5) != 0) {
+        reader_error(
+            r, s->line,
+            "secrets = \"%.64s\": \"file:/PATH\" would be right, with a line IDENTITY SECRET for each client",
+            v);
+        return;
+    }
+    char *text = malloc(cap + 1);
+    long n = text != NULL ? value_file(r, s->line, s->key, v + 5, text, cap) : -1;
+    if (n >= 0) {
+        text[n] = '\0';
+        unsigned line = 1;
+        for (char *p = text, *next; p != NULL; p = next, line++) {
+            next = strchr(p, '\n');
+            if (next != NULL)
+                *next++ = '\0';
+            add_secret(r, field, s->line, v + 5, line, p);
+        }
+        dt_wipe(text, (size_t)n);
+    }
+    free(text);
+}
+
+#define AT(member) offsetof(struct dt_config_gateway, member)
+static const struct setting_def defs[] = {
+    {"listen", read_listen, AT(cfg), .list = true},
+    {"identity", read_id, AT(cfg.identity)},
+    {"psk", read_psk, AT(psk)},
+    {"protect", read_selectors, AT(cfg.protect), .list = true},
+    {"pool", read_pool, 0, .list = true},
+    {"dns", read_dns, 0, .list = true},
+    {"secrets", read_secrets, 0},
+    {"peers", read_id_pattern, AT(cfg.peers)},
+    {"remote", read_selectors, AT(cfg.remote), .list = true},
+    {"probe", read_bool, AT(cfg.probe)},
+    {"mtu", read_uint, AT(mtu), 576, 65535},
+    {"transport", read_bool, AT(cfg.transport)},
+    {"clients_max", read_uint, AT(cfg.tunnels_max), 1, 65536},
+    {"ike", read_ike_proposals, AT(cfg.ike), .list = true},
+    {"esp", read_esp_proposals, AT(cfg.esp), .list = true},
+    EPOCH_SETTINGS(struct dt_config_gateway, cfg.params),
+};
+
+static void check(struct reader *r, const struct dt_block *b, struct dt_config_gateway *g, const bool *seen)
+{
+    const size_t n = DT_ARRAY_LEN(defs);
+    if (!reader_seen(defs, n, seen, "identity"))
+        reader_error(r, b->line,
+                     "gateway \"%s\" has no identity; identity = \"vpn.example.net\", who we say we are, "
+                     "would be right",
+                     g->cfg.name);
+    if (!reader_seen(defs, n, seen, "psk") && !reader_seen(defs, n, seen, "secrets"))
+        reader_error(r, b->line,
+                     "gateway \"%s\" has no secret; psk = \"file:/PATH\" for all clients, or secrets = "
+                     "\"file:/PATH\" with one for each, would be right",
+                     g->cfg.name);
+    if (!reader_seen(defs, n, seen, "protect") && !g->cfg.transport)
+        reader_error(r, b->line,
+                     "gateway \"%s\" has no protect; protect = { \"10.1.0.0/16\" }, what clients reach "
+                     "through it, would be right",
+                     g->cfg.name);
+    g->cfg.lease = g->npool > 0;
+    if (g->npool == 0 && g->cfg.remote.n == 0 && !g->cfg.transport)
+        reader_error(
+            r, b->line,
+            "gateway \"%s\" has neither pool nor remote; pool = { \"10.9.0.0/16\" } (it gives inside "
+            "addresses) or remote = { \"10.2.0.0/16\" } (clients have their own) would be right",
+            g->cfg.name);
+    for (size_t i = 0; i < g->npool; i++)
+        for (size_t k = 0; k < i; k++)
+            if (dt_prefix_covers(&g->pool[i], &g->pool[k]) || dt_prefix_covers(&g->pool[k], &g->pool[i])) {
+                char a[DT_PREFIX_STRLEN], c[DT_PREFIX_STRLEN];
+                reader_error(r, b->line, "pool: %s and %s overlap", dt_prefix_str(a, &g->pool[k]),
+                             dt_prefix_str(c, &g->pool[i]));
+            }
+    g->cfg.params.probe = g->cfg.probe;
+    reader_epoch_params(r, b, &g->cfg.params, defs, n, seen, false);
+}
+
+void read_gateway_section(struct reader *r, const struct dt_block *b)
+{
+    struct dt_config *c = r->c;
+    if (c->ngateway == DT_CONFIG_GATEWAYS_MAX) {
+        reader_error(r, b->line, "there are more than %d gateways", DT_CONFIG_GATEWAYS_MAX);
+        return;
+    }
+    struct dt_config_gateway *more = calloc(c->ngateway + 1, sizeof(*more));
+    if (more == NULL) {
+        reader_error(r, b->line, "out of memory");
+        return;
+    }
+    if (c->ngateway > 0) {
+        memcpy(more, c->gateway, c->ngateway * sizeof(*more));
+        dt_wipe(c->gateway, c->ngateway * sizeof(*more));
+    }
+    free(c->gateway);
+    c->gateway = more;
+    struct dt_config_gateway *g = &c->gateway[c->ngateway++];
+    g->line = b->line;
+    dt_gateway_cfg_default(&g->cfg);
+    if (strlen(b->title) >= sizeof(g->cfg.name))
+        reader_error(r, b->line, "the name has %zu bytes; at most %zu are possible", strlen(b->title),
+                     sizeof(g->cfg.name) - 1);
+    snprintf(g->cfg.name, sizeof(g->cfg.name), "%s", b->title);
+    bool seen[DT_ARRAY_LEN(defs)] = {false};
+    reader_section(r, b, g, defs, DT_ARRAY_LEN(defs), seen);
+    check(r, b, g, seen);
+    struct dt_digest d;
+    reader_digest(r, b, &d);
+    dt_digest_bytes(&d, g->psk.key, g->psk.len);
+    for (size_t i = 0; i < g->nsecret; i++) {
+        dt_digest_bytes(&d, g->secret[i].id.data, g->secret[i].id.len);
+        dt_digest_bytes(&d, g->secret[i].psk.key, g->secret[i].psk.len);
+    }
+    g->print = dt_digest_value(&d);
+}

@@ -1,0 +1,93 @@
+/* Inside the config room: sections and settings as tables. To add a section, write its file, add its reader to
+ * `sections` in sections.c, and a field to struct dt_config. */
+#ifndef DT_CONFIG_READER_H
+#define DT_CONFIG_READER_H
+
+#include "config/config.h"
+#include "policy/block.h"
+
+struct reader {
+    struct dt_config *c;
+    const struct dt_block_file *f;
+    const char *text; /* the whole file, for rooms that read it again by themselves */
+    size_t len;
+    unsigned flags;
+};
+
+/* A complaint; the sentence says what would be right. */
+void reader_error(struct reader *r, unsigned line, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void reader_warn(struct reader *r, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* An error of another room that says "file:line: ..." already. */
+void reader_error_from(struct reader *r, const struct dt_err *err);
+
+struct setting_def {
+    const char *key;
+    /* Reads values 0 .. s->n - 1 (at least one) into `field`; complains by itself. */
+    void (*read)(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
+    size_t offset; /* of the field in the section's struct */
+    long min, max; /* read_uint, read_seconds; and how many values where it is a list */
+    bool list;     /* more than one value is allowed */
+};
+
+/* Reads a section's settings by its table: unknown ones get the nearest name, those given twice are refused. `seen`
+ * (one bool a def) says which were there. */
+void reader_section(struct reader *r, const struct dt_block *b, void *target, const struct setting_def *defs,
+                    size_t n, bool *seen);
+/* All that stands in a section: for `print`, to which the caller adds what came from files. */
+void reader_digest(const struct reader *r, const struct dt_block *b, struct dt_digest *d);
+bool reader_seen(const struct setting_def *defs, size_t n, const bool *seen, const char *key);
+const char *reader_value(const struct reader *r, const struct dt_setting *s, size_t i);
+
+void read_text(struct reader *r, const struct dt_setting *s, void *field,
+               const struct setting_def *def); /* char[max] */
+void read_bool(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
+void read_uint(struct reader *r, const struct dt_setting *s, void *field,
+               const struct setting_def *def); /* uint32_t */
+void read_port(struct reader *r, const struct dt_setting *s, void *field,
+               const struct setting_def *def); /* uint16_t */
+void read_percent(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
+void read_span(struct reader *r, const struct dt_setting *s, void *field,
+               const struct setting_def *def); /* dt_time */
+void read_id(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
+void read_id_pattern(struct reader *r, const struct dt_setting *s, void *field,
+                     const struct setting_def *def);
+void read_psk(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
+void read_selectors(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
+void read_ike_proposals(struct reader *r, const struct dt_setting *s, void *field,
+                        const struct setting_def *def);
+void read_esp_proposals(struct reader *r, const struct dt_setting *s, void *field,
+                        const struct setting_def *def);
+
+/* An address, or a complaint and false. */
+bool value_addr(struct reader *r, unsigned line, const char *key, const char *text, struct dt_addr *out);
+/* A file's content, at most cap bytes; its length, or -1 with a complaint. Warns when others may read it. */
+long value_file(struct reader *r, unsigned line, const char *key, const char *path, void *out, size_t cap);
+/* A secret from text: 0x hex digits, else as it stands; line end cut off. False with a complaint. */
+bool value_psk(struct reader *r, unsigned line, const char *text, size_t len, struct dt_config_psk *out);
+
+/* The parameters of the epoch engine, for a struct `type` with a struct dt_epoch_params `member`. */
+#define EPOCH_SETTINGS(type, member)                                                                         \
+    {"keylife", read_span, offsetof(type, member.keylife)},                                                  \
+        {"rekeymargin", read_span, offsetof(type, member.rekeymargin)},                                      \
+        {"rekeyfuzz", read_percent, offsetof(type, member.rekeyfuzz), 0, 1000},                              \
+        {"maxidle", read_span, offsetof(type, member.maxidle)},                                              \
+        {"pingtime", read_span, offsetof(type, member.pingtime)},                                            \
+        {"pingtries", read_uint, offsetof(type, member.pingtries), 1, 1000},                                 \
+        {"pingtime2", read_span, offsetof(type, member.pingtime2)},                                          \
+        {"pingtries2", read_uint, offsetof(type, member.pingtries2), 1, 1000},                               \
+        {"timeout", read_span, offsetof(type, member.timeout)},                                              \
+    {                                                                                                        \
+        "elimit", read_uint, offsetof(type, member.elimit), 0, 1000                                          \
+    }
+/* A short keylife brings a short rekeymargin with it unless that is given too; then what must hold is checked. */
+void reader_epoch_params(struct reader *r, const struct dt_block *b, struct dt_epoch_params *p,
+                         const struct setting_def *defs, size_t n, const bool *seen, bool client);
+
+void read_tunnel_section(struct reader *r, const struct dt_block *b);
+void read_gateway_section(struct reader *r, const struct dt_block *b);
+void read_daemon_section(struct reader *r, const struct dt_block *b);
+void read_nat_section(struct reader *r, const struct dt_block *b);
+void config_daemon_defaults(struct dt_config_daemon *d);
+
+#endif

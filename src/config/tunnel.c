@@ -1,0 +1,209 @@
+/* tunnel "name" { ... } */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "config/reader.h"
+
+/* A name that DNS could have: letters, digits, hyphens and dots. */
+static bool host_name(const char *text)
+{
+    size_t n = strlen(text);
+    if (n == 0 || n > DT_CONFIG_HOST_MAX || text[0] == '-' || text[0] == '.')
+        return false;
+    bool letter = false;
+    for (; *text; text++) {
+        letter = letter || isalpha((unsigned char)*text);
+        if (!isalnum((unsigned char)*text) && *text != '-' && *text != '.' && *text != '_')
+            return false;
+    }
+    return letter; /* what has digits and dots alone was meant as an address */
+}
+
+static void read_hosts(struct reader *r, const struct dt_setting *s, void *field,
+                       const struct setting_def *def)
+{
+    struct dt_config_tunnel *t = field;
+    if (s->n > DT_TUNNEL_GATEWAYS) {
+        reader_error(r, s->line, "%s has %zu values; at most %d are possible", s->key, s->n,
+                     DT_TUNNEL_GATEWAYS);
+        return;
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        const char *v = reader_value(r, s, i);
+        struct dt_addr a;
+        bool addr = dt_addr_parse(&a, v) == 0;
+        if (!addr && !host_name(v)) {
+            reader_error(r, s->line, "%s: \"%.64s\" is neither an address nor a host name", s->key, v);
+            continue;
+        }
+        if (addr && t->cfg.ngateways < DT_TUNNEL_GATEWAYS)
+            t->cfg.gateways[t->cfg.ngateways++] = a;
+        char *copy = strdup(v);
+        if (copy != NULL)
+            t->host[t->nhost++] = copy;
+    }
+}
+
+static void read_encap(struct reader *r, const struct dt_setting *s, void *field,
+                       const struct setting_def *def)
+{
+    static const char *const names[] = {"auto", "esp", "udp"};
+    const char *v = reader_value(r, s, 0);
+    for (size_t i = 0; i < DT_ARRAY_LEN(names); i++)
+        if (strcmp(v, names[i]) == 0) {
+            *(enum dt_encap *)field = (enum dt_encap)i;
+            return;
+        }
+    reader_error(r, s->line, "encap = \"%.40s\": auto, esp or udp would be right", v);
+}
+
+static void read_start(struct reader *r, const struct dt_setting *s, void *field,
+                       const struct setting_def *def)
+{
+    static const char *const names[] = {"always", "demand", "manual"};
+    const char *v = reader_value(r, s, 0);
+    for (size_t i = 0; i < DT_ARRAY_LEN(names); i++)
+        if (strcmp(v, names[i]) == 0) {
+            *(enum dt_config_start *)field = (enum dt_config_start)i;
+            return;
+        }
+    reader_error(r, s->line, "start = \"%.40s\": always, demand or manual would be right", v);
+}
+
+static void read_probe(struct reader *r, const struct dt_setting *s, void *field,
+                       const struct setting_def *def)
+{
+    struct dt_config_tunnel *t = field;
+    const char *v = reader_value(r, s, 0);
+    if (strcmp(v, "auto") == 0)
+        t->cfg.probe = DT_PROBE_AUTO;
+    else if (strcmp(v, "off") == 0)
+        t->cfg.probe = DT_PROBE_OFF;
+    else if (dt_addr_parse(&t->cfg.probe_addr, v) == 0)
+        t->cfg.probe = DT_PROBE_ADDRESS;
+    else
+        reader_error(r, s->line,
+                     "probe = \"%.64s\": auto, off or an address inside that answers pings would be right",
+                     v);
+}
+
+static void read_server_rekey(struct reader *r, const struct dt_setting *s, void *field,
+                              const struct setting_def *def)
+{
+    const char *v = reader_value(r, s, 0);
+    if (strcmp(v, "accept") == 0 || strcmp(v, "decline") == 0)
+        *(bool *)field = v[0] == 'a';
+    else
+        reader_error(r, s->line, "server_rekey = \"%.40s\": decline or accept would be right", v);
+}
+
+static void read_locals(struct reader *r, const struct dt_setting *s, void *field,
+                        const struct setting_def *def)
+{
+    struct dt_config_tunnel *t = field;
+    if (s->n > DT_TUNNEL_LOCALS) {
+        reader_error(r, s->line, "%s has %zu values; at most %d are possible", s->key, s->n,
+                     DT_TUNNEL_LOCALS);
+        return;
+    }
+    for (size_t i = 0; i < s->n; i++)
+        if (value_addr(r, s->line, s->key, reader_value(r, s, i), &t->cfg.locals[t->cfg.nlocals]))
+            t->cfg.nlocals++;
+}
+
+#define AT(member) offsetof(struct dt_config_tunnel, member)
+static const struct setting_def defs[] = {
+    {"gateway", read_hosts, 0, .list = true},
+    {"local", read_id, AT(cfg.local_id)},
+    {"remote", read_id, AT(cfg.remote_id)},
+    {"psk", read_psk, AT(psk)},
+    {"protect", read_selectors, AT(cfg.protect), .list = true},
+    {"encap", read_encap, AT(cfg.encap)},
+    {"probe", read_probe, 0},
+    {"server_rekey", read_server_rekey, AT(cfg.params.server_rekey)},
+    {"inside", read_selectors, AT(cfg.local), .list = true},
+    {"source", read_locals, 0, .list = true},
+    {"start", read_start, AT(start)},
+    {"mtu", read_uint, AT(mtu), 576, 65535},
+    {"transport", read_bool, AT(cfg.transport)},
+    {"ike", read_ike_proposals, AT(cfg.ike), .list = true},
+    {"esp", read_esp_proposals, AT(cfg.esp), .list = true},
+    EPOCH_SETTINGS(struct dt_config_tunnel, cfg.params),
+};
+
+static bool has_version(const struct dt_selectors *list, uint8_t ver)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (list->v[i].range.from.ver == ver)
+            return true;
+    return false;
+}
+
+static void check(struct reader *r, const struct dt_block *b, struct dt_config_tunnel *t, const bool *seen)
+{
+    static const struct {
+        const char *key, *right;
+    } wanted[] = {
+        {"gateway", "gateway = \"vpn.example.net\""},
+        {"local", "local = \"anna@example.net\", who we say we are"},
+        {"remote", "remote = \"vpn.example.net\", who it must be"},
+        {"psk", "psk = \"file:/etc/dovetail/NAME.psk\""},
+        {"protect", "protect = { \"10.0.0.0/8\" }, what goes through it"},
+    };
+    for (size_t i = 0; i < DT_ARRAY_LEN(wanted); i++)
+        if (!reader_seen(defs, DT_ARRAY_LEN(defs), seen, wanted[i].key))
+            reader_error(r, b->line, "tunnel \"%s\" has no %s; %s would be right", t->cfg.name, wanted[i].key,
+                         wanted[i].right);
+    if (!t->cfg.transport && t->cfg.local.n == 0) {
+        t->cfg.inside4 = has_version(&t->cfg.protect, 4);
+        t->cfg.inside6 = has_version(&t->cfg.protect, 6);
+    }
+    if (t->cfg.local.n > 0)
+        for (uint8_t ver = 4; ver <= 6; ver += 2)
+            if (has_version(&t->cfg.protect, ver) && !has_version(&t->cfg.local, ver))
+                reader_error(r, b->line,
+                             "tunnel \"%s\" protects IPv%u and its inside has none; an IPv%u prefix in "
+                             "inside would be right",
+                             t->cfg.name, ver, ver);
+    t->cfg.params.probe = t->cfg.probe != DT_PROBE_OFF;
+    reader_epoch_params(r, b, &t->cfg.params, defs, DT_ARRAY_LEN(defs), seen, true);
+}
+
+void read_tunnel_section(struct reader *r, const struct dt_block *b)
+{
+    struct dt_config *c = r->c;
+    if (c->ntunnel == DT_CONFIG_TUNNELS_MAX) {
+        reader_error(r, b->line, "there are more than %d tunnels", DT_CONFIG_TUNNELS_MAX);
+        return;
+    }
+    if ((c->ntunnel & (c->ntunnel - 1)) == 0) {
+        size_t cap = c->ntunnel ? c->ntunnel * 2 : 1;
+        struct dt_config_tunnel *more = calloc(cap, sizeof(*more));
+        if (more == NULL) {
+            reader_error(r, b->line, "out of memory");
+            return;
+        }
+        if (c->ntunnel > 0) {
+            memcpy(more, c->tunnel, c->ntunnel * sizeof(*more));
+            dt_wipe(c->tunnel, c->ntunnel * sizeof(*more));
+        }
+        free(c->tunnel);
+        c->tunnel = more;
+    }
+    struct dt_config_tunnel *t = &c->tunnel[c->ntunnel++];
+    *t = (struct dt_config_tunnel){.line = b->line};
+    dt_tunnel_cfg_default(&t->cfg);
+    if (strlen(b->title) >= sizeof(t->cfg.name))
+        reader_error(r, b->line, "the name has %zu bytes; at most %zu are possible", strlen(b->title),
+                     sizeof(t->cfg.name) - 1);
+    snprintf(t->cfg.name, sizeof(t->cfg.name), "%s", b->title);
+    bool seen[DT_ARRAY_LEN(defs)] = {false};
+    reader_section(r, b, t, defs, DT_ARRAY_LEN(defs), seen);
+    check(r, b, t, seen);
+    struct dt_digest d;
+    reader_digest(r, b, &d);
+    dt_digest_bytes(&d, t->psk.key, t->psk.len);
+    t->print = dt_digest_value(&d);
+}

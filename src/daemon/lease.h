@@ -1,0 +1,39 @@
+/* Inside addresses, leased to identities. One small interface, so that several gateways can share a store one day; the
+ * one that is here is an SQLite file, which survives a restart: a client gets its address back.
+ *
+ * A lease belongs to (gateway, identity, IP version) and stays remembered after its release until the pool has no
+ * address left that nobody ever had; then the one released longest ago is given to somebody else. Bounded: a pool
+ * holds at most DT_LEASE_POOL_MAX leases. Times are seconds since 1970. */
+#ifndef DT_DAEMON_LEASE_H
+#define DT_DAEMON_LEASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+
+#define DT_LEASE_POOL_MAX 65536
+
+struct dt_lease_counters {
+    uint64_t taken, again, recycled, refused; /* again: the same address as last time */
+};
+
+/* What a store must do. All calls may block for a disk's time, not for a network's. */
+struct dt_lease_store {
+    /* An address for this identity out of the pools of one version (`npool` of them, `pool` may hold both): the one it
+     * had, else `wish` where that is free (ver 0: none), else a new one. -1 with *err: the pools are used up. */
+    int (*take)(struct dt_lease_store *s, const char *gateway, const char *identity, uint8_t ver,
+                const struct dt_prefix *pool, size_t npool, const struct dt_addr *wish, int64_t now,
+                struct dt_addr *out, struct dt_err *err);
+    void (*release)(struct dt_lease_store *s, const char *gateway, const char *identity, uint8_t ver,
+                    int64_t now);
+    void (*close)(struct dt_lease_store *s);
+    struct dt_lease_counters count;
+};
+
+/* The file is made where it is missing (its folder too, one level); ":memory:" keeps nothing. Whatever was taken before
+ * counts as released: the sessions of a daemon that ended are gone. NULL with *err. */
+struct dt_lease_store *dt_lease_sqlite(const char *path, struct dt_err *err);
+
+#endif

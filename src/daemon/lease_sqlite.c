@@ -1,0 +1,283 @@
+#include "daemon/lease.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <sqlite3.h>
+
+#include "base/bytes.h"
+
+enum query { OWN, BY_ADDR, TOP, RECYCLE, PUT, DROP, RELEASE, QUERIES };
+
+static const char *const sql[QUERIES] = {
+    [OWN] = "SELECT addr FROM lease WHERE gateway=?1 AND ver=?2 AND identity=?3",
+    [BY_ADDR] = "SELECT taken FROM lease WHERE gateway=?1 AND ver=?2 AND addr=?3",
+    [TOP] = "SELECT max(addr), count(*) FROM lease WHERE gateway=?1 AND ver=?2 AND addr BETWEEN ?3 AND ?4",
+    [RECYCLE] = "SELECT addr FROM lease WHERE gateway=?1 AND ver=?2 AND addr BETWEEN ?3 AND ?4 AND taken=0 "
+                "ORDER BY at, addr LIMIT 1",
+    [PUT] = "INSERT OR REPLACE INTO lease (gateway, ver, identity, addr, taken, at) VALUES (?1, ?2, ?3, ?4, "
+            "1, ?5)",
+    [DROP] = "DELETE FROM lease WHERE gateway=?1 AND ver=?2 AND (identity=?3 OR addr=?4)",
+    [RELEASE] = "UPDATE lease SET taken=0, at=?4 WHERE gateway=?1 AND ver=?2 AND identity=?3",
+};
+
+struct store {
+    struct dt_lease_store pub;
+    sqlite3 *db;
+    sqlite3_stmt *q[QUERIES];
+};
+
+/* One request, as all steps of it see it. */
+struct ask {
+    struct store *s;
+    const char *gateway, *identity;
+    uint8_t ver;
+    size_t size; /* bytes of an address */
+    int64_t now;
+};
+
+static sqlite3_stmt *prepare(const struct ask *a, enum query which)
+{
+    sqlite3_stmt *q = a->s->q[which];
+    sqlite3_reset(q);
+    sqlite3_clear_bindings(q);
+    sqlite3_bind_text(q, 1, a->gateway, -1, SQLITE_STATIC);
+    sqlite3_bind_int(q, 2, a->ver);
+    return q;
+}
+
+static void bind_addr(const struct ask *a, sqlite3_stmt *q, int i, const struct dt_addr *addr)
+{
+    sqlite3_bind_blob(q, i, addr->b, (int)a->size, SQLITE_TRANSIENT);
+}
+
+/* The address in column 0 of the row that the statement stands on. */
+static bool column_addr(const struct ask *a, sqlite3_stmt *q, struct dt_addr *out)
+{
+    const void *b = sqlite3_column_blob(q, 0);
+    if (b == NULL || (size_t)sqlite3_column_bytes(q, 0) != a->size)
+        return false;
+    *out = a->ver == 4 ? dt_addr4_bytes(b) : dt_addr6_bytes(b);
+    return true;
+}
+
+/* The addresses of a pool that may be leased: all but the first, and in IPv4 the last (broadcast). */
+static void usable(const struct dt_prefix *p, struct dt_addr *from, struct dt_addr *to)
+{
+    struct dt_range r = dt_prefix_range(p);
+    *from = r.from;
+    *to = r.to;
+    dt_addr_next(from);
+    if (p->addr.ver == 4)
+        dt_addr_prev(to);
+}
+
+static bool in_pools(const struct dt_addr *addr, const struct dt_prefix *pool, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct dt_addr from, to;
+        usable(&pool[i], &from, &to);
+        if (addr->ver == pool[i].addr.ver && dt_addr_cmp(&from, addr) <= 0 && dt_addr_cmp(addr, &to) <= 0)
+            return true;
+    }
+    return false;
+}
+
+enum holder { NOBODY, RELEASED, TAKEN };
+
+static enum holder holder(const struct ask *a, const struct dt_addr *addr)
+{
+    sqlite3_stmt *q = prepare(a, BY_ADDR);
+    bind_addr(a, q, 3, addr);
+    if (sqlite3_step(q) != SQLITE_ROW)
+        return NOBODY;
+    return sqlite3_column_int(q, 0) ? TAKEN : RELEASED;
+}
+
+/* An address of this pool that nobody has or had: the one after the highest; else, in a pool with holes, the first
+ * hole. */
+static bool fresh(const struct ask *a, const struct dt_prefix *pool, struct dt_addr *out)
+{
+    struct dt_addr from, to, top;
+    usable(pool, &from, &to);
+    sqlite3_stmt *q = prepare(a, TOP);
+    bind_addr(a, q, 3, &from);
+    bind_addr(a, q, 4, &to);
+    if (sqlite3_step(q) != SQLITE_ROW)
+        return false;
+    sqlite3_int64 count = sqlite3_column_int64(q, 1);
+    if (count >= DT_LEASE_POOL_MAX)
+        return false;
+    if (!column_addr(a, q, &top)) {
+        *out = from;
+        return true;
+    }
+    if (dt_addr_cmp(&top, &to) < 0) {
+        *out = top;
+        return dt_addr_next(out);
+    }
+    *out = from;
+    for (sqlite3_int64 i = 0; i <= count && dt_addr_cmp(out, &to) <= 0; i++) {
+        if (holder(a, out) == NOBODY)
+            return true;
+        if (!dt_addr_next(out))
+            break;
+    }
+    return false;
+}
+
+static bool recycle(const struct ask *a, const struct dt_prefix *pool, struct dt_addr *out)
+{
+    struct dt_addr from, to;
+    usable(pool, &from, &to);
+    sqlite3_stmt *q = prepare(a, RECYCLE);
+    bind_addr(a, q, 3, &from);
+    bind_addr(a, q, 4, &to);
+    return sqlite3_step(q) == SQLITE_ROW && column_addr(a, q, out);
+}
+
+static bool choose(const struct ask *a, const struct dt_prefix *pool, size_t npool,
+                   const struct dt_addr *wish, struct dt_addr *out)
+{
+    struct dt_lease_counters *count = &a->s->pub.count;
+    sqlite3_stmt *q = prepare(a, OWN);
+    sqlite3_bind_text(q, 3, a->identity, -1, SQLITE_STATIC);
+    if (sqlite3_step(q) == SQLITE_ROW && column_addr(a, q, out) && in_pools(out, pool, npool)) {
+        count->again++;
+        return true;
+    }
+    if (wish->ver == a->ver && in_pools(wish, pool, npool) && holder(a, wish) == NOBODY) {
+        *out = *wish;
+        return true;
+    }
+    for (size_t i = 0; i < npool; i++)
+        if (pool[i].addr.ver == a->ver && fresh(a, &pool[i], out))
+            return true;
+    for (size_t i = 0; i < npool; i++)
+        if (pool[i].addr.ver == a->ver && recycle(a, &pool[i], out)) {
+            count->recycled++;
+            return true;
+        }
+    return false;
+}
+
+static int put(const struct ask *a, const struct dt_addr *addr, struct dt_err *err)
+{
+    sqlite3_stmt *q = prepare(a, DROP);
+    sqlite3_bind_text(q, 3, a->identity, -1, SQLITE_STATIC);
+    bind_addr(a, q, 4, addr);
+    bool ok = sqlite3_step(q) == SQLITE_DONE;
+    q = prepare(a, PUT);
+    sqlite3_bind_text(q, 3, a->identity, -1, SQLITE_STATIC);
+    bind_addr(a, q, 4, addr);
+    sqlite3_bind_int64(q, 5, a->now);
+    if (!ok || sqlite3_step(q) != SQLITE_DONE)
+        return dt_err_set(err, 0, "the lease cannot be written: %s", sqlite3_errmsg(a->s->db));
+    return 0;
+}
+
+static void finish(struct store *s)
+{
+    for (size_t i = 0; i < QUERIES; i++)
+        sqlite3_reset(s->q[i]);
+}
+
+static int take(struct dt_lease_store *st, const char *gateway, const char *identity, uint8_t ver,
+                const struct dt_prefix *pool, size_t npool, const struct dt_addr *wish, int64_t now,
+                struct dt_addr *out, struct dt_err *err)
+{
+    struct store *s = DT_CONTAINER_OF(st, struct store, pub);
+    struct ask a = {s, gateway, identity, ver, ver == 4 ? 4 : 16, now};
+    struct dt_addr none = {0};
+    int rc;
+    sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    if (choose(&a, pool, npool, wish != NULL ? wish : &none, out)) {
+        rc = put(&a, out, err);
+        st->count.taken += rc == 0;
+    } else {
+        st->count.refused++;
+        rc = dt_err_set(err, 0, "the IPv%u pool of gateway \"%s\" has no address left for %s", ver, gateway,
+                        identity);
+    }
+    finish(s);
+    sqlite3_exec(s->db, rc == 0 ? "COMMIT" : "ROLLBACK", NULL, NULL, NULL);
+    return rc;
+}
+
+static void release(struct dt_lease_store *st, const char *gateway, const char *identity, uint8_t ver,
+                    int64_t now)
+{
+    struct store *s = DT_CONTAINER_OF(st, struct store, pub);
+    struct ask a = {s, gateway, identity, ver, 0, now};
+    sqlite3_stmt *q = prepare(&a, RELEASE);
+    sqlite3_bind_text(q, 3, identity, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(q, 4, now);
+    sqlite3_step(q);
+    finish(s);
+}
+
+static void close_store(struct dt_lease_store *st)
+{
+    struct store *s = DT_CONTAINER_OF(st, struct store, pub);
+    for (size_t i = 0; i < QUERIES; i++)
+        sqlite3_finalize(s->q[i]);
+    sqlite3_close(s->db);
+    free(s);
+}
+
+/* The folder of the file, when that alone is missing. */
+static void make_folder(const char *path)
+{
+    char dir[4096];
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL || slash == path || (size_t)(slash - path) >= sizeof(dir))
+        return;
+    memcpy(dir, path, (size_t)(slash - path));
+    dir[slash - path] = '\0';
+    mkdir(dir, 0700);
+}
+
+static int open_db(struct store *s, const char *path, struct dt_err *err)
+{
+    static const char schema[] =
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+        "CREATE TABLE IF NOT EXISTS lease (gateway TEXT NOT NULL, ver INTEGER NOT NULL, identity TEXT NOT "
+        "NULL,"
+        "  addr BLOB NOT NULL, taken INTEGER NOT NULL, at INTEGER NOT NULL,"
+        "  PRIMARY KEY (gateway, ver, identity), UNIQUE (gateway, ver, addr)) WITHOUT ROWID;"
+        "CREATE INDEX IF NOT EXISTS lease_free ON lease (gateway, ver, taken, at);"
+        "UPDATE lease SET taken=0 WHERE taken<>0;";
+    if (strcmp(path, ":memory:") != 0)
+        make_folder(path);
+    if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK ||
+        sqlite3_exec(s->db, schema, NULL, NULL, NULL) != SQLITE_OK)
+        return dt_err_set(err, 0, "cannot use %s for leases: %s", path, sqlite3_errmsg(s->db));
+    for (size_t i = 0; i < QUERIES; i++)
+        if (sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->q[i], NULL) != SQLITE_OK)
+            return dt_err_set(err, 0, "%s holds something else than Dovetail's leases: %s", path,
+                              sqlite3_errmsg(s->db));
+    return 0;
+}
+
+struct dt_lease_store *dt_lease_sqlite(const char *path, struct dt_err *err)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        dt_err_set(err, 0, "out of memory");
+        return NULL;
+    }
+    s->pub = (struct dt_lease_store){.take = take, .release = release, .close = close_store};
+    mode_t old = umask(0077);
+    int rc = open_db(s, path, err);
+    umask(old);
+    if (rc != 0) {
+        close_store(&s->pub);
+        return NULL;
+    }
+    return &s->pub;
+}

@@ -1,0 +1,141 @@
+#include "support/test.h"
+
+#include <unistd.h>
+
+#include "daemon/lease.h"
+
+static struct dt_prefix prefix(const char *text)
+{
+    struct dt_prefix p;
+    assert_int_equal(dt_prefix_parse(&p, text, false), 0);
+    return p;
+}
+
+static const char *take(struct dt_lease_store *s, const char *who, uint8_t ver, const struct dt_prefix *pool,
+                        size_t n, int64_t now)
+{
+    static char text[4][DT_ADDR_STRLEN];
+    static unsigned i;
+    struct dt_addr out;
+    struct dt_err err = {0};
+    if (s->take(s, "g", who, ver, pool, n, NULL, now, &out, &err) != 0) {
+        assert_string_not_equal(err.text, "");
+        return "none";
+    }
+    return dt_addr_str(text[i++ % 4], &out);
+}
+
+static struct dt_lease_store *store(const char *path)
+{
+    struct dt_err err = {0};
+    struct dt_lease_store *s = dt_lease_sqlite(path, &err);
+    if (s == NULL)
+        fail_msg("%s", err.text);
+    return s;
+}
+
+static void in_order_and_again(void **state)
+{
+    struct dt_lease_store *s = store(":memory:");
+    struct dt_prefix pool[] = {prefix("10.9.0.0/24"), prefix("fd09::/64")};
+    assert_string_equal(take(s, "a", 4, pool, 2, 1), "10.9.0.1");
+    assert_string_equal(take(s, "b", 4, pool, 2, 2), "10.9.0.2");
+    assert_string_equal(take(s, "a", 6, pool, 2, 2), "fd09::1");
+    s->release(s, "g", "a", 4, 3);
+    assert_string_equal(take(s, "c", 4, pool, 2, 4), "10.9.0.3"); /* a's address is remembered */
+    assert_string_equal(take(s, "a", 4, pool, 2, 5), "10.9.0.1");
+    assert_string_equal(take(s, "a", 6, pool, 2, 5), "fd09::1");
+    assert_int_equal(s->count.again, 2);
+    s->close(s);
+}
+
+static void used_up_then_recycled(void **state)
+{
+    struct dt_lease_store *s = store(":memory:");
+    struct dt_prefix pool = prefix("10.9.0.0/29"); /* six */
+    char who[8];
+    for (int i = 1; i <= 6; i++) {
+        snprintf(who, sizeof(who), "c%d", i);
+        assert_string_not_equal(take(s, who, 4, &pool, 1, i), "none");
+    }
+    assert_string_equal(take(s, "late", 4, &pool, 1, 10), "none");
+    assert_int_equal(s->count.refused, 1);
+    s->release(s, "g", "c5", 4, 20);
+    s->release(s, "g", "c2", 4, 30);
+    assert_string_equal(take(s, "late", 4, &pool, 1, 40), "10.9.0.5"); /* released longest ago */
+    assert_string_equal(take(s, "c5", 4, &pool, 1, 41), "10.9.0.2");
+    assert_string_equal(take(s, "c2", 4, &pool, 1, 42), "none");
+    s->close(s);
+}
+
+static void wishes(void **state)
+{
+    struct dt_lease_store *s = store(":memory:");
+    struct dt_prefix pool = prefix("10.9.0.0/24");
+    struct dt_addr wish, out;
+    dt_addr_parse(&wish, "10.9.0.77");
+    assert_int_equal(s->take(s, "g", "a", 4, &pool, 1, &wish, 1, &out, NULL), 0);
+    assert_true(dt_addr_eq(&out, &wish));
+    assert_int_equal(s->take(s, "g", "b", 4, &pool, 1, &wish, 1, &out, NULL), 0);
+    assert_false(dt_addr_eq(&out, &wish)); /* a has it */
+    dt_addr_parse(&wish, "10.10.0.1");
+    assert_int_equal(s->take(s, "g", "c", 4, &pool, 1, &wish, 1, &out, NULL), 0);
+    assert_false(dt_addr_eq(&out, &wish)); /* not of the pool */
+    dt_addr_parse(&wish, "10.9.0.255");
+    assert_int_equal(s->take(s, "g", "d", 4, &pool, 1, &wish, 1, &out, NULL), 0);
+    assert_false(dt_addr_eq(&out, &wish)); /* broadcast */
+    s->close(s);
+}
+
+static void survives_a_restart(void **state)
+{
+    char path[] = "/tmp/dovetail-lease-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    unlink(path);
+    struct dt_prefix pool = prefix("10.9.0.0/24");
+    struct dt_lease_store *s = store(path);
+    take(s, "a", 4, &pool, 1, 1);
+    assert_string_equal(take(s, "b", 4, &pool, 1, 1), "10.9.0.2");
+    s->close(s);
+    s = store(path);
+    assert_string_equal(take(s, "c", 4, &pool, 1, 9), "10.9.0.3");
+    assert_string_equal(take(s, "b", 4, &pool, 1, 9), "10.9.0.2");
+    s->close(s);
+    unlink(path);
+}
+
+static void another_pool_and_gateway(void **state)
+{
+    struct dt_lease_store *s = store(":memory:");
+    struct dt_prefix one = prefix("10.9.0.0/24"), two = prefix("10.8.0.0/24");
+    struct dt_addr out;
+    char text[DT_ADDR_STRLEN];
+    assert_string_equal(take(s, "a", 4, &one, 1, 1), "10.9.0.1");
+    assert_string_equal(take(s, "a", 4, &two, 1, 2), "10.8.0.1"); /* the configuration changed */
+    assert_string_equal(take(s, "b", 4, &one, 1, 3), "10.9.0.1");
+    assert_int_equal(s->take(s, "h", "z", 4, &one, 1, NULL, 4, &out, NULL), 0);
+    assert_string_equal(dt_addr_str(text, &out), "10.9.0.1"); /* gateways do not share */
+    s->close(s);
+}
+
+static void not_a_database(void **state)
+{
+    struct dt_err err = {0};
+    assert_null(dt_lease_sqlite("/dev/null/leases.db", &err));
+    assert_non_null(strstr(err.text, "/dev/null/leases.db"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_order_and_again),
+        cmocka_unit_test(used_up_then_recycled),
+        cmocka_unit_test(wishes),
+        cmocka_unit_test(survives_a_restart),
+        cmocka_unit_test(another_pool_and_gateway),
+        cmocka_unit_test(not_a_database),
+    };
+    return TEST_RUN(tests);
+}
