@@ -7,10 +7,11 @@
 #include "policy/match_dim.h"
 #include "policy/match_ports.h"
 
-#define LIST_MAX   8         /* a pair with more boxes than these gets an index of its own */
-#define CUT_PIECES 64        /* a rule's addresses are cut into prefixes while these make no more pairs */
-#define BOXES_MAX  4096      /* protocol and port boxes of one rule */
-#define PAIRS_MAX  (8 << 20) /* pairs for which rules are cut into prefixes; past it, whole sets are paired  \
+#define LIST_MAX   8    /* a pair with more boxes than these gets an index of its own */
+#define CUT_PIECES 64   /* a rule's addresses are cut into prefixes while these make no more pairs */
+#define BOXES_MAX  4096 /* protocol and port boxes of one rule */
+#define PAIRS_MAX                                                                                            \
+    (8 << 20) /* pairs for which rules are cut into prefixes; past it, whole sets are paired  \
                               */
 #define L4_INDEXED 0x80000000u
 
@@ -27,6 +28,8 @@ struct side {
     struct slot *slot;
     unsigned shift; /* 64 - log2 of the number of slots */
     size_t nslot;
+    uint64_t
+        *seen; /* eight bits a slot, so small that it stays in the cache: no pair where the bit is clear */
     struct l4_rule *l4;
     size_t nl4;
     struct l4_index **index;
@@ -190,9 +193,20 @@ static int by_key(const void *a, const void *b)
     return x->r.order < y->r.order ? -1 : x->r.order > y->r.order;
 }
 
+static uint64_t key_hash(uint64_t key)
+{
+    return (key ^ key >> 29) * 0x9e3779b97f4a7c15u;
+}
+
 static size_t slot_of(const struct side *s, uint64_t key)
 {
-    return (size_t)((key ^ key >> 29) * 0x9e3779b97f4a7c15u >> s->shift);
+    return (size_t)(key_hash(key) >> s->shift);
+}
+
+/* The slot's bit: its place among the 64-bit words is the slot's, eight slots a word. */
+static size_t seen_bit(const struct side *s, uint64_t key)
+{
+    return (size_t)(key_hash(key) >> (s->shift - 3));
 }
 
 static void slot_put(struct side *s, const struct slot *add)
@@ -201,6 +215,8 @@ static void slot_put(struct side *s, const struct slot *add)
     while (s->slot[i].key)
         i = (i + 1) & (s->nslot - 1);
     s->slot[i] = *add;
+    size_t bit = seen_bit(s, add->key);
+    s->seen[bit / 64] |= (uint64_t)1 << bit % 64;
 }
 
 /* The list or index of one pair's boxes. A rule that asks for nothing ends its list: none after it is
@@ -239,14 +255,15 @@ static int side_finish(struct builder *b)
             ;
         large += k - i > LIST_MAX;
     }
-    s->nslot = 4;
-    s->shift = 62;
+    s->nslot = 8;
+    s->shift = 61;
     for (; s->nslot < pairs * 2; s->nslot *= 2)
         s->shift--;
     s->slot = calloc(s->nslot, sizeof *s->slot);
+    s->seen = calloc(s->nslot / 8, sizeof *s->seen);
     s->l4 = malloc((b->n + pairs + 1) * sizeof *s->l4);
     s->index = calloc(large + 1, sizeof(struct l4_index *));
-    if (!s->slot || !s->l4 || !s->index)
+    if (!s->slot || !s->seen || !s->l4 || !s->index)
         return dt_err_set(b->err, 0, "out of memory");
     for (size_t i = 0, k; i < b->n; i = k) {
         for (k = i; k < b->n && b->v[k].key == b->v[i].key; k++)
@@ -277,6 +294,7 @@ static void side_free(struct side *s)
     dt_dim_free(&s->src);
     dt_dim_free(&s->dst);
     free(s->slot);
+    free(s->seen);
     free(s->l4);
     for (size_t i = 0; i < s->nindex; i++)
         dt_l4_index_free(s->index[i]);
@@ -315,7 +333,7 @@ const struct dt_rules *dt_match_rules(const struct dt_match *m)
 
 static size_t side_bytes(const struct side *s)
 {
-    size_t n = s->src.bytes + s->dst.bytes + s->nslot * sizeof *s->slot + s->nl4 * sizeof *s->l4;
+    size_t n = s->src.bytes + s->dst.bytes + s->nslot * (sizeof *s->slot + 1) + s->nl4 * sizeof *s->l4;
     for (size_t i = 0; i < s->nindex; i++)
         n += dt_l4_index_bytes(s->index[i]);
     return n;
@@ -330,7 +348,9 @@ size_t dt_match_bytes(const struct dt_match *m)
 
 static uint32_t pair_find(const struct side *s, uint64_t key, const struct dt_flow *f, uint32_t best)
 {
-    size_t i = slot_of(s, key);
+    size_t bit = seen_bit(s, key), i = slot_of(s, key);
+    if (!(s->seen[bit / 64] >> bit % 64 & 1))
+        return best;
     while (s->slot[i].key != key) {
         if (!s->slot[i].key)
             return best;
