@@ -48,8 +48,7 @@ struct dt_endpoint;
 
 #define DT_NAME_MAX 64 /* of a tunnel or gateway, NUL included */
 
-/* ---- what is configured
- * ------------------------------------------------------------------------------------- */
+/* ---- what is configured ---- */
 
 enum dt_encap {
     DT_ENCAP_AUTO, /* ESP first; if its probes are not answered after a head start, UDP beside it; remembered
@@ -113,12 +112,10 @@ struct dt_endpoint_limits {
     dt_time head_start;           /* encap = auto: ESP alone for this long, or twice the round trip if that is
                                      more (300 ms) */
     dt_time linger;               /* an SA that is deleted still receives this long (2 s) */
-    dt_time reopen_min, reopen_max; /* pause after a refused session, doubling (1 s, 60 s) */
 };
 void dt_endpoint_limits_default(struct dt_endpoint_limits *l);
 
-/* ---- what is asked of the driver
- * ----------------------------------------------------------------------------- */
+/* ---- what is asked of the driver ---- */
 
 /* One epoch, both directions, ready for the data path. */
 struct dt_endpoint_sa {
@@ -244,8 +241,7 @@ struct dt_endpoint_ops {
     void (*keylog)(void *user, const char *line); /* NULL: none is kept */
 };
 
-/* ---- the host
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the host ---- */
 
 /* params of IKE and limits may be NULL: defaults. Everything is copied, save `crypto` and what `user` points
  * to. NULL: no memory. */
@@ -286,8 +282,7 @@ int dt_endpoint_gateway_update(struct dt_endpoint *ep, dt_time now, uint32_t gat
                                const struct dt_gateway_cfg *cfg, struct dt_err *err);
 void dt_endpoint_gateway_remove(struct dt_endpoint *ep, dt_time now, uint32_t gateway); /* its clients too */
 
-/* ---- inputs
- * -------------------------------------------------------------------------------------------------- */
+/* ---- inputs ---- */
 
 /* path: local where it arrived, remote its source; natt when it came on UDP 4500 (marker already stripped).
  * The bytes are changed in place. */
@@ -308,8 +303,7 @@ void dt_endpoint_network_changed(struct dt_endpoint *ep, dt_time now);
 void dt_endpoint_tick(struct dt_endpoint *ep, dt_time now);
 dt_time dt_endpoint_deadline(const struct dt_endpoint *ep);
 
-/* ---- what it knows
- * ------------------------------------------------------------------------------------------- */
+/* ---- what it knows ---- */
 
 struct dt_epoch_info {
     uint32_t epoch;

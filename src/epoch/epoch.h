@@ -52,6 +52,8 @@ struct dt_epoch_params {
     uint32_t pingtries2; /* pings of an idle epoch before a new one is negotiated */
     dt_time timeout;     /* a negotiation (or a session's opening) that takes longer is abandoned */
     uint32_t elimit;     /* times that a negotiation is begun anew before the session is dropped */
+    dt_time reopen_min;  /* pause before a session is opened again that was refused by somebody's word ... */
+    dt_time reopen_max;  /* ... doubling up to this. Silence needs no pause: `timeout` is one */
     bool probe;          /* false: "probe = off", today's IPsec: switch on negotiation, never ping */
     bool server_rekey;   /* client: accept a rekey that the server starts (server_rekey = accept);
                             server: start one when the client has not */
@@ -95,18 +97,20 @@ struct dt_epoch_event {
 };
 
 const char *dt_epoch_event_name(enum dt_epoch_event_kind kind); /* "verified", "idle_dead", … */
+/* A sentence for people into out; returns out. */
+char *dt_epoch_event_text(char *out, size_t cap, const struct dt_epoch_event *ev, bool client);
 
 /* What the engine asks of its owner. `user` is the pointer given to init. */
 struct dt_epoch_ops {
     /* Client. Open a new session with the peer, its first epoch with it; answered by session_up and
      * negotiated, or by failed. `attempt` counts from 1 since the last verified epoch: the owner takes the
      * next address of the gateway, then the next local path. */
-    void (*open_session)(void *user, dt_time now, uint32_t attempt);
+    bool (*open_session)(void *user, dt_time now, uint32_t attempt); /* false: refused at once */
     /* Client. Forget the session without a word to the peer. Its epochs stay until `gone`. */
     void (*drop_session)(void *user, dt_time now);
     /* Client, and a server that rekeys. Negotiate an epoch in the open session in the place of `old` (0:
      * beside nothing); answered by negotiated or failed. */
-    void (*negotiate)(void *user, dt_time now, uint32_t old);
+    bool (*negotiate)(void *user, dt_time now, uint32_t old); /* false: refused at once */
     /* The negotiation that was asked for took too long. A late answer is still welcome: `negotiated`. */
     void (*abandon)(void *user, dt_time now);
     /* Client. Send a control packet on that epoch's outbound SA. Its reply's ident is (uint16_t)epoch. */
@@ -114,8 +118,9 @@ struct dt_epoch_ops {
     /* Data goes out on that epoch from now on; 0: hold it in the bounded queue. `forced`: the exception past
      * t0 + keylife - rekeymargin, or the server's fallback. */
     void (*use)(void *user, dt_time now, uint32_t epoch, bool forced);
-    /* Tell the peer that the epoch is deleted (its session permitting). Answered by `deleted`. */
-    void (*del)(void *user, dt_time now, uint32_t epoch);
+    /* Tell the peer that the epoch is deleted. True: `deleted` will follow; false: there is nobody to tell
+     * (its session is gone), it counts as done. */
+    bool (*del)(void *user, dt_time now, uint32_t epoch);
     /* The engine has forgotten the epoch: expired, deleted, or its tunnel ended. It may linger inbound. */
     void (*gone)(void *user, dt_time now, uint32_t epoch);
     /* Server. Nothing heard from the client for long: ask its session whether it lives. */
@@ -124,6 +129,13 @@ struct dt_epoch_ops {
      * timer fires, so that packets cost nothing. May be NULL: then only `heard` counts. */
     dt_time (*last_heard)(void *user, uint32_t epoch);
     void (*event)(void *user, dt_time now, const struct dt_epoch_event *ev);
+};
+
+/* Who began the negotiation of an epoch. */
+enum dt_epoch_origin {
+    DT_EPOCH_ASKED,   /* this engine, by negotiate or open_session */
+    DT_EPOCH_BY_PEER, /* the peer: it deletes what it replaces */
+    DT_EPOCH_BESIDE,  /* our own second session (encap = auto) */
 };
 
 enum dt_epoch_phase {
@@ -136,8 +148,10 @@ enum dt_epoch_phase {
 struct dt_epoch {
     uint32_t no;
     uint8_t phase;    /* enum dt_epoch_phase */
-    bool by_peer;     /* the peer began its negotiation: it deletes what it replaces */
+    uint8_t origin;   /* enum dt_epoch_origin */
+    bool elsewhere;   /* a probe was answered on an older epoch: outbound is proven */
     bool was_proved;  /* verified, or heard, at some time */
+    bool idle;        /* nothing received for maxidle: being pinged */
     bool dead;        /* pingtries2 pings unanswered */
     uint16_t seq;     /* of the last probe */
     uint32_t tries;   /* probes or idle pings since the last sign of life */
@@ -155,8 +169,7 @@ struct dt_epoch_stats {
     uint64_t full; /* epochs that were pushed out because DT_EPOCH_MAX were there */
 };
 
-/* ---- Client (FIG. 6A, 6B)
- * ------------------------------------------------------------------------------------ */
+/* ---- Client (FIG. 6A, 6B) ---- */
 
 enum dt_epoch_session {
     DT_EPOCH_NO_SESSION, /* stopped, or waiting to open again */
@@ -178,13 +191,16 @@ struct dt_epoch_client {
     uint8_t session; /* enum dt_epoch_session */
     uint32_t out;    /* epoch that carries data; 0: held */
     bool out_forced;
+    bool fresh;           /* an epoch was verified since the last negotiation began */
     uint32_t proved;      /* the newest verified epoch, also when it is gone */
     dt_time limit;        /* its t0 + keylife - rekeymargin: until then data waits for a verified epoch */
     uint32_t nepoch;      /* the seed's NEPOCH: negotiations failed since an epoch was verified */
     uint32_t unverified;  /* epochs in a row that no probe could verify */
     uint32_t opens;       /* sessions opened since an epoch was verified */
+    uint32_t refused;     /* of them, refused by somebody's word */
     dt_time negotiate_by; /* the running negotiation or opening is abandoned then */
-    dt_time negotiate_at; /* earliest start of the one that is wanted; DT_NEVER: none is wanted */
+    dt_time negotiate_at; /* start of the one that is wanted (opening, when there is no session); DT_NEVER:
+                             none is */
     dt_time last_start;   /* when the last negotiation or opening began */
 };
 
@@ -201,10 +217,11 @@ void dt_epoch_client_session_up(struct dt_epoch_client *c, dt_time now);
 /* The peer is gone (retransmissions ran out) or ended the session. Epochs stay unless the caller deletes
  * them. */
 void dt_epoch_client_session_lost(struct dt_epoch_client *c, dt_time now);
-/* An epoch exists. `by_peer`: the server began it. It need not come from the current session: a second
- * session beside the first (encap = auto) gives epochs too; the first verified wins, and all older ones
- * retire. */
-void dt_epoch_client_negotiated(struct dt_epoch_client *c, dt_time now, uint32_t no, bool by_peer);
+/* An epoch exists. A second session beside the first (encap = auto) gives epochs too; among epochs on
+ * probation the first verified carries data, and a newer one that is verified after it replaces it. Older
+ * ones retire. */
+void dt_epoch_client_negotiated(struct dt_epoch_client *c, dt_time now, uint32_t no,
+                                enum dt_epoch_origin origin);
 /* The negotiation or opening that runs was refused. */
 void dt_epoch_client_failed(struct dt_epoch_client *c, dt_time now);
 /* An authenticated packet came in on that epoch. At least the first must be reported. */
@@ -213,6 +230,9 @@ void dt_epoch_client_heard(struct dt_epoch_client *c, dt_time now, uint32_t no);
 void dt_epoch_client_probe_reply(struct dt_epoch_client *c, dt_time now, uint32_t came_on, uint16_t ident,
                                  uint16_t seq);
 void dt_epoch_client_peer_deleted(struct dt_epoch_client *c, dt_time now, uint32_t no);
+/* It lost (a collision of rekeys, RFC 7296 2.8.1; the slower encapsulation): it carries no data and is not
+ * probed, but receives until it is deleted. `del`: we delete it. */
+void dt_epoch_client_retire(struct dt_epoch_client *c, dt_time now, uint32_t no, bool del);
 /* The exchange that `del` asked for is over, answered or not; the session may be gone too. */
 void dt_epoch_client_deleted(struct dt_epoch_client *c, dt_time now, uint32_t no);
 /* The server wants to rekey. False: answer TEMPORARY_FAILURE. */
@@ -228,8 +248,7 @@ dt_time dt_epoch_client_deadline(const struct dt_epoch_client *c);
 bool dt_epoch_client_verified(const struct dt_epoch_client *c);
 void dt_epoch_client_digest(const struct dt_epoch_client *c, dt_time now, struct dt_digest *d);
 
-/* ---- Server (FIG. 7; with probe false FIG. 8)
- * ---------------------------------------------------------------- */
+/* ---- Server (FIG. 7; with probe false FIG. 8) ---- */
 
 struct dt_epoch_server {
     struct dt_epoch_params p;
@@ -240,6 +259,7 @@ struct dt_epoch_server {
     struct dt_epoch_stats stats;
     uint32_t out;
     bool out_forced;
+    bool carried; /* some epoch carried data before: its end may force the next one */
     bool negotiating;
     dt_time negotiate_by;
     dt_time reap_at; /* next look whether the client lives */
@@ -249,8 +269,10 @@ void dt_epoch_server_init(struct dt_epoch_server *s, const struct dt_epoch_param
                           const struct dt_epoch_ops *ops, void *user, struct dt_rand rand);
 void dt_epoch_server_params(struct dt_epoch_server *s, const struct dt_epoch_params *p);
 void dt_epoch_server_stop(struct dt_epoch_server *s, dt_time now);
-/* `by_peer` false: this server began the rekey. */
-void dt_epoch_server_negotiated(struct dt_epoch_server *s, dt_time now, uint32_t no, bool by_peer);
+/* DT_EPOCH_ASKED: this server began the rekey. */
+void dt_epoch_server_negotiated(struct dt_epoch_server *s, dt_time now, uint32_t no,
+                                enum dt_epoch_origin origin);
+void dt_epoch_server_retire(struct dt_epoch_server *s, dt_time now, uint32_t no, bool del);
 void dt_epoch_server_failed(struct dt_epoch_server *s, dt_time now);
 void dt_epoch_server_heard(struct dt_epoch_server *s, dt_time now, uint32_t no);
 void dt_epoch_server_peer_deleted(struct dt_epoch_server *s, dt_time now, uint32_t no);
@@ -263,8 +285,7 @@ void dt_epoch_server_digest(const struct dt_epoch_server *s, dt_time now, struct
 /* Live epochs (not free). */
 size_t dt_epoch_server_count(const struct dt_epoch_server *s);
 
-/* ---- The inequalities and the bound (seed 002, "Detailed Description")
- * --------------------------------------- */
+/* ---- The inequalities and the bound (seed 002, "Detailed Description") ---- */
 
 struct dt_epoch_nat {
     dt_time t_out;  /* an outstanding item lives this long */
