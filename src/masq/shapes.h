@@ -1,8 +1,9 @@
-/* The shapes that the rules of VPN Masquerade share between their two builds: the kernel program (eBPF) and user
- * space. Source: seed 002, background section and FIG. 4 and 5; docs/nat.md lists each rule with its sentence.
+/* The shapes that the rules of VPN Masquerade share between their two builds: the kernel program (eBPF) and
+ * user space. Source: seed 002, background section and FIG. 4 and 5; docs/nat.md lists each rule with its
+ * sentence.
  *
- * Everything is in host byte order. Times are nanoseconds on one monotonic clock. Structs have no hidden padding,
- * because the kernel hashes keys as bytes. */
+ * Everything is in host byte order. Times are nanoseconds on one monotonic clock. Structs have no hidden
+ * padding, because the kernel hashes keys as bytes. */
 #ifndef DT_MASQ_SHAPES_H
 #define DT_MASQ_SHAPES_H
 
@@ -27,43 +28,43 @@ enum dt_masq_kind { DT_MASQ_IKE, DT_MASQ_ESP };
 enum dt_masq_state { DT_MASQ_OUTSTANDING, DT_MASQ_ESTABLISHED };
 
 /* Why. One counter each; names by dt_masq_rule_name(): lower case with dashes, "esp-create". */
-#define DT_MASQ_RULES(X)                                                                                          \
-    X(NONE, "none")                                                                                               \
-    X(PASS, "pass")                                                                                               \
-    /* from inside */                                                                                             \
-    X(ESP_OUT_ESTABLISHED, "esp-out-established")                                                                 \
-    X(ESP_OUT_OUTSTANDING, "esp-out-outstanding")                                                                 \
-    X(ESP_CREATE, "esp-create")                                                                                   \
-    X(ESP_WAIT, "esp-wait")         /* another client's item with that server is outstanding */                   \
-    X(ESP_WAIT_OWN, "esp-wait-own") /* the client's own other SPI is */                                           \
-    X(ESP_N_OUT, "esp-n-out")       /* the item made another wait, and has had its n_out packets */               \
-    X(ESP_NO_IKE, "esp-no-ike")     /* require_ike */                                                             \
-    X(ESP_SPI, "esp-spi")           /* SPI 0 to 255 */                                                            \
-    X(IKE_OUT_ESTABLISHED, "ike-out-established")                                                                 \
-    X(IKE_OUT_OUTSTANDING, "ike-out-outstanding")                                                                 \
-    X(IKE_CREATE, "ike-create")                                                                                   \
-    X(IKE_COLLISION, "ike-collision") /* same initiator cookie as another client's outstanding item */            \
-    X(IKE_COOKIE, "ike-cookie")       /* null initiator cookie */                                                 \
-    /* from outside */                                                                                            \
-    X(ESP_IN_ESTABLISHED, "esp-in-established")                                                                   \
-    X(ESP_CONVERT, "esp-convert")                                                                                 \
-    X(ESP_MULTICAST, "esp-multicast")                                                                             \
-    X(ESP_UNKNOWN, "esp-unknown") /* no item, and no client with a recent IKE negotiation */                      \
-    X(MULTICAST_OFF, "multicast-off")                                                                             \
-    X(MULTICAST_RATE, "multicast-rate")                                                                           \
-    X(IKE_IN_ESTABLISHED, "ike-in-established")                                                                   \
-    X(IKE_CONVERT, "ike-convert")                                                                                 \
-    X(IKE_IN_NULL, "ike-in-null") /* null responder cookie: forwarded, the item stays outstanding */              \
-    X(IKE_UNKNOWN, "ike-unknown")                                                                                 \
-    /* either side */                                                                                             \
-    X(SHARE, "share")           /* the client has its share of items */                                           \
-    X(FULL, "full")             /* a table is full */                                                             \
-    X(TRUNCATED, "truncated")   /* shorter than its headers */                                                    \
-    X(SPOOFED, "spoofed")       /* a source that cannot be on that side */                                        \
-    X(FRAG_FOLLOW, "frag-follow")                                                                                 \
-    X(FRAG_UNKNOWN, "frag-unknown") /* its first fragment was not seen, or not forwarded */                       \
-    X(FRAG_OVERLAP, "frag-overlap")                                                                               \
-    X(ICMP_ERROR, "icmp-error")     /* an error that quotes a packet of an item, translated */                    \
+#define DT_MASQ_RULES(X)                                                                                     \
+    X(NONE, "none")                                                                                          \
+    X(PASS, "pass")                                                                                          \
+    /* from inside */                                                                                        \
+    X(ESP_OUT_ESTABLISHED, "esp-out-established")                                                            \
+    X(ESP_OUT_OUTSTANDING, "esp-out-outstanding")                                                            \
+    X(ESP_CREATE, "esp-create")                                                                              \
+    X(ESP_WAIT, "esp-wait")         /* another client's item with that server is outstanding */              \
+    X(ESP_WAIT_OWN, "esp-wait-own") /* the client's own other SPI is */                                      \
+    X(ESP_N_OUT, "esp-n-out")       /* the item made another wait, and has had its n_out packets */          \
+    X(ESP_NO_IKE, "esp-no-ike")     /* require_ike */                                                        \
+    X(ESP_SPI, "esp-spi")           /* SPI 0 to 255 */                                                       \
+    X(IKE_OUT_ESTABLISHED, "ike-out-established")                                                            \
+    X(IKE_OUT_OUTSTANDING, "ike-out-outstanding")                                                            \
+    X(IKE_CREATE, "ike-create")                                                                              \
+    X(IKE_COLLISION, "ike-collision") /* same initiator cookie as another client's outstanding item */       \
+    X(IKE_COOKIE, "ike-cookie")       /* null initiator cookie */                                            \
+    /* from outside */                                                                                       \
+    X(ESP_IN_ESTABLISHED, "esp-in-established")                                                              \
+    X(ESP_CONVERT, "esp-convert")                                                                            \
+    X(ESP_MULTICAST, "esp-multicast")                                                                        \
+    X(ESP_UNKNOWN, "esp-unknown") /* no item, and no client with a recent IKE negotiation */                 \
+    X(MULTICAST_OFF, "multicast-off")                                                                        \
+    X(MULTICAST_RATE, "multicast-rate")                                                                      \
+    X(IKE_IN_ESTABLISHED, "ike-in-established")                                                              \
+    X(IKE_CONVERT, "ike-convert")                                                                            \
+    X(IKE_IN_NULL, "ike-in-null") /* null responder cookie: forwarded, the item stays outstanding */         \
+    X(IKE_UNKNOWN, "ike-unknown")                                                                            \
+    /* either side */                                                                                        \
+    X(SHARE, "share")         /* the client has its share of items */                                        \
+    X(FULL, "full")           /* a table is full */                                                          \
+    X(TRUNCATED, "truncated") /* shorter than its headers */                                                 \
+    X(SPOOFED, "spoofed")     /* a source that cannot be on that side */                                     \
+    X(FRAG_FOLLOW, "frag-follow")                                                                            \
+    X(FRAG_UNKNOWN, "frag-unknown") /* its first fragment was not seen, or not forwarded */                  \
+    X(FRAG_OVERLAP, "frag-overlap")                                                                          \
+    X(ICMP_ERROR, "icmp-error")     /* an error that quotes a packet of an item, translated */               \
     X(ICMP_UNKNOWN, "icmp-unknown") /* quotes a packet of no item */
 
 enum dt_masq_rule {
@@ -75,9 +76,9 @@ enum dt_masq_rule {
 
 /* What the rules may know of a packet. */
 enum dt_masq_facts_flag {
-    DT_MASQ_F_TRUNCATED = 1,  /* the headers that the rules need are not all there */
-    DT_MASQ_F_MORE = 2,       /* IPv4 more fragments */
-    DT_MASQ_F_QUOTE = 4,      /* an ICMP error: the fields below src and dst are those of the packet it quotes */
+    DT_MASQ_F_TRUNCATED = 1, /* the headers that the rules need are not all there */
+    DT_MASQ_F_MORE = 2,      /* IPv4 more fragments */
+    DT_MASQ_F_QUOTE = 4, /* an ICMP error: the fields below src and dst are those of the packet it quotes */
     DT_MASQ_F_NO_COOKIES = 8, /* quoted IKE, but the quote ends before the cookies */
 };
 
@@ -96,10 +97,10 @@ struct dt_masq_facts {
 };
 
 struct dt_masq_verdict {
-    uint8_t verdict; /* enum dt_masq_verdict_kind */
-    uint8_t rule;    /* enum dt_masq_rule */
-    uint16_t n;      /* addresses in to[] */
-    uint32_t nat;    /* from inside: the outside address that becomes the source */
+    uint8_t verdict;                /* enum dt_masq_verdict_kind */
+    uint8_t rule;                   /* enum dt_masq_rule */
+    uint16_t n;                     /* addresses in to[] */
+    uint32_t nat;                   /* from inside: the outside address that becomes the source */
     uint32_t to[DT_MASQ_PEERS_MAX]; /* destinations: the server, the client, or the clients */
 };
 
@@ -108,8 +109,8 @@ struct dt_masq_net {
 };
 
 struct dt_masq_params {
-    uint64_t t_out;     /* an outstanding ESP item lives this long, from its creation */
-    uint64_t t_ei;      /* an established ESP item lives this long after its last packet in either direction */
+    uint64_t t_out; /* an outstanding ESP item lives this long, from its creation */
+    uint64_t t_ei;  /* an established ESP item lives this long after its last packet in either direction */
     uint64_t t_ike_out; /* the same two for IKE items */
     uint64_t t_ike;
     uint64_t t_frag;             /* how long the fragments of one packet are followed */

@@ -1,0 +1,328 @@
+/* What stands around the rules of rules.h: fragments, quotes in ICMP errors, sources that cannot be, and the
+ * forgetting of what has expired. Included after rules.h, in both builds. */
+#ifndef DT_MASQ_PACKET_H
+#define DT_MASQ_PACKET_H
+
+#include "masq/rules.h"
+
+/* ---- fragments -------------------------------------------------------------------------------------------
+ */
+
+MQ_FN void mq_frag_gone(struct mq *m, const struct mq_frag_key *k, uint32_t client)
+{
+    if (!MQ_DELETE(m, frag, k))
+        mq_release(m, client, MQ_N_FRAG);
+}
+
+/* A first fragment goes on its way: the others of its id shall follow it. */
+MQ_FN int mq_frag_first(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    struct mq_frag_key k = {f->src, f->dst, f->ip_id, f->proto, f->side};
+    uint32_t client = f->side == DT_MASQ_INSIDE ? f->src : v->verdict == DT_MASQ_MULTICAST ? 0 : v->to;
+    struct mq_frag fr = {.until = now + MQ_P(m)->t_frag,
+                         .client = client,
+                         .server = f->side == DT_MASQ_INSIDE ? f->dst : f->src,
+                         .nat = v->nat,
+                         .first_len = f->len,
+                         .multicast = v->verdict == DT_MASQ_MULTICAST};
+    struct mq_frag *old = MQ_LOOKUP(m, frag, &k);
+    if (old)
+        mq_frag_gone(m, &k, old->client);
+    struct mq_client *c = mq_client_get(m, now, client);
+    if (!c || c->n_frag >= MQ_P(m)->share_frag)
+        return mq_drop(v, c ? DT_MASQ_RULE_SHARE : DT_MASQ_RULE_FULL);
+    if (MQ_INSERT(m, frag, &k, &fr))
+        return mq_drop(v, DT_MASQ_RULE_FULL);
+    MQ_ADD(&c->n_frag, 1);
+    return 0;
+}
+
+MQ_FN int mq_frag_later(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    struct mq_frag_key k = {f->src, f->dst, f->ip_id, f->proto, f->side};
+    struct mq_frag *fr = MQ_LOOKUP(m, frag, &k);
+    if (!fr || now >= fr->until) {
+        if (fr)
+            mq_frag_gone(m, &k, fr->client);
+        if (f->proto == 17) /* may be anybody's UDP */
+            return mq_pass(v);
+        return mq_drop(v, DT_MASQ_RULE_FRAG_UNKNOWN);
+    }
+    if (f->frag_off < fr->first_len)
+        return mq_drop(v, DT_MASQ_RULE_FRAG_OVERLAP);
+    if (fr->multicast) {
+        struct mq_server_key ks = {fr->server};
+        struct mq_server *s = MQ_LOOKUP(m, server, &ks);
+        uint32_t n = s ? mq_peers(m, now, s, MQ_P(m)->multicast_cap) : 0;
+        if (!n)
+            return mq_drop(v, DT_MASQ_RULE_FRAG_UNKNOWN);
+        v->verdict = DT_MASQ_MULTICAST;
+        v->rule = DT_MASQ_RULE_FRAG_FOLLOW;
+        v->n = (uint16_t)n;
+        return 0;
+    }
+    v->nat = fr->nat;
+    return mq_forward(v, DT_MASQ_RULE_FRAG_FOLLOW, f->side == DT_MASQ_INSIDE ? fr->server : fr->client);
+}
+
+/* ---- ICMP errors -----------------------------------------------------------------------------------------
+ */
+
+/* The only client with a recent IKE negotiation with the server, or 0. */
+MQ_FN uint32_t mq_only_peer(struct mq *m, uint64_t now, uint32_t server)
+{
+    struct mq_server_key k = {server};
+    struct mq_server *s = MQ_LOOKUP(m, server, &k);
+    uint32_t *list = MQ_PEERS(m);
+    if (!s || !list || mq_peers(m, now, s, 2) != 1)
+        return 0;
+    return list[0];
+}
+
+/* The client of an IKE item with that server; 0: none. */
+MQ_FN uint32_t mq_ike_client(struct mq *m, uint64_t now, const struct dt_masq_facts *f, uint32_t server)
+{
+    if (f->flags & DT_MASQ_F_NO_COOKIES)
+        return mq_only_peer(m, now, server);
+    if (f->rcookie) {
+        struct mq_ike_s_key ks = {f->icookie, f->rcookie, server, 0};
+        struct mq_ike_s *is = MQ_LOOKUP(m, ike_s, &ks);
+        if (is && mq_ike_s_live(m, now, &ks, is))
+            return is->client;
+    }
+    struct mq_ike_o_key ko = {f->icookie, server, 0};
+    struct mq_ike_o *o = MQ_LOOKUP(m, ike_o, &ko);
+    if (o && !mq_past(now, o->created, MQ_P(m)->t_ike_out))
+        return o->client;
+    return f->rcookie ? 0 : mq_only_peer(m, now, server);
+}
+
+/* The client that sent an ESP packet with that outgoing SPI; 0: none. */
+MQ_FN uint32_t mq_esp_sender(struct mq *m, uint64_t now, uint32_t server, uint32_t spi)
+{
+    struct mq_esp_q_key kq = {server, spi};
+    struct mq_esp_q *eq = MQ_LOOKUP(m, esp_q, &kq);
+    if (eq) {
+        struct mq_esp_key k = {eq->client, server, spi};
+        struct mq_esp *it = MQ_LOOKUP(m, esp, &k);
+        if (it && mq_esp_live(m, now, &k, it))
+            return k.client;
+    }
+    struct mq_server_key ks = {server};
+    struct mq_server *s = MQ_LOOKUP(m, server, &ks);
+    if (s && s->spi_out == spi && mq_slot_taken(m, now, s, mq_t_out(m)))
+        return s->client;
+    return 0;
+}
+
+/* An error from outside about a packet that a client sent. It changes no item. */
+MQ_FN int mq_quote_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    if (!mq_is_outside(m, f->qsrc))
+        return mq_pass(v);
+    if (f->dst != f->qsrc)
+        return mq_drop(v, DT_MASQ_RULE_ICMP_UNKNOWN);
+    uint32_t client =
+        f->proto == 50 ? mq_esp_sender(m, now, f->qdst, f->spi) : mq_ike_client(m, now, f, f->qdst);
+    if (!client)
+        return mq_drop(v, DT_MASQ_RULE_ICMP_UNKNOWN);
+    return mq_forward(v, DT_MASQ_RULE_ICMP_ERROR, client);
+}
+
+/* An error from inside about a packet that a server sent to the quoted client. */
+MQ_FN int mq_quote_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    uint32_t client = 0;
+    if (f->proto == 50) {
+        struct mq_esp_in_key ki = {f->qsrc, f->spi};
+        struct mq_esp_in *ei = MQ_LOOKUP(m, esp_in, &ki);
+        if (ei && !mq_past(now, ei->last, MQ_P(m)->t_ei))
+            client = ei->client;
+    } else if (f->flags & DT_MASQ_F_NO_COOKIES) {
+        client = mq_pair_live(m, now, f->qdst, f->qsrc) ? f->qdst : 0;
+    } else {
+        client = mq_ike_client(m, now, f, f->qsrc);
+    }
+    if (!client || client != f->qdst || f->dst != f->qsrc)
+        return mq_pass(v);
+    struct mq_client_key k = {client};
+    struct mq_client *c = MQ_LOOKUP(m, client, &k);
+    if (!c)
+        return mq_pass(v);
+    v->nat = c->nat;
+    return mq_forward(v, DT_MASQ_RULE_ICMP_ERROR, f->dst);
+}
+
+/* ---- one packet ------------------------------------------------------------------------------------------
+ */
+
+MQ_FN int mq_from_inside(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    if (f->flags & DT_MASQ_F_QUOTE)
+        return mq_quote_in(m, now, f, v);
+    if (mq_is_outside(m, f->dst) || mq_in_nets(m, f->dst))
+        return mq_pass(v); /* for the router itself, or for a neighbour */
+    if (mq_no_source(f->src) || mq_is_outside(m, f->src) || (MQ_P(m)->n_nets && !mq_in_nets(m, f->src)))
+        return mq_drop(v, DT_MASQ_RULE_SPOOFED);
+    if (f->flags & DT_MASQ_F_TRUNCATED)
+        return mq_drop(v, DT_MASQ_RULE_TRUNCATED);
+    if (f->frag_off)
+        return mq_frag_later(m, now, f, v);
+    if (f->proto == 50)
+        mq_esp_out(m, now, f, v);
+    else
+        mq_ike_out(m, now, f, v);
+    if ((f->flags & DT_MASQ_F_MORE) && v->verdict == DT_MASQ_FORWARD)
+        return mq_frag_first(m, now, f, v);
+    return 0;
+}
+
+MQ_FN int mq_from_outside(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    if (f->flags & DT_MASQ_F_QUOTE)
+        return mq_quote_out(m, now, f, v);
+    if (MQ_P(m)->n_outside && !mq_is_outside(m, f->dst))
+        return mq_pass(v);
+    if (mq_no_source(f->src) || mq_is_outside(m, f->src) || mq_in_nets(m, f->src))
+        return mq_drop(v, DT_MASQ_RULE_SPOOFED);
+    if (f->flags & DT_MASQ_F_TRUNCATED)
+        return mq_drop(v, DT_MASQ_RULE_TRUNCATED);
+    if (f->frag_off)
+        return mq_frag_later(m, now, f, v);
+    if (f->proto == 50)
+        mq_esp_in(m, now, f, v);
+    else
+        mq_ike_in(m, now, f, v);
+    if ((f->flags & DT_MASQ_F_MORE) && (v->verdict == DT_MASQ_FORWARD || v->verdict == DT_MASQ_MULTICAST))
+        return mq_frag_first(m, now, f, v);
+    return 0;
+}
+
+/* A dropped or multicast packet as an event (at, and rule, are the caller's). */
+MQ_FN void mq_describe(struct dt_masq_event *ev, const struct dt_masq_facts *f, const struct mq_out *v)
+{
+    int inside = f->side == DT_MASQ_INSIDE;
+    ev->what = v->verdict == DT_MASQ_MULTICAST ? DT_MASQ_EV_MULTICAST : DT_MASQ_EV_DROPPED;
+    ev->kind = f->proto == 50 ? DT_MASQ_ESP : DT_MASQ_IKE;
+    ev->client = inside ? f->src : 0;
+    ev->server = inside ? f->dst : f->src;
+    ev->spi_out = inside ? f->spi : 0;
+    ev->spi_in = inside ? 0 : f->spi;
+    ev->icookie = f->icookie;
+    ev->rcookie = f->rcookie;
+    ev->n = v->n;
+}
+
+/* ---- forgetting ------------------------------------------------------------------------------------------
+ */
+/* Each looks again and removes only what has expired: the packet path may have been there meanwhile. */
+
+MQ_FN void mq_reap_esp(struct mq *m, uint64_t now, const struct mq_esp_key *k)
+{
+    struct mq_esp *it = MQ_LOOKUP(m, esp, k);
+    if (it && !mq_esp_live(m, now, k, it))
+        mq_esp_remove(m, now, k, it->spi_in);
+}
+
+/* A half that lost its other half to a race. */
+MQ_FN void mq_reap_esp_in(struct mq *m, uint64_t now, const struct mq_esp_in_key *ki)
+{
+    struct mq_esp_in *ei = MQ_LOOKUP(m, esp_in, ki);
+    if (!ei || !mq_past(now, ei->last, MQ_P(m)->t_ei))
+        return;
+    struct mq_esp_key k = {ei->client, ki->server, ei->spi_out};
+    struct mq_esp *it = MQ_LOOKUP(m, esp, &k);
+    if (!it || it->spi_in != ki->spi_in)
+        MQ_DELETE(m, esp_in, ki);
+}
+
+MQ_FN void mq_reap_esp_q(struct mq *m, uint64_t now, const struct mq_esp_q_key *kq)
+{
+    struct mq_esp_q *eq = MQ_LOOKUP(m, esp_q, kq);
+    if (!eq)
+        return;
+    struct mq_esp_key k = {eq->client, kq->server, kq->spi_out};
+    if (!MQ_LOOKUP(m, esp, &k))
+        MQ_DELETE(m, esp_q, kq);
+}
+
+MQ_FN void mq_reap_server(struct mq *m, uint64_t now, const struct mq_server_key *k)
+{
+    struct mq_server *s = MQ_LOOKUP(m, server, k);
+    if (!s)
+        return;
+    uint64_t t_out = mq_t_out(m);
+    uint32_t client = 0, spi_out = 0;
+    int idle = 0;
+    MQ_LOCK(s);
+    if (s->state == MQ_SLOT_OUTSTANDING && mq_past(now, s->created, t_out)) {
+        client = s->client;
+        spi_out = s->spi_out;
+        s->state = MQ_SLOT_FREE;
+    }
+    if (s->state == MQ_SLOT_FREE && mq_past(now, s->used, MQ_IDLE) && s->tat <= now) {
+        idle = 1;
+        for (uint32_t i = 0; i < DT_MASQ_PEERS_MAX; i++)
+            if (s->peer[i].client && now < s->peer[i].until)
+                idle = 0;
+        s->dead = (uint32_t)idle;
+    }
+    MQ_UNLOCK(s);
+    uint32_t server = k->server;
+    if (idle)
+        MQ_DELETE(m, server, k);
+    if (client)
+        mq_esp_outstanding_gone(m, now, client, server, spi_out);
+}
+
+MQ_FN void mq_reap_ike_c(struct mq *m, uint64_t now, const struct mq_ike_c_key *k)
+{
+    struct mq_ike_c *it = MQ_LOOKUP(m, ike_c, k);
+    if (it && !mq_ike_c_live(m, now, k, it))
+        mq_ike_remove(m, now, k, it->rcookie);
+}
+
+MQ_FN void mq_reap_ike_s(struct mq *m, uint64_t now, const struct mq_ike_s_key *ks)
+{
+    struct mq_ike_s *is = MQ_LOOKUP(m, ike_s, ks);
+    if (!is || !mq_past(now, is->last, MQ_P(m)->t_ike))
+        return;
+    struct mq_ike_c_key k = {ks->icookie, is->client, ks->server};
+    struct mq_ike_c *it = MQ_LOOKUP(m, ike_c, &k);
+    if (!it || it->rcookie != ks->rcookie)
+        MQ_DELETE(m, ike_s, ks);
+}
+
+MQ_FN void mq_reap_ike_o(struct mq *m, uint64_t now, const struct mq_ike_o_key *k)
+{
+    struct mq_ike_o *o = MQ_LOOKUP(m, ike_o, k);
+    if (!o || !mq_past(now, o->created, MQ_P(m)->t_ike_out))
+        return;
+    uint32_t client = o->client, server = k->server;
+    uint64_t icookie = k->icookie;
+    if (!MQ_DELETE(m, ike_o, k))
+        mq_ike_gone(m, now, client, server, icookie, 0);
+}
+
+MQ_FN void mq_reap_pair(struct mq *m, uint64_t now, const struct mq_pair_key *k)
+{
+    struct mq_pair *p = MQ_LOOKUP(m, pair, k);
+    if (p && now >= p->until)
+        MQ_DELETE(m, pair, k);
+}
+
+MQ_FN void mq_reap_client(struct mq *m, uint64_t now, const struct mq_client_key *k)
+{
+    struct mq_client *c = MQ_LOOKUP(m, client, k);
+    if (c && !c->n_esp && !c->n_ike && !c->n_frag && mq_past(now, c->used, MQ_IDLE))
+        MQ_DELETE(m, client, k);
+}
+
+MQ_FN void mq_reap_frag(struct mq *m, uint64_t now, const struct mq_frag_key *k)
+{
+    struct mq_frag *fr = MQ_LOOKUP(m, frag, k);
+    if (fr && now >= fr->until)
+        mq_frag_gone(m, k, fr->client);
+}
+
+#endif

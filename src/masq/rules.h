@@ -1,0 +1,702 @@
+/* The rules of VPN Masquerade, once: included by masq.c (user space) and by kern/nat.bpf.c (eBPF).
+ *
+ * Who includes it defines, over the tables of tables.h:
+ *   struct mq                      the NAT; handed through as `m`
+ *   MQ_LOOKUP(m, table, key)       pointer to the value, or NULL
+ *   MQ_INSERT(m, table, key, val)  0, MQ_EXISTS, or another number: no room
+ *   MQ_DELETE(m, table, key)       0 when it was there
+ *   MQ_TOUCH(m, table, val)        its expiry may have moved nearer
+ *   MQ_LOCK(p) MQ_UNLOCK(p)        the spin lock in *p
+ *   MQ_ADD(p, n)                   atomic addition
+ *   MQ_P(m)                        const struct dt_masq_params *
+ *   MQ_PEERS(m)                    uint32_t[DT_MASQ_PEERS_MAX] for the addressees of a multicast, or NULL
+ *   MQ_NEW_SERVER(m)               a zeroed struct mq_server to insert from, or NULL
+ *   MQ_EVENT(m, ...)               tells who watches
+ *   MQ_FAULT(m, name)              a planted mistake (user space only)
+ * The verifier takes no call while a lock is held: each locked section only reads and writes one struct
+ * mq_server. A rule's comment names its sentence in docs/nat.md. */
+#ifndef DT_MASQ_RULES_H
+#define DT_MASQ_RULES_H
+
+#include "masq/tables.h"
+
+#ifdef __bpf__
+#define MQ_FN static __always_inline
+#else
+#define MQ_FN static inline
+#endif
+
+/* Gone at exactly `since` + `life`. Another processor's stamp may be a little ahead of our clock. */
+MQ_FN int mq_past(uint64_t now, uint64_t since, uint64_t life)
+{
+    return now >= since && now - since >= life;
+}
+
+MQ_FN int mq_drop(struct mq_out *v, uint8_t rule)
+{
+    v->verdict = DT_MASQ_DROP;
+    v->rule = rule;
+    return 0;
+}
+
+MQ_FN int mq_forward(struct mq_out *v, uint8_t rule, uint32_t to)
+{
+    v->verdict = DT_MASQ_FORWARD;
+    v->rule = rule;
+    v->n = 1;
+    v->to = to;
+    return 0;
+}
+
+MQ_FN int mq_pass(struct mq_out *v)
+{
+    v->verdict = DT_MASQ_PASS;
+    v->rule = DT_MASQ_RULE_PASS;
+    return 0;
+}
+
+/* ---- addresses -------------------------------------------------------------------------------------------
+ */
+
+MQ_FN int mq_is_outside(struct mq *m, uint32_t a)
+{
+    const struct dt_masq_params *p = MQ_P(m);
+    for (uint32_t i = 0; i < DT_MASQ_OUTSIDE_MAX; i++)
+        if (i < p->n_outside && p->outside[i] == a)
+            return 1;
+    return 0;
+}
+
+MQ_FN int mq_in_nets(struct mq *m, uint32_t a)
+{
+    const struct dt_masq_params *p = MQ_P(m);
+    for (uint32_t i = 0; i < DT_MASQ_NETS_MAX; i++)
+        if (i < p->n_nets && (a & p->nets[i].mask) == p->nets[i].addr)
+            return 1;
+    return 0;
+}
+
+/* No host has such a source: this network, loopback, multicast and above. */
+MQ_FN int mq_no_source(uint32_t a)
+{
+    return a >> 24 == 0 || a >> 24 == 127 || a >> 29 == 7;
+}
+
+/* The outside address of a new client: spread by a mixed hash, so that neighbours differ. */
+MQ_FN uint32_t mq_pick(struct mq *m, uint32_t client)
+{
+    const struct dt_masq_params *p = MQ_P(m);
+    uint32_t n = p->n_outside, h = client * 0x9e3779b1u;
+    if (!n)
+        return 0;
+    return p->outside[((h >> 16) % n) & (DT_MASQ_OUTSIDE_MAX - 1)];
+}
+
+MQ_FN struct mq_client *mq_client_get(struct mq *m, uint64_t now, uint32_t client)
+{
+    struct mq_client_key k = {client};
+    struct mq_client *c = MQ_LOOKUP(m, client, &k);
+    if (!c) {
+        struct mq_client fresh = {.used = now, .nat = mq_pick(m, client), .gen = MQ_P(m)->gen};
+        MQ_INSERT(m, client, &k, &fresh);
+        c = MQ_LOOKUP(m, client, &k);
+    } else {
+        c->used = now;
+        if (c->gen != MQ_P(m)->gen) { /* keeps its address unless that is gone */
+            if (!mq_is_outside(m, c->nat))
+                c->nat = mq_pick(m, client);
+            c->gen = MQ_P(m)->gen;
+        }
+    }
+    return c;
+}
+
+/* An item remembers its client's outside address until the addresses change. */
+MQ_FN uint32_t mq_nat(struct mq *m, uint64_t now, uint32_t client, uint32_t *nat, uint32_t *gen)
+{
+    if (*gen != MQ_P(m)->gen) {
+        struct mq_client *c = mq_client_get(m, now, client);
+        if (c) {
+            *nat = c->nat;
+            *gen = MQ_P(m)->gen;
+        }
+    }
+    return *nat;
+}
+
+enum { MQ_N_ESP, MQ_N_IKE, MQ_N_FRAG };
+
+MQ_FN void mq_release(struct mq *m, uint32_t client, int what)
+{
+    struct mq_client_key k = {client};
+    struct mq_client *c = MQ_LOOKUP(m, client, &k);
+    if (!c)
+        return;
+    uint32_t *n = what == MQ_N_ESP ? &c->n_esp : what == MQ_N_IKE ? &c->n_ike : &c->n_frag;
+    if (*n)
+        MQ_ADD(n, -1);
+}
+
+/* ---- servers and their recent clients --------------------------------------------------------------------
+ */
+
+MQ_FN struct mq_server *mq_server_get(struct mq *m, uint64_t now, uint32_t server)
+{
+    struct mq_server_key k = {server};
+    struct mq_server *s = MQ_LOOKUP(m, server, &k);
+    if (s)
+        return s;
+    const struct mq_server *zero = MQ_NEW_SERVER(m);
+    if (!zero)
+        return 0;
+    MQ_INSERT(m, server, &k, zero);
+    s = MQ_LOOKUP(m, server, &k);
+    if (s) {
+        s->used = now;
+        MQ_TOUCH(m, server, s);
+    }
+    return s;
+}
+
+/* The client has an IKE item with the server until then: it is reached by a multicast. */
+MQ_FN void mq_peer_note(struct mq *m, uint64_t now, uint32_t client, uint32_t server, uint64_t until)
+{
+    struct mq_pair_key k = {client, server};
+    struct mq_pair *p = MQ_LOOKUP(m, pair, &k);
+    if (!p) {
+        struct mq_pair fresh = {.until = until, .peer = MQ_NO_PEER};
+        MQ_INSERT(m, pair, &k, &fresh);
+        p = MQ_LOOKUP(m, pair, &k);
+        if (!p)
+            return;
+    }
+    if (p->until < until)
+        p->until = until;
+    struct mq_server *s = mq_server_get(m, now, server);
+    if (!s)
+        return;
+    uint32_t at = p->peer, spare = MQ_NO_PEER;
+    MQ_LOCK(s);
+    s->used = now;
+    if (at >= DT_MASQ_PEERS_MAX || s->peer[at & (DT_MASQ_PEERS_MAX - 1)].client != client) {
+        at = MQ_NO_PEER;
+        for (uint32_t i = 0; i < DT_MASQ_PEERS_MAX; i++) {
+            if (spare == MQ_NO_PEER && (!s->peer[i].client || now >= s->peer[i].until))
+                spare = i;
+            if (s->peer[i].client == client) {
+                at = i;
+                break;
+            }
+        }
+        if (at == MQ_NO_PEER)
+            at = spare;
+    }
+    if (at < DT_MASQ_PEERS_MAX) {
+        struct mq_peer *peer = &s->peer[at & (DT_MASQ_PEERS_MAX - 1)];
+        if (peer->client != client || peer->until < until)
+            peer->until = until;
+        peer->client = client;
+    }
+    MQ_UNLOCK(s);
+    p->peer = at;
+}
+
+/* Clients of the server with an unexpired IKE item, at most `cap`, into MQ_PEERS. */
+MQ_FN uint32_t mq_peers(struct mq *m, uint64_t now, const struct mq_server *s, uint32_t cap)
+{
+    uint32_t *list = MQ_PEERS(m), n = 0;
+    if (!list)
+        return 0;
+    for (uint32_t i = 0; i < DT_MASQ_PEERS_MAX; i++) {
+        if (n >= cap || n >= DT_MASQ_PEERS_MAX)
+            break;
+        if (s->peer[i].client && now < s->peer[i].until) {
+            list[n & (DT_MASQ_PEERS_MAX - 1)] = s->peer[i].client;
+            n++;
+        }
+    }
+    return n;
+}
+
+/* A token bucket as one stamp (GCRA): true when the packet may go. */
+MQ_FN int mq_multicast_may(struct mq *m, uint64_t now, struct mq_server *s)
+{
+    uint64_t step = MQ_P(m)->multicast_interval, burst = MQ_P(m)->multicast_burst;
+    uint64_t room = burst > 1 ? (burst - 1) * step : 0;
+    int may = 0;
+    MQ_LOCK(s);
+    uint64_t tat = s->tat > now ? s->tat : now;
+    if (tat - now <= room) {
+        s->tat = tat + step;
+        may = 1;
+    }
+    MQ_UNLOCK(s);
+    return may;
+}
+
+/* ---- ESP -------------------------------------------------------------------------------------------------
+ */
+
+MQ_FN int mq_esp_live(struct mq *m, uint64_t now, const struct mq_esp_key *k, const struct mq_esp *it)
+{
+    if (!mq_past(now, it->last, MQ_P(m)->t_ei))
+        return 1;
+    struct mq_esp_in_key ki = {k->server, it->spi_in};
+    struct mq_esp_in *ei = MQ_LOOKUP(m, esp_in, &ki);
+    return ei && ei->client == k->client && ei->spi_out == k->spi_out &&
+           !mq_past(now, ei->last, MQ_P(m)->t_ei);
+}
+
+MQ_FN void mq_esp_remove(struct mq *m, uint64_t now, const struct mq_esp_key *k, uint32_t spi_in)
+{
+    struct mq_esp_in_key ki = {k->server, spi_in};
+    struct mq_esp_q_key kq = {k->server, k->spi_out};
+    uint32_t client = k->client, server = k->server, spi_out = k->spi_out;
+    if (MQ_DELETE(m, esp, k))
+        return; /* another processor was first */
+    struct mq_esp_in *ei = MQ_LOOKUP(m, esp_in, &ki);
+    if (ei && ei->client == client && ei->spi_out == spi_out)
+        MQ_DELETE(m, esp_in, &ki);
+    struct mq_esp_q *eq = MQ_LOOKUP(m, esp_q, &kq);
+    if (eq && eq->client == client)
+        MQ_DELETE(m, esp_q, &kq);
+    mq_release(m, client, MQ_N_ESP);
+    struct dt_masq_event ev = {.at = now,
+                               .what = DT_MASQ_EV_EXPIRED,
+                               .kind = DT_MASQ_ESP,
+                               .state = DT_MASQ_ESTABLISHED,
+                               .client = client,
+                               .server = server,
+                               .spi_out = spi_out,
+                               .spi_in = spi_in};
+    MQ_EVENT(m, &ev);
+}
+
+MQ_FN void mq_esp_outstanding_gone(struct mq *m, uint64_t now, uint32_t client, uint32_t server,
+                                   uint32_t spi_out)
+{
+    mq_release(m, client, MQ_N_ESP);
+    struct dt_masq_event ev = {.at = now,
+                               .what = DT_MASQ_EV_EXPIRED,
+                               .kind = DT_MASQ_ESP,
+                               .state = DT_MASQ_OUTSTANDING,
+                               .client = client,
+                               .server = server,
+                               .spi_out = spi_out};
+    MQ_EVENT(m, &ev);
+}
+
+/* Is the server's slot taken at `now`? Only under its lock, or where a torn answer does no harm. */
+MQ_FN int mq_slot_taken(struct mq *m, uint64_t now, const struct mq_server *s, uint64_t t_out)
+{
+    return s->state == MQ_SLOT_CONVERTING ||
+           (s->state == MQ_SLOT_OUTSTANDING && !mq_past(now, s->created, t_out));
+}
+
+MQ_FN uint64_t mq_t_out(struct mq *m)
+{
+    return MQ_FAULT(m, keep_outstanding) ? ~0ull : MQ_P(m)->t_out;
+}
+
+MQ_FN int mq_pair_live(struct mq *m, uint64_t now, uint32_t client, uint32_t server)
+{
+    struct mq_pair_key k = {client, server};
+    struct mq_pair *p = MQ_LOOKUP(m, pair, &k);
+    return p && now < p->until;
+}
+
+/* The client's new SPI finds the server's slot free: an outstanding item, if the client may have one more. */
+MQ_FN int mq_esp_create(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_server *s,
+                        struct mq_out *v)
+{
+    const struct dt_masq_params *p = MQ_P(m);
+    if (p->require_ike && !mq_pair_live(m, now, f->src, f->dst))
+        return mq_drop(v, DT_MASQ_RULE_ESP_NO_IKE);
+    struct mq_client *c = mq_client_get(m, now, f->src);
+    if (!c)
+        return mq_drop(v, DT_MASQ_RULE_FULL);
+    if (c->n_esp >= p->share_esp)
+        return mq_drop(v, DT_MASQ_RULE_SHARE);
+    if (!s)
+        s = mq_server_get(m, now, f->dst);
+    if (!s)
+        return mq_drop(v, DT_MASQ_RULE_FULL);
+    MQ_ADD(&c->n_esp, 1);
+    uint32_t nat = c->nat;
+    int won = 0;
+    MQ_LOCK(s);
+    if (s->state == MQ_SLOT_FREE && !s->dead) {
+        s->state = MQ_SLOT_OUTSTANDING;
+        s->created = s->used = now;
+        s->client = f->src;
+        s->spi_out = f->spi;
+        s->spi_in = 0;
+        s->nat = nat;
+        s->packets = 1;
+        s->waited = s->n_after = 0;
+        won = 1;
+    } else if (s->state == MQ_SLOT_OUTSTANDING && s->client == f->src && s->spi_out == f->spi) {
+        won = 2; /* the same flow on another processor */
+    }
+    MQ_UNLOCK(s);
+    if (won != 1)
+        mq_release(m, f->src, MQ_N_ESP);
+    if (!won)
+        return mq_drop(v, DT_MASQ_RULE_ESP_WAIT);
+    v->nat = nat;
+    if (won == 2)
+        return mq_forward(v, DT_MASQ_RULE_ESP_OUT_OUTSTANDING, f->dst);
+    MQ_TOUCH(m, server, s);
+    struct dt_masq_event ev = {.at = now,
+                               .what = DT_MASQ_EV_CREATED,
+                               .kind = DT_MASQ_ESP,
+                               .rule = DT_MASQ_RULE_ESP_CREATE,
+                               .client = f->src,
+                               .server = f->dst,
+                               .spi_out = f->spi};
+    MQ_EVENT(m, &ev);
+    return mq_forward(v, DT_MASQ_RULE_ESP_CREATE, f->dst);
+}
+
+MQ_FN int mq_esp_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    if (f->spi < 256)
+        return mq_drop(v, DT_MASQ_RULE_ESP_SPI);
+    struct mq_esp_key k = {f->src, f->dst, f->spi};
+    struct mq_esp *it = MQ_LOOKUP(m, esp, &k);
+    if (it) {
+        if (mq_esp_live(m, now, &k, it)) {
+            if (!MQ_FAULT(m, short_t_ei))
+                it->last = now;
+            MQ_ADD(&it->packets, 1);
+            v->nat = mq_nat(m, now, f->src, &it->nat, &it->gen);
+            v->hop = &it->hop;
+            return mq_forward(v, DT_MASQ_RULE_ESP_OUT_ESTABLISHED, f->dst);
+        }
+        mq_esp_remove(m, now, &k, it->spi_in);
+    }
+    struct mq_server_key ks = {f->dst};
+    struct mq_server *s = MQ_LOOKUP(m, server, &ks);
+    if (!s)
+        return mq_esp_create(m, now, f, s, v);
+    uint64_t t_out = mq_t_out(m);
+    uint32_t n_out = MQ_P(m)->n_out, nat = 0, old_client = 0, old_spi = 0;
+    int replace = MQ_FAULT(m, two_outstanding);
+    uint8_t rule = DT_MASQ_RULE_ESP_CREATE;
+    MQ_LOCK(s);
+    if (!mq_slot_taken(m, now, s, t_out) || (replace && s->client != f->src)) {
+        if (s->state == MQ_SLOT_OUTSTANDING) {
+            old_client = s->client;
+            old_spi = s->spi_out;
+        }
+        s->state = MQ_SLOT_FREE;
+    } else if (s->client != f->src) {
+        s->waited = 1;
+        s->waiting = f->src;
+        rule = DT_MASQ_RULE_ESP_WAIT;
+    } else if (s->spi_out != f->spi) {
+        rule = DT_MASQ_RULE_ESP_WAIT_OWN;
+    } else if (s->waited && s->n_after >= n_out) {
+        rule = DT_MASQ_RULE_ESP_N_OUT;
+    } else {
+        if (s->waited)
+            s->n_after++;
+        s->packets++;
+        nat = s->nat;
+        rule = DT_MASQ_RULE_ESP_OUT_OUTSTANDING;
+    }
+    MQ_UNLOCK(s);
+    if (rule == DT_MASQ_RULE_ESP_OUT_OUTSTANDING) {
+        v->nat = nat;
+        return mq_forward(v, rule, f->dst);
+    }
+    if (rule != DT_MASQ_RULE_ESP_CREATE)
+        return mq_drop(v, rule);
+    if (old_client)
+        mq_esp_outstanding_gone(m, now, old_client, f->dst, old_spi);
+    return mq_esp_create(m, now, f, s, v);
+}
+
+/* The outstanding item, now converting, becomes an established one. 0, or -1 when there is no room. */
+MQ_FN int mq_esp_establish(struct mq *m, uint64_t now, const struct mq_esp_key *k, const struct mq_esp *it,
+                           uint32_t spi_in)
+{
+    struct mq_esp_in_key ki = {k->server, spi_in};
+    struct mq_esp_q_key kq = {k->server, k->spi_out};
+    struct mq_esp_in ei = {.last = now, .packets = 1, .client = k->client, .spi_out = k->spi_out};
+    struct mq_esp_q eq = {k->client};
+    if (MQ_INSERT(m, esp_in, &ki, &ei))
+        return -1;
+    if (MQ_INSERT(m, esp, k, it)) {
+        MQ_DELETE(m, esp_in, &ki);
+        return -1;
+    }
+    MQ_INSERT(m, esp_q, &kq, &eq); /* where it fails, ICMP errors are not translated: no more than that */
+    return 0;
+}
+
+MQ_FN int mq_esp_multicast(struct mq *m, uint64_t now, struct mq_server *s, struct mq_out *v)
+{
+    const struct dt_masq_params *p = MQ_P(m);
+    uint32_t n = mq_peers(m, now, s, p->multicast_cap);
+    if (!n)
+        return mq_drop(v, DT_MASQ_RULE_ESP_UNKNOWN);
+    if (!p->multicast)
+        return mq_drop(v, DT_MASQ_RULE_MULTICAST_OFF);
+    if (!mq_multicast_may(m, now, s))
+        return mq_drop(v, DT_MASQ_RULE_MULTICAST_RATE);
+    v->verdict = DT_MASQ_MULTICAST;
+    v->rule = DT_MASQ_RULE_ESP_MULTICAST;
+    v->n = (uint16_t)n;
+    return 0;
+}
+
+MQ_FN int mq_esp_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    if (f->spi < 256)
+        return mq_drop(v, DT_MASQ_RULE_ESP_SPI);
+    struct mq_esp_in_key ki = {f->src, f->spi};
+    struct mq_esp_in *ei = MQ_LOOKUP(m, esp_in, &ki);
+    if (ei) {
+        struct mq_esp_key k = {ei->client, f->src, ei->spi_out};
+        int live = !mq_past(now, ei->last, MQ_P(m)->t_ei);
+        if (!live) { /* its other half may be younger */
+            struct mq_esp *it = MQ_LOOKUP(m, esp, &k);
+            live = it && it->spi_in == f->spi && !mq_past(now, it->last, MQ_P(m)->t_ei);
+        }
+        if (live) {
+            if (!MQ_FAULT(m, short_t_ei))
+                ei->last = now;
+            MQ_ADD(&ei->packets, 1);
+            v->hop = &ei->hop;
+            return mq_forward(v, DT_MASQ_RULE_ESP_IN_ESTABLISHED, ei->client);
+        }
+        mq_esp_remove(m, now, &k, f->spi);
+    }
+    struct mq_server_key ks = {f->src};
+    struct mq_server *s = MQ_LOOKUP(m, server, &ks);
+    if (!s)
+        return mq_drop(v, DT_MASQ_RULE_ESP_UNKNOWN);
+    struct mq_esp_key k = {0, f->src, 0};
+    struct mq_esp it = {.last = now, .spi_in = f->spi};
+    uint64_t t_out = mq_t_out(m);
+    int convert_waiting = MQ_FAULT(m, convert_waiting);
+    int found = 0;
+    MQ_LOCK(s);
+    if (s->state == MQ_SLOT_OUTSTANDING) {
+        found = mq_past(now, s->created, t_out) ? -1 : 1;
+        s->state = found == 1 ? MQ_SLOT_CONVERTING : MQ_SLOT_FREE;
+        s->spi_in = f->spi;
+        k.client = convert_waiting && s->waited ? s->waiting : s->client;
+        k.spi_out = s->spi_out;
+        it.created = s->created;
+        it.packets = s->packets;
+        it.nat = s->nat;
+    } else if (s->state == MQ_SLOT_CONVERTING && s->spi_in == f->spi) {
+        found = 2; /* another processor is writing it */
+        k.client = s->client;
+    }
+    MQ_UNLOCK(s);
+    if (found == -1)
+        mq_esp_outstanding_gone(m, now, k.client, f->src, k.spi_out);
+    if (found <= 0)
+        return mq_esp_multicast(m, now, s, v);
+    if (found == 2)
+        return mq_forward(v, DT_MASQ_RULE_ESP_IN_ESTABLISHED, k.client);
+    it.gen = MQ_P(m)->gen;
+    int failed = mq_esp_establish(m, now, &k, &it, f->spi);
+    MQ_LOCK(s);
+    s->state = failed ? MQ_SLOT_OUTSTANDING : MQ_SLOT_FREE;
+    s->used = now;
+    MQ_UNLOCK(s);
+    if (failed)
+        return mq_drop(v, DT_MASQ_RULE_FULL);
+    MQ_TOUCH(m, server, s);
+    struct dt_masq_event ev = {.at = now,
+                               .what = DT_MASQ_EV_CONVERTED,
+                               .kind = DT_MASQ_ESP,
+                               .state = DT_MASQ_ESTABLISHED,
+                               .rule = DT_MASQ_RULE_ESP_CONVERT,
+                               .client = k.client,
+                               .server = f->src,
+                               .spi_out = k.spi_out,
+                               .spi_in = f->spi};
+    MQ_EVENT(m, &ev);
+    return mq_forward(v, DT_MASQ_RULE_ESP_CONVERT, k.client);
+}
+
+/* ---- IKE -------------------------------------------------------------------------------------------------
+ */
+
+MQ_FN void mq_ike_gone(struct mq *m, uint64_t now, uint32_t client, uint32_t server, uint64_t icookie,
+                       uint64_t rcookie)
+{
+    mq_release(m, client, MQ_N_IKE);
+    struct dt_masq_event ev = {.at = now,
+                               .what = DT_MASQ_EV_EXPIRED,
+                               .kind = DT_MASQ_IKE,
+                               .state = rcookie ? DT_MASQ_ESTABLISHED : DT_MASQ_OUTSTANDING,
+                               .client = client,
+                               .server = server,
+                               .icookie = icookie,
+                               .rcookie = rcookie};
+    MQ_EVENT(m, &ev);
+}
+
+MQ_FN int mq_ike_c_live(struct mq *m, uint64_t now, const struct mq_ike_c_key *k, const struct mq_ike_c *it)
+{
+    if (!mq_past(now, it->last, MQ_P(m)->t_ike))
+        return 1;
+    struct mq_ike_s_key ks = {k->icookie, it->rcookie, k->server, 0};
+    struct mq_ike_s *is = MQ_LOOKUP(m, ike_s, &ks);
+    return is && is->client == k->client && !mq_past(now, is->last, MQ_P(m)->t_ike);
+}
+
+MQ_FN int mq_ike_s_live(struct mq *m, uint64_t now, const struct mq_ike_s_key *ks, const struct mq_ike_s *is)
+{
+    if (!mq_past(now, is->last, MQ_P(m)->t_ike))
+        return 1;
+    struct mq_ike_c_key k = {ks->icookie, is->client, ks->server};
+    struct mq_ike_c *it = MQ_LOOKUP(m, ike_c, &k);
+    return it && it->rcookie == ks->rcookie && !mq_past(now, it->last, MQ_P(m)->t_ike);
+}
+
+MQ_FN void mq_ike_remove(struct mq *m, uint64_t now, const struct mq_ike_c_key *k, uint64_t rcookie)
+{
+    struct mq_ike_s_key ks = {k->icookie, rcookie, k->server, 0};
+    uint32_t client = k->client;
+    if (MQ_DELETE(m, ike_c, k))
+        return;
+    struct mq_ike_s *is = MQ_LOOKUP(m, ike_s, &ks);
+    if (is && is->client == client)
+        MQ_DELETE(m, ike_s, &ks);
+    mq_ike_gone(m, now, client, ks.server, ks.icookie, rcookie);
+}
+
+MQ_FN int mq_ike_create(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    struct mq_ike_o_key ko = {f->icookie, f->dst, 0};
+    struct mq_client *c = mq_client_get(m, now, f->src);
+    if (!c)
+        return mq_drop(v, DT_MASQ_RULE_FULL);
+    if (c->n_ike >= MQ_P(m)->share_ike)
+        return mq_drop(v, DT_MASQ_RULE_SHARE);
+    struct mq_ike_o o = {.created = now, .packets = 1, .client = f->src, .nat = c->nat};
+    v->nat = c->nat;
+    int no = MQ_INSERT(m, ike_o, &ko, &o);
+    if (no == MQ_EXISTS) { /* another processor was first */
+        struct mq_ike_o *there = MQ_LOOKUP(m, ike_o, &ko);
+        if (there && there->client == f->src)
+            return mq_forward(v, DT_MASQ_RULE_IKE_OUT_OUTSTANDING, f->dst);
+        return mq_drop(v, DT_MASQ_RULE_IKE_COLLISION);
+    }
+    if (no)
+        return mq_drop(v, DT_MASQ_RULE_FULL);
+    MQ_ADD(&c->n_ike, 1);
+    mq_peer_note(m, now, f->src, f->dst, now + MQ_P(m)->t_ike_out);
+    struct dt_masq_event ev = {.at = now,
+                               .what = DT_MASQ_EV_CREATED,
+                               .kind = DT_MASQ_IKE,
+                               .rule = DT_MASQ_RULE_IKE_CREATE,
+                               .client = f->src,
+                               .server = f->dst,
+                               .icookie = f->icookie};
+    MQ_EVENT(m, &ev);
+    return mq_forward(v, DT_MASQ_RULE_IKE_CREATE, f->dst);
+}
+
+MQ_FN int mq_ike_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    if (!f->icookie)
+        return mq_drop(v, DT_MASQ_RULE_IKE_COOKIE);
+    struct mq_ike_c_key k = {f->icookie, f->src, f->dst};
+    struct mq_ike_c *it = MQ_LOOKUP(m, ike_c, &k);
+    if (it) {
+        if (mq_ike_c_live(m, now, &k, it)) {
+            it->last = now;
+            MQ_ADD(&it->packets, 1);
+            v->nat = mq_nat(m, now, f->src, &it->nat, &it->gen);
+            mq_peer_note(m, now, f->src, f->dst, now + MQ_P(m)->t_ike);
+            return mq_forward(v, DT_MASQ_RULE_IKE_OUT_ESTABLISHED, f->dst);
+        }
+        mq_ike_remove(m, now, &k, it->rcookie);
+    }
+    struct mq_ike_o_key ko = {f->icookie, f->dst, 0};
+    struct mq_ike_o *o = MQ_LOOKUP(m, ike_o, &ko);
+    if (o) {
+        uint32_t owner = o->client;
+        if (!mq_past(now, o->created, MQ_P(m)->t_ike_out) &&
+            (owner == f->src || !MQ_FAULT(m, ignore_server))) {
+            if (owner != f->src)
+                return mq_drop(v, DT_MASQ_RULE_IKE_COLLISION);
+            MQ_ADD(&o->packets, 1);
+            v->nat = o->nat;
+            return mq_forward(v, DT_MASQ_RULE_IKE_OUT_OUTSTANDING, f->dst);
+        }
+        if (!MQ_DELETE(m, ike_o, &ko))
+            mq_ike_gone(m, now, owner, f->dst, f->icookie, 0);
+    }
+    return mq_ike_create(m, now, f, v);
+}
+
+MQ_FN int mq_ike_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    if (!f->icookie)
+        return mq_drop(v, DT_MASQ_RULE_IKE_COOKIE);
+    struct mq_ike_s_key ks = {f->icookie, f->rcookie, f->src, 0};
+    struct mq_ike_s *is = f->rcookie ? MQ_LOOKUP(m, ike_s, &ks) : 0;
+    if (is) {
+        if (mq_ike_s_live(m, now, &ks, is)) {
+            uint32_t client = is->client;
+            is->last = now;
+            MQ_ADD(&is->packets, 1);
+            mq_peer_note(m, now, client, f->src, now + MQ_P(m)->t_ike);
+            return mq_forward(v, DT_MASQ_RULE_IKE_IN_ESTABLISHED, client);
+        }
+        struct mq_ike_c_key k = {f->icookie, is->client, f->src};
+        mq_ike_remove(m, now, &k, f->rcookie);
+    }
+    struct mq_ike_o_key ko = {f->icookie, f->src, 0};
+    struct mq_ike_o *o = MQ_LOOKUP(m, ike_o, &ko);
+    if (!o)
+        return mq_drop(v, DT_MASQ_RULE_IKE_UNKNOWN);
+    uint32_t client = o->client;
+    if (mq_past(now, o->created, MQ_P(m)->t_ike_out)) {
+        if (!MQ_DELETE(m, ike_o, &ko))
+            mq_ike_gone(m, now, client, f->src, f->icookie, 0);
+        return mq_drop(v, DT_MASQ_RULE_IKE_UNKNOWN);
+    }
+    if (!f->rcookie) {
+        MQ_ADD(&o->packets_in, 1);
+        return mq_forward(v, DT_MASQ_RULE_IKE_IN_NULL, client);
+    }
+    struct mq_ike_c_key k = {f->icookie, client, f->src};
+    struct mq_ike_c it = {.rcookie = f->rcookie,
+                          .created = o->created,
+                          .last = now,
+                          .packets = o->packets,
+                          .nat = o->nat,
+                          .gen = MQ_P(m)->gen};
+    struct mq_ike_s other = {.last = now, .packets = o->packets_in + 1, .client = client};
+    if (MQ_INSERT(m, ike_s, &ks, &other))
+        return mq_drop(v, DT_MASQ_RULE_FULL);
+    if (MQ_INSERT(m, ike_c, &k, &it)) {
+        MQ_DELETE(m, ike_s, &ks);
+        return mq_drop(v, DT_MASQ_RULE_FULL);
+    }
+    MQ_DELETE(m, ike_o, &ko);
+    mq_peer_note(m, now, client, f->src, now + MQ_P(m)->t_ike);
+    struct dt_masq_event ev = {.at = now,
+                               .what = DT_MASQ_EV_CONVERTED,
+                               .kind = DT_MASQ_IKE,
+                               .state = DT_MASQ_ESTABLISHED,
+                               .rule = DT_MASQ_RULE_IKE_CONVERT,
+                               .client = client,
+                               .server = f->src,
+                               .icookie = f->icookie,
+                               .rcookie = f->rcookie};
+    MQ_EVENT(m, &ev);
+    return mq_forward(v, DT_MASQ_RULE_IKE_CONVERT, client);
+}
+
+#endif

@@ -1,0 +1,164 @@
+/* Keys and values of the NAT's tables (seed 002, FIG. 4 and 5), for rules.h. An item is spread over what each
+ * direction looks up, so that a packet of an established item costs one look-up:
+ *   esp     client, server, outgoing SPI -> established item        (packets from inside)
+ *   esp_in  server, incoming SPI -> the same item's other half      (packets from outside)
+ *   esp_q   server, outgoing SPI -> client                          (ICMP errors that quote a packet from
+ * inside) server  the one outstanding ESP item, the clients with a recent IKE negotiation, the multicast
+ * budget ike_c   client, server, initiator cookie -> established item ike_s   server, both cookies -> its
+ * other half ike_o   server, initiator cookie -> outstanding item pair    client, server -> until when they
+ * have an unexpired IKE item client  its outside address, its share frag    source, destination, id, protocol
+ * -> what became of the first fragment An established item lives while either half has a `last` younger than
+ * t_ei. */
+#ifndef DT_MASQ_TABLES_H
+#define DT_MASQ_TABLES_H
+
+#include "masq/shapes.h"
+
+#ifdef __bpf__
+#define MQ_LOCK_FIELD struct bpf_spin_lock lock
+#else
+#define MQ_LOCK_FIELD uint32_t lock
+#endif
+
+/* Where the kernel program last sent a packet of this item; user space leaves it empty. */
+struct mq_hop {
+    uint64_t until;
+    uint32_t gen;
+    uint16_t mtu;
+    uint8_t dst[6], src[6];
+    uint8_t pad[6];
+};
+
+struct mq_esp_key {
+    uint32_t client, server, spi_out;
+};
+struct mq_esp {
+    uint64_t created, last, packets;
+    uint32_t spi_in, nat, gen, pad;
+    struct mq_hop hop;
+};
+
+struct mq_esp_in_key {
+    uint32_t server, spi_in;
+};
+struct mq_esp_in {
+    uint64_t last, packets;
+    uint32_t client, spi_out;
+    struct mq_hop hop;
+};
+
+struct mq_esp_q_key {
+    uint32_t server, spi_out;
+};
+struct mq_esp_q {
+    uint32_t client;
+};
+
+enum { MQ_SLOT_FREE, MQ_SLOT_OUTSTANDING, MQ_SLOT_CONVERTING };
+
+struct mq_peer {
+    uint64_t until;
+    uint32_t client, pad;
+};
+struct mq_server_key {
+    uint32_t server;
+};
+struct mq_server {
+    MQ_LOCK_FIELD;
+    uint32_t state; /* MQ_SLOT_*; CONVERTING only while the established item is being written */
+    uint64_t created, packets;
+    uint64_t used; /* last time that something was put here */
+    uint64_t tat;  /* multicast: theoretical arrival time of the next packet */
+    uint32_t client, spi_out, spi_in, nat;
+    uint32_t waited, n_after, waiting, dead;
+    struct mq_peer peer[DT_MASQ_PEERS_MAX];
+};
+
+struct mq_ike_c_key {
+    uint64_t icookie;
+    uint32_t client, server;
+};
+struct mq_ike_c {
+    uint64_t rcookie, created, last, packets;
+    uint32_t nat, gen;
+};
+
+struct mq_ike_s_key {
+    uint64_t icookie, rcookie;
+    uint32_t server, pad;
+};
+struct mq_ike_s {
+    uint64_t last, packets;
+    uint32_t client, pad;
+};
+
+struct mq_ike_o_key {
+    uint64_t icookie;
+    uint32_t server, pad;
+};
+struct mq_ike_o {
+    uint64_t created, packets, packets_in;
+    uint32_t client, nat;
+};
+
+#define MQ_NO_PEER 0xffffffffu
+struct mq_pair_key {
+    uint32_t client, server;
+};
+struct mq_pair {
+    uint64_t until;
+    uint32_t peer, pad; /* index into the server's peer[], or MQ_NO_PEER */
+};
+
+struct mq_client_key {
+    uint32_t client;
+};
+struct mq_client {
+    uint64_t used;
+    uint32_t nat, gen;
+    uint32_t n_esp, n_ike, n_frag, pad;
+};
+
+struct mq_frag_key {
+    uint32_t src, dst;
+    uint16_t ip_id;
+    uint8_t proto, side;
+};
+struct mq_frag {
+    uint64_t until;
+    uint32_t client, server, nat;
+    uint16_t first_len;
+    uint8_t multicast, pad;
+};
+
+/* Name, number for the reaper and for pins. */
+#define MQ_TABLES(X)                                                                                         \
+    X(esp, 0)                                                                                                \
+    X(esp_in, 1)                                                                                             \
+    X(esp_q, 2)                                                                                              \
+    X(server, 3)                                                                                             \
+    X(ike_c, 4)                                                                                              \
+    X(ike_s, 5)                                                                                              \
+    X(ike_o, 6)                                                                                              \
+    X(pair, 7)                                                                                               \
+    X(client, 8)                                                                                             \
+    X(frag, 9)
+#define MQ_TABLE_COUNT 10
+
+enum mq_table_id {
+#define X(name, id) MQ_T_##name = id,
+    MQ_TABLES(X)
+#undef X
+};
+
+/* What a rule decides; the addressees of a multicast stand in MQ_PEERS(m). */
+struct mq_out {
+    uint8_t verdict, rule;
+    uint16_t n;
+    uint32_t nat, to;
+    struct mq_hop *hop; /* where to remember the next hop; may be NULL */
+};
+
+#define MQ_IDLE 10000000000ull /* a server or client of nothing is forgotten after so many nanoseconds */
+
+#endif

@@ -1,0 +1,609 @@
+/* The rules, one script each (docs/nat.md has their sentences). Times are seconds after the rig's base. */
+#include "masq/rig.h"
+
+#include "base/bytes.h"
+
+#define NS 1e-9
+
+struct dt_masq_config rig_config(void)
+{
+    struct dt_masq_config c = dt_masq_defaults();
+    c.params.t_out = c.params.t_ike_out = 5 * DT_SEC;
+    c.params.n_out = 3;
+    c.params.t_ei = 60 * DT_SEC;
+    c.params.t_ike = 600 * DT_SEC;
+    c.params.n_outside = 1;
+    c.params.outside[0] = OUT;
+    return c;
+}
+
+static void begin(struct rig *r)
+{
+    struct dt_masq_config c = rig_config();
+    r->start(r, &c);
+}
+
+static dt_time at(const struct rig *r, double t)
+{
+    return r->base + (dt_time)(t * 1e9 + 0.5);
+}
+
+static void expect_at(struct rig *r, dt_time now, struct dt_masq_facts f, enum dt_masq_rule rule, uint32_t to,
+                      int line)
+{
+    struct dt_masq_verdict v;
+    memset(&v, 0xee, sizeof(v));
+    r->packet(r, now, &f, &v);
+    if (v.rule != rule)
+        fail_msg("%s, script.c:%d: rule %s, expected %s", r->name, line, dt_masq_rule_name(v.rule),
+                 dt_masq_rule_name(rule));
+    if (to && (v.verdict != DT_MASQ_FORWARD || v.n != 1 || v.to[0] != to))
+        fail_msg("%s, script.c:%d: %s to %08x, expected forward to %08x", r->name, line,
+                 dt_masq_verdict_name(v.verdict), v.n ? v.to[0] : 0, to);
+    if (!to && v.verdict == DT_MASQ_FORWARD)
+        fail_msg("%s, script.c:%d: forwarded to %08x", r->name, line, v.to[0]);
+    if (v.verdict == DT_MASQ_FORWARD && f.side == DT_MASQ_INSIDE && v.nat != OUT && v.nat != OUT2)
+        fail_msg("%s, script.c:%d: source would be %08x", r->name, line, v.nat);
+}
+
+#define EXPECT(t, facts, rule, to) expect_at(r, at(r, t), facts, DT_MASQ_RULE_##rule, to, __LINE__)
+/* One nanosecond before t. */
+#define EXPECT_BEFORE(t, facts, rule, to) expect_at(r, at(r, t) - 1, facts, DT_MASQ_RULE_##rule, to, __LINE__)
+#define ESP_OUT(c, s, spi)                dt_masq_esp_out(c, s, spi)
+#define ESP_IN(s, spi)                    dt_masq_esp_in(s, OUT, spi)
+#define IKE_OUT(c, s, i, rc)              dt_masq_ike_out(c, s, i, rc)
+#define IKE_IN(s, i, rc)                  dt_masq_ike_in(s, OUT, i, rc)
+
+/* Addressees of a multicast, in any order. */
+static void expect_multicast(struct rig *r, double t, struct dt_masq_facts f, size_t n, const uint32_t *want,
+                             int line)
+{
+    struct dt_masq_verdict v = {0};
+    r->packet(r, at(r, t), &f, &v);
+    if (v.verdict != DT_MASQ_MULTICAST || v.n != n)
+        fail_msg("%s, script.c:%d: %s (%s) to %u, expected multicast to %zu", r->name, line,
+                 dt_masq_verdict_name(v.verdict), dt_masq_rule_name(v.rule), v.n, n);
+    for (size_t i = 0; i < n; i++) {
+        bool found = false;
+        for (size_t j = 0; j < v.n; j++)
+            found |= v.to[j] == want[i];
+        if (!found)
+            fail_msg("%s, script.c:%d: %08x is not reached", r->name, line, want[i]);
+    }
+}
+#define EXPECT_MULTICAST(t, facts, ...)                                                                      \
+    expect_multicast(r, t, facts, DT_ARRAY_LEN(((uint32_t[]){__VA_ARGS__})), (uint32_t[]){__VA_ARGS__},      \
+                     __LINE__)
+
+/* ---- ESP -------------------------------------------------------------------------------------------------
+ */
+
+static void esp_create_convert(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(0.1, ESP_OUT(C1, S1, 0x1001), ESP_OUT_OUTSTANDING, S1);
+    EXPECT(0.2, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    EXPECT(0.3, ESP_IN(S1, 0x2001), ESP_IN_ESTABLISHED, C1);
+    EXPECT(0.4, ESP_OUT(C1, S1, 0x1001), ESP_OUT_ESTABLISHED, S1);
+    /* a second client, now that the first is established */
+    EXPECT(0.5, ESP_OUT(C2, S1, 0x1002), ESP_CREATE, S1);
+    EXPECT(0.6, ESP_IN(S1, 0x2002), ESP_CONVERT, C2);
+    EXPECT(0.7, ESP_IN(S1, 0x2001), ESP_IN_ESTABLISHED, C1);
+    EXPECT(0.8, ESP_IN(S1, 0x2002), ESP_IN_ESTABLISHED, C2);
+    /* the same outgoing SPI from another client is another item */
+    EXPECT(0.9, ESP_OUT(C3, S1, 0x1001), ESP_CREATE, S1);
+}
+
+static void esp_one_outstanding(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(0.1, ESP_OUT(C2, S1, 0x1002), ESP_WAIT, 0);
+    EXPECT(0.2, ESP_OUT(C1, S1, 0x1003), ESP_WAIT_OWN, 0);
+    EXPECT(0.3, ESP_OUT(C2, S2, 0x1002), ESP_CREATE, S2); /* another server is another matter */
+    EXPECT(0.4, ESP_IN(S2, 0x2002), ESP_CONVERT, C2);
+    EXPECT(0.5, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    EXPECT(0.6, ESP_OUT(C2, S1, 0x1002), ESP_CREATE, S1);
+    EXPECT(0.7, ESP_IN(S1, 0x2009), ESP_CONVERT, C2);
+}
+
+static void esp_t_out(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(4, ESP_OUT(C1, S1, 0x1001), ESP_OUT_OUTSTANDING, S1); /* does not prolong it */
+    EXPECT_BEFORE(5, ESP_OUT(C1, S1, 0x1001), ESP_OUT_OUTSTANDING, S1);
+    EXPECT_BEFORE(5, ESP_OUT(C2, S1, 0x1002), ESP_WAIT, 0);
+    EXPECT(5, ESP_OUT(C2, S1, 0x1002), ESP_CREATE, S1); /* gone at exactly t_out */
+    EXPECT(6, ESP_OUT(C1, S1, 0x1001), ESP_WAIT, 0);
+    EXPECT(7, ESP_IN(S1, 0x2001), ESP_CONVERT, C2); /* the third race: C1's reply makes C2's item */
+    EXPECT(8, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT_BEFORE(13, ESP_IN(S1, 0x2003), ESP_CONVERT, C1);
+    begin(r);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(5, ESP_IN(S1, 0x2001), ESP_UNKNOWN, 0);
+    EXPECT(5, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1); /* the same again is a new one */
+    EXPECT_BEFORE(10, ESP_OUT(C2, S1, 0x1002), ESP_WAIT, 0);
+    EXPECT(10, ESP_IN(S1, 0x2001), ESP_UNKNOWN, 0);
+}
+
+static void esp_n_out(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    for (int i = 1; i < 20; i++)
+        EXPECT(i * 0.01, ESP_OUT(C1, S1, 0x1001), ESP_OUT_OUTSTANDING, S1); /* nobody waits: not counted */
+    EXPECT(1, ESP_OUT(C1, S1, 0x1003), ESP_WAIT_OWN, 0);                    /* its own second SPI: no start */
+    for (int i = 0; i < 5; i++)
+        EXPECT(1.1, ESP_OUT(C1, S1, 0x1001), ESP_OUT_OUTSTANDING, S1);
+    EXPECT(2, ESP_OUT(C2, S1, 0x1002), ESP_WAIT, 0);
+    for (int i = 0; i < 3; i++)
+        EXPECT(2.1, ESP_OUT(C1, S1, 0x1001), ESP_OUT_OUTSTANDING, S1);
+    EXPECT(2.2, ESP_OUT(C1, S1, 0x1001), ESP_N_OUT, 0);
+    EXPECT(2.3, ESP_OUT(C2, S1, 0x1002), ESP_WAIT, 0); /* the item is still there */
+    EXPECT(2.4, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    EXPECT(2.5, ESP_OUT(C1, S1, 0x1001), ESP_OUT_ESTABLISHED, S1); /* no limit once established */
+    EXPECT(2.6, ESP_OUT(C2, S1, 0x1002), ESP_CREATE, S1);
+    EXPECT(2.7, ESP_OUT(C2, S1, 0x1002), ESP_OUT_OUTSTANDING, S1); /* a new item counts afresh */
+}
+
+static void esp_t_ei(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(1, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    EXPECT_BEFORE(61, ESP_IN(S1, 0x2001), ESP_IN_ESTABLISHED, C1);
+    EXPECT(100, ESP_OUT(C1, S1, 0x1001), ESP_OUT_ESTABLISHED, S1); /* either direction keeps it */
+    EXPECT_BEFORE(160, ESP_IN(S1, 0x2001), ESP_IN_ESTABLISHED, C1);
+    EXPECT(200, ESP_IN(S1, 0x2001), ESP_IN_ESTABLISHED, C1);
+    EXPECT_BEFORE(260, ESP_OUT(C1, S1, 0x1001), ESP_OUT_ESTABLISHED, S1);
+    EXPECT(300, ESP_IN(S1, 0x2001), ESP_IN_ESTABLISHED, C1);
+    EXPECT(360, ESP_IN(S1, 0x2001), ESP_UNKNOWN, 0); /* gone at exactly t_ei */
+    EXPECT(361, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(362, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    EXPECT(422, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1); /* gone for the client, too */
+    EXPECT(423, ESP_OUT(C2, S1, 0x1002), ESP_WAIT, 0);
+}
+
+static void esp_fourth_race(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(0.1, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    EXPECT(0.2, ESP_OUT(C2, S1, 0x1002), ESP_CREATE, S1);
+    EXPECT(0.3, ESP_IN(S1, 0x2002), ESP_CONVERT, C2);
+    EXPECT(70, ESP_OUT(C2, S1, 0x1002), ESP_CREATE, S1);
+    EXPECT(70.1, ESP_IN(S1, 0x2001), ESP_CONVERT, C2); /* C1's packet: misassociated, as the seed has it */
+    EXPECT(70.2, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(70.3, ESP_IN(S1, 0x2001), ESP_IN_ESTABLISHED, C2);
+}
+
+static void esp_spi_collision(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(0.1, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    EXPECT(0.2, ESP_OUT(C2, S1, 0x1002), ESP_CREATE, S1);
+    EXPECT(0.3, ESP_IN(S1, 0x2001), ESP_IN_ESTABLISHED, C1); /* who was first has them all */
+    EXPECT(0.4, ESP_OUT(C2, S1, 0x1002), ESP_OUT_OUTSTANDING, S1);
+    EXPECT(0.5, ESP_OUT(C3, S2, 0x1003), ESP_CREATE, S2);
+    EXPECT(0.6, ESP_IN(S2, 0x2001), ESP_CONVERT, C3); /* the same SPI from another server is no collision */
+}
+
+static void esp_multicast(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, ESP_IN(S1, 0x2001), ESP_UNKNOWN, 0);
+    EXPECT(0, IKE_OUT(C1, S1, 11, 0), IKE_CREATE, S1);
+    EXPECT(0, IKE_OUT(C3, S2, 13, 0), IKE_CREATE, S2);
+    EXPECT(1, IKE_OUT(C2, S1, 12, 0), IKE_CREATE, S1);
+    EXPECT_MULTICAST(1.1, ESP_IN(S1, 0x2001), C1, C2); /* outstanding IKE items count */
+    EXPECT(2, IKE_IN(S1, 12, 22), IKE_CONVERT, C2);
+    EXPECT_MULTICAST(4.9, ESP_IN(S1, 0x2001), C1, C2);
+    EXPECT_MULTICAST(5, ESP_IN(S1, 0x2001), C2); /* C1's has timed out */
+    EXPECT(5.1, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(5.2, ESP_IN(S1, 0x2001), ESP_CONVERT, C1); /* an outstanding item goes before */
+    EXPECT_MULTICAST(601.9, ESP_IN(S1, 0x2001), C2);
+    EXPECT(602, ESP_IN(S1, 0x2001), ESP_UNKNOWN, 0); /* t_ike after the last IKE packet */
+}
+
+static void esp_multicast_limits(struct rig *r)
+{
+    struct dt_masq_config c = rig_config();
+    c.params.multicast_interval = DT_SEC;
+    c.params.multicast_burst = 2;
+    c.params.multicast_cap = 2;
+    r->start(r, &c);
+    for (uint32_t i = 0; i < 3; i++)
+        EXPECT(0, IKE_OUT(C1 + i, S1, 11 + i, 0), IKE_CREATE, S1);
+    EXPECT_MULTICAST(0, ESP_IN(S1, 0x2001), C1, C2); /* the cap */
+    EXPECT_MULTICAST(0, ESP_IN(S1, 0x2002), C1, C2);
+    EXPECT(0.5, ESP_IN(S1, 0x2003), MULTICAST_RATE, 0);
+    EXPECT_BEFORE(1, ESP_IN(S1, 0x2003), MULTICAST_RATE, 0);
+    EXPECT_MULTICAST(1, ESP_IN(S1, 0x2003), C1, C2);
+    EXPECT(1.1, ESP_IN(S1, 0x2003), MULTICAST_RATE, 0);
+    c.params.multicast = 0;
+    r->configure(r, &c);
+    EXPECT(4, ESP_IN(S1, 0x2003), MULTICAST_OFF, 0);
+    EXPECT(4, ESP_IN(S2, 0x2003), ESP_UNKNOWN, 0);
+}
+
+static void esp_require_ike(struct rig *r)
+{
+    struct dt_masq_config c = rig_config();
+    c.params.require_ike = 1;
+    r->start(r, &c);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_NO_IKE, 0);
+    EXPECT(1, IKE_OUT(C1, S1, 11, 0), IKE_CREATE, S1);
+    EXPECT(2, ESP_OUT(C2, S1, 0x1002), ESP_NO_IKE, 0); /* another client's negotiation is not its own */
+    EXPECT(2, ESP_OUT(C1, S2, 0x1003), ESP_NO_IKE, 0); /* nor one with another server */
+    EXPECT_BEFORE(6, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(6, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    EXPECT(7, ESP_OUT(C1, S1, 0x1009), ESP_NO_IKE, 0);
+    EXPECT(7, ESP_OUT(C1, S1, 0x1001), ESP_OUT_ESTABLISHED, S1); /* what is there stays */
+}
+
+static void esp_bad_spi(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, ESP_OUT(C1, S1, 0), ESP_SPI, 0);
+    EXPECT(0, ESP_OUT(C1, S1, 1), ESP_SPI, 0);
+    EXPECT(0, ESP_OUT(C1, S1, 255), ESP_SPI, 0);
+    EXPECT(0, ESP_OUT(C1, S1, 256), ESP_CREATE, S1);
+    EXPECT(0, ESP_IN(S1, 0), ESP_SPI, 0);
+    EXPECT(0, ESP_IN(S1, 255), ESP_SPI, 0);
+    EXPECT(0, ESP_IN(S1, 256), ESP_CONVERT, C1);
+    EXPECT(0, ESP_OUT(C1, S1, 0xffffffffu), ESP_CREATE, S1);
+}
+
+static void esp_share(struct rig *r)
+{
+    struct dt_masq_config c = rig_config();
+    c.params.share_esp = 2;
+    r->start(r, &c);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(0, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    EXPECT(1, ESP_OUT(C1, S1, 0x1002), ESP_CREATE, S1);
+    EXPECT(1, ESP_OUT(C1, S2, 0x1003), SHARE, 0);
+    EXPECT(1, ESP_OUT(C2, S2, 0x1003), ESP_CREATE, S2); /* another client has its own share */
+    EXPECT(6, ESP_OUT(C2, S1, 0x1004), ESP_CREATE, S1); /* C1's has timed out, and left room */
+    EXPECT(6, ESP_OUT(C1, S2, 0x1003), ESP_CREATE, S2);
+    EXPECT(6, ESP_OUT(C1, 0xc0000203u, 0x1005), SHARE, 0);
+    r->sweep(r, at(r, 12));
+    EXPECT(12, ESP_OUT(C1, 0xc0000203u, 0x1005), ESP_CREATE, 0xc0000203u);
+}
+
+/* ---- IKE -------------------------------------------------------------------------------------------------
+ */
+
+static void ike_create_convert(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, IKE_IN(S1, 11, 22), IKE_UNKNOWN, 0);
+    EXPECT(0, IKE_OUT(C1, S1, 11, 0), IKE_CREATE, S1);
+    EXPECT(0.1, IKE_OUT(C1, S1, 11, 0), IKE_OUT_OUTSTANDING, S1);
+    EXPECT(0.2, IKE_IN(S2, 11, 22), IKE_UNKNOWN, 0); /* another server */
+    EXPECT(0.2, IKE_IN(S1, 12, 22), IKE_UNKNOWN, 0); /* another cookie */
+    EXPECT(0.3, IKE_IN(S1, 11, 0), IKE_IN_NULL, C1); /* COOKIE, INVALID_KE_PAYLOAD */
+    EXPECT(0.4, IKE_OUT(C1, S1, 11, 0), IKE_OUT_OUTSTANDING, S1);
+    EXPECT(0.5, IKE_IN(S1, 11, 22), IKE_CONVERT, C1);
+    EXPECT(0.6, IKE_IN(S1, 11, 22), IKE_IN_ESTABLISHED, C1);
+    EXPECT(0.7, IKE_OUT(C1, S1, 11, 22), IKE_OUT_ESTABLISHED, S1);
+    EXPECT(0.8, IKE_IN(S1, 11, 23), IKE_UNKNOWN, 0);
+    EXPECT(0.9, IKE_IN(S1, 11, 0), IKE_UNKNOWN, 0);
+    EXPECT(1, IKE_OUT(C1, S1, 0, 22), IKE_COOKIE, 0);
+    EXPECT(1, IKE_IN(S1, 0, 22), IKE_COOKIE, 0);
+}
+
+static void ike_collision(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, IKE_OUT(C2, S1, 11, 0), IKE_CREATE, S1);
+    EXPECT(0.1, IKE_OUT(C1, S1, 11, 0), IKE_COLLISION, 0); /* serialised */
+    EXPECT(0.2, IKE_OUT(C1, S2, 11, 0), IKE_CREATE, S2);
+    EXPECT(0.3, IKE_IN(S1, 11, 22), IKE_CONVERT, C2);
+    EXPECT(0.4, IKE_OUT(C1, S1, 11, 0), IKE_CREATE, S1); /* the retry finds it established */
+    EXPECT(0.5, IKE_IN(S1, 11, 22), IKE_IN_ESTABLISHED, C2);
+    EXPECT(0.6, IKE_IN(S1, 11, 33), IKE_CONVERT, C1);
+    EXPECT(0.7, IKE_IN(S1, 11, 33), IKE_IN_ESTABLISHED, C1);
+    EXPECT(0.8, IKE_IN(S1, 11, 22), IKE_IN_ESTABLISHED, C2);
+    EXPECT(0.9, IKE_OUT(C1, S1, 11, 33), IKE_OUT_ESTABLISHED, S1);
+    EXPECT(0.9, IKE_OUT(C2, S1, 11, 22), IKE_OUT_ESTABLISHED, S1);
+}
+
+static void ike_restart(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, IKE_OUT(C1, S1, 11, 22), IKE_CREATE, S1); /* both cookies, no item: the NAT has forgotten */
+    EXPECT(0.1, IKE_IN(S1, 11, 22), IKE_CONVERT, C1);
+    EXPECT(0.2, IKE_OUT(C2, S1, 12, 23), IKE_CREATE, S1);
+    EXPECT(0.3, IKE_OUT(C3, S1, 12, 24), IKE_COLLISION, 0);
+}
+
+static void ike_expiry(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, IKE_OUT(C1, S1, 11, 0), IKE_CREATE, S1);
+    EXPECT_BEFORE(5, IKE_OUT(C1, S1, 11, 0), IKE_OUT_OUTSTANDING, S1);
+    EXPECT_BEFORE(5, IKE_OUT(C2, S1, 11, 0), IKE_COLLISION, 0);
+    EXPECT(5, IKE_OUT(C2, S1, 11, 0), IKE_CREATE, S1);
+    EXPECT(10, IKE_IN(S1, 11, 22), IKE_UNKNOWN, 0);
+    EXPECT(10, IKE_OUT(C1, S1, 11, 0), IKE_CREATE, S1);
+    EXPECT_BEFORE(15, IKE_IN(S1, 11, 22), IKE_CONVERT, C1);
+    EXPECT(15, IKE_OUT(C1, S1, 11, 22), IKE_OUT_ESTABLISHED, S1);
+    EXPECT_BEFORE(615, IKE_IN(S1, 11, 22), IKE_IN_ESTABLISHED, C1);
+    EXPECT(1000, IKE_IN(S1, 11, 22), IKE_IN_ESTABLISHED, C1);
+    EXPECT_BEFORE(1600, IKE_OUT(C1, S1, 11, 22), IKE_OUT_ESTABLISHED, S1);
+    EXPECT(1700, IKE_OUT(C1, S1, 11, 22), IKE_OUT_ESTABLISHED, S1);
+    EXPECT(2300, IKE_IN(S1, 11, 22), IKE_UNKNOWN, 0);
+    EXPECT(2300, IKE_OUT(C1, S1, 11, 22), IKE_CREATE, S1);
+}
+
+static void ike_share(struct rig *r)
+{
+    struct dt_masq_config c = rig_config();
+    c.params.share_ike = 3;
+    r->start(r, &c);
+    for (uint64_t i = 0; i < 3; i++)
+        EXPECT(0, IKE_OUT(C1, S1, 11 + i, 0), IKE_CREATE, S1);
+    EXPECT(0, IKE_OUT(C1, S1, 19, 0), SHARE, 0);
+    EXPECT(0, IKE_OUT(C2, S1, 20, 0), IKE_CREATE, S1);
+    EXPECT(0, IKE_IN(S1, 11, 22), IKE_CONVERT, C1);
+    EXPECT(1, IKE_OUT(C1, S1, 19, 0), SHARE, 0);
+    r->sweep(r, at(r, 5));
+    EXPECT(5, IKE_OUT(C1, S1, 19, 0), IKE_CREATE, S1);
+}
+
+/* ---- around the rules ------------------------------------------------------------------------------------
+ */
+
+static struct dt_masq_facts from(struct dt_masq_facts f, uint32_t src)
+{
+    f.src = src;
+    return f;
+}
+
+static void spoofed(struct rig *r)
+{
+    struct dt_masq_config c = rig_config();
+    c.params.n_nets = 1;
+    c.params.nets[0] = (struct dt_masq_net){0x0a000000u, 0xff000000u};
+    r->start(r, &c);
+    EXPECT(0, ESP_OUT(0x0b000001u, S1, 0x1001), SPOOFED, 0); /* not of our clients */
+    EXPECT(0, ESP_OUT(OUT, S1, 0x1001), SPOOFED, 0);
+    EXPECT(0, ESP_OUT(0x7f000001u, S1, 0x1001), SPOOFED, 0);
+    EXPECT(0, ESP_OUT(0xe0000001u, S1, 0x1001), SPOOFED, 0);
+    EXPECT(0, from(ESP_IN(S1, 0x2001), C1), SPOOFED, 0); /* a client's address from outside */
+    EXPECT(0, from(ESP_IN(S1, 0x2001), OUT), SPOOFED, 0);
+    EXPECT(0, from(IKE_IN(S1, 1, 2), 0x00000001u), SPOOFED, 0);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(0, ESP_OUT(C1, C2, 0x1001), PASS, 0);  /* a neighbour */
+    EXPECT(0, ESP_OUT(C1, OUT, 0x1001), PASS, 0); /* the router itself */
+    struct dt_masq_facts elsewhere = ESP_IN(S1, 0x2001);
+    elsewhere.dst = OUT + 9;
+    EXPECT(0, elsewhere, PASS, 0);
+}
+
+static void outsider(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(0, IKE_OUT(C1, S1, 11, 0), IKE_CREATE, S1);
+    for (uint32_t i = 0; i < 50; i++) { /* a server that nobody talks to changes nothing */
+        EXPECT(0.1, ESP_IN(S2, 0x3000 + i), ESP_UNKNOWN, 0);
+        EXPECT(0.1, IKE_IN(S2, 11, 100 + i), IKE_UNKNOWN, 0);
+        EXPECT(0.1, IKE_IN(S1, 500 + i, 100 + i), IKE_UNKNOWN, 0);
+    }
+    EXPECT(0.2, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    EXPECT(0.2, IKE_IN(S1, 11, 22), IKE_CONVERT, C1);
+}
+
+static struct dt_masq_facts frag(struct dt_masq_facts f, uint16_t id, uint16_t off, uint16_t len, bool more)
+{
+    f.ip_id = id;
+    f.frag_off = off;
+    f.len = len;
+    f.flags |= more ? DT_MASQ_F_MORE : 0;
+    if (off)
+        f.spi = 0, f.icookie = f.rcookie = 0;
+    return f;
+}
+
+static void fragments(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, frag(ESP_OUT(C1, S1, 0x1001), 7, 800, 100, false), FRAG_UNKNOWN, 0); /* first not seen */
+    EXPECT(0, frag(ESP_OUT(C1, S1, 0x1001), 7, 0, 800, true), ESP_CREATE, S1);
+    EXPECT(0, frag(ESP_OUT(C1, S1, 0x1001), 7, 800, 100, false), FRAG_FOLLOW, S1);
+    EXPECT(0, frag(ESP_OUT(C1, S1, 0x1001), 8, 800, 100, false), FRAG_UNKNOWN, 0); /* another id */
+    EXPECT(0, frag(ESP_OUT(C2, S1, 0x1001), 7, 800, 100, false), FRAG_UNKNOWN, 0); /* another client */
+    EXPECT(0, frag(ESP_OUT(C1, S1, 0x1001), 7, 792, 100, false), FRAG_OVERLAP, 0);
+    EXPECT(0, frag(ESP_OUT(C1, S1, 0x1001), 7, 8, 100, true), FRAG_OVERLAP, 0);
+    EXPECT(0, frag(ESP_IN(S1, 0x2001), 9, 0, 400, true), ESP_CONVERT, C1);
+    EXPECT(1, frag(ESP_IN(S1, 0), 9, 400, 400, true), FRAG_FOLLOW, C1);
+    EXPECT(1, frag(ESP_IN(S1, 0), 9, 800, 40, false), FRAG_FOLLOW, C1);
+    EXPECT_BEFORE(30, frag(ESP_IN(S1, 0), 9, 800, 40, false), FRAG_FOLLOW, C1);
+    EXPECT(30, frag(ESP_IN(S1, 0), 9, 800, 40, false), FRAG_UNKNOWN, 0); /* never completed */
+    /* UDP: a later fragment may be anybody's */
+    EXPECT(31, frag(IKE_OUT(C1, S1, 11, 0), 7, 800, 100, false), PASS, 0);
+    EXPECT(31, frag(IKE_OUT(C1, S1, 11, 0), 7, 0, 800, true), IKE_CREATE, S1);
+    EXPECT(31, frag(IKE_OUT(C1, S1, 11, 0), 7, 800, 100, false), FRAG_FOLLOW, S1);
+    /* a first fragment that was dropped takes no others along */
+    EXPECT(32, frag(IKE_OUT(C2, S1, 11, 0), 7, 0, 800, true), IKE_COLLISION, 0);
+    EXPECT(32, frag(IKE_OUT(C2, S1, 11, 0), 7, 800, 100, false), PASS, 0);
+}
+
+static void fragment_share(struct rig *r)
+{
+    struct dt_masq_config c = rig_config();
+    c.params.share_frag = 4;
+    r->start(r, &c);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(0, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    for (uint16_t i = 0; i < 4; i++)
+        EXPECT(1, frag(ESP_OUT(C1, S1, 0x1001), (uint16_t)(100 + i), 0, 800, true), ESP_OUT_ESTABLISHED, S1);
+    EXPECT(1, frag(ESP_OUT(C1, S1, 0x1001), 200, 0, 800, true), SHARE, 0);
+    EXPECT(1, frag(ESP_OUT(C1, S1, 0x1001), 100, 0, 800, true), ESP_OUT_ESTABLISHED, S1); /* the same again */
+    EXPECT(1, frag(ESP_OUT(C2, S2, 0x1001), 100, 0, 800, true), ESP_CREATE, S2);
+    r->sweep(r, at(r, 31));
+    EXPECT(31, frag(ESP_OUT(C1, S1, 0x1001), 200, 0, 800, true), ESP_OUT_ESTABLISHED, S1);
+}
+
+static struct dt_masq_facts quote(enum dt_masq_side side, uint32_t router, struct dt_masq_facts q)
+{
+    q.qsrc = q.src;
+    q.qdst = q.dst;
+    q.src = router;
+    q.dst = q.qsrc;
+    q.side = (uint8_t)side;
+    q.flags |= DT_MASQ_F_QUOTE;
+    return q;
+}
+
+/* What the outside has seen of a client's packet. */
+static struct dt_masq_facts seen(struct dt_masq_facts f)
+{
+    return from(f, OUT);
+}
+
+static struct dt_masq_facts seen_inside(struct dt_masq_facts f, uint32_t client)
+{
+    f.dst = client;
+    return f;
+}
+
+#define ROUTER 0xc6336401u /* 198.51.100.1 */
+
+static void icmp_from_outside(struct rig *r)
+{
+    begin(r);
+    struct dt_masq_facts esp1 = quote(DT_MASQ_OUTSIDE, ROUTER, seen(ESP_OUT(C1, S1, 0x1001)));
+    EXPECT(0, esp1, ICMP_UNKNOWN, 0);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(1, esp1, ICMP_ERROR, C1); /* outstanding */
+    EXPECT(1, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    EXPECT(2, ESP_OUT(C2, S1, 0x1002), ESP_CREATE, S1);
+    EXPECT(2, ESP_IN(S1, 0x2002), ESP_CONVERT, C2);
+    EXPECT(3, esp1, ICMP_ERROR, C1);
+    EXPECT(3, quote(DT_MASQ_OUTSIDE, ROUTER, seen(ESP_OUT(C1, S1, 0x1002))), ICMP_ERROR, C2);
+    EXPECT(3, quote(DT_MASQ_OUTSIDE, ROUTER, seen(ESP_OUT(C1, S2, 0x1001))), ICMP_UNKNOWN, 0);
+    EXPECT(3, quote(DT_MASQ_OUTSIDE, ROUTER, from(ESP_OUT(C1, S1, 0x1001), OUT + 9)), PASS, 0);
+    EXPECT(4, IKE_OUT(C1, S1, 11, 0), IKE_CREATE, S1);
+    EXPECT(4, quote(DT_MASQ_OUTSIDE, ROUTER, seen(IKE_OUT(C1, S1, 11, 0))), ICMP_ERROR, C1);
+    EXPECT(4, IKE_IN(S1, 11, 22), IKE_CONVERT, C1);
+    EXPECT(5, quote(DT_MASQ_OUTSIDE, ROUTER, seen(IKE_OUT(C1, S1, 11, 22))), ICMP_ERROR, C1);
+    EXPECT(5, quote(DT_MASQ_OUTSIDE, ROUTER, seen(IKE_OUT(C1, S1, 12, 22))), ICMP_UNKNOWN, 0);
+    struct dt_masq_facts eight = quote(DT_MASQ_OUTSIDE, ROUTER, seen(IKE_OUT(C1, S1, 0, 0)));
+    eight.flags |= DT_MASQ_F_NO_COOKIES; /* only the UDP header is quoted */
+    EXPECT(5, eight, ICMP_ERROR, C1);
+    EXPECT(6, IKE_OUT(C2, S1, 12, 0), IKE_CREATE, S1);
+    EXPECT(6, eight, ICMP_UNKNOWN, 0); /* two could be meant */
+    EXPECT(60.9, esp1, ICMP_ERROR, C1);
+    EXPECT(61, esp1, ICMP_UNKNOWN, 0); /* errors do not keep an item alive */
+}
+
+static void icmp_from_inside(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(0, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    EXPECT(0, IKE_OUT(C1, S1, 11, 0), IKE_CREATE, S1);
+    EXPECT(0, IKE_IN(S1, 11, 22), IKE_CONVERT, C1);
+    EXPECT(1, quote(DT_MASQ_INSIDE, C1, seen_inside(ESP_IN(S1, 0x2001), C1)), ICMP_ERROR, S1);
+    EXPECT(1, quote(DT_MASQ_INSIDE, C1, seen_inside(IKE_IN(S1, 11, 22), C1)), ICMP_ERROR, S1);
+    EXPECT(1, quote(DT_MASQ_INSIDE, C2, seen_inside(ESP_IN(S1, 0x2001), C2)), PASS, 0);
+    EXPECT(1, quote(DT_MASQ_INSIDE, C1, seen_inside(ESP_IN(S1, 0x2002), C1)), PASS, 0);
+}
+
+static void several_outside(struct rig *r)
+{
+    struct dt_masq_config c = rig_config();
+    c.params.n_outside = 2;
+    c.params.outside[1] = OUT2;
+    r->start(r, &c);
+    uint32_t nat[16], both = 0;
+    for (uint32_t i = 0; i < 16; i++) {
+        struct dt_masq_verdict v = {0}, w = {0};
+        struct dt_masq_facts esp = ESP_OUT(C1 + i, S1 + i, 0x1000 + i),
+                             ike = IKE_OUT(C1 + i, S1 + i, 9 + i, 0);
+        r->packet(r, at(r, 0), &esp, &v);
+        r->packet(r, at(r, 0), &ike, &w);
+        assert_int_equal(v.nat, w.nat); /* IKE and ESP of a client share an address */
+        nat[i] = v.nat;
+        both |= v.nat == OUT ? 1 : v.nat == OUT2 ? 2 : 4;
+        struct dt_masq_facts in = dt_masq_esp_in(S1 + i, nat[i], 0x2000 + i);
+        r->packet(r, at(r, 0), &in, &v);
+        assert_int_equal(v.rule, DT_MASQ_RULE_ESP_CONVERT);
+    }
+    assert_int_equal(both, 3);
+    /* one address goes: its clients move, the others stay where they are */
+    c.params.n_outside = 1;
+    c.params.outside[0] = OUT2;
+    c.params.gen++;
+    r->configure(r, &c);
+    for (uint32_t i = 0; i < 16; i++) {
+        struct dt_masq_verdict v = {0};
+        struct dt_masq_facts esp = ESP_OUT(C1 + i, S1 + i, 0x1000 + i);
+        r->packet(r, at(r, 1), &esp, &v);
+        assert_int_equal(v.rule, DT_MASQ_RULE_ESP_OUT_ESTABLISHED);
+        assert_int_equal(v.nat, OUT2);
+    }
+    c.params.n_outside = 2;
+    c.params.outside[1] = OUT;
+    c.params.gen++;
+    r->configure(r, &c);
+    for (uint32_t i = 0; i < 16; i++) { /* it comes back: nobody moves again */
+        struct dt_masq_verdict v = {0};
+        struct dt_masq_facts esp = ESP_OUT(C1 + i, S1 + i, 0x1000 + i);
+        r->packet(r, at(r, 2), &esp, &v);
+        assert_int_equal(v.nat, OUT2);
+    }
+}
+
+static void truncated(struct rig *r)
+{
+    begin(r);
+    struct dt_masq_facts f = ESP_OUT(C1, S1, 0x1001);
+    f.flags |= DT_MASQ_F_TRUNCATED;
+    f.len = 4;
+    EXPECT(0, f, TRUNCATED, 0);
+    f = IKE_IN(S1, 11, 0);
+    f.flags |= DT_MASQ_F_TRUNCATED;
+    f.len = 20;
+    EXPECT(0, f, TRUNCATED, 0);
+}
+
+const struct script rig_scripts[] = {
+#define SCRIPT(name)                                                                                         \
+    {                                                                                                        \
+#name, name                                                                                          \
+    }
+    SCRIPT(esp_create_convert),
+    SCRIPT(esp_one_outstanding),
+    SCRIPT(esp_t_out),
+    SCRIPT(esp_n_out),
+    SCRIPT(esp_t_ei),
+    SCRIPT(esp_fourth_race),
+    SCRIPT(esp_spi_collision),
+    SCRIPT(esp_multicast),
+    SCRIPT(esp_multicast_limits),
+    SCRIPT(esp_require_ike),
+    SCRIPT(esp_bad_spi),
+    SCRIPT(esp_share),
+    SCRIPT(ike_create_convert),
+    SCRIPT(ike_collision),
+    SCRIPT(ike_restart),
+    SCRIPT(ike_expiry),
+    SCRIPT(ike_share),
+    SCRIPT(spoofed),
+    SCRIPT(outsider),
+    SCRIPT(fragments),
+    SCRIPT(fragment_share),
+    SCRIPT(icmp_from_outside),
+    SCRIPT(icmp_from_inside),
+    SCRIPT(several_outside),
+    SCRIPT(truncated),
+    {NULL, NULL},
+#undef SCRIPT
+};
