@@ -1,5 +1,6 @@
 /* Runs a fuzz target once over each file that it is given, and over each file of each folder, without libFuzzer, so that every
  * compiler and every test run sees the corpus. The first argument is the target's name. Speaks TAP. */
+#include "fuzz/fuzz.h"
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -7,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
 
 static unsigned inputs;
