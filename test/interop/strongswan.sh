@@ -1,0 +1,232 @@
+#!/bin/sh
+# A first meeting with a stranger: strongSwan from Debian as gateway and as client. Both sides rekey, both delete, under
+# load; what strongSwan does on a rekey (it holds its outbound SA until it has seen the DELETE) must not cost a packet.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+LAB=dtsw LAB_ROOT=$PWD
+. lab/lab.sh
+. lab/dovetail.sh
+. lab/strongswan.sh
+lab_begin
+
+missing=$(sw_missing)
+if [ -n "$missing" ]; then
+    tap_skip "strongSwan as gateway and as client" "$missing"
+    tap_end
+    exit
+fi
+
+FLOW=$LAB_ROOT/build/lab/lab-flow
+PSK=lab-psk-0123456789abcdef
+
+topology()
+{
+    lab_ns a w b
+    lab_bridge w br0 ''
+    lab_plug w br0 pa a eth0 192.0.2.1/24
+    lab_plug w br0 pb b eth0 192.0.2.2/24
+    ip -n "$LAB-b" addr add 10.2.0.1/24 dev lo
+}
+
+# a is Dovetail (client), b strongSwan (gateway)
+sw_gateway_conf()
+{
+    cat <<C
+connections { t { version = 2
+    local_addrs = 192.0.2.2
+    remote_addrs = %any
+    proposals = aes128gcm16-prfsha256-x25519
+    pools = inside
+    dpd_delay = 0
+    local { auth = psk
+      id = b.lab.test }
+    remote { auth = psk
+      id = a.lab.test }
+    children { net { local_ts = 10.2.0.0/24
+        esp_proposals = aes128gcm16
+        rekey_time = 0 } } } }
+pools { inside { addrs = 10.9.0.0/24 } }
+secrets { ike-t { id-a = a.lab.test
+  secret = "$PSK" } }
+C
+}
+
+dt_client_conf()
+{
+    cat <<C
+tunnel "t" {
+    gateway = "192.0.2.2"
+    local   = "a.lab.test"
+    remote  = "b.lab.test"
+    psk     = "$PSK"
+    protect = { "10.2.0.0/24" }
+    encap   = udp
+    ${1:-}
+}
+C
+}
+
+load_on() # NS ADDRESS: numbered flow in the background
+{
+    lab_run "$1" flow "$FLOW" send "$2" 4411 -i 2 -t 0
+    sleep 0.5
+}
+
+load_off() # prints the flow's report
+{
+    kill -TERM "$(lab_pid flow)"
+    wait "$(lab_pid flow)" 2>/dev/null
+    rm -f "$LAB_DIR/flow.pid"
+    tail -n 1 "$LAB_DIR/flow.log"
+}
+
+epoch()
+{
+    dt_field a t '.epoch // 0'
+}
+
+no_loss()
+{
+    tap_note "$1"
+    echo "$1" | jq -e '.sent > 200 and .lost == 0' >/dev/null
+}
+
+newer_epoch() # BEFORE
+{
+    lab_wait 10 "[ \$(epoch) -gt $1 ] && dt_is_up a t"
+}
+
+# ---------------------------------------------------------------- strongSwan is the gateway
+topology
+sw_start b
+sw_gateway_conf | sw_load b
+dt_client_conf | dt_conf a
+dt_start a
+lab_run b echo "$FLOW" echo 4411
+tap_ok "strongSwan gateway: the tunnel comes up, pre-shared key, inside address leased" dt_wait_up a t 15
+tap_note "$(dt a status | head -n 6)"
+tap_ok "strongSwan gateway: ping through the tunnel" lab_in a ping -q -c 3 -i 0.2 -W 2 10.2.0.1
+lab_run b iperf iperf3 -s -1 -B 10.2.0.1
+lab_wait 5 "lab_in b ss -ltn | grep -q 5201"
+tap_ok "strongSwan gateway: TCP is carried" sh -c \
+    "ip netns exec $LAB-a iperf3 -c 10.2.0.1 -t 2 -J | jq -e '.end.sum_received.bytes > 1000000'"
+
+load_on a 10.2.0.1
+before=$(epoch)
+dt a rekey t >/dev/null
+tap_ok "strongSwan gateway: we rekey the child, the new epoch is verified" newer_epoch "$before"
+sleep 1
+report=$(load_off)
+tap_ok "strongSwan gateway: not one packet lost on our rekey" no_loss "$report"
+
+load_on a 10.2.0.1
+for n in 1 2 3 4 5; do
+    dt a rekey t >/dev/null
+    sleep 0.7
+done
+report=$(load_off)
+tap_ok "strongSwan gateway: not one packet lost on five rekeys in a row" no_loss "$report"
+
+load_on a 10.2.0.1
+sw b --rekey --child net >/dev/null 2>&1
+sleep 3
+report=$(load_off)
+tap_ok "strongSwan gateway: its own rekey is declined (TEMPORARY_FAILURE) and costs nothing" no_loss "$report"
+tap_ok "strongSwan gateway: the tunnel is still up after that" dt_is_up a t
+
+load_on a 10.2.0.1
+dt a rekey --ike t >/dev/null
+sleep 1.5
+report=$(load_off)
+tap_ok "strongSwan gateway: we rekey the IKE SA under load" no_loss "$report"
+tap_ok "strongSwan gateway: and the child can be rekeyed on the new IKE SA" sh -c \
+    "$LAB_BIN/dovetail --socket $LAB_DIR/dt-a/sock rekey t"
+
+load_on a 10.2.0.1
+sw b --rekey --ike t >/dev/null 2>&1
+sleep 2
+report=$(load_off)
+tap_ok "strongSwan gateway: it rekeys the IKE SA under load" no_loss "$report"
+tap_ok "strongSwan gateway: one IKE SA is left there" sh -c \
+    "[ \$(SWANCTL_DIR=$LAB_DIR/sw-b swanctl --uri unix://$LAB_DIR/sw-b/vici --list-sas | grep -c ESTABLISHED) = 1 ]"
+
+sw b --terminate --child net >/dev/null 2>&1
+tap_ok "strongSwan gateway: it deletes the child, we make a new one" lab_wait 10 \
+    "dt_is_up a t && lab_in a ping -q -c 1 -W 1 10.2.0.1"
+sw b --terminate --ike t >/dev/null 2>&1
+tap_ok "strongSwan gateway: it deletes the session, we open a new one" lab_wait 15 \
+    "dt_is_up a t && lab_in a ping -q -c 1 -W 1 10.2.0.1"
+dt a down t >/dev/null
+tap_ok "strongSwan gateway: we go down, nothing is left there" lab_wait 5 \
+    "[ -z \"\$(sw b --list-sas)\" ]"
+
+# accept: the peer's rekey is taken
+dt_client_conf 'server_rekey = accept' | dt_conf a
+dt a reload >/dev/null
+dt a up t >/dev/null
+tap_ok "strongSwan gateway, server_rekey = accept: up" dt_wait_up a t 15
+load_on a 10.2.0.1
+before=$(epoch)
+sw b --rekey --child net >/dev/null 2>&1
+tap_ok "strongSwan gateway, server_rekey = accept: its rekey makes a new epoch, verified" newer_epoch "$before"
+sleep 1
+report=$(load_off)
+tap_ok "strongSwan gateway, server_rekey = accept: not one packet lost" no_loss "$report"
+dt_stop a
+sw_stop b
+for n in a w b; do ip netns del "$LAB-$n"; done
+
+# ---------------------------------------------------------------- strongSwan is the client
+topology
+dt_conf b <<C
+gateway "g" {
+    listen   = { "192.0.2.2" }
+    identity = "b.lab.test"
+    psk      = "$PSK"
+    protect  = { "10.2.0.0/24" }
+    pool     = { "10.9.0.0/24" }
+}
+C
+dt_start b
+lab_run b echo2 "$FLOW" echo 4411
+sw_start a
+sw_load a <<C
+connections { t { version = 2
+    local_addrs = 192.0.2.1
+    remote_addrs = 192.0.2.2
+    vips = 0.0.0.0
+    proposals = aes128gcm16-prfsha256-x25519
+    local { auth = psk
+      id = a.lab.test }
+    remote { auth = psk
+      id = b.lab.test }
+    children { net { remote_ts = 10.2.0.0/24
+        esp_proposals = aes128gcm16
+        rekey_time = 0 } } } }
+secrets { ike-t { secret = "$PSK" } }
+C
+tap_ok "strongSwan client: it brings the tunnel up and gets an inside address" sw a --initiate --child net
+tap_ok "strongSwan client: ping through the tunnel" lab_wait 5 "lab_in a ping -q -c 2 -i 0.2 -W 1 10.2.0.1"
+lab_run b iperf2 iperf3 -s -1 -B 10.2.0.1
+lab_wait 5 "lab_in b ss -ltn | grep -q 5201"
+tap_ok "strongSwan client: TCP is carried" sh -c \
+    "ip netns exec $LAB-a iperf3 -c 10.2.0.1 -t 2 -J | jq -e '.end.sum_received.bytes > 1000000'"
+load_on a 10.2.0.1
+sw a --rekey --child net >/dev/null 2>&1
+sleep 2
+report=$(load_off)
+tap_ok "strongSwan client: it rekeys the child, not one packet lost" no_loss "$report"
+load_on a 10.2.0.1
+sw a --rekey --ike t >/dev/null 2>&1
+sleep 2
+report=$(load_off)
+tap_ok "strongSwan client: it rekeys the IKE SA, not one packet lost" no_loss "$report"
+load_on a 10.2.0.1
+dt b rekey a.lab.test >/dev/null 2>&1
+sleep 2
+report=$(load_off)
+tap_ok "strongSwan client: we rekey the child, not one packet lost" no_loss "$report"
+sw a --terminate --ike t >/dev/null 2>&1
+tap_ok "strongSwan client: it deletes the session, the gateway has no client left" lab_wait 10 \
+    "dt b --json status | jq -e '[.gateways[].clients[]?] | length == 0'"
+tap_end
