@@ -32,6 +32,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "endpoint/endpoint.h"
+#include "policy/rule.h"
 
 #define DT_CONFIG_FILE         "/etc/dovetail/dovetaild.conf"
 #define DT_CONFIG_TEXT_MAX     ((size_t)64 << 20) /* bytes of one file */
@@ -115,6 +116,7 @@ struct dt_config {
     size_t ntunnel;
     struct dt_config_gateway *gateway;
     size_t ngateway;
+    struct dt_rules *rules; /* `rule` and `group` sections; without any, an empty set */
     struct dt_config_issue *issue;
     size_t nissue, errors, warnings; /* counts of all, also those past DT_CONFIG_ISSUES_MAX */
 };

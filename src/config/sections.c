@@ -8,7 +8,7 @@
 #include "base/suggest.h"
 #include "config/reader.h"
 
-/* A reader of NULL: the section belongs to a room that reads the text by itself (`texts`, below). */
+/* A reader of NULL: the section belongs to a room that reads the text by itself (read_rules). */
 static const struct {
     const char *kind;
     bool titled;
@@ -189,6 +189,15 @@ static void read_block(struct reader *r, const struct dt_block *b)
                      b->kind);
 }
 
+/* Rules and groups are read by their own room, from the same text. */
+static void read_rules(struct reader *r)
+{
+    struct dt_err err = {0};
+    r->c->rules = dt_rules_parse(r->text, r->len, r->c->file, true, &err);
+    if (r->c->rules == NULL)
+        reader_error_from(r, &err);
+}
+
 /* Names that are used twice; what the sections say about each other. */
 static void check_whole(struct reader *r)
 {
@@ -240,6 +249,7 @@ int dt_config_parse(struct dt_config *out, const char *text, size_t len, const c
             if (strcmp(f.blocks[i].kind, "nat") != 0)
                 read_block(&r, &f.blocks[i]);
         check_whole(&r);
+        read_rules(&r);
     }
     dt_block_file_free(&f);
     if (out->nissue > 1)

@@ -1,9 +1,313 @@
+/* dovetaild: arguments, start in an order that disturbs nobody when something is missing, and the end. */
 #include "daemon/daemon.h"
 
+#include <errno.h>
+#include <grp.h>
+#include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "crypto/crypto.h"
+#include "daemon/state.h"
+
+#define EXIT_FAILED 1
+#define EXIT_USAGE  2
+#define STOP_AFTER  (2 * DT_SEC) /* how long DELETEs may take at the end */
+
+static const char help[] =
+    "dovetaild - IPsec that stays up behind any NAT: client and gateway in one program\n"
+    "\n"
+    "Usage: dovetaild [--config FILE] [--socket PATH] [--check] [--verbose]\n"
+    "\n"
+    "  --config FILE   the configuration (default " DT_CONFIG_FILE ")\n"
+    "  --socket PATH   the control socket (default as configured, else " DT_CONTROL_SOCKET ")\n"
+    "  --check         read the configuration, print what is wrong with it, and end (0, or 2)\n"
+    "  --verbose       log at level debug\n"
+    "  --version, --help\n"
+    "\n"
+    "It stays in the foreground and logs to standard error. SIGHUP (or `dovetail reload`) reads the "
+    "configuration\n"
+    "again and touches only what changed; SIGTERM closes every tunnel and ends. `dovetail` speaks to it.\n"
+    "Exit status: 0 ended as asked; 1 could not start or go on, with the reason; 2 bad usage or "
+    "configuration.\n";
+
+struct args {
+    const char *config, *socket;
+    bool check, verbose;
+};
+
+static void log_line(void *ctx, enum dt_log_level level, const char *room, const char *line)
+{
+    static const char *const name[] = {"error", "warning", "info", "debug"};
+    static const int priority[] = {3, 4, 6, 7};
+    if (getenv("JOURNAL_STREAM") != NULL) {
+        fprintf(stderr, "<%d>%s\n", priority[level], line);
+        return;
+    }
+    struct timespec ts;
+    struct tm tm;
+    char clock[16] = "";
+    clock_gettime(CLOCK_REALTIME, &ts);
+    if (localtime_r(&ts.tv_sec, &tm) != NULL)
+        strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+    fprintf(stderr, "%s.%03ld %-7s %s\n", clock, ts.tv_nsec / 1000000, name[level], line);
+}
+
+/* -1: go on; else the exit status. */
+static int parse_args(struct args *a, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"socket", required_argument, NULL, 's'},
+        {"check", no_argument, NULL, 'k'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int o;
+    while ((o = getopt_long(argc, argv, "c:s:vh", options, NULL)) >= 0) {
+        switch (o) {
+        case 'c':
+            a->config = optarg;
+            break;
+        case 's':
+            a->socket = optarg;
+            break;
+        case 'k':
+            a->check = true;
+            break;
+        case 'v':
+            a->verbose = true;
+            break;
+        case 'V':
+            printf("dovetaild %s\n", DT_VERSION);
+            return 0;
+        case 'h':
+            fputs(help, stdout);
+            return 0;
+        default:
+            fputs("`dovetaild --help` lists what there is\n", stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr,
+                "dovetaild: \"%s\" is one argument too many; `dovetaild --help` lists what there is\n",
+                argv[optind]);
+        return EXIT_USAGE;
+    }
+    return -1;
+}
+
+static int find_group(const char *name, gid_t *gid, struct dt_err *err)
+{
+    *gid = (gid_t)-1;
+    if (name[0] == '\0')
+        return 0;
+    struct group *g = getgrnam(name);
+    if (g == NULL)
+        return dt_err_set(err, 0, "there is no group \"%s\" for the control socket", name);
+    *gid = g->gr_gid;
+    return 0;
+}
+
+static int open_keylog(struct daemon *d, struct dt_err *err)
+{
+    if (d->cfg.keylog[0] == '\0')
+        return 0;
+    mode_t old = umask(0077);
+    d->keylog = fopen(d->cfg.keylog, "ae");
+    umask(old);
+    return d->keylog != NULL
+               ? 0
+               : dt_err_set(err, 0, "cannot write the key log %s: %s", d->cfg.keylog, strerror(errno));
+}
+
+static int open_control(struct daemon *d, struct dt_err *err)
+{
+    gid_t gid;
+    if (find_group(d->cfg.group, &gid, err) != 0)
+        return -1;
+    if (strcmp(d->cfg.socket, DT_CONTROL_SOCKET) == 0)
+        mkdir("/run/dovetail", 0755);
+    d->control = dt_control_server_open(&d->loop, d->cfg.socket, gid, daemon_commands, d, err);
+    if (d->control == NULL)
+        return -1;
+    d->janitor = janitor_start(d->cfg.socket, err);
+    return d->janitor < 0 ? -1 : 0;
+}
+
+static int open_data_path(struct daemon *d, struct dt_err *err)
+{
+    struct dt_dp_config cfg = {.tun_name = d->cfg.device,
+                               .workers = d->cfg.workers,
+                               .mtu = d->cfg.mtu,
+                               .natt_port = d->cfg.natt_port,
+                               .hold_packets = d->cfg.hold_packets,
+                               .no_udp6 = d->ike6_fd < 0,
+                               .no_esp6 = d->ike6_fd < 0};
+    d->dp = dt_dp_open(&cfg, err);
+    if (d->dp == NULL)
+        return -1;
+    d->nl = dt_nl_open(err);
+    return d->nl == NULL ? -1 : routes_begin(d, err);
+}
+
+static int open_endpoint(struct daemon *d, struct dt_err *err)
+{
+    struct dt_endpoint_ops ops = driver_ops;
+    struct dt_ike_params ike;
+    struct dt_rand rand = dt_rand_system();
+    dt_ike_params_default(&ike);
+    ike.port_ike = d->cfg.ike_port;
+    ike.port_natt = d->cfg.natt_port;
+    if (d->keylog == NULL)
+        ops.keylog = NULL;
+    d->ep = dt_endpoint_new(&ops, d, &ike, NULL, dt_crypto_best(), &rand);
+    return d->ep != NULL ? 0 : dt_err_set(err, 0, "out of memory");
+}
+
+/* In the order of who might be disturbed: another daemon's socket first, then its ports, then the kernel. */
+static int open_all(struct daemon *d, struct dt_err *err)
+{
+    if (privilege_check(err) != 0 || open_control(d, err) != 0 || loop_open(d, err) != 0 ||
+        open_keylog(d, err) != 0)
+        return -1;
+    d->leases = dt_lease_sqlite(d->cfg.leases, err);
+    if (d->leases == NULL || open_data_path(d, err) != 0 || open_endpoint(d, err) != 0)
+        return -1;
+    if (d->cfg.metrics.addr.ver != 0 && metrics_open(d, &d->cfg.metrics, err) != 0)
+        return -1;
+    if (privilege_drop(err) != 0)
+        return -1;
+    return dt_dp_start(d->dp, err);
+}
+
+static void close_all(struct daemon *d)
+{
+    if (d->ep != NULL)
+        tunnels_clear(d);
+    metrics_close(d);
+    dt_control_server_close(d->control);
+    d->control = NULL;
+    if (d->ep != NULL)
+        dt_endpoint_free(d->ep);
+    d->ep = NULL;
+    loop_close(d);
+    dt_dp_close(d->dp);
+    routes_end(d);
+    dt_nl_close(d->nl);
+    if (d->leases != NULL)
+        d->leases->close(d->leases);
+    if (d->keylog != NULL)
+        fclose(d->keylog);
+    dt_table_free(&d->dptuns);
+    janitor_dismiss(d->janitor);
+    free(d->config_file);
+    dt_wipe(d, sizeof(*d));
+}
+
+static void idle_check(uv_timer_t *t)
+{
+    struct daemon *d = t->data;
+    if (dt_endpoint_idle(d->ep) || daemon_now() >= d->stop_by)
+        uv_stop(&d->loop);
+}
+
+void daemon_stop(struct daemon *d)
+{
+    if (d->stopping) { /* asked twice: at once */
+        uv_stop(&d->loop);
+        return;
+    }
+    d->stopping = true;
+    d->stop_by = daemon_now() + STOP_AFTER;
+    dt_endpoint_shutdown(d->ep, daemon_now());
+    loop_wake(d);
+    uv_timer_start(&d->second, idle_check, 0, 20);
+}
+
+/* What would make a gateway useless without a word from anybody. */
+static void look_around(struct daemon *d)
+{
+    static const char *const path[] = {"/proc/sys/net/ipv4/ip_forward",
+                                       "/proc/sys/net/ipv6/conf/all/forwarding"};
+    if (dt_list_empty(&d->gates))
+        return;
+    for (size_t i = 0; i < DT_ARRAY_LEN(path); i++) {
+        FILE *f = fopen(path[i], "re");
+        int c = f != NULL ? fgetc(f) : EOF;
+        if (f != NULL)
+            fclose(f);
+        if (c == '0')
+            LOG(DT_LOG_WARN,
+                "this host does not forward IPv%d (%s is 0): clients reach this gateway, but nothing behind "
+                "it",
+                i == 0 ? 4 : 6, path[i]);
+    }
+}
+
+static int run(struct daemon *d, struct dt_config *c)
+{
+    struct dt_err err = {0};
+    uv_loop_init(&d->loop);
+    signal(SIGPIPE, SIG_IGN);
+    if (open_all(d, &err) != 0) {
+        LOG(DT_LOG_ERROR, "%s", err.text);
+        close_all(d);
+        return EXIT_FAILED;
+    }
+    loop_start(d);
+    json_t *report = json_object();
+    int rc = tunnels_apply(d, c, report);
+    json_decref(report);
+    dt_config_free(c);
+    if (rc != 0) {
+        close_all(d);
+        return EXIT_FAILED;
+    }
+    look_around(d);
+    LOG(DT_LOG_INFO, "dovetaild %s runs: device %s, %u workers, control socket %s", DT_VERSION,
+        dt_dp_tun_name(d->dp), dt_dp_workers(d->dp), d->cfg.socket);
+    loop_wake(d);
+    uv_run(&d->loop, UV_RUN_DEFAULT);
+    rc = d->status;
+    close_all(d);
+    return rc;
+}
 
 int dt_daemon_main(int argc, char **argv)
 {
-    printf("dovetaild %s\n", DT_VERSION);
-    return 0;
+    struct args a = {.config = DT_CONFIG_FILE};
+    int rc = parse_args(&a, argc, argv);
+    if (rc >= 0)
+        return rc;
+    struct dt_config c;
+    rc = dt_config_load(&c, a.config);
+    dt_config_print_issues(&c, stderr);
+    if (rc != 0 || a.check) {
+        dt_config_free(&c);
+        return rc != 0 ? EXIT_USAGE : 0;
+    }
+    static struct daemon d;
+    d = (struct daemon){
+        .cfg = c.daemon, .ike4_fd = -1, .ike6_fd = -1, .nl_fd = -1, .janitor = -1, .started = daemon_now()};
+    dt_list_init(&d.tuns);
+    dt_list_init(&d.gates);
+    dt_list_init(&d.waits);
+    dt_list_init(&d.monitors);
+    dt_table_init(&d.dptuns);
+    d.config_file = realpath(a.config, NULL);
+    if (a.socket != NULL)
+        snprintf(d.cfg.socket, sizeof(d.cfg.socket), "%s", a.socket);
+    dt_log_set(log_line, NULL, a.verbose ? DT_LOG_DEBUG : d.cfg.log);
+    rc = run(&d, &c);
+    dt_config_free(&c);
+    return rc;
 }

@@ -1,0 +1,218 @@
+/* The control socket's commands. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/suggest.h"
+#include "daemon/state.h"
+
+/* Resolves "tunnels" of the arguments; without names all of them. False: answered already. */
+static bool named(struct daemon *d, struct dt_control_request *req, const json_t *args, struct wait_spec *w)
+{
+    const json_t *names = json_object_get(args, "tunnels");
+    size_t i;
+    json_t *v;
+    w->n = 0;
+    if (json_array_size(names) == 0) {
+        dt_list_for_each (l, &d->tuns) {
+            if (w->n < DT_ARRAY_LEN(w->tun))
+                w->tun[w->n++] = DT_CONTAINER_OF(l, struct tun, link);
+        }
+        if (w->n == 0) {
+            dt_control_fail(req, 1, NULL, "the configuration has no tunnel (%s)", d->config_file);
+            return false;
+        }
+        return true;
+    }
+    json_array_foreach(names, i, v)
+    {
+        const char *name = json_string_value(v);
+        struct tun *t = name != NULL ? tun_by_name(d, name) : NULL;
+        if (t == NULL) {
+            const char *all[256];
+            size_t n = 0;
+            dt_list_for_each (l, &d->tuns) {
+                if (n < DT_ARRAY_LEN(all))
+                    all[n++] = DT_CONTAINER_OF(l, struct tun, link)->cfg.cfg.name;
+            }
+            const char *near = dt_suggest(name != NULL ? name : "", all, n);
+            dt_control_fail(req, 1, NULL, "there is no tunnel \"%.64s\"%s%s%s", name != NULL ? name : "",
+                            near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
+                            near != NULL ? "\"?" : "");
+            return false;
+        }
+        if (w->n < DT_ARRAY_LEN(w->tun))
+            w->tun[w->n++] = t;
+    }
+    return true;
+}
+
+static json_t *said(const struct wait_spec *w, const char *text)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < w->n; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "name", w->tun[i]->cfg.cfg.name, "text", text));
+    return json_pack("{s:o}", "tunnels", list);
+}
+
+static void set_until(struct wait_spec *w, const json_t *args)
+{
+    int64_t ms = dt_control_arg_int(args, "timeout_ms", 30000);
+    if (ms < 1 || ms > 3600000)
+        ms = 30000;
+    w->until = daemon_now() + (dt_time)ms * DT_MSEC;
+}
+
+static void cmd_up(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    struct daemon *d = ctx;
+    struct wait_spec w = {.what = WAIT_UP};
+    if (!named(d, req, args, &w))
+        return;
+    set_until(&w, args);
+    for (size_t i = 0; i < w.n; i++)
+        tun_up(d, w.tun[i]);
+    loop_wake(d);
+    if (dt_control_arg_bool(args, "wait", true))
+        waits_add(d, req, &w);
+    else
+        dt_control_answer(req, said(&w, "asked for"));
+}
+
+/* A client of a gateway, by its identity: thrown out. */
+static bool throw_out(struct daemon *d, const char *name)
+{
+    bool found = false;
+    struct dt_tunnel_info info;
+    char id[DT_IKE_ID_STRLEN];
+    for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); t != 0; t = dt_endpoint_tunnel_next(d->ep, t))
+        if (dt_endpoint_tunnel_info(d->ep, t, &info) && !info.client &&
+            strcmp(dt_ike_id_str(id, &info.remote_id), name) == 0) {
+            dt_endpoint_down(d->ep, daemon_now(), t);
+            found = true;
+        }
+    return found;
+}
+
+static void cmd_down(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    struct daemon *d = ctx;
+    struct wait_spec w = {.what = WAIT_UP};
+    const json_t *names = json_object_get(args, "tunnels");
+    const char *only = json_array_size(names) == 1 ? json_string_value(json_array_get(names, 0)) : NULL;
+    if (json_array_size(names) == 0 && !dt_control_arg_bool(args, "all", false)) {
+        dt_control_fail(req, 2, NULL, "which tunnel?");
+        return;
+    }
+    if (only != NULL && tun_by_name(d, only) == NULL && throw_out(d, only)) {
+        loop_wake(d);
+        dt_control_answer(req, json_pack("{s:[{s:s, s:s}]}", "tunnels", "name", only, "text",
+                                         "thrown out; it may come again"));
+        return;
+    }
+    if (!named(d, req, args, &w))
+        return;
+    for (size_t i = 0; i < w.n; i++)
+        tun_down(d, w.tun[i]);
+    loop_wake(d);
+    dt_control_answer(req, said(&w, "down"));
+}
+
+static void cmd_rekey(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    struct daemon *d = ctx;
+    struct wait_spec w = {.what = WAIT_REKEY};
+    bool ike = dt_control_arg_bool(args, "ike", false);
+    if (!named(d, req, args, &w))
+        return;
+    struct dt_tunnel_info info;
+    for (size_t i = 0; i < w.n; i++)
+        if (w.tun[i]->id == 0 || !dt_endpoint_tunnel_info(d->ep, w.tun[i]->id, &info) || !info.up) {
+            dt_control_fail(req, 1, status_tunnel(d, w.tun[i]), "%s is not up, so there is nothing to rekey",
+                            w.tun[i]->cfg.cfg.name);
+            return;
+        }
+    set_until(&w, args);
+    bool wait = dt_control_arg_bool(args, "wait", true) && !ike;
+    if (wait)
+        waits_add(d, req, &w);
+    for (size_t i = 0; i < w.n; i++)
+        if (ike)
+            dt_endpoint_rekey_ike(d->ep, daemon_now(), w.tun[i]->id);
+        else
+            dt_endpoint_rekey(d->ep, daemon_now(), w.tun[i]->id);
+    loop_wake(d);
+    if (!wait)
+        dt_control_answer(req, said(&w, ike ? "the IKE SA is being rekeyed" : "asked for"));
+}
+
+static void cmd_ping(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    struct daemon *d = ctx;
+    struct wait_spec w = {.what = WAIT_PING};
+    const char *name = dt_control_arg_string(args, "tunnel");
+    int64_t count = dt_control_arg_int(args, "count", 3);
+    struct dt_tunnel_info info;
+    json_t *names = json_pack("{s:[s]}", "tunnels", name != NULL ? name : "");
+    bool ok = named(d, req, names, &w);
+    json_decref(names);
+    if (!ok)
+        return;
+    if (w.tun[0]->id == 0 || !dt_endpoint_tunnel_info(d->ep, w.tun[0]->id, &info) || !info.up) {
+        dt_control_fail(req, 1, status_tunnel(d, w.tun[0]),
+                        "%s is not up, so there is nothing to ping through", w.tun[0]->cfg.cfg.name);
+        return;
+    }
+    w.count = count < 1 ? 1 : count > 1000 ? 1000 : (unsigned)count;
+    w.until = DT_NEVER;
+    waits_add(d, req, &w);
+    waits_tick(d, daemon_now());
+    loop_wake(d);
+}
+
+static void cmd_status(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    struct daemon *d = ctx;
+    const char *unknown = NULL;
+    json_t *result = status_json(d, json_object_get(args, "tunnels"), &unknown);
+    if (result == NULL)
+        dt_control_fail(req, 1, NULL, "there is no tunnel, gateway or client \"%.64s\"", unknown);
+    else
+        dt_control_answer(req, result);
+}
+
+static void cmd_monitor(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    monitors_add(ctx, req, json_object_get(args, "tunnels"));
+}
+
+static void cmd_reload(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    struct daemon *d = ctx;
+    struct dt_config bad;
+    char line[1024];
+    json_t *report = json_object();
+    if (daemon_reload(d, report, &bad) == 0) {
+        loop_wake(d);
+        dt_control_answer(req, report);
+        return;
+    }
+    json_decref(report);
+    json_t *list = json_array();
+    const char *first = NULL;
+    char text[1024] = "";
+    for (size_t i = 0; i < bad.nissue; i++) {
+        dt_config_issue_str(line, sizeof(line), &bad, &bad.issue[i]);
+        json_array_append_new(list, json_string(line));
+        if (first == NULL && !bad.issue[i].warning)
+            first = strcpy(text, line);
+    }
+    dt_control_fail(req, 2, json_pack("{s:o}", "issues", list), "%s%s", text,
+                    bad.errors > 1 ? " (and more: `dovetail check` lists them all; nothing was changed)"
+                                   : " (nothing was changed)");
+    dt_config_free(&bad);
+}
+
+const struct dt_control_command daemon_commands[] = {
+    {"up", cmd_up},         {"down", cmd_down},       {"rekey", cmd_rekey},   {"ping", cmd_ping},
+    {"status", cmd_status}, {"monitor", cmd_monitor}, {"reload", cmd_reload}, {NULL, NULL},
+};

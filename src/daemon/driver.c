@@ -1,0 +1,381 @@
+/* What the endpoint asks for, done with sockets, data path and leases; and what the data path reports, told to the
+ * endpoint. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/state.h"
+#include "net/udp_socket.h"
+
+/* ---- datagrams ---- */
+
+static void send_ike(void *user, const struct dt_path *path, const uint8_t *data, size_t len, unsigned flags)
+{
+    struct daemon *d = user;
+    struct dt_err err = {0};
+    int rc;
+    if (flags & DT_IKE_SEND_KEEPALIVE)
+        rc = dt_dp_send_keepalive(d->dp, path, &err);
+    else if (path->natt)
+        rc = dt_dp_send_ike(d->dp, path, data, len, &err);
+    else
+        rc = dt_udp_send(path->remote.addr.ver == 4 ? d->ike4_fd : d->ike6_fd, path, data, len, &err);
+    if (rc != 0)
+        LOG(DT_LOG_DEBUG, "an IKE message was not sent: %s", err.text);
+}
+
+/* ---- SAs ---- */
+
+static struct dt_table_node *find_dptun(struct daemon *d, uint32_t id)
+{
+    struct dt_table_node *n = dt_table_first(&d->dptuns, id);
+    while (n != NULL && DT_CONTAINER_OF(n, struct dptun, node)->id != id)
+        n = dt_table_next(n);
+    return n;
+}
+
+/* Tells the data path what a tunnel carries. */
+static int set_dptun(struct daemon *d, uint32_t id, const struct dt_selectors *local,
+                     const struct dt_selectors *remote, struct dt_err *err)
+{
+    struct tun *t = tun_by_id(d, id);
+    struct dt_dp_tunnel dt = {.id = id, .local = *local, .remote = *remote};
+    if (t != NULL) {
+        dt.mtu = t->cfg.mtu;
+        dt.on_demand = t->cfg.start == DT_START_DEMAND;
+    }
+    if (dt_dp_tunnel_set(d->dp, &dt, err) != 0)
+        return -1;
+    if (find_dptun(d, id) != NULL)
+        return 0;
+    struct dptun *n = calloc(1, sizeof(*n));
+    if (n == NULL || dt_table_insert(&d->dptuns, &n->node, id) != 0) {
+        free(n);
+        return dt_err_set(err, 0, "out of memory");
+    }
+    n->id = id;
+    return 0;
+}
+
+static struct dt_span part(const uint8_t *key, size_t at, size_t len)
+{
+    return dt_span(key + at, len);
+}
+
+static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *sa, struct dt_err *err)
+{
+    struct daemon *d = user;
+    size_t klen = dt_suite_key_len(&sa->suite), ilen = dt_suite_integ_len(&sa->suite);
+    if (klen + ilen != sa->key_len)
+        return dt_err_set(err, 0, "the keys have %u bytes, the suite takes %zu", sa->key_len, klen + ilen);
+    struct dt_dp_sa x = {
+        .id = sa->sa, .tunnel = sa->tunnel, .path = sa->path, .local = sa->local_ts, .remote = sa->remote_ts};
+    x.in = (struct dt_esp_params){.spi = sa->spi_in,
+                                  .suite = sa->suite,
+                                  .key = part(sa->key_in, 0, klen),
+                                  .integ_key = part(sa->key_in, klen, ilen),
+                                  .esn = sa->esn,
+                                  .mode = sa->transport ? DT_ESP_TRANSPORT : DT_ESP_TUNNEL};
+    x.out = x.in;
+    x.out.spi = sa->spi_out;
+    x.out.key = part(sa->key_out, 0, klen);
+    x.out.integ_key = part(sa->key_out, klen, ilen);
+    x.answer4 = sa->answer4;
+    x.answer6 = sa->answer6;
+    if (find_dptun(d, sa->tunnel) == NULL &&
+        set_dptun(d, sa->tunnel, &sa->local_ts, &sa->remote_ts, err) != 0)
+        return -1;
+    return dt_dp_sa_add(d->dp, &x, err);
+}
+
+static void sa_remove(void *user, dt_time now, uint64_t sa)
+{
+    struct daemon *d = user;
+    dt_dp_sa_remove(d->dp, sa);
+}
+
+static void sa_path(void *user, dt_time now, uint64_t sa, const struct dt_path *path)
+{
+    struct daemon *d = user;
+    struct dt_err err = {0};
+    if (dt_dp_sa_path(d->dp, sa, path, &err) != 0)
+        LOG(DT_LOG_WARN, "the new path is not taken: %s", err.text);
+}
+
+/* Before the first epoch: what a client's tunnel will carry is known from the configuration. */
+static int set_from_config(struct daemon *d, struct tun *t, struct dt_err *err)
+{
+    struct dt_selectors any = {0};
+    struct dt_selector all4 = dt_selector_all4(), all6 = dt_selector_all6();
+    dt_selectors_add(&any, &all4);
+    dt_selectors_add(&any, &all6);
+    return set_dptun(d, t->id, t->cfg.cfg.local.n ? &t->cfg.cfg.local : &any, &t->cfg.cfg.protect, err);
+}
+
+void driver_hold(struct daemon *d, struct tun *t)
+{
+    struct dt_err err = {0};
+    if ((find_dptun(d, t->id) == NULL && set_from_config(d, t, &err) != 0) ||
+        dt_dp_tunnel_state(d->dp, t->id, DT_DP_HOLD, 0, &err) != 0)
+        LOG(DT_LOG_WARN, "%s: %s", t->cfg.cfg.name, err.text);
+}
+
+static void outbound(void *user, dt_time now, uint32_t tunnel, enum dt_outbound how, uint64_t sa, bool forced)
+{
+    static const enum dt_dp_state state[] = {
+        [DT_OUTBOUND_SA] = DT_DP_SEND, [DT_OUTBOUND_HOLD] = DT_DP_HOLD, [DT_OUTBOUND_DROP] = DT_DP_DROP};
+    struct daemon *d = user;
+    struct dt_err err = {0};
+    if (find_dptun(d, tunnel) == NULL) {
+        struct tun *t = tun_by_id(d, tunnel);
+        if (how == DT_OUTBOUND_DROP || t == NULL || set_from_config(d, t, &err) != 0)
+            return;
+    }
+    if (dt_dp_tunnel_state(d->dp, tunnel, state[how], how == DT_OUTBOUND_SA ? sa : 0, &err) != 0)
+        LOG(DT_LOG_WARN, "tunnel %u: %s", tunnel, err.text);
+}
+
+static void probe(void *user, dt_time now, const struct dt_endpoint_probe *p)
+{
+    struct daemon *d = user;
+    struct dt_err err = {0};
+    if (dt_dp_probe(d->dp, p->sa, &p->src, &p->dst, p->ident, p->seq, p->ttl, &err) != 0)
+        LOG(DT_LOG_DEBUG, "a probe was not sent: %s", err.text);
+}
+
+static dt_time last_heard(void *user, uint64_t sa)
+{
+    struct daemon *d = user;
+    struct dt_dp_sa_counters c;
+    return dt_dp_sa_counters(d->dp, sa, &c) ? c.in.last : 0;
+}
+
+/* ---- addresses, secrets, leases ---- */
+
+static void tunnel_changed(void *user, dt_time now, uint32_t tunnel, bool gone)
+{
+    struct daemon *d = user;
+    struct dt_tunnel_info info;
+    struct dt_err err = {0};
+    if (gone) {
+        struct dt_table_node *n = find_dptun(d, tunnel);
+        dt_dp_tunnel_remove(d->dp, tunnel);
+        if (n != NULL) {
+            dt_table_remove(&d->dptuns, n);
+            free(DT_CONTAINER_OF(n, struct dptun, node));
+        }
+    } else if (dt_endpoint_tunnel_info(d->ep, tunnel, &info) && info.local_ts.n && info.remote_ts.n &&
+               set_dptun(d, tunnel, &info.local_ts, &info.remote_ts, &err) != 0) {
+        LOG(DT_LOG_WARN, "tunnel %u: %s", tunnel, err.text);
+    }
+    struct tun *t = tun_by_id(d, tunnel);
+    if (t != NULL && !gone)
+        routes_tunnel(d, t);
+}
+
+static bool local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote, uint32_t n,
+                       struct dt_addr *local)
+{
+    struct daemon *d = user;
+    struct dt_addr first = {0}, all[64];
+    bool way =
+        dt_nl_route_get(d->nl, remote, DT_DP_MARK, &first, NULL, NULL) == 0 && first.ver == remote->ver;
+    if (n == 0) {
+        *local = first;
+        return way;
+    }
+    int count = dt_nl_addrs(d->nl, dt_dp_tun_index(d->dp), all, (int)DT_ARRAY_LEN(all), NULL);
+    struct dt_addr usable[65];
+    uint32_t k = 0;
+    if (way)
+        usable[k++] = first;
+    for (int i = 0; i < count; i++)
+        if (all[i].ver == remote->ver && !dt_addr_eq(&all[i], &first))
+            usable[k++] = all[i];
+    if (k == 0)
+        return false;
+    *local = usable[n % k];
+    return true;
+}
+
+static int psk(void *user, uint32_t tunnel, uint32_t gateway, const struct dt_ike_id *local,
+               const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX])
+{
+    struct daemon *d = user;
+    struct tun *t = tunnel != 0 ? tun_by_id(d, tunnel) : NULL;
+    struct gate *g = gateway != 0 ? gate_by_id(d, gateway) : NULL;
+    const struct dt_config_psk *p = t != NULL   ? &t->cfg.psk
+                                    : g != NULL ? dt_config_gateway_psk(&g->cfg, remote)
+                                                : NULL;
+    if (p == NULL || p->len == 0)
+        return -1;
+    memcpy(key, p->key, p->len);
+    return p->len;
+}
+
+static int lease(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
+                 const struct dt_ike_inside *want, struct dt_ike_inside *give, struct dt_err *err)
+{
+    struct daemon *d = user;
+    struct gate *g = gate_by_id(d, gateway);
+    char who[DT_IKE_ID_STRLEN];
+    int64_t at = (int64_t)time(NULL);
+    const struct dt_addr *wish[2] = {&want->addr4, &want->addr6};
+    struct dt_addr *out[2] = {&give->addr4, &give->addr6};
+    memset(give, 0, sizeof(*give));
+    if (g == NULL)
+        return dt_err_set(err, 0, "the gateway is gone");
+    dt_ike_id_str(who, peer);
+    bool wanted = false, given = false;
+    struct dt_err last = {0};
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t ver = i == 0 ? 4 : 6;
+        bool has_pool = false;
+        for (size_t k = 0; k < g->cfg.npool; k++)
+            has_pool = has_pool || g->cfg.pool[k].addr.ver == ver;
+        if (wish[i]->ver == 0)
+            continue;
+        wanted = true;
+        if (!has_pool)
+            dt_err_set(&last, 0, "%s asks for an IPv%u address and the pool has none", who, ver);
+        else if (d->leases->take(d->leases, g->cfg.cfg.name, who, ver, g->cfg.pool, g->cfg.npool, wish[i], at,
+                                 out[i], &last) == 0)
+            given = true;
+    }
+    if (wanted && !given)
+        return dt_err_set(err, 0, "%s", last.text);
+    if (!wanted)
+        return dt_err_set(err, 0, "%s asks for no inside address, and this gateway leases them", who);
+    give->addr6_len = give->addr6.ver ? 128 : 0;
+    for (size_t i = 0; i < g->cfg.ndns; i++)
+        give->dns[give->ndns++] = g->cfg.dns[i];
+    return 0;
+}
+
+static void release(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
+                    const struct dt_ike_inside *given)
+{
+    struct daemon *d = user;
+    struct gate *g = gate_by_id(d, gateway);
+    char who[DT_IKE_ID_STRLEN];
+    if (g == NULL)
+        return;
+    dt_ike_id_str(who, peer);
+    if (given->addr4.ver)
+        d->leases->release(d->leases, g->cfg.cfg.name, who, 4, (int64_t)time(NULL));
+    if (given->addr6.ver)
+        d->leases->release(d->leases, g->cfg.cfg.name, who, 6, (int64_t)time(NULL));
+}
+
+/* ---- events ---- */
+
+static enum dt_log_level level_of(const struct dt_event *ev)
+{
+    switch (ev->kind) {
+    case DT_EVENT_IKE:
+    case DT_EVENT_DOWN:
+    case DT_EVENT_LIMIT:
+    case DT_EPOCH_UNANSWERED:
+    case DT_EPOCH_IDLE_DEAD:
+    case DT_EPOCH_TIMEOUT:
+    case DT_EPOCH_REFUSED:
+    case DT_EPOCH_SESSION_DROPPED:
+    case DT_EPOCH_SESSION_LOST:
+    case DT_EPOCH_UNVERIFIED_USE:
+        return DT_LOG_WARN;
+    case DT_EPOCH_PING_REPLY:
+    case DT_EPOCH_IDLE:
+    case DT_EPOCH_IDLE_OVER:
+    case DT_EVENT_SUSPECT:
+    case DT_EVENT_UNKNOWN_SPI:
+        return DT_LOG_DEBUG;
+    default:
+        return DT_LOG_INFO;
+    }
+}
+
+static void event(void *user, const struct dt_event *ev)
+{
+    struct daemon *d = user;
+    d->events++;
+    LOG(level_of(ev), "%s%s%s", ev->tunnel_name, *ev->tunnel_name ? ": " : "", ev->text);
+    struct tun *t = ev->tunnel != 0 ? tun_by_id(d, ev->tunnel) : NULL;
+    if (t != NULL && ev->kind == DT_EVENT_ENCAP_CHOSEN)
+        snprintf(t->encap_why, sizeof(t->encap_why), "%.150s", ev->text);
+    if (t != NULL && ev->kind == DT_EPOCH_REFUSED)
+        t->refusals++;
+    if (t != NULL && (ev->kind == DT_EPOCH_SESSION_DROPPED || ev->kind == DT_EPOCH_SESSION_LOST) &&
+        t->resolve_at == DT_NEVER)
+        t->resolve_at = daemon_now(); /* perhaps the name has another address by now */
+    monitors_event(d, ev);
+    waits_event(d, ev);
+}
+
+static void keylog(void *user, const char *line)
+{
+    struct daemon *d = user;
+    if (d->keylog == NULL)
+        return;
+    fprintf(d->keylog, "%s\n", line);
+    fflush(d->keylog);
+}
+
+const struct dt_endpoint_ops driver_ops = {
+    .send_ike = send_ike,
+    .sa_install = sa_install,
+    .sa_remove = sa_remove,
+    .sa_path = sa_path,
+    .outbound = outbound,
+    .probe = probe,
+    .last_heard = last_heard,
+    .tunnel = tunnel_changed,
+    .local_addr = local_addr,
+    .psk = psk,
+    .lease = lease,
+    .release = release,
+    .event = event,
+    .keylog = keylog,
+};
+
+/* ---- from the data path ---- */
+
+void driver_dp_event(struct daemon *d, const struct dt_dp_event *ev)
+{
+    dt_time now = daemon_now();
+    switch (ev->kind) {
+    case DT_DP_IKE:
+        dt_endpoint_ike_input(d->ep, now, &ev->path, ev->data, ev->len);
+        break;
+    case DT_DP_FIRST:
+        dt_endpoint_heard(d->ep, now, ev->sa);
+        break;
+    case DT_DP_PROBE_REPLY:
+        dt_endpoint_probe_reply(d->ep, now, ev->sa, ev->ident, ev->seq);
+        break;
+    case DT_DP_SOFT:
+    case DT_DP_HARD:
+        dt_endpoint_soft_limit(d->ep, now, ev->sa);
+        break;
+    case DT_DP_NO_SA:
+        dt_endpoint_unknown_spi(d->ep, now, ev->spi, &ev->path.remote.addr);
+        break;
+    case DT_DP_PATH_CHANGED:
+        dt_endpoint_peer_moved(d->ep, now, ev->sa, &ev->path.remote);
+        break;
+    case DT_DP_NEED_TUNNEL: {
+        struct tun *t = tun_by_id(d, (uint32_t)ev->tunnel);
+        if (t != NULL && t->wanted)
+            dt_endpoint_up(d->ep, now, t->id);
+        break;
+    }
+    case DT_DP_PATH_MTU:
+        LOG(DT_LOG_INFO, "the path carries packets of at most %u bytes", ev->mtu);
+        break;
+    case DT_DP_LOST:
+        LOG(DT_LOG_WARN, "%llu events of the data path were lost: it is faster than the control thread",
+            (unsigned long long)ev->count);
+        break;
+    case DT_DP_NONE:
+        break;
+    }
+}

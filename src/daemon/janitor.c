@@ -1,0 +1,86 @@
+/* A process of a few pages that outlives a daemon which was killed: it removes the routing rules and the control
+ * socket. (The TUN device goes with the process that held it, and addresses and routes with the device.) A daemon that
+ * ends by itself dismisses it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon/state.h"
+
+static void clean(const char *path)
+{
+    struct dt_nl *nl = dt_nl_open(NULL);
+    if (nl != NULL) {
+        dt_nl_rule_del(nl, 4, DT_DP_MARK, DT_DAEMON_TABLE, DT_DAEMON_PRIORITY, NULL);
+        dt_nl_rule_del(nl, 6, DT_DP_MARK, DT_DAEMON_TABLE, DT_DAEMON_PRIORITY, NULL);
+        dt_nl_close(nl);
+    }
+    /* A new daemon may have put its own socket there meanwhile: that one answers. */
+    struct dt_control_client *c = dt_control_connect(path, NULL);
+    if (c != NULL)
+        dt_control_disconnect(c);
+    else
+        unlink(path);
+}
+
+static void watch(int fd, const char *path)
+{
+    char word;
+    ssize_t n;
+    setsid();
+    prctl(PR_SET_NAME, "dovetail-sweep");
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    /* Whoever waits for the daemon's output must not wait for us. */
+    int null = open("/dev/null", O_RDWR);
+    for (int i = 0; null >= 0 && i <= 2; i++)
+        dup2(null, i);
+    for (int i = 3; i < 64; i++)
+        if (i != fd)
+            close(i);
+    if (chdir("/") != 0)
+        return;
+    do
+        n = read(fd, &word, 1);
+    while (n < 0 && errno == EINTR);
+    if (n != 1)
+        clean(path);
+}
+
+int janitor_start(const char *socket_path, struct dt_err *err)
+{
+    int pair[2];
+    if (pipe2(pair, O_CLOEXEC) != 0)
+        return dt_err_set(err, 0, "cannot make a pipe: %s", strerror(errno));
+    pid_t pid = fork();
+    if (pid < 0) {
+        close(pair[0]);
+        close(pair[1]);
+        return dt_err_set(err, 0, "cannot start a process: %s", strerror(errno));
+    }
+    if (pid == 0) {
+        /* Once more, so that nobody has to wait for it. */
+        close(pair[1]);
+        if (fork() == 0)
+            watch(pair[0], socket_path);
+        _exit(0);
+    }
+    close(pair[0]);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return pair[1];
+}
+
+void janitor_dismiss(int fd)
+{
+    if (fd < 0)
+        return;
+    if (write(fd, "q", 1) != 1)
+        LOG(DT_LOG_WARN, "the sweeping process is gone already");
+    close(fd);
+}

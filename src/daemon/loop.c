@@ -1,0 +1,190 @@
+/* The control thread's loop: sockets, the endpoint's deadline, the data path's events, news of the network, signals. */
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/state.h"
+#include "net/udp_socket.h"
+
+#define IKE_MAX   65536
+#define BATCH     64  /* events or datagrams before others get their turn */
+#define SETTLE_MS 250 /* links and routes change in bursts */
+
+static void on_timer(uv_timer_t *t);
+
+void loop_wake(struct daemon *d)
+{
+    if (d->ep == NULL || uv_is_closing((uv_handle_t *)&d->timer))
+        return;
+    dt_time at = dt_endpoint_deadline(d->ep), now = daemon_now();
+    if (at == DT_NEVER) {
+        uv_timer_stop(&d->timer);
+        return;
+    }
+    uint64_t ms = at <= now ? 0 : (at - now + DT_MSEC - 1) / DT_MSEC;
+    uv_update_time(&d->loop);
+    uv_timer_start(&d->timer, on_timer, ms, 0);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    struct daemon *d = t->data;
+    dt_endpoint_tick(d->ep, daemon_now());
+    loop_wake(d);
+}
+
+static void on_second(uv_timer_t *t)
+{
+    struct daemon *d = t->data;
+    dt_time now = daemon_now();
+    resolve_tick(d, now);
+    waits_tick(d, now);
+    if (d->metrics != NULL)
+        metrics_refresh(d);
+    loop_wake(d);
+}
+
+static void read_ike(struct daemon *d, int fd)
+{
+    static uint8_t buf[IKE_MAX];
+    for (int i = 0; i < BATCH; i++) {
+        struct dt_path path = {0};
+        ssize_t n = dt_udp_recv(fd, d->cfg.ike_port, buf, sizeof(buf), &path);
+        if (n < 0)
+            break;
+        dt_endpoint_ike_input(d->ep, daemon_now(), &path, buf, (size_t)n);
+    }
+    loop_wake(d);
+}
+
+static void on_ike4(uv_poll_t *p, int status, int events)
+{
+    struct daemon *d = p->data;
+    read_ike(d, d->ike4_fd);
+}
+
+static void on_ike6(uv_poll_t *p, int status, int events)
+{
+    struct daemon *d = p->data;
+    read_ike(d, d->ike6_fd);
+}
+
+static void on_dp(uv_poll_t *p, int status, int events)
+{
+    struct daemon *d = p->data;
+    struct dt_dp_event ev;
+    for (int i = 0; i < BATCH && dt_dp_next_event(d->dp, &ev); i++) {
+        driver_dp_event(d, &ev);
+        dt_dp_event_done(&ev);
+    }
+    loop_wake(d);
+}
+
+static void on_settled(uv_timer_t *t)
+{
+    struct daemon *d = t->data;
+    LOG(DT_LOG_DEBUG, "addresses, links or routes have changed");
+    dt_endpoint_network_changed(d->ep, daemon_now());
+    dt_list_for_each (l, &d->tuns) {
+        struct tun *tun = DT_CONTAINER_OF(l, struct tun, link);
+        if (tun->resolve_at != DT_NEVER)
+            tun->resolve_at = daemon_now(); /* a name may be resolved now */
+    }
+    loop_wake(d);
+}
+
+static void on_netlink(uv_poll_t *p, int status, int events)
+{
+    struct daemon *d = p->data;
+    if (dt_nl_monitor_drain(d->nl_fd) && !uv_is_active((uv_handle_t *)&d->settle))
+        uv_timer_start(&d->settle, on_settled, SETTLE_MS, 0);
+}
+
+static void on_signal(uv_signal_t *s, int signum)
+{
+    struct daemon *d = s->data;
+    if (signum == SIGHUP) {
+        json_t *report = json_object();
+        daemon_reload(d, report, NULL);
+        json_decref(report);
+        loop_wake(d);
+        return;
+    }
+    LOG(DT_LOG_INFO, "%s: closing every tunnel", signum == SIGINT ? "interrupted" : "asked to end");
+    daemon_stop(d);
+}
+
+static int open_udp(struct daemon *d, struct dt_err *err)
+{
+    d->ike4_fd = dt_udp_open(4, d->cfg.ike_port, DT_DP_MARK, err);
+    if (d->ike4_fd < 0)
+        return -1;
+    struct dt_err no6 = {0};
+    d->ike6_fd = dt_udp_open(6, d->cfg.ike_port, DT_DP_MARK, &no6);
+    if (d->ike6_fd < 0) {
+        if (access("/proc/sys/net/ipv6", F_OK) == 0)
+            return dt_err_set(err, 0, "%s", no6.text);
+        LOG(DT_LOG_WARN, "no IPv6 on this host: %s", no6.text);
+    }
+    return 0;
+}
+
+int loop_open(struct daemon *d, struct dt_err *err)
+{
+    if (open_udp(d, err) != 0)
+        return -1;
+    d->nl_fd = dt_nl_monitor_open(err);
+    return d->nl_fd < 0 ? -1 : 0;
+}
+
+static void poll_fd(struct daemon *d, uv_poll_t *p, int fd, uv_poll_cb cb)
+{
+    if (fd < 0)
+        return;
+    uv_poll_init(&d->loop, p, fd);
+    p->data = d;
+    uv_poll_start(p, UV_READABLE, cb);
+}
+
+static void catch_signal(struct daemon *d, uv_signal_t *s, int signum)
+{
+    uv_signal_init(&d->loop, s);
+    s->data = d;
+    uv_signal_start(s, on_signal, signum);
+}
+
+void loop_start(struct daemon *d)
+{
+    uv_timer_init(&d->loop, &d->timer);
+    uv_timer_init(&d->loop, &d->settle);
+    uv_timer_init(&d->loop, &d->second);
+    d->timer.data = d->settle.data = d->second.data = d;
+    uv_timer_start(&d->second, on_second, 200, 200);
+    poll_fd(d, &d->ike4, d->ike4_fd, on_ike4);
+    poll_fd(d, &d->ike6, d->ike6_fd, on_ike6);
+    poll_fd(d, &d->dp_poll, dt_dp_event_fd(d->dp), on_dp);
+    poll_fd(d, &d->nl_poll, d->nl_fd, on_netlink);
+    catch_signal(d, &d->sigint, SIGINT);
+    catch_signal(d, &d->sigterm, SIGTERM);
+    catch_signal(d, &d->sighup, SIGHUP);
+}
+
+static void close_handle(uv_handle_t *h, void *arg)
+{
+    if (!uv_is_closing(h))
+        uv_close(h, NULL);
+}
+
+void loop_close(struct daemon *d)
+{
+    uv_walk(&d->loop, close_handle, NULL);
+    uv_run(&d->loop, UV_RUN_DEFAULT);
+    if (uv_loop_close(&d->loop) != 0)
+        LOG(DT_LOG_WARN, "the loop has something left over");
+    int *fds[] = {&d->ike4_fd, &d->ike6_fd, &d->nl_fd};
+    for (size_t i = 0; i < DT_ARRAY_LEN(fds); i++) {
+        if (*fds[i] >= 0)
+            close(*fds[i]);
+        *fds[i] = -1;
+    }
+}

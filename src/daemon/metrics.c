@@ -1,0 +1,259 @@
+/* The same facts as numbers, for Prometheus. libmicrohttpd answers on a thread of its own with the page that the control
+ * thread made last, so that a scraper never waits for, or holds up, anything. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/state.h"
+
+struct metrics {
+    struct MHD_Daemon *http;
+    pthread_mutex_t lock; /* the page */
+    char *page;
+    size_t len;
+    unsigned calls; /* refresh comes five times a second, the page is made once a second */
+};
+
+static enum MHD_Result answer(void *ctx, struct MHD_Connection *conn, const char *url, const char *method,
+                              const char *version, const char *data, size_t *size, void **state)
+{
+    struct metrics *m = ctx;
+    static const char *const wrong = "only GET /metrics is here\n";
+    bool ok = strcmp(url, "/metrics") == 0 && strcmp(method, "GET") == 0;
+    struct MHD_Response *r;
+    if (ok) {
+        pthread_mutex_lock(&m->lock);
+        r = MHD_create_response_from_buffer(m->len, m->page, MHD_RESPMEM_MUST_COPY);
+        pthread_mutex_unlock(&m->lock);
+        MHD_add_response_header(r, "Content-Type", "text/plain; version=0.0.4");
+    } else {
+        r = MHD_create_response_from_buffer(strlen(wrong), (void *)(uintptr_t)wrong, MHD_RESPMEM_PERSISTENT);
+    }
+    enum MHD_Result rc = MHD_queue_response(conn, ok ? 200 : 404, r);
+    MHD_destroy_response(r);
+    return rc;
+}
+
+static void family(FILE *f, const char *name, const char *type, const char *help)
+{
+    fprintf(f, "# HELP dovetail_%s %s\n# TYPE dovetail_%s %s\n", name, help, name, type);
+}
+
+static void single(FILE *f, const char *name, const char *type, const char *help, double v)
+{
+    family(f, name, type, help);
+    fprintf(f, "dovetail_%s %.17g\n", name, v);
+}
+
+/* A label's value: quotes, backslashes and line ends escaped. */
+static const char *label(char out[256], const char *text)
+{
+    size_t n = 0;
+    for (; *text && n < 253; text++) {
+        if (*text == '"' || *text == '\\' || *text == '\n')
+            out[n++] = '\\';
+        out[n++] = *text == '\n' ? 'n' : *text;
+    }
+    out[n] = '\0';
+    return out;
+}
+
+struct per_tunnel {
+    const char *name, *type, *help;
+    double (*value)(struct daemon *d, struct tun *t, const struct dt_tunnel_info *i,
+                    const struct dt_dp_tunnel_counters *c);
+};
+
+#define VALUE(fn, expr)                                                                                      \
+    static double fn(struct daemon *d, struct tun *t, const struct dt_tunnel_info *i,                        \
+                     const struct dt_dp_tunnel_counters *c)                                                  \
+    {                                                                                                        \
+        return (double)(expr);                                                                               \
+    }
+VALUE(v_up, i->up)
+VALUE(v_epoch, i->epoch)
+VALUE(v_rx, c->rx_bytes)
+VALUE(v_tx, c->tx_bytes)
+VALUE(v_rxp, c->rx_packets)
+VALUE(v_txp, c->tx_packets)
+VALUE(v_held, c->held)
+VALUE(v_drops, c->hold_drops + c->drops + c->selector_drops)
+VALUE(v_negotiated, i->stats.negotiated)
+VALUE(v_verified, i->stats.verified)
+VALUE(v_unanswered, i->stats.unanswered)
+VALUE(v_forced, i->stats.forced_uses)
+VALUE(v_idle, i->stats.idle_dead)
+VALUE(v_lost, i->stats.sessions_dropped + i->stats.sessions_lost)
+VALUE(v_rtt, (double)i->rtt / 1e9)
+
+static const struct per_tunnel tunnel_metrics[] = {
+    {"tunnel_up", "gauge", "1 while an epoch is verified", v_up},
+    {"tunnel_epoch", "gauge", "number of the epoch that carries data, 0: none", v_epoch},
+    {"tunnel_received_bytes_total", "counter", "inner bytes", v_rx},
+    {"tunnel_sent_bytes_total", "counter", "inner bytes", v_tx},
+    {"tunnel_received_packets_total", "counter", "inner packets", v_rxp},
+    {"tunnel_sent_packets_total", "counter", "inner packets", v_txp},
+    {"tunnel_held_packets", "gauge", "packets that wait for a verified epoch", v_held},
+    {"tunnel_dropped_packets_total", "counter", "packets for the tunnel that were not sent", v_drops},
+    {"tunnel_epochs_negotiated_total", "counter", "epochs negotiated", v_negotiated},
+    {"tunnel_epochs_verified_total", "counter", "epochs verified", v_verified},
+    {"tunnel_epochs_unanswered_total", "counter", "epochs given up after pingtries probes", v_unanswered},
+    {"tunnel_forced_uses_total", "counter", "times that data went out on an epoch that was not verified",
+     v_forced},
+    {"tunnel_idle_dead_total", "counter", "epochs given up after pingtries2 pings", v_idle},
+    {"tunnel_sessions_lost_total", "counter", "sessions dropped or lost", v_lost},
+    {"tunnel_rtt_seconds", "gauge", "round trip of the last answered probe", v_rtt},
+};
+
+static void tunnels_page(struct daemon *d, FILE *f)
+{
+    for (size_t k = 0; k < DT_ARRAY_LEN(tunnel_metrics); k++) {
+        const struct per_tunnel *m = &tunnel_metrics[k];
+        family(f, m->name, m->type, m->help);
+        dt_list_for_each (l, &d->tuns) {
+            struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
+            struct dt_tunnel_info info;
+            struct dt_dp_tunnel_counters c = {0};
+            char name[256];
+            if (t->id == 0 || !dt_endpoint_tunnel_info(d->ep, t->id, &info))
+                continue;
+            dt_dp_tunnel_counters(d->dp, t->id, &c);
+            fprintf(f, "dovetail_%s{tunnel=\"%s\"} %.17g\n", m->name, label(name, t->cfg.cfg.name),
+                    m->value(d, t, &info, &c));
+        }
+    }
+}
+
+static void gateways_page(struct daemon *d, FILE *f)
+{
+    family(f, "gateway_clients", "gauge", "clients, by gateway and whether an epoch was heard");
+    dt_list_for_each (l, &d->gates) {
+        struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
+        struct dt_tunnel_info info;
+        char name[256];
+        unsigned n[2] = {0};
+        for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); t != 0; t = dt_endpoint_tunnel_next(d->ep, t))
+            if (dt_endpoint_tunnel_info(d->ep, t, &info) && !info.client && info.gateway == g->id)
+                n[info.up]++;
+        for (int up = 0; up < 2; up++)
+            fprintf(f, "dovetail_gateway_clients{gateway=\"%s\",verified=\"%s\"} %u\n",
+                    label(name, g->cfg.cfg.name), up ? "yes" : "no", n[up]);
+    }
+}
+
+static void ike_page(struct daemon *d, FILE *f)
+{
+    const struct dt_ike_counters *c = dt_ike_counters(dt_endpoint_ike(d->ep));
+    const struct {
+        const char *name, *help;
+        uint64_t v;
+    } v[] = {
+        {"ike_received_total", "IKE messages", c->in},
+        {"ike_sent_total", "IKE messages", c->out},
+        {"ike_malformed_total", "messages that are no IKE, or do not fit", c->malformed},
+        {"ike_unknown_spi_total", "messages for no session", c->unknown_spi},
+        {"ike_bad_integrity_total", "messages that did not verify", c->bad_integrity},
+        {"ike_retransmits_total", "requests sent again", c->retransmits_out},
+        {"ike_cookies_sent_total", "COOKIE demands", c->cookies_sent},
+        {"ike_half_open_dropped_total", "beginnings dropped at the cap", c->half_open_dropped},
+        {"ike_rate_limited_total", "unauthenticated answers not sent", c->rate_limited},
+        {"ike_auth_failed_total", "peers that could not prove who they are", c->auth_failed},
+        {"ike_sessions_opened_total", "sessions begun", c->sessions_opened},
+        {"ike_sessions_failed_total", "sessions that did not come up", c->sessions_failed},
+        {"ike_rekeys_total", "IKE SAs rekeyed", c->ike_rekeys},
+        {"ike_collisions_total", "exchanges that both sides began at once", c->collisions},
+    };
+    for (size_t i = 0; i < DT_ARRAY_LEN(v); i++)
+        single(f, v[i].name, "counter", v[i].help, (double)v[i].v);
+}
+
+static void data_path_page(struct daemon *d, FILE *f)
+{
+    uint64_t v[DT_DPC_COUNT];
+    dt_dp_counters(d->dp, v);
+    family(f, "data_path_total", "counter", "what the workers counted");
+    for (int i = 0; i < DT_DPC_COUNT; i++)
+        fprintf(f, "dovetail_data_path_total{what=\"%s\"} %llu\n", dt_dp_counter_name((enum dt_dp_counter)i),
+                (unsigned long long)v[i]);
+}
+
+void metrics_refresh(struct daemon *d)
+{
+    struct metrics *m = d->metrics;
+    if (m->calls++ % 5 != 0)
+        return;
+    char *page = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&page, &len);
+    if (f == NULL)
+        return;
+    struct dt_endpoint_counters e;
+    dt_endpoint_counters(d->ep, &e);
+    single(f, "uptime_seconds", "gauge", "since the daemon started",
+           dt_time_seconds(daemon_now() - d->started));
+    single(f, "sessions", "gauge", "IKE sessions now", (double)e.sessions);
+    single(f, "sas", "gauge", "SA pairs now", (double)e.sas);
+    single(f, "unknown_spi_total", "counter", "ESP packets for no SA, as reported", (double)e.unknown_spi);
+    single(f, "events_total", "counter", "events", (double)d->events);
+    single(f, "config_loads_total", "counter", "configurations taken", (double)d->config_loads);
+    single(f, "config_errors_total", "counter", "configurations refused", (double)d->config_errors);
+    single(f, "leases_taken_total", "counter", "inside addresses leased", (double)d->leases->count.taken);
+    single(f, "leases_refused_total", "counter", "inside addresses refused",
+           (double)d->leases->count.refused);
+    tunnels_page(d, f);
+    gateways_page(d, f);
+    ike_page(d, f);
+    data_path_page(d, f);
+    if (fclose(f) != 0) {
+        free(page);
+        return;
+    }
+    pthread_mutex_lock(&m->lock);
+    free(m->page);
+    m->page = page;
+    m->len = len;
+    pthread_mutex_unlock(&m->lock);
+}
+
+int metrics_open(struct daemon *d, const struct dt_addrport *at, struct dt_err *err)
+{
+    char text[DT_ADDRPORT_STRLEN];
+    struct metrics *m = calloc(1, sizeof(*m));
+    if (m == NULL)
+        return dt_err_set(err, 0, "out of memory");
+    pthread_mutex_init(&m->lock, NULL);
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(at->port)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(at->port)};
+    memcpy(&in.sin_addr, at->addr.b, 4);
+    memcpy(&in6.sin6_addr, at->addr.b, 16);
+    bool v6 = at->addr.ver == 6;
+    m->http =
+        MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO | (v6 ? MHD_USE_IPv6 : 0), at->port,
+                         NULL, NULL, answer, m, MHD_OPTION_SOCK_ADDR, v6 ? (void *)&in6 : (void *)&in,
+                         MHD_OPTION_CONNECTION_LIMIT, 16u, MHD_OPTION_CONNECTION_TIMEOUT, 5u, MHD_OPTION_END);
+    if (m->http == NULL) {
+        pthread_mutex_destroy(&m->lock);
+        free(m);
+        return dt_err_set(err, 0, "cannot serve metrics at %s: %s", dt_addrport_str(text, at),
+                          strerror(errno));
+    }
+    d->metrics = m;
+    return 0;
+}
+
+void metrics_close(struct daemon *d)
+{
+    struct metrics *m = d->metrics;
+    if (m == NULL)
+        return;
+    MHD_stop_daemon(m->http);
+    pthread_mutex_destroy(&m->lock);
+    free(m->page);
+    free(m);
+    d->metrics = NULL;
+}

@@ -1,0 +1,180 @@
+/* Inside dovetaild: the one struct that its files share. Everything here belongs to the control thread.
+ *
+ *   daemon.c     arguments, start, end           routes.c     inside addresses, routes, rules
+ *   loop.c       sockets, timer, signals         janitor.c    what is left when the process is killed
+ *   driver.c     what the endpoint asks for      commands.c   control socket; waits.c those that take time
+ *   tunnels.c    configuration <-> endpoint      status.c     what is known, as JSON
+ *   resolve.c    names of gateways               metrics.c    the same as numbers, for Prometheus
+ */
+#ifndef DT_DAEMON_STATE_H
+#define DT_DAEMON_STATE_H
+
+#include <uv.h>
+
+#include "base/list.h"
+#include "base/table.h"
+#include "config/config.h"
+#include "control/control.h"
+#include "daemon/lease.h"
+#include "endpoint/endpoint.h"
+#include "net/datapath.h"
+#include "net/netlink.h"
+
+#define DT_DAEMON_TABLE      17494u /* routing table, and the priority of the rule that leads to it */
+#define DT_DAEMON_PRIORITY   17494u
+#define DT_DAEMON_ROUTES_MAX 32 /* of one tunnel: a protected range may take several prefixes */
+
+/* What was put into the kernel for one tunnel. */
+struct routes {
+    size_t naddr, nroute;
+    struct dt_addr addr[2];
+    uint8_t addr_len[2];
+    struct dt_nl_route route[DT_DAEMON_ROUTES_MAX];
+};
+
+/* A configured tunnel: from the configuration to the endpoint. */
+struct tun {
+    struct dt_list link;
+    struct dt_config_tunnel cfg; /* owns its names and its secret */
+    uint32_t id;                 /* of the endpoint; 0: no address of a gateway is known yet */
+    bool wanted;                 /* up, as the administrator or the configuration wants it */
+    bool site;                   /* its inside is ours already: routes do not wait for addresses */
+    struct {
+        uint8_t n;
+        struct dt_addr a[4];
+    } found[DT_TUNNEL_GATEWAYS]; /* addresses of each of cfg.host, as last heard */
+    struct resolve *resolve;     /* under way, or NULL */
+    dt_time resolve_at;          /* when to try again; DT_NEVER */
+    dt_time resolve_pause;
+    char resolve_why[160]; /* why there is no address */
+    struct routes routes;
+    char encap_why[160]; /* why this encapsulation was chosen */
+    unsigned refusals;   /* since it was last asked to come up */
+};
+
+struct gate {
+    struct dt_list link;
+    struct dt_config_gateway cfg;
+    uint32_t id;
+    struct routes routes;
+};
+
+/* What the data path has for a tunnel of the endpoint (of either role), and what it did not tell yet. */
+struct dptun {
+    struct dt_table_node node;
+    uint32_t id;
+};
+
+struct daemon {
+    uv_loop_t loop;
+    uv_poll_t ike4, ike6, dp_poll, nl_poll;
+    int ike4_fd, ike6_fd, nl_fd;
+    uv_timer_t timer;  /* the endpoint's deadline */
+    uv_timer_t settle; /* after news of the network */
+    uv_timer_t second; /* once a second: resolving, waits, metrics that are sampled */
+    uv_signal_t sigint, sigterm, sighup;
+    bool stopping;
+    dt_time stop_by;
+    int status; /* the process's */
+
+    char *config_file;
+    struct dt_config_daemon cfg; /* as at start */
+    struct dt_rules *rules;
+    struct dt_list tuns, gates;
+    struct dt_table dptuns;
+    dt_time started;
+
+    struct dt_endpoint *ep;
+    struct dt_dp *dp;
+    struct dt_nl *nl;
+    struct dt_lease_store *leases;
+    struct dt_control_server *control;
+    struct metrics *metrics;
+    FILE *keylog;
+    int janitor;         /* the pipe's end; -1 */
+    bool rules4, rules6; /* the routing rule is there */
+
+    struct dt_list waits;    /* requests that wait for something to happen (waits.c) */
+    struct dt_list monitors; /* streams of events */
+    uint64_t events, config_loads, config_errors;
+};
+
+static inline dt_time daemon_now(void)
+{
+    return uv_hrtime(); /* CLOCK_MONOTONIC, as the data path's events have it */
+}
+
+#define LOG(level, ...) dt_log(level, "daemon", __VA_ARGS__)
+
+/* daemon.c */
+void daemon_stop(struct daemon *d); /* politely: DELETEs go out first */
+
+/* loop.c */
+int loop_open(struct daemon *d, struct dt_err *err); /* sockets and handles */
+void loop_start(struct daemon *d);                   /* begins to read */
+void loop_close(struct daemon *d);
+void loop_wake(struct daemon *d); /* after anything that may have moved the endpoint's deadline */
+
+/* driver.c */
+extern const struct dt_endpoint_ops driver_ops;
+void driver_dp_event(struct daemon *d, const struct dt_dp_event *ev);
+/* Makes the data path hold what the tunnel will carry, before there is any epoch. */
+void driver_hold(struct daemon *d, struct tun *t);
+
+/* tunnels.c */
+int tunnels_apply(struct daemon *d, struct dt_config *c, json_t *report); /* takes what it needs out of *c */
+void tunnels_clear(struct daemon *d);
+struct tun *tun_by_id(struct daemon *d, uint32_t id);
+struct tun *tun_by_name(struct daemon *d, const char *name);
+struct gate *gate_by_id(struct daemon *d, uint32_t id);
+void tun_up(struct daemon *d, struct tun *t);
+void tun_down(struct daemon *d, struct tun *t);
+/* Adds to the endpoint, or updates there, with the addresses that are known now. */
+void tun_addresses(struct daemon *d, struct tun *t);
+int daemon_reload(struct daemon *d, json_t *report,
+                  struct dt_config *bad); /* -1: *bad says why, and wants a free */
+
+/* resolve.c */
+void resolve_start(struct daemon *d, struct tun *t);
+void resolve_cancel(struct tun *t);
+void resolve_tick(struct daemon *d, dt_time now);
+
+/* routes.c */
+int routes_begin(struct daemon *d, struct dt_err *err); /* clears what a killed daemon left */
+void routes_end(struct daemon *d);
+void routes_set(struct daemon *d, struct routes *now, const struct routes *wanted, const char *whose);
+void routes_tunnel(struct daemon *d, struct tun *t);
+void routes_gateway(struct daemon *d, struct gate *g, bool gone);
+
+/* janitor.c */
+int janitor_start(const char *socket, struct dt_err *err); /* the pipe's end, or -1 */
+void janitor_dismiss(int fd);
+
+/* commands.c, waits.c, status.c */
+extern const struct dt_control_command daemon_commands[];
+void waits_event(struct daemon *d, const struct dt_event *ev);
+void waits_tick(struct daemon *d, dt_time now);
+struct wait_spec {
+    enum { WAIT_UP, WAIT_REKEY, WAIT_PING } what;
+    struct tun *tun[64];
+    size_t n;
+    dt_time until;
+    unsigned count; /* WAIT_PING */
+};
+void waits_add(struct daemon *d, struct dt_control_request *req, const struct wait_spec *spec);
+void waits_forget(struct daemon *d, const struct tun *t);
+void monitors_event(struct daemon *d, const struct dt_event *ev);
+void monitors_add(struct daemon *d, struct dt_control_request *req, const json_t *names);
+json_t *status_json(struct daemon *d, const json_t *names, const char **unknown);
+json_t *status_tunnel(struct daemon *d, struct tun *t);
+
+/* metrics.c */
+int metrics_open(struct daemon *d, const struct dt_addrport *at, struct dt_err *err);
+void metrics_close(struct daemon *d);
+void metrics_refresh(struct daemon *d); /* once a second: the page that scrapers get */
+
+/* privilege.c */
+int privilege_check(struct dt_err *err);
+int privilege_drop(struct dt_err *err);
+
+#endif

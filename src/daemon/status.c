@@ -1,0 +1,311 @@
+/* What is known, as JSON: for `dovetail status` and as the detail of errors. */
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/state.h"
+
+static json_t *addr_json(const struct dt_addr *a)
+{
+    char text[DT_ADDR_STRLEN];
+    return json_string(dt_addr_str(text, a));
+}
+
+static json_t *selectors_json(const struct dt_selectors *list)
+{
+    json_t *v = json_array();
+    char text[DT_SELECTOR_STRLEN];
+    for (size_t i = 0; i < list->n; i++)
+        json_array_append_new(v, json_string(dt_selector_str(text, &list->v[i])));
+    return v;
+}
+
+static void set_addrport(json_t *o, const char *name, const struct dt_addrport *a, bool port)
+{
+    char text[DT_ADDRPORT_STRLEN];
+    if (a->addr.ver != 0)
+        json_object_set_new(o, name,
+                            json_string(port ? dt_addrport_str(text, a) : dt_addr_str(text, &a->addr)));
+}
+
+static void set_id(json_t *o, const char *name, const struct dt_ike_id *id)
+{
+    char text[DT_IKE_ID_STRLEN];
+    json_object_set_new(o, name, json_string(dt_ike_id_str(text, id)));
+}
+
+static const char *phase_name(enum dt_epoch_phase p, bool client)
+{
+    switch (p) {
+    case DT_EPOCH_PROBING:
+        return client ? "probing" : "not heard";
+    case DT_EPOCH_PROVED:
+        return "verified";
+    case DT_EPOCH_RETIRING:
+        return "retiring";
+    case DT_EPOCH_FREE:
+        break;
+    }
+    return "free";
+}
+
+static json_t *epoch_json(struct daemon *d, const struct dt_epoch_info *e, bool client, dt_time now)
+{
+    char in[16], out[16];
+    snprintf(in, sizeof(in), "0x%08x", e->spi_in);
+    snprintf(out, sizeof(out), "0x%08x", e->spi_out);
+    json_t *o = json_pack("{s:i, s:s, s:b, s:s, s:s, s:f, s:f, s:s}", "epoch", (int)e->epoch, "phase",
+                          phase_name(e->phase, client), "carries", e->carries, "spi_in", in, "spi_out", out,
+                          "age_s", dt_time_seconds(dt_time_sub(now, e->since)), "left_s",
+                          dt_time_seconds(dt_time_sub(e->until, now)), "encap", e->path.natt ? "udp" : "esp");
+    struct dt_dp_sa_counters c;
+    dt_time heard = e->heard;
+    if (dt_dp_sa_counters(d->dp, e->sa, &c)) {
+        json_object_set_new(o, "rx_packets", json_integer((json_int_t)c.in.packets));
+        json_object_set_new(o, "rx_bytes", json_integer((json_int_t)c.in.bytes));
+        json_object_set_new(o, "tx_packets", json_integer((json_int_t)c.out.packets));
+        json_object_set_new(o, "tx_bytes", json_integer((json_int_t)c.out.bytes));
+        json_object_set_new(o, "replayed", json_integer((json_int_t)c.in.errors[DT_ESP_REPLAY]));
+        json_object_set_new(o, "not_authentic", json_integer((json_int_t)c.in.errors[DT_ESP_AUTH]));
+        json_object_set_new(o, "outside_selectors", json_integer((json_int_t)c.in_selector_drops));
+        if (c.in.last > heard)
+            heard = c.in.last;
+    }
+    if (heard != 0)
+        json_object_set_new(o, "heard_s_ago", json_real(dt_time_seconds(dt_time_sub(now, heard))));
+    return o;
+}
+
+static void set_inside(json_t *o, const struct dt_ike_inside *in)
+{
+    json_t *v = json_array();
+    if (in->addr4.ver)
+        json_array_append_new(v, addr_json(&in->addr4));
+    if (in->addr6.ver)
+        json_array_append_new(v, addr_json(&in->addr6));
+    json_object_set_new(o, "inside", v);
+    v = json_array();
+    for (size_t i = 0; i < in->ndns; i++)
+        json_array_append_new(v, addr_json(&in->dns[i]));
+    json_object_set_new(o, "dns", v);
+}
+
+static void set_stats(json_t *o, const struct dt_epoch_stats *s)
+{
+    const struct {
+        const char *name;
+        uint64_t n;
+    } v[] = {
+        {"negotiated", s->negotiated},
+        {"verified", s->verified},
+        {"unanswered", s->unanswered},
+        {"probes", s->probes},
+        {"pings", s->pings},
+        {"switches", s->switches},
+        {"forced_uses", s->forced_uses},
+        {"idle_dead", s->idle_dead},
+        {"timeouts", s->timeouts},
+        {"refused", s->refused},
+        {"sessions_opened", s->sessions_opened},
+        {"sessions_dropped", s->sessions_dropped},
+        {"sessions_lost", s->sessions_lost},
+        {"expired", s->expired},
+    };
+    json_t *x = json_object();
+    for (size_t i = 0; i < DT_ARRAY_LEN(v); i++)
+        json_object_set_new(x, v[i].name, json_integer((json_int_t)v[i].n));
+    json_object_set_new(o, "counters", x);
+}
+
+static void set_dp(struct daemon *d, json_t *o, uint32_t id)
+{
+    struct dt_dp_tunnel_counters c = {0};
+    dt_dp_tunnel_counters(d->dp, id, &c);
+    json_object_set_new(o, "rx_packets", json_integer((json_int_t)c.rx_packets));
+    json_object_set_new(o, "rx_bytes", json_integer((json_int_t)c.rx_bytes));
+    json_object_set_new(o, "tx_packets", json_integer((json_int_t)c.tx_packets));
+    json_object_set_new(o, "tx_bytes", json_integer((json_int_t)c.tx_bytes));
+    json_object_set_new(o, "held_packets", json_integer((json_int_t)c.held));
+    json_object_set_new(o, "dropped_packets",
+                        json_integer((json_int_t)(c.hold_drops + c.drops + c.selector_drops)));
+    if (c.mtu != 0)
+        json_object_set_new(o, "mtu", json_integer(c.mtu));
+}
+
+/* What endpoint and data path know of a tunnel, of either role. */
+static json_t *info_json(struct daemon *d, const struct dt_tunnel_info *i)
+{
+    dt_time now = daemon_now();
+    const char *state = !i->started && i->client ? "down"
+                        : i->up                  ? "up"
+                        : i->epoch != 0          ? "stale"
+                                                 : "connecting";
+    if (!i->up && strcmp(i->state, "probing") == 0)
+        state = "probing";
+    json_t *o =
+        json_pack("{s:s, s:s, s:b, s:s}", "state", state, "doing", i->state, "verified", i->up, "encap",
+                  i->nepochs == 0 ? ""
+                  : i->natt       ? "udp"
+                                  : "esp");
+    if (i->epoch != 0)
+        json_object_set_new(o, "epoch", json_integer(i->epoch));
+    dt_time heard = i->heard;
+    for (size_t k = 0; k < i->nepochs; k++) {
+        struct dt_dp_sa_counters c;
+        if (dt_dp_sa_counters(d->dp, i->epochs[k].sa, &c) && c.in.last > heard)
+            heard = c.in.last;
+    }
+    if (heard != 0)
+        json_object_set_new(o, "heard_s_ago", json_real(dt_time_seconds(dt_time_sub(now, heard))));
+    if (i->rtt != 0)
+        json_object_set_new(o, "rtt_ms", json_real((double)i->rtt / 1e6));
+    if (!i->up)
+        json_object_set_new(o, "why", json_string(i->why[0] ? i->why : i->state));
+    set_id(o, "local", &i->local_id);
+    set_id(o, "remote", &i->remote_id);
+    set_addrport(o, "local_address", &i->path.local, i->natt);
+    set_addrport(o, "remote_address", &i->path.remote, i->natt);
+    set_inside(o, &i->inside);
+    json_object_set_new(o, "local_selectors", selectors_json(&i->local_ts));
+    json_object_set_new(o, "remote_selectors", selectors_json(&i->remote_ts));
+    if (i->probe_dst.ver != 0) {
+        json_object_set_new(o, "probe", addr_json(&i->probe_dst));
+        json_object_set_new(o, "probe_kind", json_string(dt_probe_kind_str(i->probe_kind)));
+    }
+    json_object_set_new(o, "peer_is_dovetail", json_boolean(i->peer_is_dovetail));
+    json_t *epochs = json_array();
+    for (size_t k = 0; k < i->nepochs; k++)
+        json_array_append_new(epochs, epoch_json(d, &i->epochs[k], i->client, now));
+    json_object_set_new(o, "epochs", epochs);
+    set_stats(o, &i->stats);
+    set_dp(d, o, i->tunnel);
+    return o;
+}
+
+json_t *status_tunnel(struct daemon *d, struct tun *t)
+{
+    struct dt_tunnel_info info;
+    json_t *o;
+    if (t->id != 0 && dt_endpoint_tunnel_info(d->ep, t->id, &info)) {
+        o = info_json(d, &info);
+        if (t->encap_why[0] != '\0')
+            json_object_set_new(o, "encap_why", json_string(t->encap_why));
+        if (!t->wanted)
+            json_object_set_new(o, "why", json_string("taken down by the administrator, or start = manual"));
+        else if (!info.started && t->cfg.start == DT_START_DEMAND)
+            json_object_set_new(o, "why", json_string("waits for a packet (start = demand)"));
+    } else {
+        o = json_pack("{s:s, s:b, s:s}", "state", t->wanted ? "connecting" : "down", "verified", 0, "why",
+                      t->resolve_why[0] ? t->resolve_why : "the name of its gateway is being resolved");
+    }
+    json_object_set_new(o, "name", json_string(t->cfg.cfg.name));
+    json_object_set_new(o, "protect", selectors_json(&t->cfg.cfg.protect));
+    json_t *hosts = json_array();
+    for (size_t i = 0; i < t->cfg.nhost; i++)
+        json_array_append_new(hosts, json_string(t->cfg.host[i]));
+    json_object_set_new(o, "gateway", hosts);
+    return o;
+}
+
+static bool listed(const json_t *names, const char *name)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(names, i, v)
+    {
+        if (json_is_string(v) && strcmp(json_string_value(v), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static json_t *gateway_json(struct daemon *d, struct gate *g, const json_t *names, bool all)
+{
+    json_t *clients = json_array(), *listen = json_array();
+    size_t verified = 0;
+    struct dt_tunnel_info info;
+    char who[DT_IKE_ID_STRLEN];
+    for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); t != 0; t = dt_endpoint_tunnel_next(d->ep, t)) {
+        if (!dt_endpoint_tunnel_info(d->ep, t, &info) || info.client || info.gateway != g->id)
+            continue;
+        dt_ike_id_str(who, &info.remote_id);
+        verified += info.up;
+        if (!all && !listed(names, who))
+            continue;
+        json_t *o = info_json(d, &info);
+        json_object_set_new(o, "identity", json_string(who));
+        json_array_append_new(clients, o);
+    }
+    for (size_t i = 0; i < g->cfg.cfg.nlisten; i++)
+        json_array_append_new(listen, addr_json(&g->cfg.cfg.listen[i]));
+    if (g->cfg.cfg.nlisten == 0)
+        json_array_append_new(listen, json_string("any address"));
+    json_t *o = json_pack("{s:s, s:o, s:i, s:i, s:o, s:o}", "name", g->cfg.cfg.name, "listen", listen,
+                          "clients_count", (int)json_array_size(clients), "verified", (int)verified,
+                          "protect", selectors_json(&g->cfg.cfg.protect), "clients", clients);
+    set_id(o, "identity", &g->cfg.cfg.identity);
+    return o;
+}
+
+/* The first name that nothing has. */
+static const char *unknown_name(struct daemon *d, const json_t *names)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(names, i, v)
+    {
+        const char *name = json_string_value(v);
+        bool found = name != NULL && tun_by_name(d, name) != NULL;
+        struct dt_tunnel_info info;
+        char who[DT_IKE_ID_STRLEN];
+        dt_list_for_each (l, &d->gates) {
+            found = found ||
+                    (name != NULL && strcmp(DT_CONTAINER_OF(l, struct gate, link)->cfg.cfg.name, name) == 0);
+        }
+        for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); !found && name != NULL && t != 0;
+             t = dt_endpoint_tunnel_next(d->ep, t))
+            found = dt_endpoint_tunnel_info(d->ep, t, &info) && !info.client &&
+                    strcmp(dt_ike_id_str(who, &info.remote_id), name) == 0;
+        if (!found)
+            return name != NULL ? name : "";
+    }
+    return NULL;
+}
+
+static json_t *ike_json(struct daemon *d)
+{
+    const struct dt_ike_counters *c = dt_ike_counters(dt_endpoint_ike(d->ep));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "in", (json_int_t)c->in, "out",
+                     (json_int_t)c->out, "malformed", (json_int_t)c->malformed, "unknown_spi",
+                     (json_int_t)c->unknown_spi, "bad_integrity", (json_int_t)c->bad_integrity,
+                     "cookies_sent", (json_int_t)c->cookies_sent, "half_open_dropped",
+                     (json_int_t)c->half_open_dropped, "auth_failed", (json_int_t)c->auth_failed,
+                     "retransmits", (json_int_t)c->retransmits_out);
+}
+
+json_t *status_json(struct daemon *d, const json_t *names, const char **unknown)
+{
+    bool all = json_array_size(names) == 0;
+    *unknown = unknown_name(d, names);
+    if (*unknown != NULL)
+        return NULL;
+    json_t *tunnels = json_array(), *gateways = json_array();
+    dt_list_for_each (l, &d->tuns) {
+        struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
+        if (all || listed(names, t->cfg.cfg.name))
+            json_array_append_new(tunnels, status_tunnel(d, t));
+    }
+    dt_list_for_each (l, &d->gates) {
+        struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
+        bool whole = all || listed(names, g->cfg.cfg.name);
+        json_t *o = gateway_json(d, g, names, whole);
+        if (whole || json_array_size(json_object_get(o, "clients")) > 0)
+            json_array_append_new(gateways, o);
+        else
+            json_decref(o);
+    }
+    return json_pack("{s:{s:s, s:i, s:f, s:s, s:s}, s:o, s:o, s:o}", "daemon", "version", DT_VERSION, "pid",
+                     (int)getpid(), "uptime_s", dt_time_seconds(daemon_now() - d->started), "device",
+                     dt_dp_tun_name(d->dp), "config", d->config_file, "tunnels", tunnels, "gateways",
+                     gateways, "ike", ike_json(d));
+}

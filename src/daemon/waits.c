@@ -1,0 +1,272 @@
+/* Requests that end when something has happened, and streams of events. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/state.h"
+
+#define PING_EVERY   DT_SEC
+#define REFUSALS_MAX 2 /* a peer that refuses may be starting; one that refuses again means it */
+
+struct wait {
+    struct dt_list link;
+    struct daemon *d;
+    struct dt_control_request *req;
+    struct wait_spec spec;
+    uint32_t before[64]; /* WAIT_REKEY: the epoch that carried data */
+    unsigned sent, answered;
+    bool asked; /* WAIT_PING: no answer to the last one yet */
+    dt_time at; /* of the last one */
+};
+
+struct monitor {
+    struct dt_list link;
+    struct dt_control_request *req;
+    json_t *names; /* a list; empty: all */
+};
+
+static void forget(void *arg)
+{
+    struct wait *w = arg;
+    dt_list_del(&w->link);
+    free(w);
+}
+
+void waits_add(struct daemon *d, struct dt_control_request *req, const struct wait_spec *spec)
+{
+    struct wait *w = calloc(1, sizeof(*w));
+    if (w == NULL) {
+        dt_control_fail(req, 1, NULL, "out of memory");
+        return;
+    }
+    w->d = d;
+    w->req = req;
+    w->spec = *spec;
+    struct dt_tunnel_info info;
+    for (size_t i = 0; i < spec->n; i++)
+        if (spec->tun[i]->id != 0 && dt_endpoint_tunnel_info(d->ep, spec->tun[i]->id, &info))
+            w->before[i] = info.epoch;
+    dt_list_add_tail(&d->waits, &w->link);
+    dt_control_on_cancel(req, forget, w);
+}
+
+static bool reached(struct wait *w, size_t i, struct dt_tunnel_info *info)
+{
+    struct tun *t = w->spec.tun[i];
+    if (t->id == 0 || !dt_endpoint_tunnel_info(w->d->ep, t->id, info))
+        return false;
+    return info->up && (w->spec.what == WAIT_UP || info->epoch > w->before[i]);
+}
+
+static void describe(char *out, size_t cap, const struct dt_tunnel_info *i)
+{
+    char a4[DT_ADDR_STRLEN], a6[DT_ADDR_STRLEN], via[DT_ADDRPORT_STRLEN];
+    const struct dt_ike_inside *in = &i->inside;
+    snprintf(out, cap, "up, epoch %u verified, %s to %s%s%s%s%s", i->epoch, i->natt ? "UDP" : "ESP",
+             i->natt ? dt_addrport_str(via, &i->path.remote) : dt_addr_str(via, &i->path.remote.addr),
+             in->addr4.ver || in->addr6.ver ? ", inside " : "",
+             in->addr4.ver ? dt_addr_str(a4, &in->addr4) : "", in->addr4.ver && in->addr6.ver ? " and " : "",
+             in->addr6.ver ? dt_addr_str(a6, &in->addr6) : "");
+}
+
+static void failed(struct wait *w, struct tun *t, const char *how)
+{
+    struct daemon *d = w->d;
+    struct dt_tunnel_info info;
+    char why[DT_ERR_TEXT] = "";
+    if (t->id == 0)
+        snprintf(why, sizeof(why), "%s",
+                 t->resolve_why[0] ? t->resolve_why : "its gateway's name is being resolved");
+    else if (dt_endpoint_tunnel_info(d->ep, t->id, &info))
+        snprintf(why, sizeof(why), "%.60s%s%.180s", info.why[0] ? "" : info.state, info.why[0] ? "" : "",
+                 info.why);
+    struct dt_control_request *req = w->req;
+    json_t *detail = status_tunnel(d, t);
+    forget(w);
+    dt_control_fail(req, 1, detail, "%s %s: %s", t->cfg.cfg.name, how, why);
+}
+
+/* Ends the request when all it waits for has come about, or cannot. */
+static void look(struct wait *w, dt_time now)
+{
+    struct dt_tunnel_info info;
+    json_t *list = json_array();
+    size_t done = 0;
+    for (size_t i = 0; i < w->spec.n; i++) {
+        char text[256];
+        struct tun *t = w->spec.tun[i];
+        if (reached(w, i, &info)) {
+            describe(text, sizeof(text), &info);
+            json_array_append_new(list, json_pack("{s:s, s:s, s:i}", "name", t->cfg.cfg.name, "text", text,
+                                                  "epoch", info.epoch));
+            done++;
+        } else if (w->spec.until <= now || t->refusals >= REFUSALS_MAX) {
+            json_decref(list);
+            failed(w, t, w->spec.what == WAIT_UP ? "is not up" : "has no new epoch");
+            return;
+        }
+    }
+    if (done < w->spec.n) {
+        json_decref(list);
+        return;
+    }
+    struct dt_control_request *req = w->req;
+    forget(w);
+    dt_control_answer(req, json_pack("{s:o}", "tunnels", list));
+}
+
+static void ping_next(struct wait *w, dt_time now)
+{
+    struct tun *t = w->spec.tun[0];
+    struct dt_tunnel_info info;
+    if (now < w->at + PING_EVERY && w->sent > 0 && (w->asked || w->sent < w->spec.count))
+        return;
+    bool there = t->id != 0 && dt_endpoint_tunnel_info(w->d->ep, t->id, &info);
+    if (w->asked)
+        dt_control_event(w->req, json_pack("{s:s, s:i, s:i, s:n}", "tunnel", t->cfg.cfg.name, "seq",
+                                           (int)w->sent, "epoch", there ? (int)info.epoch : 0, "ms"));
+    w->asked = false;
+    if (w->sent < w->spec.count) {
+        w->sent++;
+        w->asked = true;
+        w->at = now;
+        if (there)
+            dt_endpoint_ping(w->d->ep, now, t->id);
+        return;
+    }
+    struct dt_control_request *req = w->req;
+    json_t *result = json_pack("{s:s, s:i, s:i}", "tunnel", t->cfg.cfg.name, "sent", (int)w->sent, "answered",
+                               (int)w->answered);
+    unsigned answered = w->answered, sent = w->sent;
+    forget(w);
+    if (answered > 0)
+        dt_control_answer(req, result);
+    else
+        dt_control_fail(req, 1, result, "%s: none of %u control packets was answered%s%s", t->cfg.cfg.name,
+                        sent, there && info.why[0] ? ": " : "", there ? info.why : "");
+}
+
+void waits_tick(struct daemon *d, dt_time now)
+{
+    dt_list_for_each_safe (l, &d->waits) {
+        struct wait *w = DT_CONTAINER_OF(l, struct wait, link);
+        if (w->spec.what == WAIT_PING)
+            ping_next(w, now);
+        else
+            look(w, now);
+    }
+}
+
+void waits_event(struct daemon *d, const struct dt_event *ev)
+{
+    dt_list_for_each_safe (l, &d->waits) {
+        struct wait *w = DT_CONTAINER_OF(l, struct wait, link);
+        bool mine = false;
+        for (size_t i = 0; i < w->spec.n; i++)
+            mine = mine || (w->spec.tun[i]->id == ev->tunnel && ev->tunnel != 0);
+        if (!mine)
+            continue;
+        if (w->spec.what != WAIT_PING) {
+            look(w, daemon_now());
+        } else if (ev->kind == DT_EPOCH_PING_REPLY && w->asked) {
+            w->asked = false;
+            w->answered++;
+            dt_control_event(w->req,
+                             json_pack("{s:s, s:i, s:i, s:f}", "tunnel", ev->tunnel_name, "seq", (int)w->sent,
+                                       "epoch", (int)ev->epoch, "ms", (double)ev->took / 1e6));
+        }
+    }
+}
+
+void waits_forget(struct daemon *d, const struct tun *t)
+{
+    dt_list_for_each_safe (l, &d->waits) {
+        struct wait *w = DT_CONTAINER_OF(l, struct wait, link);
+        for (size_t i = 0; i < w->spec.n; i++)
+            if (w->spec.tun[i] == t) {
+                struct dt_control_request *req = w->req;
+                forget(w);
+                dt_control_fail(req, 1, NULL, "%s was taken out of the configuration", t->cfg.cfg.name);
+                break;
+            }
+    }
+}
+
+/* ---- monitor ---- */
+
+static void monitor_gone(void *arg)
+{
+    struct monitor *m = arg;
+    dt_list_del(&m->link);
+    json_decref(m->names);
+    free(m);
+}
+
+void monitors_add(struct daemon *d, struct dt_control_request *req, const json_t *names)
+{
+    struct monitor *m = calloc(1, sizeof(*m));
+    if (m == NULL) {
+        dt_control_fail(req, 1, NULL, "out of memory");
+        return;
+    }
+    m->req = req;
+    m->names = json_is_array(names) ? json_deep_copy(names) : json_array();
+    dt_list_add_tail(&d->monitors, &m->link);
+    dt_control_on_cancel(req, monitor_gone, m);
+}
+
+static bool wants(const struct monitor *m, const char *name)
+{
+    size_t i;
+    json_t *v;
+    if (json_array_size(m->names) == 0)
+        return true;
+    json_array_foreach(m->names, i, v)
+    {
+        if (json_is_string(v) && strcmp(json_string_value(v), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static json_t *event_json(const struct dt_event *ev)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    json_t *o = json_pack("{s:f, s:s, s:s, s:s, s:s}", "time", (double)ts.tv_sec + (double)ts.tv_nsec / 1e9,
+                          "tunnel", ev->tunnel_name, "role", ev->client ? "client" : "server", "event",
+                          ev->name, "text", ev->text);
+    if (o == NULL) /* a name from the wire that is not UTF-8 */
+        return json_pack("{s:s, s:s}", "event", ev->name, "text", "(not text)");
+    if (ev->epoch != 0)
+        json_object_set_new(o, "epoch", json_integer(ev->epoch));
+    if (ev->other != 0)
+        json_object_set_new(o, "other", json_integer(ev->other));
+    if (ev->n != 0)
+        json_object_set_new(o, "n", json_integer(ev->n));
+    if (ev->took != 0)
+        json_object_set_new(o, "took_s", json_real(dt_time_seconds(ev->took)));
+    if (ev->spi_in != 0 || ev->spi_out != 0) {
+        char spi[16];
+        snprintf(spi, sizeof(spi), "0x%08x", ev->spi_in);
+        json_object_set_new(o, "spi_in", json_string(spi));
+        snprintf(spi, sizeof(spi), "0x%08x", ev->spi_out);
+        json_object_set_new(o, "spi_out", json_string(spi));
+    }
+    return o;
+}
+
+void monitors_event(struct daemon *d, const struct dt_event *ev)
+{
+    json_t *o = NULL;
+    dt_list_for_each_safe (l, &d->monitors) {
+        struct monitor *m = DT_CONTAINER_OF(l, struct monitor, link);
+        if (!wants(m, ev->tunnel_name))
+            continue;
+        if (o == NULL)
+            o = event_json(ev);
+        dt_control_event(m->req, json_copy(o));
+    }
+    json_decref(o);
+}
