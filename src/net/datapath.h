@@ -107,7 +107,7 @@ struct dt_dp_tunnel {
     uint32_t order;
     bool on_demand; /* in state hold, the first packet raises DT_DP_NEED_TUNNEL (again every second while it
                        holds) */
-    uint32_t mtu;       /* never larger inside than this; 0: as the path gives */
+    uint32_t mtu;   /* never larger inside than this; 0: as the path gives */
     bool copy_dscp_off; /* outer DSCP 0 instead of the inner one (RFC 4301 5.1.2.1) */
     enum { DT_DP_DF_COPY, DT_DP_DF_SET, DT_DP_DF_CLEAR } df; /* IPv4 outside (RFC 4301 8.1); default copy */
 };

@@ -17,6 +17,10 @@ void dt_nl_close(struct dt_nl *nl); /* NULL is fine */
 unsigned dt_nl_ifindex(struct dt_nl *nl, const char *name, struct dt_err *err);
 int dt_nl_link_up(struct dt_nl *nl, unsigned ifindex, uint32_t mtu, struct dt_err *err); /* mtu 0: leave it */
 
+int dt_nl_link_mtu(struct dt_nl *nl, unsigned ifindex, uint32_t mtu, struct dt_err *err);
+/* The largest super-packet that the stack hands the device: bytes and segments. */
+int dt_nl_link_gso(struct dt_nl *nl, unsigned ifindex, uint32_t bytes, uint32_t segs, struct dt_err *err);
+
 /* Host address with its prefix length; adding what is there already, or deleting what is not, is no error.
  * IPv6 addresses are usable at once (no duplicate address detection). */
 int dt_nl_addr_add(struct dt_nl *nl, unsigned ifindex, const struct dt_addr *addr, uint8_t plen,

@@ -1,0 +1,461 @@
+/* The outer sockets of a worker: UDP 4500 and raw ESP, IPv4 and IPv6; and the sending of a sealed batch. */
+#include <errno.h>
+#include <linux/filter.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "net/dp.h"
+#include "net/outer.h"
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+#define SOCKET_BUFFER (8 << 20)
+#define GSO_BYTES     65000u /* of UDP payload in one call, below 65507 */
+#define GSO_SEGS      64u
+#define SEND_WAIT     20 /* ms that a full socket buffer may hold a worker up before packets are dropped */
+
+/* ---- opening ------------------------------------------------------------------------------------- */
+
+static int set_int(int fd, int level, int name, int v)
+{
+    return setsockopt(fd, level, name, &v, sizeof v);
+}
+
+static void set_buffers(int fd)
+{
+    if (set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER) < 0)
+        set_int(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
+    if (set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER) < 0)
+        set_int(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
+}
+
+static int set_options(int fd, uint8_t ver, uint32_t mark, struct dt_err *err)
+{
+    if (mark && set_int(fd, SOL_SOCKET, SO_MARK, (int)mark) < 0)
+        return dt_err_set(err, 0, "cannot mark outer packets: %s (CAP_NET_ADMIN is needed)", strerror(errno));
+    set_buffers(fd);
+    int rc = 0;
+    if (ver == 4) {
+        rc |= set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
+        rc |= set_int(fd, IPPROTO_IP, IP_RECVTOS, 1);
+    } else {
+        set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1); /* a raw socket refuses: it is nothing else */
+        rc |= set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+        rc |= set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    }
+    return rc ? dt_err_set(err, 0, "cannot set up an IPv%d socket: %s", ver, strerror(errno)) : 0;
+}
+
+static int bind_any(int fd, uint8_t ver, uint16_t port)
+{
+    struct sockaddr_in s4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 s6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    return ver == 4 ? bind(fd, (struct sockaddr *)&s4, sizeof s4)
+                    : bind(fd, (struct sockaddr *)&s6, sizeof s6);
+}
+
+/* Workers share the port; nobody else may. */
+static int open_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
+{
+    uint16_t port = w->dp->cfg.natt_port;
+    int family = ver == 4 ? AF_INET : AF_INET6;
+
+    if (w->index == 0) { /* a socket that does not share sees whether anybody else has it */
+        int probe = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (probe < 0 && errno == EAFNOSUPPORT)
+            return -2;
+        if (probe >= 0 && ver == 6)
+            set_int(probe, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+        int rc = probe < 0 ? -1 : bind_any(probe, ver, port), why = errno;
+        if (probe >= 0)
+            close(probe);
+        if (rc < 0)
+            return dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had: %s%s", port, ver, strerror(why),
+                              why == EADDRINUSE ? "; is another IKE daemon running?" : "");
+    }
+    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return errno == EAFNOSUPPORT ? -2 : dt_err_set(err, 0, "no UDP socket: %s", strerror(errno));
+    if (w->dp->nworkers > 1)
+        set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (set_options(fd, ver, w->dp->cfg.mark, err) < 0) {
+        close(fd);
+        return -1;
+    }
+    if (!w->dp->cfg.no_gso)
+        set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
+    if (bind_any(fd, ver, port) < 0) {
+        dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had: %s", port, ver, strerror(errno));
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* Each worker's raw socket gets every ESP packet: a filter leaves it its share of the SPIs. */
+static void share_spis(struct dp_worker *w, int fd, uint8_t ver)
+{
+    struct sock_filter f4[] = {
+        BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0), /* X = header length */
+        BPF_STMT(BPF_LD | BPF_W | BPF_IND, 0),  /* A = SPI */
+        BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, w->dp->nworkers),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, w->index, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0x40000),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_filter f6[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+        BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, w->dp->nworkers),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, w->index, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0x40000),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_fprog prog = {.len = ver == 4 ? DT_ARRAY_LEN(f4) : DT_ARRAY_LEN(f6),
+                              .filter = ver == 4 ? f4 : f6};
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog);
+}
+
+static int open_esp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
+{
+    int fd = socket(ver == 4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ESP);
+    if (fd < 0)
+        return errno == EAFNOSUPPORT
+                   ? -2
+                   : dt_err_set(err, 0, "no raw ESP socket (IPv%d): %s%s", ver, strerror(errno),
+                                errno == EPERM ? " (CAP_NET_RAW is needed)" : "");
+    if (w->dp->nworkers > 1)
+        share_spis(w, fd, ver);
+    if (set_options(fd, ver, w->dp->cfg.mark, err) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int dp_outer_open(struct dp_worker *w, struct dt_err *err)
+{
+    const struct dt_dp_config *c = &w->dp->cfg;
+    const struct {
+        struct dp_sock *s;
+        bool off;
+        uint8_t ver;
+        int (*open)(struct dp_worker *, uint8_t, struct dt_err *);
+    } todo[] = {
+        {&w->udp4, c->no_udp4, 4, open_udp},
+        {&w->udp6, c->no_udp6, 6, open_udp},
+        {&w->esp4, c->no_esp4, 4, open_esp},
+        {&w->esp6, c->no_esp6, 6, open_esp},
+    };
+    for (size_t i = 0; i < DT_ARRAY_LEN(todo); i++) {
+        todo[i].s->df = -1;
+        todo[i].s->fd = todo[i].off ? -1 : todo[i].open(w, todo[i].ver, err);
+        if (todo[i].s->fd == -1 && !todo[i].off)
+            return -1;
+    }
+    return 0;
+}
+
+void dp_outer_close(struct dp_worker *w)
+{
+    struct dp_sock *s[] = {&w->udp4, &w->udp6, &w->esp4, &w->esp6};
+    for (size_t i = 0; i < DT_ARRAY_LEN(s); i++)
+        if (s[i]->fd >= 0)
+            close(s[i]->fd);
+}
+
+/* ---- ancillary data ------------------------------------------------------------------------------ */
+
+static void add_cmsg(struct msghdr *m, int level, int type, const void *data, size_t len)
+{
+    struct cmsghdr *c = (struct cmsghdr *)(void *)((char *)m->msg_control + m->msg_controllen);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(len);
+    memcpy(CMSG_DATA(c), data, len);
+    m->msg_controllen += CMSG_SPACE(len);
+}
+
+void dt_outer_sockaddr(struct dt_addrport *out, const struct sockaddr_storage *s)
+{
+    memset(out, 0, sizeof *out);
+    if (s->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)s;
+        out->addr = dt_addr4_bytes(&in->sin_addr);
+        out->port = ntohs(in->sin_port);
+    } else if (s->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)s;
+        out->addr = dt_addr6_bytes(&in6->sin6_addr);
+        out->port = ntohs(in6->sin6_port);
+    }
+}
+
+void dt_outer_parse(struct dt_outer_meta *m, const struct msghdr *h)
+{
+    m->gso = 0;
+    m->tos = 0;
+    memset(&m->local, 0, sizeof m->local);
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)h, c)) {
+        int v = 0;
+        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+            memcpy(&v, CMSG_DATA(c), sizeof v);
+            m->gso = (uint32_t)v;
+        } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+            m->tos = *(const uint8_t *)CMSG_DATA(c);
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+            memcpy(&v, CMSG_DATA(c), sizeof v);
+            m->tos = (uint8_t)v;
+        } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            m->local = dt_addr4_bytes(&info.ipi_addr);
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            m->local = dt_addr6_bytes(&info.ipi6_addr);
+        }
+    }
+}
+
+void dt_outer_source(struct msghdr *m, const struct dt_addr *local)
+{
+    if (local->ver == 4 && !dt_addr_is_any(local)) {
+        struct in_pktinfo info = {.ipi_ifindex = 0};
+        memcpy(&info.ipi_spec_dst, local->b, 4);
+        add_cmsg(m, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+    } else if (local->ver == 6 && !dt_addr_is_any(local)) {
+        struct in6_pktinfo info = {.ipi6_ifindex = 0};
+        memcpy(&info.ipi6_addr, local->b, 16);
+        add_cmsg(m, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+    }
+}
+
+/* ---- path MTU ------------------------------------------------------------------------------------ */
+
+/* The kernel's: of the interface, or what ICMP taught it. */
+uint32_t dp_outer_mtu(const struct dt_dp *dp, const struct dp_route *r, bool nested)
+{
+    bool v4 = r->path.remote.addr.ver == 4;
+    int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), mtu = 0;
+    socklen_t len = sizeof mtu;
+
+    if (fd < 0)
+        return 0;
+    set_int(fd, SOL_SOCKET, SO_MARK, (int)(nested ? dp->cfg.mark_nested : dp->cfg.mark));
+    /* A raw path has no port; connect() wants one, and sends nothing. */
+    struct sockaddr_in6 to;
+    memcpy(&to, &r->to, sizeof r->to);
+    to.sin6_port = htons(DT_PORT_NATT); /* the port lies at the same place in both */
+    if (connect(fd, (struct sockaddr *)&to, r->to_len) < 0 ||
+        getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &mtu, &len) < 0)
+        mtu = 0;
+    close(fd);
+    return mtu > 0 ? (uint32_t)mtu : 0;
+}
+
+void dp_sa_set_mtu(struct dp_sa *sa, const struct dt_path *path, uint32_t mtu, dt_time now)
+{
+    atomic_store(&sa->mtu, mtu);
+    atomic_store(&sa->inner4, mtu ? dt_tunnel_inner_mtu(sa->out, path, mtu, 4) : 0);
+    atomic_store(&sa->inner6, mtu ? dt_tunnel_inner_mtu(sa->out, path, mtu, 6) : 0);
+    atomic_store(&sa->mtu_until, dt_time_add(now, DP_PMTU_LIFE));
+}
+
+static void mtu_changed(struct dp_worker *w, struct dp_sa *sa, const struct dp_route *r)
+{
+    uint32_t mtu = dp_outer_mtu(w->dp, r, sa->nested);
+    if (mtu == 0 || mtu == atomic_load(&sa->mtu))
+        return;
+    dp_sa_set_mtu(sa, &r->path, mtu, w->now);
+    dp_event(
+        w, &(struct dt_dp_event){
+               .kind = DT_DP_PATH_MTU, .sa = sa->id, .tunnel = sa->tunnel->id, .mtu = mtu, .path = r->path});
+}
+
+/* ---- sending ------------------------------------------------------------------------------------- */
+
+union control {
+    struct cmsghdr align;
+    char room[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 3 * CMSG_SPACE(sizeof(int))];
+};
+
+/* Messages of one call: same socket, same DF. */
+struct out_call {
+    unsigned n;
+    struct mmsghdr msg[DT_ESP_BATCH];
+    struct iovec iov[DT_ESP_BATCH];
+    union control control[DT_ESP_BATCH];
+    uint16_t segs[DT_ESP_BATCH], size[DT_ESP_BATCH];
+};
+
+static void set_df(struct dp_sock *s, uint8_t ver, bool df)
+{
+    if (s->df == df)
+        return;
+    if (ver == 4)
+        set_int(s->fd, IPPROTO_IP, IP_MTU_DISCOVER, df ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT);
+    else
+        set_int(s->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, df ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_WANT);
+    s->df = df;
+}
+
+/* How many packets from i on leave in one message: as the kernel cuts it, all of one size but the last. */
+static unsigned run_length(const struct dp_tx *x, unsigned i, bool gso)
+{
+    unsigned n = 1;
+    uint32_t bytes = x->pkt[i].len;
+    while (gso && i + n < x->n && n < GSO_SEGS) {
+        const struct dt_esp_pkt *k = &x->pkt[i + n];
+        if (k->verdict != DT_ESP_OK || x->tos[i + n] != x->tos[i] || x->df[i + n] != x->df[i] ||
+            k->len > x->pkt[i].len || bytes + k->len > GSO_BYTES)
+            break;
+        bytes += k->len;
+        n++;
+        if (k->len < x->pkt[i].len)
+            break;
+    }
+    return n;
+}
+
+static void add_message(const struct dp_worker *w, struct out_call *c, const struct dp_sa *sa,
+                        const struct dp_route *r, unsigned i, unsigned n)
+{
+    const struct dp_tx *x = &w->tx;
+    struct msghdr *m = &c->msg[c->n].msg_hdr;
+    bool v4 = r->path.remote.addr.ver == 4;
+    int tos = x->tos[i];
+
+    c->iov[c->n].iov_base = x->pkt[i].p;
+    c->iov[c->n].iov_len = (size_t)(x->pkt[i + n - 1].p + x->pkt[i + n - 1].len - x->pkt[i].p);
+    *m = (struct msghdr){.msg_name = (void *)(uintptr_t)&r->to,
+                         .msg_namelen = r->to_len,
+                         .msg_iov = &c->iov[c->n],
+                         .msg_iovlen = 1,
+                         .msg_control = c->control[c->n].room};
+    dt_outer_source(m, &r->path.local.addr);
+    if (tos)
+        add_cmsg(m, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &tos, sizeof tos);
+    if (sa->nested)
+        add_cmsg(m, SOL_SOCKET, SO_MARK, &w->dp->cfg.mark_nested, sizeof w->dp->cfg.mark_nested);
+    c->segs[c->n] = (uint16_t)n;
+    c->size[c->n] = (uint16_t)x->pkt[i].len;
+    if (n > 1) {
+        uint16_t size = (uint16_t)x->pkt[i].len;
+        add_cmsg(m, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size);
+    }
+    if (m->msg_controllen == 0)
+        m->msg_control = NULL;
+    c->n++;
+}
+
+/* The kernel would not cut message i for this device: each packet by itself. */
+static unsigned send_singly(struct dp_sock *s, const struct out_call *c, unsigned i)
+{
+    struct msghdr m = c->msg[i].msg_hdr;
+    struct iovec iov;
+    size_t left = c->iov[i].iov_len;
+    uint8_t *p = c->iov[i].iov_base;
+    unsigned sent = 0;
+
+    m.msg_iov = &iov;
+    m.msg_controllen -= CMSG_SPACE(sizeof(uint16_t)); /* the size for UDP_SEGMENT stands last */
+    if (m.msg_controllen == 0)
+        m.msg_control = NULL;
+    while (left) {
+        size_t n = left < c->size[i] ? left : c->size[i];
+        iov = (struct iovec){.iov_base = p, .iov_len = n};
+        sent += sendmsg(s->fd, &m, 0) >= 0;
+        p += n;
+        left -= n;
+    }
+    return sent;
+}
+
+static void count_sent(struct dp_worker *w, const struct out_call *c, unsigned from, unsigned n)
+{
+    uint64_t packets = 0, bytes = 0;
+    for (unsigned i = from; i < from + n; i++) {
+        packets += c->segs[i];
+        bytes += c->iov[i].iov_len;
+    }
+    dp_count(w, DT_DPC_SENT, packets);
+    dp_count(w, DT_DPC_SENT_BYTES, bytes);
+}
+
+static void send_call(struct dp_worker *w, struct dp_sock *s, struct out_call *c, struct dp_sa *sa,
+                      const struct dp_route *r)
+{
+    bool waited = false;
+    for (unsigned i = 0; i < c->n;) {
+        int n = sendmmsg(s->fd, &c->msg[i], c->n - i, 0);
+        if (n > 0) {
+            count_sent(w, c, i, (unsigned)n);
+            i += (unsigned)n;
+            continue;
+        }
+        if (errno == EINTR)
+            continue;
+        if (errno == EAGAIN && !waited) {
+            struct pollfd p = {.fd = s->fd, .events = POLLOUT};
+            poll(&p, 1, SEND_WAIT);
+            waited = true;
+            continue;
+        }
+        if (errno == EMSGSIZE)
+            mtu_changed(w, sa, r);
+        unsigned lost = c->segs[i];
+        if ((errno == EIO || errno == EINVAL) && c->segs[i] > 1) {
+            unsigned sent = send_singly(s, c, i);
+            dp_count(w, DT_DPC_SENT, sent);
+            lost -= sent;
+        }
+        dp_count(w, DT_DPC_SEND_FAILED, lost);
+        i++;
+    }
+    c->n = 0;
+}
+
+static struct dp_sock *socket_for(struct dp_worker *w, const struct dt_path *path)
+{
+    if (path->remote.addr.ver == 4)
+        return path->natt ? &w->udp4 : &w->esp4;
+    return path->natt ? &w->udp6 : &w->esp6;
+}
+
+void dp_outer_send(struct dp_worker *w)
+{
+    struct dp_tx *x = &w->tx;
+    struct dp_sa *sa = x->sa;
+    const struct dp_route *r = rcu_dereference(sa->route);
+    struct dp_sock *s = socket_for(w, &r->path);
+    struct out_call c;
+    bool gso = r->path.natt && !w->dp->cfg.no_gso;
+
+    c.n = 0;
+    if (s->fd < 0) {
+        dp_count(w, DT_DPC_SEND_FAILED, x->n);
+        return;
+    }
+    for (unsigned i = 0; i < x->n;) {
+        if (x->pkt[i].verdict != DT_ESP_OK) {
+            i++;
+            continue;
+        }
+        unsigned n = run_length(x, i, gso);
+        if (s->df != x->df[i]) { /* what is waiting goes with the old setting */
+            send_call(w, s, &c, sa, r);
+            set_df(s, r->path.remote.addr.ver, x->df[i]);
+        }
+        add_message(w, &c, sa, r, i, n);
+        i += n;
+    }
+    send_call(w, s, &c, sa, r);
+}

@@ -1,0 +1,19 @@
+/* Ancillary data of datagrams, shared by the data path and the IKE socket. Not for other rooms. */
+#ifndef DT_NET_OUTER_H
+#define DT_NET_OUTER_H
+
+#include <sys/socket.h>
+
+#include "base/addr.h"
+
+struct dt_outer_meta {
+    struct dt_addr local; /* where the datagram arrived */
+    uint8_t tos;
+    uint32_t gso; /* size of each datagram that the kernel put together; 0: one */
+};
+void dt_outer_parse(struct dt_outer_meta *m, const struct msghdr *h);
+void dt_outer_sockaddr(struct dt_addrport *out, const struct sockaddr_storage *s);
+/* Appends the source address to m's control data, which must have room. */
+void dt_outer_source(struct msghdr *m, const struct dt_addr *local);
+
+#endif
