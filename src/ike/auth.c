@@ -1,0 +1,164 @@
+/* IKE_AUTH, the initiator's side (RFC 7296 sections 1.2, 2.15, 2.16). */
+#include "ike/internal.h"
+
+#include <stdlib.h>
+
+#define NOTIFIES_MAX 4
+
+void ike_auth_write_private(struct dt_ike_session *s, struct dt_ike_builder *b)
+{
+    struct dt_ike_notify v[NOTIFIES_MAX] = {0};
+    if (!s->ike->ops.notify_out)
+        return;
+    size_t n = s->ike->ops.notify_out(s->ike->ctx, s, v, NOTIFIES_MAX);
+    for (size_t i = 0; i < n && i < NOTIFIES_MAX; i++)
+        ike_write_notify(b, v[i].type, dt_span(v[i].data, v[i].len));
+}
+
+void ike_auth_start(struct dt_ike_session *s)
+{
+    struct ike_sa *sa = s->current;
+    struct dt_ike_builder b;
+    struct dt_err err = {0};
+    uint8_t auth[DT_PRF_MAX];
+    size_t auth_len;
+    struct ike_exchange *ex = ike_exchange_new(EX_AUTH);
+    if (ike_auth_psk.sign(sa, true, auth, &auth_len, &err) || !ex) {
+        ike_exchange_free(ex);
+        ike_session_end(s, &err);
+        return;
+    }
+    ike_sk_begin(sa, &b, DT_IKE_AUTH, false);
+    dt_ike_id_write(&b, DT_P_IDI, &s->local_id);
+    if (s->cfg->initial_contact)
+        ike_write_notify(&b, DT_N_INITIAL_CONTACT, dt_span(NULL, 0));
+    if (s->cfg->send_idr)
+        dt_ike_id_write(&b, DT_P_IDR, &s->cfg->remote_id);
+    dt_ike_auth_write(&b, ike_auth_psk.method, dt_span(auth, auth_len));
+    dt_wipe(auth, sizeof(auth));
+    ike_cp_request(s, &b);
+    ike_offer_sa(s, &b, s->first->spi_in, true);
+    ike_offer_ts(s, &b);
+    ike_auth_write_private(s, &b);
+    ex->spi_in = s->first->spi_in;
+    if (ike_request_send(sa, ex, s->ike->scratch, ike_sk_end(sa, &b))) {
+        ike_exchange_free(ex);
+        ike_session_fail(s, 0, "no memory, or too much configuration for one IKE_AUTH");
+    }
+}
+
+/* The peer is not who it must be: say so, once, and go (2.21.2). */
+static void not_the_peer(struct ike_sa *sa, const struct dt_err *err)
+{
+    struct dt_ike_session *s = sa->session;
+    struct dt_ike_builder b;
+    s->ike->count.auth_failed++;
+    ike_sk_begin(sa, &b, DT_INFORMATIONAL, false);
+    ike_write_notify(&b, DT_N_AUTHENTICATION_FAILED, dt_span(NULL, 0));
+    size_t len = ike_sk_end(sa, &b);
+    if (len)
+        ike_send(s->ike, s, &s->path, s->ike->scratch, len, 0);
+    ike_session_end(s, err);
+}
+
+void ike_auth_private_notifies(struct dt_ike_session *s, const struct dt_ike_payloads *in)
+{
+    for (size_t i = 0; i < in->n; i++) {
+        struct dt_ike_notify_payload n;
+        struct dt_ike_notify out = {0};
+        if (in->v[i].type != DT_P_NOTIFY || dt_ike_notify_read(&n, in->v[i].body) ||
+            n.type < DT_N_PRIVATE_FIRST || n.data.len > DT_IKE_NOTIFY_DATA)
+            continue;
+        out.type = n.type;
+        out.len = (uint8_t)n.data.len;
+        memcpy(out.data, n.data.p, n.data.len);
+        IKE_CALL(s, notify_in, &out);
+    }
+}
+
+static int check_peer(struct ike_sa *sa, const struct dt_ike_payloads *in, struct dt_err *err)
+{
+    struct dt_ike_session *s = sa->session;
+    struct dt_ike_auth auth;
+    char want[DT_IKE_ID_STRLEN], got[DT_IKE_ID_STRLEN];
+    const struct dt_ike_payload *pid = dt_ike_find(in, DT_P_IDR), *pauth = dt_ike_find(in, DT_P_AUTH);
+    if (!pid || dt_ike_id_read(&s->remote_id, pid->body) || !pauth || dt_ike_auth_read(&auth, pauth->body))
+        return dt_err_set(err, DT_N_AUTHENTICATION_FAILED,
+                          "the peer's IKE_AUTH lacks a well-formed IDr or AUTH");
+    if (!dt_ike_id_matches(&s->cfg->remote_id, &s->remote_id))
+        return dt_err_set(err, DT_N_AUTHENTICATION_FAILED, "the peer says it is %.90s; configured is %.90s",
+                          dt_ike_id_str(got, &s->remote_id), dt_ike_id_str(want, &s->cfg->remote_id));
+    if (auth.method != ike_auth_psk.method)
+        return dt_err_set(err, DT_N_AUTHENTICATION_FAILED,
+                          "the peer authenticates by method %u; here is method %u", auth.method,
+                          ike_auth_psk.method);
+    return ike_auth_psk.verify(sa, false, auth.data, err);
+}
+
+static void refused(struct dt_ike_session *s, uint16_t type, bool session)
+{
+    char text[16], id[DT_IKE_ID_STRLEN], own[140];
+    struct dt_err err = {0};
+    if (type == DT_N_AUTHENTICATION_FAILED)
+        dt_err_set(&err, type,
+                   "the peer answers %s to %.100s: wrong identity or pre-shared key, here or there",
+                   ike_notify_text(type, text), dt_ike_id_str(id, &s->local_id));
+    else if (type == DT_N_NO_PROPOSAL_CHOSEN)
+        dt_err_set(&err, type, "the peer answers %s to the child; we offered %s", ike_notify_text(type, text),
+                   dt_proposals_str(own, sizeof(own), &s->cfg->esp));
+    else if (type == DT_N_TS_UNACCEPTABLE)
+        dt_err_set(&err, type, "the peer answers %s; we asked for %s", ike_notify_text(type, text),
+                   dt_selectors_str(own, sizeof(own), &s->cfg->remote_ts));
+    else
+        dt_err_set(&err, type, "the peer answers %s", ike_notify_text(type, text));
+    ike_event(s->ike, s, DT_IKE_EV_PEER_REFUSED, &s->path, type, "%s", err.text);
+    if (session) {
+        s->ike->count.auth_failed += type == DT_N_AUTHENTICATION_FAILED;
+        ike_session_end(s, &err);
+    } else if (s->first) {
+        ike_child_fail(s->first, &err);
+    }
+}
+
+void ike_auth_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m)
+{
+    struct dt_ike_session *s = sa->session;
+    struct dt_ike_notify_payload n;
+    struct dt_err err = {0};
+    struct dt_proposal chosen;
+    struct dt_child_sa child = {0};
+    uint16_t error = ike_find_error(&m->inner, &n);
+    uint32_t spi_in = ex->spi_in;
+    struct ike_nonce ni = {.len = IKE_NONCE_LEN}, nr = s->hs->peer_nonce;
+    memcpy(ni.data, s->hs->nonce, IKE_NONCE_LEN);
+    ike_exchange_free(ex);
+    if (error && !dt_ike_find(&m->inner, DT_P_AUTH)) {
+        refused(s, error, true);
+        return;
+    }
+    if (check_peer(sa, &m->inner, &err)) {
+        not_the_peer(sa, &err);
+        return;
+    }
+    ike_cp_got_reply(s, &m->inner);
+    ike_auth_private_notifies(s, &m->inner);
+    if (s->state != DT_SESSION_DEAD)
+        ike_session_established(s, sa);
+    if (s->state != DT_SESSION_UP)
+        return;
+    if (!s->first) { /* its owner has lost interest meanwhile */
+        if (!error)
+            ike_queue_delete_spi(s, spi_in, NULL);
+    } else if (error) {
+        refused(s, error, false);
+    } else if (ike_offer_check(s, &m->inner, true, spi_in, &chosen, &child, &err)) {
+        ike_queue_delete_spi(s, spi_in, NULL);
+        ike_child_fail(s->first, &err);
+    } else if (ike_keys_child(sa, dt_span(NULL, 0), ike_nonce_span(&ni), ike_nonce_span(&nr), true, &child,
+                              &err)) {
+        ike_child_fail(s->first, &err);
+    } else {
+        ike_child_up(s->first, &child);
+    }
+    dt_wipe(&child, sizeof(child));
+}

@@ -1,0 +1,174 @@
+/* IKE_AUTH, the responder's side (RFC 7296 sections 1.2, 2.15, 2.16, 2.21.2). */
+#include "ike/internal.h"
+
+#include <stdio.h>
+
+/* Answers with the error alone. The session is over, but its answer is kept for repetitions until the half-open time
+ * is out. */
+static void refuse(struct ike_sa *sa, const struct ike_msg *m, const struct dt_err *err)
+{
+    struct dt_ike_session *s = sa->session;
+    struct dt_err why = *err;
+    ike_event(s->ike, s, DT_IKE_EV_REFUSED, m->path, err->notify, "%s", err->text);
+    s->ike->count.auth_failed += err->notify == DT_N_AUTHENTICATION_FAILED;
+    ike_answer_notify(sa, m, 0, dt_span(NULL, 0), err->notify ? err->notify : DT_N_AUTHENTICATION_FAILED,
+                      dt_span(NULL, 0));
+    if (s->state == DT_SESSION_DEAD)
+        return;
+    sa->state = SA_FAILED;
+    if (s->known && s->ike->ops.session_down && !s->silent)
+        s->ike->ops.session_down(s->ike->ctx, s, &why);
+    s->known = false;
+    s->silent = true;
+}
+
+/* Whose configuration applies to these identities? */
+static int who_is_it(struct dt_ike_session *s, const struct ike_msg *m, struct dt_err *err)
+{
+    struct dt_ike_id me;
+    char want[DT_IKE_ID_STRLEN], got[DT_IKE_ID_STRLEN];
+    const struct dt_ike_payload *pi = dt_ike_find(&m->inner, DT_P_IDI),
+                                *pr = dt_ike_find(&m->inner, DT_P_IDR);
+    if (!pi || dt_ike_id_read(&s->remote_id, pi->body) || (pr && dt_ike_id_read(&me, pr->body)))
+        return dt_err_set(err, DT_N_INVALID_SYNTAX, "the peer's IKE_AUTH lacks a well-formed identity");
+    const struct dt_ike_cfg *cfg =
+        s->ike->ops.authorize ? s->ike->ops.authorize(s->ike->ctx, s, &s->remote_id, pr ? &me : NULL, err)
+                              : NULL;
+    if (!cfg) {
+        if (!err->text[0])
+            dt_err_set(err, 0, "nobody here serves %.100s", dt_ike_id_str(got, &s->remote_id));
+        err->notify = DT_N_AUTHENTICATION_FAILED;
+        return -1;
+    }
+    s->known = true;
+    s->cfg = cfg;
+    s->local_id = cfg->local_id;
+    if (!dt_ike_id_matches(&cfg->remote_id, &s->remote_id))
+        return dt_err_set(err, DT_N_AUTHENTICATION_FAILED, "the peer says it is %.90s; configured is %.90s",
+                          dt_ike_id_str(got, &s->remote_id), dt_ike_id_str(want, &cfg->remote_id));
+    if (pr && !dt_ike_id_matches(&cfg->local_id, &me))
+        return dt_err_set(err, DT_N_AUTHENTICATION_FAILED, "the peer asks for %.90s; here is %.90s",
+                          dt_ike_id_str(got, &me), dt_ike_id_str(want, &cfg->local_id));
+    if (s->local_id.type == DT_ID_ANY && pr) {
+        s->local_id = me;
+    } else if (s->local_id.type == DT_ID_ANY) {
+        char text[DT_ADDR_STRLEN];
+        dt_ike_id_parse(&s->local_id, dt_addr_str(text, &m->path->local.addr));
+    }
+    return 0;
+}
+
+static int check_auth(struct ike_sa *sa, const struct ike_msg *m, struct dt_err *err)
+{
+    struct dt_ike_auth auth;
+    char who[DT_IKE_ID_STRLEN];
+    const struct dt_ike_payload *p = dt_ike_find(&m->inner, DT_P_AUTH);
+    if (!p)
+        return dt_err_set(err, DT_N_AUTHENTICATION_FAILED,
+                          "%.100s asks for EAP; only pre-shared keys are served",
+                          dt_ike_id_str(who, &sa->session->remote_id));
+    if (dt_ike_auth_read(&auth, p->body))
+        return dt_err_set(err, DT_N_INVALID_SYNTAX, "the peer's AUTH payload is malformed");
+    if (auth.method != ike_auth_psk.method)
+        return dt_err_set(err, DT_N_AUTHENTICATION_FAILED,
+                          "%.100s authenticates by method %u; here is method %u",
+                          dt_ike_id_str(who, &sa->session->remote_id), auth.method, ike_auth_psk.method);
+    return ike_auth_psk.verify(sa, true, auth.data, err);
+}
+
+struct answer {
+    struct dt_ike_cp cp;
+    struct dt_ike_child *child;
+    struct dt_child_sa sa;
+    struct dt_proposal chosen;
+};
+
+/* The first child: leased addresses, choice, keys. -1 with *err: the session comes up without it. */
+static int make_child(struct ike_sa *sa, const struct ike_msg *m, struct answer *a, struct dt_err *err)
+{
+    struct dt_ike_session *s = sa->session;
+    uint16_t group;
+    if (ike_cp_lease(s, &m->inner, &a->cp, err) || s->state == DT_SESSION_DEAD ||
+        ike_offer_choose(s, &m->inner, true, 0, &a->chosen, &a->sa, &group, err))
+        return -1;
+    a->child = ike_child_new(s, err);
+    if (!a->child)
+        return -1;
+    a->sa.spi_in = a->child->spi_in;
+    if (!ike_keys_child(sa, dt_span(NULL, 0), ike_nonce_span(&s->hs->peer_nonce),
+                        dt_span(s->hs->nonce, IKE_NONCE_LEN), false, &a->sa, err))
+        return 0;
+    ike_child_drop(a->child);
+    a->child = NULL;
+    return -1;
+}
+
+static size_t build(struct ike_sa *sa, const struct answer *a, const struct dt_err *child_err)
+{
+    struct dt_ike_session *s = sa->session;
+    struct dt_ike_builder b;
+    struct dt_err err;
+    uint8_t auth[DT_PRF_MAX];
+    size_t len;
+    if (ike_auth_psk.sign(sa, false, auth, &len, &err))
+        return 0;
+    ike_sk_begin(sa, &b, DT_IKE_AUTH, true);
+    dt_ike_id_write(&b, DT_P_IDR, &s->local_id);
+    dt_ike_auth_write(&b, ike_auth_psk.method, dt_span(auth, len));
+    dt_wipe(auth, sizeof(auth));
+    if (a->child) {
+        if (a->cp.type)
+            dt_ike_cp_write(&b, &a->cp);
+        ike_offer_answer_sa(&b, &a->chosen, a->child->spi_in);
+        ike_offer_answer_ts(&b, &a->sa);
+    } else {
+        ike_write_notify(&b, child_err->notify ? child_err->notify : DT_N_NO_ADDITIONAL_SAS,
+                         dt_span(NULL, 0));
+    }
+    ike_auth_write_private(s, &b);
+    return ike_sk_end(sa, &b);
+}
+
+void ike_auth_got_request(struct ike_sa *sa, struct ike_msg *m)
+{
+    struct dt_ike_session *s = sa->session;
+    struct dt_ike *ike = s->ike;
+    struct dt_ike_notify_payload n;
+    struct dt_err err = {0};
+    struct answer a = {0};
+    if (sa->state != SA_AUTH || s->initiator) {
+        ike->count.malformed++;
+        return;
+    }
+    s->path = *m->path;
+    if (who_is_it(s, m, &err) || check_auth(sa, m, &err)) {
+        if (s->state != DT_SESSION_DEAD)
+            refuse(sa, m, &err);
+        return;
+    }
+    if (ike_find_notify(&m->inner, DT_N_INITIAL_CONTACT, &n))
+        ike_session_initial_contact(s);
+    if (s->state != DT_SESSION_DEAD)
+        ike_auth_private_notifies(s, &m->inner);
+    if (s->state == DT_SESSION_DEAD)
+        return;
+    if (make_child(sa, m, &a, &err)) {
+        if (s->state == DT_SESSION_DEAD)
+            return;
+        ike_event(ike, s, DT_IKE_EV_REFUSED, m->path, err.notify, "%s", err.text);
+        ike->count.children_failed++;
+    }
+    if (ike_response_set(sa, ike->scratch, build(sa, &a, &err))) {
+        ike_session_fail(s, 0, "no memory, or too much configuration for one IKE_AUTH");
+        return;
+    }
+    dt_heap_set(&ike->timers, &sa->life.t, DT_NEVER);
+    ike_session_established(s, sa);
+    if (a.child && s->state == DT_SESSION_UP) {
+        s->first = a.child;
+        ike_child_up(a.child, &a.sa);
+    }
+    dt_wipe(&a, sizeof(a));
+    if (s->state != DT_SESSION_DEAD)
+        ike_response_send(sa, m->path, 0);
+}

@@ -1,0 +1,67 @@
+/* The state that can change behaviour, into a hash (for an explorer of interleavings). */
+#include "ike/internal.h"
+
+static void time_left(struct dt_digest *d, const struct dt_timer *t, dt_time now)
+{
+    dt_digest_u64(d, t->at == DT_NEVER ? DT_NEVER : dt_time_sub(t->at, now));
+}
+
+static void digest_exchange(struct dt_digest *d, const struct ike_exchange *ex)
+{
+    dt_digest_u64(d, ex->kind);
+    dt_digest_u64(d, ex->child ? ex->child->spi_in : 0);
+    dt_digest_u64(d, ex->old ? ex->old->spi_in : 0);
+    dt_digest_u64(d, ex->spi_in);
+    dt_digest_u64(d, ex->rekey_spi);
+    dt_digest_u64(d, ex->group | (uint64_t)ex->ke_tries << 16 | (uint64_t)ex->nspis << 32);
+    dt_digest_u64(d, ex->collided);
+    dt_digest_u64(d, ex->rival_child ? ex->rival_child->spi_in : 0);
+    dt_digest_u64(d, ex->rival_sa ? ex->rival_sa->spi_local : 0);
+    dt_digest_bytes(d, ex->nonce, sizeof(ex->nonce));
+    dt_digest_bytes(d, ex->spis, sizeof(ex->spis));
+}
+
+static void digest_sa(struct dt_digest *d, const struct ike_sa *sa, dt_time now)
+{
+    dt_digest_u64(d, sa->spi_local);
+    dt_digest_u64(d, sa->spi_remote);
+    dt_digest_u64(d, sa->initiator | (uint64_t)sa->state << 8 | (uint64_t)(sa == sa->session->current) << 16);
+    dt_digest_u64(d, (uint64_t)sa->mid_out << 32 | sa->mid_in);
+    dt_digest_u64(d, sa->tries);
+    dt_digest_u64(d, sa->ex ? sa->wait : 0);
+    dt_digest_bytes(d, sa->request.p, sa->request.len);
+    dt_digest_bytes(d, sa->response.p, sa->response.len);
+    time_left(d, &sa->retransmit.t, now);
+    time_left(d, &sa->life.t, now);
+    if (sa->ex)
+        digest_exchange(d, sa->ex);
+}
+
+static void digest_session(struct dt_digest *d, const struct dt_ike_session *s, dt_time now)
+{
+    dt_digest_u64(d, s->state | (uint64_t)s->initiator << 8 | (uint64_t)s->known << 9 |
+                         (uint64_t)s->nat_local << 10 | (uint64_t)s->nat_remote << 11 |
+                         (uint64_t)s->alive_wanted << 12 | (uint64_t)s->half_open << 13 |
+                         (uint64_t)s->path.natt << 14);
+    dt_digest_bytes(d, s->path.local.addr.b, 16);
+    dt_digest_bytes(d, s->path.remote.addr.b, 16);
+    dt_digest_u64(d, (uint64_t)s->path.local.port << 16 | s->path.remote.port);
+    time_left(d, &s->keepalive.t, now);
+    dt_list_for_each (l, &s->sas)
+        digest_sa(d, DT_CONTAINER_OF(l, struct ike_sa, link), now);
+    dt_list_for_each (l, &s->children) {
+        const struct dt_ike_child *c = DT_CONTAINER_OF(l, struct dt_ike_child, link);
+        dt_digest_u64(d, (uint64_t)c->spi_in << 32 | c->spi_out);
+        dt_digest_u64(d, c->state | (uint64_t)(c->successor ? c->successor->spi_in : 0) << 8);
+    }
+    dt_list_for_each (l, &s->queue)
+        digest_exchange(d, DT_CONTAINER_OF(l, struct ike_exchange, link));
+}
+
+void dt_ike_digest(const struct dt_ike *ike, dt_time now, struct dt_digest *d)
+{
+    dt_digest_u64(d, ike->nsessions);
+    dt_digest_u64(d, ike->nhalf_open);
+    dt_list_for_each (l, &ike->sessions)
+        digest_session(d, DT_CONTAINER_OF(l, struct dt_ike_session, link), now);
+}

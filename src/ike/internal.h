@@ -1,0 +1,398 @@
+/* Inside the IKE room: the state of a host's sessions, and what its files offer each other.
+ *
+ *   ike.c           the host: entry and exit of every call, timers, limits
+ *   input.c         datagrams: header, SPI, decryption, dispatch; answers outside any session
+ *   session.c       sessions: open, close, path, life and death
+ *   window.c        one IKE SA's window: requests, retransmission, cached responses, the queue
+ *   sa.c            IKE SAs: SPIs, sealing and opening of messages
+ *   keys.c          key derivation
+ *   cookie.c        cookies, half-open limits
+ *   nat.c           NAT detection
+ *   sa_init.c       IKE_SA_INIT, initiator;  sa_init_answer.c  responder
+ *   auth.c          IKE_AUTH, initiator;     auth_answer.c     responder
+ *   auth_psk.c      the shared key method
+ *   child.c         children: life, keys, the owner's calls
+ *   offer.c         SA and TS payloads of children: offer, choice, check of the answer
+ *   create_child.c  CREATE_CHILD_SA for children; create_child_answer.c  responder
+ *   rekey_ike.c     CREATE_CHILD_SA for the IKE SA itself
+ *   informational.c delete, liveness, errors
+ *   cp.c            configuration payload
+ *   digest.c        state into a hash
+ */
+#ifndef DT_IKE_INTERNAL_H
+#define DT_IKE_INTERNAL_H
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/table.h"
+#include "crypto/crypto.h"
+#include "ike/ike.h"
+#include "wire/ike_msg.h"
+#include "wire/ike_payload.h"
+
+#define IKE_NONCE_LEN   32
+#define IKE_SCRATCH     16384 /* the longest message we build */
+#define IKE_COOKIE_MAX  64    /* RFC 7296 2.6 */
+#define IKE_INIT_TRIES  3     /* COOKIE and INVALID_KE_PAYLOAD answers that one open follows, each */
+#define IKE_DELETE_SPIS 8
+
+enum ike_timer_kind { TIMER_RETRANSMIT, TIMER_LIFE, TIMER_KEEPALIVE };
+struct ike_timer {
+    struct dt_timer t;
+    enum ike_timer_kind kind;
+};
+
+struct ike_nonce {
+    uint16_t len;
+    uint8_t data[DT_IKE_NONCE_MAX];
+};
+
+struct ike_bytes {
+    uint8_t *p;
+    size_t len;
+};
+
+enum ike_exchange_kind {
+    EX_INIT,
+    EX_AUTH,
+    EX_CHILD, /* further child, or rekey of one when `old` is set */
+    EX_IKE_REKEY,
+    EX_DELETE_CHILD,
+    EX_DELETE_IKE,
+    EX_LIVENESS,
+};
+
+/* One request of ours, queued or outstanding. */
+struct ike_exchange {
+    struct dt_list link; /* in the session's queue; alone while outstanding */
+    enum ike_exchange_kind kind;
+    struct dt_ike_child *child; /* EX_CHILD: the new one; NULL once its owner has lost interest */
+    struct dt_ike_child *old;   /* EX_CHILD: the one to be rekeyed; NULL also when it went meanwhile */
+    bool rekey;                 /* EX_CHILD: REKEY_SA was (or will be) sent */
+    uint32_t rekey_spi;
+    uint32_t spi_in; /* EX_CHILD: what was offered */
+    uint32_t spis[IKE_DELETE_SPIS];
+    unsigned nspis;
+    struct dt_dh *dh;
+    uint16_t group; /* 0: no key exchange payload */
+    unsigned ke_tries;
+    uint64_t new_spi; /* EX_IKE_REKEY: our SPI of the IKE SA to be */
+    uint8_t nonce[IKE_NONCE_LEN];
+    /* The peer rekeyed the same SA meanwhile: what it made, and the lower nonce of its exchange. */
+    bool collided;
+    struct dt_ike_child *rival_child;
+    struct ike_sa *rival_sa;
+    struct ike_nonce rival_low;
+};
+
+/* What is needed until IKE_AUTH is done. */
+struct ike_handshake {
+    struct dt_table_node node; /* responder: by initiator's SPI and address, for a repeated IKE_SA_INIT */
+    bool in_table;
+    struct dt_dh *dh;
+    uint16_t group;
+    uint8_t nonce[IKE_NONCE_LEN]; /* ours */
+    struct ike_nonce peer_nonce;
+    struct ike_bytes sent, got; /* the IKE_SA_INIT messages, for AUTH */
+    uint8_t sk_pi[DT_PRF_MAX], sk_pr[DT_PRF_MAX];
+    uint8_t cookie[IKE_COOKIE_MAX];
+    size_t cookie_len;
+    unsigned cookie_tries, ke_tries;
+    bool refused; /* an unauthenticated refusal: counts when the grace time is over */
+    struct dt_err refusal;
+    struct dt_path init_path; /* responder: where the initiator was */
+};
+
+enum ike_sa_state {
+    SA_INIT, /* initiator, IKE_SA_INIT under way */
+    SA_AUTH, /* keys are there, IKE_AUTH under way or expected */
+    SA_UP,
+    SA_REPLACED, /* rekeyed: waits for its deletion by either side */
+    SA_DELETING, /* our DELETE is to be sent or was sent */
+    SA_FAILED,   /* responder: IKE_AUTH was refused; answers repetitions alone */
+    SA_DEAD,     /* keys are gone; memory until the outermost call ends */
+};
+
+struct ike_sa {
+    struct dt_table_node node; /* by our SPI */
+    struct dt_list link;       /* in its session */
+    struct dt_ike_session *session;
+    uint64_t spi_local, spi_remote;
+    bool initiator; /* of this IKE SA: its flag and its keys */
+    bool heard;     /* an authenticated message came */
+    enum ike_sa_state state;
+    uint16_t prf, group;
+    struct dt_suite suite;
+    uint8_t sk_d[DT_PRF_MAX];
+    struct dt_cipher *seal, *open;
+    uint64_t iv_counter;
+    /* window */
+    uint32_t mid_out, mid_in; /* next to use; next that is expected */
+    struct ike_exchange *ex;  /* outstanding */
+    struct ike_bytes request, response;
+    unsigned tries;
+    dt_time first_sent, wait;
+    struct ike_timer retransmit;
+    struct ike_timer life; /* half-open end, soft lifetime, linger, by state */
+};
+
+enum ike_child_state { CHILD_WANTED, CHILD_UP, CHILD_DYING, CHILD_DEAD };
+
+struct dt_ike_child {
+    struct dt_table_node node; /* by spi_in, when in_table */
+    struct dt_list link;
+    struct dt_ike_session *session;
+    void *owner;
+    uint32_t spi_in, spi_out;
+    enum ike_child_state state;
+    bool in_table;
+    bool counted;                   /* in session->children_up */
+    struct dt_ike_child *successor; /* up, and made by our own rekey of this one */
+};
+
+struct dt_ike_session {
+    struct dt_list link;            /* of the host */
+    struct dt_list kick;            /* waits to be pumped */
+    struct dt_table_node peer_node; /* by remote_id, once up */
+    bool in_peers;
+    struct dt_ike *ike;
+    uint64_t id;
+    void *owner;
+    const struct dt_ike_cfg *cfg;
+    struct dt_path path;
+    enum dt_ike_session_state state;
+    bool initiator;
+    bool known;     /* the owner knows of it: opened by us, or authorize said yes */
+    bool half_open; /* counted */
+    bool nat_local, nat_remote, same_vendor;
+    bool alive_wanted;
+    bool silent; /* no callbacks any more */
+    struct dt_ike_id local_id, remote_id;
+    struct dt_ike_inside inside;
+    struct dt_list sas;
+    struct ike_sa *current;
+    struct dt_list children;
+    size_t nchildren, nup;
+    struct dt_list queue;
+    unsigned nqueue;
+    struct ike_handshake *hs;
+    struct dt_ike_child *first;
+    struct ike_timer keepalive;
+    dt_time last_sent, heard, up_since, rtt, last_suspect;
+    bool suspected;
+    unsigned rekeys;
+    uint16_t chosen_key_bits;
+    uint16_t chosen_prf, chosen_group;
+};
+
+struct dt_ike {
+    struct dt_ike_params params;
+    struct dt_ike_ops ops;
+    void *ctx;
+    const struct dt_crypto *crypto;
+    struct dt_rand rand;
+    struct dt_heap timers;
+    struct dt_table by_spi, by_child, by_init, by_peer;
+    struct dt_siphash_key hash_key;
+    struct dt_list sessions, kicked, dead_sessions, dead_sas, dead_children;
+    size_t nsessions, nhalf_open, nsas, nchildren, nqueued;
+    uint64_t next_id;
+    uint8_t secret[2][32]; /* cookies: now, and before */
+    dt_time secret_since;
+    uint8_t secret_version;
+    bool cookies_on;
+    uint64_t unauth_tokens; /* thousandths */
+    dt_time unauth_since;
+    struct dt_ike_counters count;
+    unsigned depth;
+    dt_time now;
+    uint8_t scratch[IKE_SCRATCH];
+};
+
+/* A received message on its way through. */
+struct ike_msg {
+    struct dt_ike_header h;
+    const struct dt_path *path;
+    uint8_t *data;
+    size_t len;
+    struct dt_ike_payloads outer, inner;
+};
+
+/* ---- ike.c ---- */
+void ike_enter(struct dt_ike *ike, dt_time now);
+void ike_leave(struct dt_ike *ike);
+void ike_kick(struct dt_ike_session *s); /* pump its queue when the outermost call ends */
+void ike_send(struct dt_ike *ike, struct dt_ike_session *s, const struct dt_path *path, const uint8_t *p,
+              size_t len, unsigned flags);
+void ike_event(struct dt_ike *ike, struct dt_ike_session *s, enum dt_ike_event what,
+               const struct dt_path *path, uint16_t notify, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
+int ike_bytes_set(struct ike_bytes *b, const void *p, size_t len);
+void ike_bytes_free(struct ike_bytes *b);
+struct dt_span ike_bytes_span(const struct ike_bytes *b);
+
+/* ---- session.c ---- */
+struct dt_ike_session *ike_session_new(struct dt_ike *ike, bool initiator, const struct dt_path *path);
+/* Ends it: children down, session_down (unless silent or unknown to the owner), everything wiped. */
+void ike_session_end(struct dt_ike_session *s, const struct dt_err *why);
+void ike_session_fail(struct dt_ike_session *s, uint16_t notify, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void ike_session_free(struct dt_ike_session *s); /* memory only; from ike_leave */
+void ike_session_established(struct dt_ike_session *s, struct ike_sa *sa);
+/* The peer says that all other sessions with the same identities are gone (INITIAL_CONTACT). */
+void ike_session_initial_contact(struct dt_ike_session *s);
+void ike_session_not_half_open(struct dt_ike_session *s);
+void ike_session_move(struct dt_ike_session *s, const struct dt_path *path);
+void ike_session_keepalive(struct dt_ike_session *s);
+void ike_handshake_free(struct dt_ike_session *s);
+
+/* ---- window.c ---- */
+struct ike_exchange *ike_exchange_new(enum ike_exchange_kind kind);
+void ike_exchange_free(struct ike_exchange *ex);
+/* Into the session's queue. Internal work (engine) is always taken, an owner's wish only while there is room. */
+int ike_queue(struct dt_ike_session *s, struct ike_exchange *ex, bool internal);
+void ike_pump(struct dt_ike_session *s);
+/* The bytes of a request of `ex` on sa: keeps a copy for retransmission, sends, arms the timer. -1: no memory. */
+int ike_request_send(struct ike_sa *sa, struct ike_exchange *ex, const uint8_t *p, size_t len);
+/* An answer came: ends retransmission, hands over the exchange. */
+struct ike_exchange *ike_request_done(struct ike_sa *sa);
+void ike_request_again(struct ike_sa *sa); /* retransmission timer, or the path changed */
+/* A response: remembers it (mid_in moves on); send it with ike_response_send. */
+int ike_response_set(struct ike_sa *sa, const uint8_t *p, size_t len);
+void ike_response_send(struct ike_sa *sa, const struct dt_path *path, unsigned flags);
+struct ike_exchange *ike_find_exchange(struct dt_ike_session *s,
+                                       enum ike_exchange_kind kind); /* outstanding */
+
+/* ---- sa.c ---- */
+struct ike_sa *ike_sa_new(struct dt_ike_session *s, bool initiator, uint64_t spi_local); /* spi 0: make one */
+void ike_sa_end(struct ike_sa *sa);  /* wiped and out of all tables */
+void ike_sa_free(struct ike_sa *sa); /* memory only; from ike_leave */
+struct ike_sa *ike_sa_by_spi(const struct dt_ike *ike, uint64_t spi_local);
+uint64_t ike_new_spi(struct dt_ike *ike);
+void ike_header(const struct ike_sa *sa, struct dt_ike_header *h, uint8_t exchange, bool response,
+                uint32_t mid);
+/* A protected message in the host's scratch buffer: begin, add payloads, end (seals; 0: it did not fit). */
+void ike_sk_begin(struct ike_sa *sa, struct dt_ike_builder *b, uint8_t exchange, bool response);
+size_t ike_sk_end(struct ike_sa *sa, struct dt_ike_builder *b);
+/* 0 decrypted, inner parsed; -1 not authentic (or no SK); -2 authentic but the payloads inside are malformed. */
+int ike_sk_open(struct ike_sa *sa, struct ike_msg *m);
+/* SA, not child: algorithms of a chosen proposal. */
+int ike_sa_set_algorithms(struct ike_sa *sa, const struct dt_proposal *chosen, struct dt_err *err);
+
+/* ---- keys.c ---- */
+struct dt_span ike_nonce_span(const struct ike_nonce *n);
+int ike_nonce_cmp(struct dt_span a, struct dt_span b);
+struct dt_span ike_nonce_low(struct dt_span a, struct dt_span b);
+/* Derives SK_* of sa (RFC 7296 2.14, or 2.18 when `from` is the IKE SA being rekeyed) and makes its ciphers. */
+int ike_keys_derive(struct ike_sa *sa, const struct ike_sa *from, struct dt_span shared, struct dt_span ni,
+                    struct dt_span nr, struct ike_handshake *hs, struct dt_err *err);
+/* KEYMAT of a child (2.17) into out->key_in and key_out; out->suite is set. shared may be empty. */
+int ike_keys_child(struct ike_sa *sa, struct dt_span shared, struct dt_span ni, struct dt_span nr,
+                   bool initiator, struct dt_child_sa *out, struct dt_err *err);
+
+/* ---- cookie.c ---- */
+enum ike_cookie_verdict { COOKIE_GO_ON, COOKIE_DEMAND, COOKIE_DROP };
+enum ike_cookie_verdict ike_cookie_check(struct dt_ike *ike, const struct ike_msg *m, struct dt_span ni);
+size_t ike_cookie_make(struct dt_ike *ike, const struct ike_msg *m, struct dt_span ni,
+                       uint8_t out[IKE_COOKIE_MAX]);
+void ike_cookie_rotate(struct dt_ike *ike);
+bool ike_unauth_allowed(struct dt_ike *ike); /* rate of answers outside sessions */
+
+/* ---- nat.c ---- */
+void ike_nat_write(struct dt_ike *ike, struct dt_ike_builder *b, uint64_t spi_i, uint64_t spi_r,
+                   const struct dt_path *path, bool force);
+/* True when the peer sent both kinds of notifies; then what they say. */
+bool ike_nat_read(struct dt_ike *ike, const struct ike_msg *m, uint64_t spi_i, uint64_t spi_r, bool *local,
+                  bool *remote);
+
+/* ---- notifies of a message ---- */
+/* The first notify of that type; false: none (or malformed). */
+bool ike_find_notify(const struct dt_ike_payloads *list, uint16_t type, struct dt_ike_notify_payload *out);
+/* The first error notify; 0: none. */
+uint16_t ike_find_error(const struct dt_ike_payloads *list, struct dt_ike_notify_payload *out);
+void ike_write_notify(struct dt_ike_builder *b, uint16_t type, struct dt_span data);
+const char *ike_notify_text(uint16_t type, char buf[16]);
+
+/* ---- sa_init.c, sa_init_answer.c ---- */
+int ike_init_start(struct dt_ike_session *s, struct dt_err *err);
+void ike_init_got_response(struct ike_sa *sa, struct ike_msg *m);
+void ike_init_got_request(struct dt_ike *ike, struct ike_msg *m);
+
+/* ---- auth.c, auth_answer.c, auth_psk.c ---- */
+void ike_auth_start(struct dt_ike_session *s);
+void ike_auth_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m);
+void ike_auth_got_request(struct ike_sa *sa, struct ike_msg *m);
+void ike_auth_write_private(struct dt_ike_session *s, struct dt_ike_builder *b);
+void ike_auth_private_notifies(struct dt_ike_session *s, const struct dt_ike_payloads *in);
+
+/* How a peer proves its identity: one method so far; a signature would be another. */
+struct ike_auth_method {
+    uint8_t method; /* AUTH payload's number */
+    /* The AUTH data of the initiator (or responder) for its identity; both ends can compute it. -1 with *err. */
+    int (*sign)(struct ike_sa *sa, bool initiator, uint8_t *out, size_t *len, struct dt_err *err);
+    /* 0: the peer's AUTH data is right. */
+    int (*verify)(struct ike_sa *sa, bool initiator, struct dt_span data, struct dt_err *err);
+};
+extern const struct ike_auth_method ike_auth_psk;
+
+/* ---- child.c ---- */
+struct dt_ike_child *ike_child_new(struct dt_ike_session *s, struct dt_err *err); /* with an inbound SPI */
+void ike_child_up(struct dt_ike_child *c, struct dt_child_sa *sa);
+void ike_child_fail(struct dt_ike_child *c,
+                    const struct dt_err *err);                     /* of one that is wanted: callback, gone */
+void ike_child_down(struct dt_ike_child *c, enum dt_ike_down why); /* of one that is up: callback, gone */
+void ike_child_drop(struct dt_ike_child *c);                       /* no callback, gone */
+void ike_child_free(struct dt_ike_child *c);                       /* memory only; from ike_leave */
+struct dt_ike_child *ike_child_by_spi_out(struct dt_ike_session *s, uint32_t spi_out);
+struct dt_ike_child *ike_child_by_spi_in(struct dt_ike_session *s, uint32_t spi_in);
+void ike_queue_delete_spi(struct dt_ike_session *s, uint32_t spi_in, struct dt_ike_child *dying);
+
+/* ---- offer.c ---- */
+/* Initiator: SA, [nonce, KE by the caller], TSi, TSr and the mode's notifies. */
+void ike_offer_sa(struct dt_ike_session *s, struct dt_ike_builder *b, uint32_t spi_in, bool in_auth);
+void ike_offer_ts(struct dt_ike_session *s, struct dt_ike_builder *b);
+/* Initiator: is the answer within the offer? Fills suite, SPIs, ESN, mode, selectors of *out; *chosen too. */
+int ike_offer_check(struct dt_ike_session *s, const struct dt_ike_payloads *in, bool in_auth, uint32_t spi_in,
+                    struct dt_proposal *chosen, struct dt_child_sa *out, struct dt_err *err);
+/* Responder: chooses and narrows. err->notify says what to answer. ke_group: of the KE payload, 0: none came. With
+ * INVALID_KE_PAYLOAD, *want_group says which. */
+int ike_offer_choose(struct dt_ike_session *s, const struct dt_ike_payloads *in, bool in_auth,
+                     uint16_t ke_group, struct dt_proposal *chosen, struct dt_child_sa *out,
+                     uint16_t *want_group, struct dt_err *err);
+/* Responder: SA and TS payloads of the choice. */
+void ike_offer_answer_sa(struct dt_ike_builder *b, const struct dt_proposal *chosen, uint32_t spi_in);
+void ike_offer_answer_ts(struct dt_ike_builder *b, const struct dt_child_sa *sa);
+uint16_t ike_first_group(const struct dt_proposals *list);
+
+/* ---- create_child.c, create_child_answer.c, rekey_ike.c ---- */
+bool ike_create_child_start(struct ike_sa *sa, struct ike_exchange *ex); /* false: dropped */
+void ike_create_child_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m);
+void ike_create_child_got_request(struct ike_sa *sa, struct ike_msg *m);
+bool ike_rekey_start(struct ike_sa *sa, struct ike_exchange *ex);
+void ike_rekey_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m);
+void ike_rekey_got_request(struct ike_sa *sa, struct ike_msg *m, const struct dt_proposals *offered);
+void ike_rekey_schedule(struct ike_sa *sa);                        /* soft lifetime */
+void ike_sa_adopt(struct dt_ike_session *s, struct ike_sa *fresh); /* it is the session's current one now */
+/* A response that is one notify. */
+void ike_answer_notify(struct ike_sa *sa, const struct ike_msg *m, uint8_t protocol, struct dt_span spi,
+                       uint16_t type, struct dt_span data);
+
+/* ---- informational.c ---- */
+bool ike_informational_start(struct ike_sa *sa, struct ike_exchange *ex);
+void ike_informational_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m);
+void ike_informational_got_request(struct ike_sa *sa, struct ike_msg *m);
+
+/* ---- cp.c ---- */
+void ike_cp_request(struct dt_ike_session *s, struct dt_ike_builder *b);
+void ike_cp_got_reply(struct dt_ike_session *s, const struct dt_ike_payloads *in);
+/* Responder: leases what is asked. 0 (with *reply ready, type 0: none is to be sent), or -1 with *err. */
+int ike_cp_lease(struct dt_ike_session *s, const struct dt_ike_payloads *in, struct dt_ike_cp *reply,
+                 struct dt_err *err);
+
+#define IKE_CALL(s, op, ...)                                                                                 \
+    do {                                                                                                     \
+        if (!(s)->silent && (s)->ike->ops.op)                                                                \
+            (s)->ike->ops.op((s)->ike->ctx, (s), ##__VA_ARGS__);                                             \
+    } while (0)
+
+#endif

@@ -1,0 +1,191 @@
+/* One IKE SA's window: one request outstanding in each direction, retransmission, cached responses, and the queue of
+ * requests that wait for it (RFC 7296 sections 2.1 to 2.3). */
+#include "ike/internal.h"
+
+#include <stdlib.h>
+
+struct ike_exchange *ike_exchange_new(enum ike_exchange_kind kind)
+{
+    struct ike_exchange *ex = calloc(1, sizeof(*ex));
+    if (ex) {
+        ex->kind = kind;
+        dt_list_init(&ex->link);
+    }
+    return ex;
+}
+
+void ike_exchange_free(struct ike_exchange *ex)
+{
+    if (!ex)
+        return;
+    dt_dh_free(ex->dh);
+    dt_wipe(ex, sizeof(*ex));
+    free(ex);
+}
+
+int ike_queue(struct dt_ike_session *s, struct ike_exchange *ex, bool internal)
+{
+    if (!internal && s->nqueue >= s->ike->params.queue_max) {
+        s->ike->count.queue_full++;
+        return -1;
+    }
+    dt_list_add_tail(&s->queue, &ex->link);
+    s->nqueue++;
+    s->ike->nqueued++;
+    ike_kick(s);
+    return 0;
+}
+
+struct ike_exchange *ike_find_exchange(struct dt_ike_session *s, enum ike_exchange_kind kind)
+{
+    return s->current && s->current->ex && s->current->ex->kind == kind ? s->current->ex : NULL;
+}
+
+static bool start(struct ike_sa *sa, struct ike_exchange *ex)
+{
+    switch (ex->kind) {
+    case EX_CHILD:
+        return ike_create_child_start(sa, ex);
+    case EX_IKE_REKEY:
+        return ike_rekey_start(sa, ex);
+    default:
+        return ike_informational_start(sa, ex);
+    }
+}
+
+static void start_delete(struct ike_sa *sa)
+{
+    struct ike_exchange *ex = ike_exchange_new(EX_DELETE_IKE);
+    if (ex && !ike_informational_start(sa, ex))
+        ike_exchange_free(ex);
+}
+
+/* Starts what the window allows now. */
+void ike_pump(struct dt_ike_session *s)
+{
+    struct ike_sa *cur = s->current;
+    if (s->state == DT_SESSION_DEAD)
+        return;
+    dt_list_for_each_safe (l, &s->sas) {
+        struct ike_sa *sa = DT_CONTAINER_OF(l, struct ike_sa, link);
+        if (sa != cur && sa->state == SA_DELETING && !sa->ex)
+            start_delete(sa);
+    }
+    if (s->state == DT_SESSION_CLOSING) {
+        if (cur && !cur->ex) {
+            cur->state = SA_DELETING;
+            start_delete(cur);
+        }
+        return;
+    }
+    while (s->state == DT_SESSION_UP && s->current && !s->current->ex && !dt_list_empty(&s->queue)) {
+        struct ike_exchange *ex = DT_CONTAINER_OF(s->queue.next, struct ike_exchange, link);
+        dt_list_del(&ex->link);
+        s->nqueue--;
+        s->ike->nqueued--;
+        if (!start(s->current, ex))
+            ike_exchange_free(ex);
+    }
+}
+
+int ike_request_send(struct ike_sa *sa, struct ike_exchange *ex, const uint8_t *p, size_t len)
+{
+    struct dt_ike *ike = sa->session->ike;
+    if (!len || ike_bytes_set(&sa->request, p, len))
+        return -1;
+    sa->ex = ex;
+    sa->tries = 1;
+    sa->first_sent = ike->now;
+    sa->wait = ike->params.retransmit_base;
+    sa->mid_out++;
+    ike_send(ike, sa->session, &sa->session->path, sa->request.p, sa->request.len, 0);
+    dt_heap_set(&ike->timers, &sa->retransmit.t, dt_time_add(ike->now, sa->wait));
+    return 0;
+}
+
+struct ike_exchange *ike_request_done(struct ike_sa *sa)
+{
+    struct ike_exchange *ex = sa->ex;
+    struct dt_ike_session *s = sa->session;
+    sa->ex = NULL;
+    ike_bytes_free(&sa->request);
+    dt_heap_set(&s->ike->timers, &sa->retransmit.t, DT_NEVER);
+    if (sa->tries == 1)
+        s->rtt = s->ike->now - sa->first_sent;
+    ike_kick(s);
+    return ex;
+}
+
+static const char *exchange_name(enum ike_exchange_kind kind)
+{
+    switch (kind) {
+    case EX_INIT:
+        return "IKE_SA_INIT";
+    case EX_AUTH:
+        return "IKE_AUTH";
+    case EX_CHILD:
+        return "CREATE_CHILD_SA (child)";
+    case EX_IKE_REKEY:
+        return "CREATE_CHILD_SA (IKE SA)";
+    case EX_DELETE_CHILD:
+        return "INFORMATIONAL (delete child)";
+    case EX_DELETE_IKE:
+        return "INFORMATIONAL (delete IKE SA)";
+    default:
+        return "INFORMATIONAL";
+    }
+}
+
+/* Nobody answers. */
+static void give_up(struct ike_sa *sa)
+{
+    struct dt_ike_session *s = sa->session;
+    char who[DT_ADDRPORT_STRLEN];
+    if (s->hs && s->hs->refused) {
+        struct dt_err err = s->hs->refusal;
+        ike_session_end(s, &err);
+    } else if (sa != s->current) {
+        ike_sa_end(sa); /* only the deletion of an IKE SA that was replaced */
+    } else if (s->state == DT_SESSION_CLOSING && sa->ex->kind == EX_DELETE_IKE) {
+        ike_session_fail(s, 0, "closed here; %s did not answer the DELETE",
+                         dt_addrport_str(who, &s->path.remote));
+    } else {
+        ike_session_fail(s, 0, "no answer to %s from %s after %u packets in %.1f s",
+                         exchange_name(sa->ex->kind), dt_addrport_str(who, &s->path.remote), sa->tries,
+                         dt_time_seconds(s->ike->now - sa->first_sent));
+    }
+}
+
+void ike_request_again(struct ike_sa *sa)
+{
+    struct dt_ike_session *s = sa->session;
+    struct dt_ike *ike = s->ike;
+    if (!sa->ex)
+        return;
+    if (sa->tries > ike->params.retransmit_tries) {
+        give_up(sa);
+        return;
+    }
+    sa->tries++;
+    double longer = (double)sa->wait * ike->params.retransmit_factor;
+    sa->wait = longer < (double)ike->params.retransmit_max ? (dt_time)longer : ike->params.retransmit_max;
+    ike->count.retransmits_out++;
+    ike_send(ike, s, &s->path, sa->request.p, sa->request.len, DT_IKE_SEND_AGAIN);
+    dt_heap_set(&ike->timers, &sa->retransmit.t, dt_time_add(ike->now, sa->wait));
+    ike_event(ike, s, DT_IKE_EV_RETRANSMIT, &s->path, 0, "%s, message id %u, packet %u",
+              exchange_name(sa->ex->kind), sa->mid_out - 1, sa->tries);
+}
+
+int ike_response_set(struct ike_sa *sa, const uint8_t *p, size_t len)
+{
+    if (!len || ike_bytes_set(&sa->response, p, len))
+        return -1;
+    sa->mid_in++;
+    return 0;
+}
+
+void ike_response_send(struct ike_sa *sa, const struct dt_path *path, unsigned flags)
+{
+    if (sa->response.p)
+        ike_send(sa->session->ike, sa->session, path, sa->response.p, sa->response.len, flags);
+}
