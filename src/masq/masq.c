@@ -30,7 +30,7 @@ struct dt_masq {
     struct tab tab[MQ_TABLE_COUNT];
     struct dt_heap heap;
     uint64_t rule[DT_MASQ_RULE_COUNT];
-    uint32_t peers[DT_MASQ_PEERS_MAX];
+    struct mq_peer_list peers;
     struct mq_server zero;
 };
 
@@ -110,7 +110,7 @@ static int erase(struct dt_masq *m, enum mq_table_id id, const void *key)
 #define MQ_UNLOCK(p)                  (void)(p)
 #define MQ_ADD(p, n)                  (void)(*(p) += (__typeof__(*(p)))(n))
 #define MQ_P(m)                       (&(m)->c.params)
-#define MQ_PEERS(m)                   ((m)->peers)
+#define MQ_PEERS(m)                   (&(m)->peers)
 #define MQ_NEW_SERVER(m)              (&(m)->zero)
 #define MQ_FAULT(m, name)             ((m)->c.faults.name)
 #define MQ_EVENT(m, ev)                                                                                      \
@@ -143,9 +143,7 @@ static dt_time due(const struct dt_masq *m, const struct node *n)
         dt_time idle = dt_time_add(s->used, MQ_IDLE);
         if (s->state == MQ_SLOT_OUTSTANDING && !m->c.faults.keep_outstanding)
             return dt_time_add(s->created, p->t_out);
-        for (size_t i = 0; i < DT_MASQ_PEERS_MAX; i++)
-            if (s->peer[i].client && s->peer[i].until > idle)
-                idle = s->peer[i].until;
+        idle = s->until > idle ? s->until : idle;
         return s->tat > idle ? s->tat : idle;
     }
     case MQ_T_ike_c: {
@@ -335,7 +333,7 @@ void dt_masq_packet(struct dt_masq *m, dt_time now, const struct dt_masq_facts *
         v->to[0] = o.to;
     } else if (o.verdict == DT_MASQ_MULTICAST) {
         v->n = o.n;
-        memcpy(v->to, m->peers, o.n * sizeof(v->to[0]));
+        memcpy(v->to, m->peers.client, o.n * sizeof(v->to[0]));
     }
     report(m, now, f, &o);
 }

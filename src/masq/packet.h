@@ -15,7 +15,7 @@ MQ_FN void mq_frag_gone(struct mq *m, const struct mq_frag_key *k, uint32_t clie
 }
 
 /* A first fragment goes on its way: the others of its id shall follow it. */
-MQ_FN int mq_frag_first(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+MQ_COLD int mq_frag_first(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
     struct mq_frag_key k = {f->src, f->dst, f->ip_id, f->proto, f->side};
     uint32_t client = f->side == DT_MASQ_INSIDE ? f->src : v->verdict == DT_MASQ_MULTICAST ? 0 : v->to;
@@ -37,7 +37,7 @@ MQ_FN int mq_frag_first(struct mq *m, uint64_t now, const struct dt_masq_facts *
     return 0;
 }
 
-MQ_FN int mq_frag_later(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+MQ_COLD int mq_frag_later(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
     struct mq_frag_key k = {f->src, f->dst, f->ip_id, f->proto, f->side};
     struct mq_frag *fr = MQ_LOOKUP(m, frag, &k);
@@ -73,10 +73,10 @@ MQ_FN uint32_t mq_only_peer(struct mq *m, uint64_t now, uint32_t server)
 {
     struct mq_server_key k = {server};
     struct mq_server *s = MQ_LOOKUP(m, server, &k);
-    uint32_t *list = MQ_PEERS(m);
+    struct mq_peer_list *list = MQ_PEERS(m);
     if (!s || !list || mq_peers(m, now, s, 2) != 1)
         return 0;
-    return list[0];
+    return list->client[0];
 }
 
 /* The client of an IKE item with that server; 0: none. */
@@ -116,7 +116,7 @@ MQ_FN uint32_t mq_esp_sender(struct mq *m, uint64_t now, uint32_t server, uint32
 }
 
 /* An error from outside about a packet that a client sent. It changes no item. */
-MQ_FN int mq_quote_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+MQ_COLD int mq_quote_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
     if (!mq_is_outside(m, f->qsrc))
         return mq_pass(v);
@@ -130,7 +130,7 @@ MQ_FN int mq_quote_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f
 }
 
 /* An error from inside about a packet that a server sent to the quoted client. */
-MQ_FN int mq_quote_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+MQ_COLD int mq_quote_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
     uint32_t client = 0;
     if (f->proto == 50) {
@@ -253,20 +253,15 @@ MQ_FN void mq_reap_server(struct mq *m, uint64_t now, const struct mq_server_key
         return;
     uint64_t t_out = mq_t_out(m);
     uint32_t client = 0, spi_out = 0;
-    int idle = 0;
+    int idle;
     MQ_LOCK(s);
     if (s->state == MQ_SLOT_OUTSTANDING && mq_past(now, s->created, t_out)) {
         client = s->client;
         spi_out = s->spi_out;
         s->state = MQ_SLOT_FREE;
     }
-    if (s->state == MQ_SLOT_FREE && mq_past(now, s->used, MQ_IDLE) && s->tat <= now) {
-        idle = 1;
-        for (uint32_t i = 0; i < DT_MASQ_PEERS_MAX; i++)
-            if (s->peer[i].client && now < s->peer[i].until)
-                idle = 0;
-        s->dead = (uint32_t)idle;
-    }
+    idle = s->state == MQ_SLOT_FREE && mq_past(now, s->used, MQ_IDLE) && s->tat <= now && s->until <= now;
+    s->dead = (uint32_t)idle;
     MQ_UNLOCK(s);
     uint32_t server = k->server;
     if (idle)

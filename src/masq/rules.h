@@ -9,7 +9,7 @@
  *   MQ_LOCK(p) MQ_UNLOCK(p)        the spin lock in *p
  *   MQ_ADD(p, n)                   atomic addition
  *   MQ_P(m)                        const struct dt_masq_params *
- *   MQ_PEERS(m)                    uint32_t[DT_MASQ_PEERS_MAX] for the addressees of a multicast, or NULL
+ *   MQ_PEERS(m)                    struct mq_peer_list * for the addressees of a multicast, or NULL
  *   MQ_NEW_SERVER(m)               a zeroed struct mq_server to insert from, or NULL
  *   MQ_EVENT(m, ...)               tells who watches
  *   MQ_FAULT(m, name)              a planted mistake (user space only)
@@ -21,9 +21,11 @@
 #include "masq/tables.h"
 
 #ifdef __bpf__
-#define MQ_FN static __always_inline
+#define MQ_FN   static __always_inline
+#define MQ_COLD static __attribute__((noinline)) /* a function of its own keeps the program small */
 #else
-#define MQ_FN static inline
+#define MQ_FN   static inline
+#define MQ_COLD static inline
 #endif
 
 /* Gone at exactly `since` + `life`. Another processor's stamp may be a little ahead of our clock. */
@@ -61,8 +63,8 @@ MQ_FN int mq_pass(struct mq_out *v)
 MQ_FN int mq_is_outside(struct mq *m, uint32_t a)
 {
     const struct dt_masq_params *p = MQ_P(m);
-    for (uint32_t i = 0; i < DT_MASQ_OUTSIDE_MAX; i++)
-        if (i < p->n_outside && p->outside[i] == a)
+    for (uint32_t i = 0; i < DT_MASQ_OUTSIDE_MAX && i < p->n_outside; i++)
+        if (p->outside[i] == a)
             return 1;
     return 0;
 }
@@ -70,8 +72,8 @@ MQ_FN int mq_is_outside(struct mq *m, uint32_t a)
 MQ_FN int mq_in_nets(struct mq *m, uint32_t a)
 {
     const struct dt_masq_params *p = MQ_P(m);
-    for (uint32_t i = 0; i < DT_MASQ_NETS_MAX; i++)
-        if (i < p->n_nets && (a & p->nets[i].mask) == p->nets[i].addr)
+    for (uint32_t i = 0; i < DT_MASQ_NETS_MAX && i < p->n_nets; i++)
+        if ((a & p->nets[i].mask) == p->nets[i].addr)
             return 1;
     return 0;
 }
@@ -92,7 +94,7 @@ MQ_FN uint32_t mq_pick(struct mq *m, uint32_t client)
     return p->outside[((h >> 16) % n) & (DT_MASQ_OUTSIDE_MAX - 1)];
 }
 
-MQ_FN struct mq_client *mq_client_get(struct mq *m, uint64_t now, uint32_t client)
+MQ_COLD struct mq_client *mq_client_get(struct mq *m, uint64_t now, uint32_t client)
 {
     struct mq_client_key k = {client};
     struct mq_client *c = MQ_LOOKUP(m, client, &k);
@@ -126,7 +128,7 @@ MQ_FN uint32_t mq_nat(struct mq *m, uint64_t now, uint32_t client, uint32_t *nat
 
 enum { MQ_N_ESP, MQ_N_IKE, MQ_N_FRAG };
 
-MQ_FN void mq_release(struct mq *m, uint32_t client, int what)
+MQ_COLD void mq_release(struct mq *m, uint32_t client, int what)
 {
     struct mq_client_key k = {client};
     struct mq_client *c = MQ_LOOKUP(m, client, &k);
@@ -140,7 +142,7 @@ MQ_FN void mq_release(struct mq *m, uint32_t client, int what)
 /* ---- servers and their recent clients --------------------------------------------------------------------
  */
 
-MQ_FN struct mq_server *mq_server_get(struct mq *m, uint64_t now, uint32_t server)
+MQ_COLD struct mq_server *mq_server_get(struct mq *m, uint64_t now, uint32_t server)
 {
     struct mq_server_key k = {server};
     struct mq_server *s = MQ_LOOKUP(m, server, &k);
@@ -159,7 +161,7 @@ MQ_FN struct mq_server *mq_server_get(struct mq *m, uint64_t now, uint32_t serve
 }
 
 /* The client has an IKE item with the server until then: it is reached by a multicast. */
-MQ_FN void mq_peer_note(struct mq *m, uint64_t now, uint32_t client, uint32_t server, uint64_t until)
+MQ_COLD void mq_peer_note(struct mq *m, uint64_t now, uint32_t client, uint32_t server, uint64_t until)
 {
     struct mq_pair_key k = {client, server};
     struct mq_pair *p = MQ_LOOKUP(m, pair, &k);
@@ -175,21 +177,22 @@ MQ_FN void mq_peer_note(struct mq *m, uint64_t now, uint32_t client, uint32_t se
     struct mq_server *s = mq_server_get(m, now, server);
     if (!s)
         return;
-    uint32_t at = p->peer, spare = MQ_NO_PEER;
+    uint32_t at = p->peer;
     MQ_LOCK(s);
     s->used = now;
+    if (s->until < until)
+        s->until = until;
     if (at >= DT_MASQ_PEERS_MAX || s->peer[at & (DT_MASQ_PEERS_MAX - 1)].client != client) {
-        at = MQ_NO_PEER;
+        /* What is found stands in *s: values in registers would make the verifier walk each combination. */
+        volatile uint32_t *found = &s->found, *spare = &s->spare;
+        *found = *spare = MQ_NO_PEER;
         for (uint32_t i = 0; i < DT_MASQ_PEERS_MAX; i++) {
-            if (spare == MQ_NO_PEER && (!s->peer[i].client || now >= s->peer[i].until))
-                spare = i;
-            if (s->peer[i].client == client) {
-                at = i;
-                break;
-            }
+            if (s->peer[i].client == client)
+                *found = i;
+            else if (!s->peer[i].client || now >= s->peer[i].until)
+                *spare = *spare < i ? *spare : i;
         }
-        if (at == MQ_NO_PEER)
-            at = spare;
+        at = *found != MQ_NO_PEER ? *found : *spare;
     }
     if (at < DT_MASQ_PEERS_MAX) {
         struct mq_peer *peer = &s->peer[at & (DT_MASQ_PEERS_MAX - 1)];
@@ -202,24 +205,25 @@ MQ_FN void mq_peer_note(struct mq *m, uint64_t now, uint32_t client, uint32_t se
 }
 
 /* Clients of the server with an unexpired IKE item, at most `cap`, into MQ_PEERS. */
-MQ_FN uint32_t mq_peers(struct mq *m, uint64_t now, const struct mq_server *s, uint32_t cap)
+MQ_COLD uint32_t mq_peers(struct mq *m, uint64_t now, const struct mq_server *s, uint32_t cap)
 {
-    uint32_t *list = MQ_PEERS(m), n = 0;
+    struct mq_peer_list *list = MQ_PEERS(m);
     if (!list)
         return 0;
+    volatile uint32_t *n = &list->n; /* in memory, for the verifier's sake */
+    *n = 0;
     for (uint32_t i = 0; i < DT_MASQ_PEERS_MAX; i++) {
-        if (n >= cap || n >= DT_MASQ_PEERS_MAX)
-            break;
-        if (s->peer[i].client && now < s->peer[i].until) {
-            list[n & (DT_MASQ_PEERS_MAX - 1)] = s->peer[i].client;
-            n++;
-        }
+        uint32_t at = *n;
+        if (at >= cap || !s->peer[i].client || now >= s->peer[i].until)
+            continue;
+        list->client[at & (DT_MASQ_PEERS_MAX - 1)] = s->peer[i].client;
+        *n = at + 1;
     }
-    return n;
+    return *n;
 }
 
 /* A token bucket as one stamp (GCRA): true when the packet may go. */
-MQ_FN int mq_multicast_may(struct mq *m, uint64_t now, struct mq_server *s)
+MQ_COLD int mq_multicast_may(struct mq *m, uint64_t now, struct mq_server *s)
 {
     uint64_t step = MQ_P(m)->multicast_interval, burst = MQ_P(m)->multicast_burst;
     uint64_t room = burst > 1 ? (burst - 1) * step : 0;
@@ -247,7 +251,7 @@ MQ_FN int mq_esp_live(struct mq *m, uint64_t now, const struct mq_esp_key *k, co
            !mq_past(now, ei->last, MQ_P(m)->t_ei);
 }
 
-MQ_FN void mq_esp_remove(struct mq *m, uint64_t now, const struct mq_esp_key *k, uint32_t spi_in)
+MQ_COLD void mq_esp_remove(struct mq *m, uint64_t now, const struct mq_esp_key *k, uint32_t spi_in)
 {
     struct mq_esp_in_key ki = {k->server, spi_in};
     struct mq_esp_q_key kq = {k->server, k->spi_out};
@@ -272,8 +276,8 @@ MQ_FN void mq_esp_remove(struct mq *m, uint64_t now, const struct mq_esp_key *k,
     MQ_EVENT(m, &ev);
 }
 
-MQ_FN void mq_esp_outstanding_gone(struct mq *m, uint64_t now, uint32_t client, uint32_t server,
-                                   uint32_t spi_out)
+MQ_COLD void mq_esp_outstanding_gone(struct mq *m, uint64_t now, uint32_t client, uint32_t server,
+                                     uint32_t spi_out)
 {
     mq_release(m, client, MQ_N_ESP);
     struct dt_masq_event ev = {.at = now,
@@ -306,8 +310,8 @@ MQ_FN int mq_pair_live(struct mq *m, uint64_t now, uint32_t client, uint32_t ser
 }
 
 /* The client's new SPI finds the server's slot free: an outstanding item, if the client may have one more. */
-MQ_FN int mq_esp_create(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_server *s,
-                        struct mq_out *v)
+MQ_COLD int mq_esp_create(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_server *s,
+                          struct mq_out *v)
 {
     const struct dt_masq_params *p = MQ_P(m);
     if (p->require_ike && !mq_pair_live(m, now, f->src, f->dst))
@@ -358,23 +362,9 @@ MQ_FN int mq_esp_create(struct mq *m, uint64_t now, const struct dt_masq_facts *
     return mq_forward(v, DT_MASQ_RULE_ESP_CREATE, f->dst);
 }
 
-MQ_FN int mq_esp_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+/* From inside, no established item: the server's one outstanding item decides. */
+MQ_COLD int mq_esp_out_new(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
-    if (f->spi < 256)
-        return mq_drop(v, DT_MASQ_RULE_ESP_SPI);
-    struct mq_esp_key k = {f->src, f->dst, f->spi};
-    struct mq_esp *it = MQ_LOOKUP(m, esp, &k);
-    if (it) {
-        if (mq_esp_live(m, now, &k, it)) {
-            if (!MQ_FAULT(m, short_t_ei))
-                it->last = now;
-            MQ_ADD(&it->packets, 1);
-            v->nat = mq_nat(m, now, f->src, &it->nat, &it->gen);
-            v->hop = &it->hop;
-            return mq_forward(v, DT_MASQ_RULE_ESP_OUT_ESTABLISHED, f->dst);
-        }
-        mq_esp_remove(m, now, &k, it->spi_in);
-    }
     struct mq_server_key ks = {f->dst};
     struct mq_server *s = MQ_LOOKUP(m, server, &ks);
     if (!s)
@@ -417,9 +407,28 @@ MQ_FN int mq_esp_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f, 
     return mq_esp_create(m, now, f, s, v);
 }
 
+MQ_FN int mq_esp_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    if (f->spi < 256)
+        return mq_drop(v, DT_MASQ_RULE_ESP_SPI);
+    struct mq_esp_key k = {f->src, f->dst, f->spi};
+    struct mq_esp *it = MQ_LOOKUP(m, esp, &k);
+    if (it) {
+        if (mq_esp_live(m, now, &k, it)) {
+            if (!MQ_FAULT(m, short_t_ei))
+                it->last = now;
+            MQ_ADD(&it->packets, 1);
+            v->nat = mq_nat(m, now, f->src, &it->nat, &it->gen);
+            return mq_forward(v, DT_MASQ_RULE_ESP_OUT_ESTABLISHED, f->dst);
+        }
+        mq_esp_remove(m, now, &k, it->spi_in);
+    }
+    return mq_esp_out_new(m, now, f, v);
+}
+
 /* The outstanding item, now converting, becomes an established one. 0, or -1 when there is no room. */
-MQ_FN int mq_esp_establish(struct mq *m, uint64_t now, const struct mq_esp_key *k, const struct mq_esp *it,
-                           uint32_t spi_in)
+MQ_COLD int mq_esp_establish(struct mq *m, uint64_t now, const struct mq_esp_key *k, const struct mq_esp *it,
+                             uint32_t spi_in)
 {
     struct mq_esp_in_key ki = {k->server, spi_in};
     struct mq_esp_q_key kq = {k->server, k->spi_out};
@@ -435,7 +444,7 @@ MQ_FN int mq_esp_establish(struct mq *m, uint64_t now, const struct mq_esp_key *
     return 0;
 }
 
-MQ_FN int mq_esp_multicast(struct mq *m, uint64_t now, struct mq_server *s, struct mq_out *v)
+MQ_COLD int mq_esp_multicast(struct mq *m, uint64_t now, struct mq_server *s, struct mq_out *v)
 {
     const struct dt_masq_params *p = MQ_P(m);
     uint32_t n = mq_peers(m, now, s, p->multicast_cap);
@@ -451,28 +460,9 @@ MQ_FN int mq_esp_multicast(struct mq *m, uint64_t now, struct mq_server *s, stru
     return 0;
 }
 
-MQ_FN int mq_esp_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+/* From outside, no established item: convert the server's outstanding item, or multicast. */
+MQ_COLD int mq_esp_in_new(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
-    if (f->spi < 256)
-        return mq_drop(v, DT_MASQ_RULE_ESP_SPI);
-    struct mq_esp_in_key ki = {f->src, f->spi};
-    struct mq_esp_in *ei = MQ_LOOKUP(m, esp_in, &ki);
-    if (ei) {
-        struct mq_esp_key k = {ei->client, f->src, ei->spi_out};
-        int live = !mq_past(now, ei->last, MQ_P(m)->t_ei);
-        if (!live) { /* its other half may be younger */
-            struct mq_esp *it = MQ_LOOKUP(m, esp, &k);
-            live = it && it->spi_in == f->spi && !mq_past(now, it->last, MQ_P(m)->t_ei);
-        }
-        if (live) {
-            if (!MQ_FAULT(m, short_t_ei))
-                ei->last = now;
-            MQ_ADD(&ei->packets, 1);
-            v->hop = &ei->hop;
-            return mq_forward(v, DT_MASQ_RULE_ESP_IN_ESTABLISHED, ei->client);
-        }
-        mq_esp_remove(m, now, &k, f->spi);
-    }
     struct mq_server_key ks = {f->src};
     struct mq_server *s = MQ_LOOKUP(m, server, &ks);
     if (!s)
@@ -525,6 +515,30 @@ MQ_FN int mq_esp_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f, s
     return mq_forward(v, DT_MASQ_RULE_ESP_CONVERT, k.client);
 }
 
+MQ_FN int mq_esp_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    if (f->spi < 256)
+        return mq_drop(v, DT_MASQ_RULE_ESP_SPI);
+    struct mq_esp_in_key ki = {f->src, f->spi};
+    struct mq_esp_in *ei = MQ_LOOKUP(m, esp_in, &ki);
+    if (ei) {
+        struct mq_esp_key k = {ei->client, f->src, ei->spi_out};
+        int live = !mq_past(now, ei->last, MQ_P(m)->t_ei);
+        if (!live) { /* its other half may be younger */
+            struct mq_esp *it = MQ_LOOKUP(m, esp, &k);
+            live = it && it->spi_in == f->spi && !mq_past(now, it->last, MQ_P(m)->t_ei);
+        }
+        if (live) {
+            if (!MQ_FAULT(m, short_t_ei))
+                ei->last = now;
+            MQ_ADD(&ei->packets, 1);
+            return mq_forward(v, DT_MASQ_RULE_ESP_IN_ESTABLISHED, ei->client);
+        }
+        mq_esp_remove(m, now, &k, f->spi);
+    }
+    return mq_esp_in_new(m, now, f, v);
+}
+
 /* ---- IKE -------------------------------------------------------------------------------------------------
  */
 
@@ -561,7 +575,7 @@ MQ_FN int mq_ike_s_live(struct mq *m, uint64_t now, const struct mq_ike_s_key *k
     return it && it->rcookie == ks->rcookie && !mq_past(now, it->last, MQ_P(m)->t_ike);
 }
 
-MQ_FN void mq_ike_remove(struct mq *m, uint64_t now, const struct mq_ike_c_key *k, uint64_t rcookie)
+MQ_COLD void mq_ike_remove(struct mq *m, uint64_t now, const struct mq_ike_c_key *k, uint64_t rcookie)
 {
     struct mq_ike_s_key ks = {k->icookie, rcookie, k->server, 0};
     uint32_t client = k->client;
@@ -573,7 +587,7 @@ MQ_FN void mq_ike_remove(struct mq *m, uint64_t now, const struct mq_ike_c_key *
     mq_ike_gone(m, now, client, ks.server, ks.icookie, rcookie);
 }
 
-MQ_FN int mq_ike_create(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+MQ_COLD int mq_ike_create(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
     struct mq_ike_o_key ko = {f->icookie, f->dst, 0};
     struct mq_client *c = mq_client_get(m, now, f->src);
@@ -605,7 +619,7 @@ MQ_FN int mq_ike_create(struct mq *m, uint64_t now, const struct dt_masq_facts *
     return mq_forward(v, DT_MASQ_RULE_IKE_CREATE, f->dst);
 }
 
-MQ_FN int mq_ike_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+MQ_COLD int mq_ike_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
     if (!f->icookie)
         return mq_drop(v, DT_MASQ_RULE_IKE_COOKIE);
@@ -639,7 +653,7 @@ MQ_FN int mq_ike_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f, 
     return mq_ike_create(m, now, f, v);
 }
 
-MQ_FN int mq_ike_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+MQ_COLD int mq_ike_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
     if (!f->icookie)
         return mq_drop(v, DT_MASQ_RULE_IKE_COOKIE);

@@ -20,22 +20,12 @@
 #define MQ_LOCK_FIELD uint32_t lock
 #endif
 
-/* Where the kernel program last sent a packet of this item; user space leaves it empty. */
-struct mq_hop {
-    uint64_t until;
-    uint32_t gen;
-    uint16_t mtu;
-    uint8_t dst[6], src[6];
-    uint8_t pad[6];
-};
-
 struct mq_esp_key {
     uint32_t client, server, spi_out;
 };
 struct mq_esp {
     uint64_t created, last, packets;
     uint32_t spi_in, nat, gen, pad;
-    struct mq_hop hop;
 };
 
 struct mq_esp_in_key {
@@ -44,7 +34,6 @@ struct mq_esp_in_key {
 struct mq_esp_in {
     uint64_t last, packets;
     uint32_t client, spi_out;
-    struct mq_hop hop;
 };
 
 struct mq_esp_q_key {
@@ -67,10 +56,12 @@ struct mq_server {
     MQ_LOCK_FIELD;
     uint32_t state; /* MQ_SLOT_*; CONVERTING only while the established item is being written */
     uint64_t created, packets;
-    uint64_t used; /* last time that something was put here */
-    uint64_t tat;  /* multicast: theoretical arrival time of the next packet */
+    uint64_t used;  /* last time that something was put here */
+    uint64_t until; /* the last of its clients' IKE items */
+    uint64_t tat;   /* multicast: theoretical arrival time of the next packet */
     uint32_t client, spi_out, spi_in, nat;
     uint32_t waited, n_after, waiting, dead;
+    uint32_t found, spare; /* of one search under the lock */
     struct mq_peer peer[DT_MASQ_PEERS_MAX];
 };
 
@@ -151,12 +142,15 @@ enum mq_table_id {
 #undef X
 };
 
+struct mq_peer_list {
+    uint32_t n, client[DT_MASQ_PEERS_MAX];
+};
+
 /* What a rule decides; the addressees of a multicast stand in MQ_PEERS(m). */
 struct mq_out {
     uint8_t verdict, rule;
     uint16_t n;
     uint32_t nat, to;
-    struct mq_hop *hop; /* where to remember the next hop; may be NULL */
 };
 
 #define MQ_IDLE 10000000000ull /* a server or client of nothing is forgotten after so many nanoseconds */

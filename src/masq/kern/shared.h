@@ -1,0 +1,40 @@
+/* What the kernel program and its user-space side (natd, tests, benchmark) agree on beside the rules' shapes. */
+#ifndef DT_MASQ_KERN_SHARED_H
+#define DT_MASQ_KERN_SHARED_H
+
+#include "masq/shapes.h"
+
+#define NAT_HOPS_LOG2 10
+#define NAT_HOPS      (1 << NAT_HOPS_LOG2)
+#define NAT_HOP_LIFE  1000000000ull /* a route is believed for so many nanoseconds */
+#define NAT_PULL      (14 + 60 + 8 + 60 + 24)
+
+/* Counters after those of the rules. */
+enum nat_counter {
+    NAT_EVENTS_LOST,        /* nobody read them fast enough */
+    NAT_MULTICAST_COPIES,   /* packets sent by multicast */
+    NAT_MULTICAST_UNROUTED, /* an addressee could not be reached */
+    NAT_COUNTERS,
+};
+
+struct nat_setup {
+    uint64_t clock;        /* tests: the time; 0: the kernel's monotonic clock */
+    uint32_t outside;      /* interface index */
+    uint32_t watch;        /* events are wanted */
+    uint32_t slow_ifindex; /* the device for packets that the kernel must fragment; 0: drop them */
+    uint8_t slow_mac[6];
+    uint8_t pad[6];
+};
+
+#define NAT_REAP_OFF 16 /* after something like an Ethernet header */
+#define NAT_REAP_KEY 24
+#define NAT_REAP_MAX 64
+
+struct nat_reap {
+    uint8_t ether[NAT_REAP_OFF];
+    uint32_t table; /* enum mq_table_id */
+    uint32_t n;
+    uint64_t key[NAT_REAP_MAX][NAT_REAP_KEY / 8];
+};
+
+#endif
