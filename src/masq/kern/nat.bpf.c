@@ -72,6 +72,7 @@ struct {
 
 struct nat_setup setup;
 struct dt_masq_params params;
+struct nat_last last;
 const volatile uint8_t zero_server[sizeof(struct mq_server)] __attribute__((aligned(8)));
 
 /* ---- what the rules want --------------------------------------------------------------------------------- */
@@ -293,6 +294,13 @@ static __always_inline void settle(const struct dt_masq_facts *f, const struct m
     count(v->rule, 1);
     if (setup.watch && (v->verdict == DT_MASQ_DROP || v->verdict == DT_MASQ_MULTICAST))
         report(f, v, now);
+    if (setup.clock) {
+        last.verdict = v->verdict;
+        last.rule = v->rule;
+        last.n = v->n;
+        last.nat = v->nat;
+        last.to = v->to;
+    }
 }
 
 struct header {

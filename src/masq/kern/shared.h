@@ -26,6 +26,13 @@ struct nat_setup {
     uint8_t pad[6];
 };
 
+/* What the last packet came to; kept only while setup.clock is set. */
+struct nat_last {
+    uint8_t verdict, rule;
+    uint16_t n;
+    uint32_t nat, to;
+};
+
 #define NAT_REAP_OFF 16 /* after something like an Ethernet header */
 #define NAT_REAP_KEY 24
 #define NAT_REAP_MAX 64

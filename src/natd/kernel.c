@@ -1,0 +1,334 @@
+#include "natd/kernel.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "masq/tables.h"
+#include "nat.skel.h"
+#include "natd/reap.h"
+
+#define PRIORITY 53 /* of our filters, so that others can stand before or after them */
+#define HANDLE   1
+
+struct dt_kernel {
+    struct nat *skel;
+    struct bpf_map *table[MQ_TABLE_COUNT];
+    struct ring_buffer *ring;
+    void (*event)(void *ctx, const struct dt_masq_event *ev);
+    void *event_ctx;
+    int cpus;
+    bool took_over;
+};
+
+static char last_words[256]; /* libbpf's last complaint, for the sentence that the user gets */
+
+static int keep_words(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+    if (level == LIBBPF_WARN && !strstr(fmt, "BEGIN PROG LOAD LOG")) {
+        char line[sizeof(last_words)];
+        vsnprintf(line, sizeof(line), fmt, ap);
+        line[strcspn(line, "\n")] = 0;
+        if (*line)
+            memcpy(last_words, line, sizeof(last_words));
+    }
+    return 0;
+}
+
+/* ---- opening --------------------------------------------------------------------------------------------- */
+
+static void list_tables(struct dt_kernel *k)
+{
+#define X(name, id) k->table[id] = k->skel->maps.t_##name;
+    MQ_TABLES(X)
+#undef X
+}
+
+static void size_tables(struct dt_kernel *k, const struct dt_masq_sizes *z)
+{
+    const uint32_t size[MQ_TABLE_COUNT] = {
+        [MQ_T_esp] = z->esp,        [MQ_T_esp_in] = z->esp, [MQ_T_esp_q] = z->esp, [MQ_T_server] = z->servers,
+        [MQ_T_ike_c] = z->ike,      [MQ_T_ike_s] = z->ike,  [MQ_T_ike_o] = z->ike, [MQ_T_pair] = z->ike,
+        [MQ_T_client] = z->clients, [MQ_T_frag] = z->frags,
+    };
+    for (unsigned i = 0; i < MQ_TABLE_COUNT; i++)
+        bpf_map__set_max_entries(k->table[i], size[i]);
+}
+
+static int pin_path(char *out, size_t cap, const char *dir, const struct bpf_map *map)
+{
+    int n = snprintf(out, cap, "%s/%s", dir, bpf_map__name(map));
+    return n > 0 && (size_t)n < cap ? 0 : -1;
+}
+
+/* A pinned table of another shape (an older version, other sizes) is of no use: all are forgotten. */
+static bool same_shape(const struct bpf_map *map, int fd)
+{
+    struct bpf_map_info info = {0};
+    __u32 len = sizeof(info);
+    if (bpf_obj_get_info_by_fd(fd, &info, &len))
+        return false;
+    return info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map) &&
+           info.max_entries == bpf_map__max_entries(map);
+}
+
+static int reuse_pins(struct dt_kernel *k, const char *dir, bool flush)
+{
+    char path[512];
+    int fd[MQ_TABLE_COUNT + 1];
+    bool all = !flush;
+    struct bpf_map *map[MQ_TABLE_COUNT + 1];
+    memcpy(map, k->table, sizeof(k->table));
+    map[MQ_TABLE_COUNT] = k->skel->maps.counters;
+    for (unsigned i = 0; i <= MQ_TABLE_COUNT; i++) {
+        fd[i] = pin_path(path, sizeof(path), dir, map[i]) ? -1 : bpf_obj_get(path);
+        all = all && fd[i] >= 0 && same_shape(map[i], fd[i]);
+    }
+    for (unsigned i = 0; i <= MQ_TABLE_COUNT; i++) {
+        if (all)
+            all = !bpf_map__reuse_fd(map[i], fd[i]);
+        else if (!pin_path(path, sizeof(path), dir, map[i]))
+            unlink(path);
+        if (fd[i] >= 0)
+            close(fd[i]);
+    }
+    k->took_over = all;
+    return 0;
+}
+
+static int pin_all(struct dt_kernel *k, const char *dir, struct dt_err *err)
+{
+    char path[512];
+    if (k->took_over)
+        return 0;
+    if (mkdir(dir, 0700) && errno != EEXIST)
+        return dt_err_set(err, 0, "cannot make the directory %s for the pinned tables: %s", dir,
+                          strerror(errno));
+    for (unsigned i = 0; i <= MQ_TABLE_COUNT; i++) {
+        struct bpf_map *map = i < MQ_TABLE_COUNT ? k->table[i] : k->skel->maps.counters;
+        if (pin_path(path, sizeof(path), dir, map) || bpf_obj_pin(bpf_map__fd(map), path))
+            return dt_err_set(err, 0, "cannot pin a table as %s: %s (is a bpf file system mounted there?)",
+                              path, strerror(errno));
+    }
+    return 0;
+}
+
+static int load(struct dt_kernel *k, const struct dt_kernel_opts *o, struct dt_err *err)
+{
+    last_words[0] = 0;
+    libbpf_set_print(keep_words);
+    k->skel = nat__open();
+    if (!k->skel)
+        return dt_err_set(err, 0, "the kernel program cannot be read: %s", strerror(errno));
+    list_tables(k);
+    size_tables(k, &o->sizes);
+    if (o->pin)
+        reuse_pins(k, o->pin, o->flush);
+    int rc = nat__load(k->skel);
+    if (rc) {
+        struct utsname u;
+        uname(&u);
+        if (rc == -EPERM)
+            return dt_err_set(
+                err, 0,
+                "this process may not load a BPF program: it needs root, or CAP_BPF and CAP_NET_ADMIN");
+        return dt_err_set(
+            err, 0, "this kernel (%s) does not take the program, which needs Linux 5.15 or later: %s (%s)",
+            u.release, strerror(-rc), last_words);
+    }
+    return o->pin ? pin_all(k, o->pin, err) : 0;
+}
+
+struct dt_kernel *dt_kernel_open(const struct dt_kernel_opts *o, struct dt_err *err)
+{
+    struct dt_kernel *k = calloc(1, sizeof(*k));
+    if (!k) {
+        dt_err_set(err, 0, "out of memory");
+        return NULL;
+    }
+    struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY}; /* before 5.11 maps were locked memory */
+    setrlimit(RLIMIT_MEMLOCK, &unlimited);
+    k->cpus = libbpf_num_possible_cpus();
+    if (load(k, o, err)) {
+        dt_kernel_close(k);
+        return NULL;
+    }
+    return k;
+}
+
+void dt_kernel_close(struct dt_kernel *k)
+{
+    if (!k)
+        return;
+    ring_buffer__free(k->ring);
+    if (k->skel)
+        nat__destroy(k->skel);
+    free(k);
+}
+
+bool dt_kernel_took_over(const struct dt_kernel *k)
+{
+    return k->took_over;
+}
+
+/* ---- parameters ------------------------------------------------------------------------------------------ */
+
+void dt_kernel_configure(struct dt_kernel *k, const struct dt_masq_params *p)
+{
+    /* The kernel reads while we write: a packet may see some new and some old values, each whole, and never an
+     * address count that runs past the addresses. */
+    struct dt_masq_params *at = (struct dt_masq_params *)(void *)&k->skel->bss->params;
+    volatile uint32_t *n_outside = &at->n_outside, *n_nets = &at->n_nets;
+    uint32_t n = p->n_outside, nets = p->n_nets;
+    if (memcmp(at->outside, p->outside, sizeof(p->outside)) || memcmp(at->nets, p->nets, sizeof(p->nets))) {
+        *n_outside = *n_outside < n ? *n_outside : n;
+        *n_nets = *n_nets < nets ? *n_nets : nets;
+    }
+    memcpy(at->outside, p->outside, sizeof(p->outside));
+    memcpy(at->nets, p->nets, sizeof(p->nets));
+    __sync_synchronize();
+    struct dt_masq_params copy = *p;
+    memcpy(at, &copy, sizeof(copy));
+}
+
+const struct dt_masq_params *dt_kernel_params(const struct dt_kernel *k)
+{
+    return (const struct dt_masq_params *)(const void *)&k->skel->bss->params;
+}
+
+struct nat_setup *dt_kernel_setup(struct dt_kernel *k)
+{
+    return (struct nat_setup *)(void *)&k->skel->bss->setup;
+}
+
+const struct nat_last *dt_kernel_last(const struct dt_kernel *k)
+{
+    return (const struct nat_last *)(const void *)&k->skel->bss->last;
+}
+
+int dt_kernel_prog_fd(const struct dt_kernel *k, enum dt_kernel_prog which)
+{
+    const struct bpf_program *p = which == DT_KERNEL_INSIDE    ? k->skel->progs.nat_inside
+                                  : which == DT_KERNEL_OUTSIDE ? k->skel->progs.nat_outside
+                                  : which == DT_KERNEL_EGRESS  ? k->skel->progs.nat_egress
+                                                               : k->skel->progs.nat_empty;
+    return bpf_program__fd(p);
+}
+
+int dt_kernel_table_fd(const struct dt_kernel *k, unsigned table)
+{
+    return bpf_map__fd(k->table[table]);
+}
+
+int dt_kernel_peers_fd(const struct dt_kernel *k)
+{
+    return bpf_map__fd(k->skel->maps.scratch);
+}
+
+/* ---- attaching ------------------------------------------------------------------------------------------- */
+
+static int attach_one(unsigned ifindex, enum bpf_tc_attach_point where, int prog, struct dt_err *err)
+{
+    DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
+                        .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+    int rc = bpf_tc_hook_create(&hook);
+    if (rc && rc != -EEXIST)
+        return dt_err_set(err, 0, "interface %u takes no clsact queueing discipline (CONFIG_NET_CLS_ACT): %s",
+                          ifindex, strerror(-rc));
+    hook.attach_point = where;
+    DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = PRIORITY, .prog_fd = prog,
+                        .flags = BPF_TC_F_REPLACE);
+    rc = bpf_tc_attach(&hook, &opts);
+    if (rc)
+        return dt_err_set(err, 0, "interface %u takes no BPF classifier (CONFIG_NET_CLS_BPF): %s", ifindex,
+                          strerror(-rc));
+    return 0;
+}
+
+static void detach_one(unsigned ifindex, enum bpf_tc_attach_point where)
+{
+    DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = where);
+    DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = PRIORITY);
+    bpf_tc_detach(&hook, &opts);
+}
+
+int dt_kernel_attach(struct dt_kernel *k, unsigned inside, unsigned outside, struct dt_err *err)
+{
+    dt_kernel_setup(k)->outside = outside;
+    libbpf_set_print(keep_words);
+    /* What comes back must be understood before anything is sent. */
+    if (attach_one(outside, BPF_TC_INGRESS, dt_kernel_prog_fd(k, DT_KERNEL_OUTSIDE), err) ||
+        attach_one(outside, BPF_TC_EGRESS, dt_kernel_prog_fd(k, DT_KERNEL_EGRESS), err) ||
+        attach_one(inside, BPF_TC_INGRESS, dt_kernel_prog_fd(k, DT_KERNEL_INSIDE), err))
+        return -1;
+    return 0;
+}
+
+void dt_kernel_detach(unsigned inside, unsigned outside)
+{
+    libbpf_set_print(keep_words);
+    detach_one(inside, BPF_TC_INGRESS);
+    detach_one(outside, BPF_TC_INGRESS);
+    detach_one(outside, BPF_TC_EGRESS);
+}
+
+/* ---- events ---------------------------------------------------------------------------------------------- */
+
+static int on_event(void *ctx, void *data, size_t size)
+{
+    struct dt_kernel *k = ctx;
+    if (size >= sizeof(struct dt_masq_event))
+        k->event(k->event_ctx, data);
+    return 0;
+}
+
+int dt_kernel_watch(struct dt_kernel *k, void (*event)(void *ctx, const struct dt_masq_event *ev), void *ctx)
+{
+    k->event = event;
+    k->event_ctx = ctx;
+    k->ring = ring_buffer__new(bpf_map__fd(k->skel->maps.events), on_event, k, NULL);
+    if (!k->ring)
+        return -1;
+    return 0;
+}
+
+int dt_kernel_watch_fd(const struct dt_kernel *k)
+{
+    return ring_buffer__epoll_fd(k->ring);
+}
+
+void dt_kernel_watch_read(struct dt_kernel *k)
+{
+    ring_buffer__consume(k->ring);
+}
+
+dt_time dt_kernel_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (dt_time)ts.tv_sec * DT_SEC + (dt_time)ts.tv_nsec;
+}
+
+uint64_t dt_kernel_count(struct dt_kernel *k, unsigned which)
+{
+    uint64_t sum = 0, *each = calloc((size_t)k->cpus, sizeof(*each));
+    if (each && !bpf_map_lookup_elem(bpf_map__fd(k->skel->maps.counters), &which, each))
+        for (int i = 0; i < k->cpus; i++)
+            sum += each[i];
+    free(each);
+    return sum;
+}
+
+int dt_kernel_reap(struct dt_kernel *k, const struct nat_reap *r)
+{
+    DECLARE_LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = r, .data_size_in = sizeof(*r), .repeat = 1);
+    return bpf_prog_test_run_opts(bpf_program__fd(k->skel->progs.nat_reap), &opts);
+}

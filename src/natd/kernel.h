@@ -1,0 +1,61 @@
+/* The kernel program of the NAT: loading, pinning, attaching, and looking into its tables. */
+#ifndef DT_NATD_KERNEL_H
+#define DT_NATD_KERNEL_H
+
+#include "base/err.h"
+#include "masq/kern/shared.h"
+#include "masq/masq.h"
+
+struct dt_kernel;
+
+struct dt_kernel_opts {
+    struct dt_masq_sizes sizes;
+    const char
+        *pin;   /* directory on a bpffs that keeps the tables for the next natd; NULL: they die with us */
+    bool flush; /* forget what is pinned there */
+};
+
+/* Loads the program, with the pinned tables when there are some of the same shape. NULL, and a sentence that names
+ * what is missing. */
+struct dt_kernel *dt_kernel_open(const struct dt_kernel_opts *o, struct dt_err *err);
+/* What is attached stays attached, what is pinned stays pinned. */
+void dt_kernel_close(struct dt_kernel *k);
+/* True when dt_kernel_open took over tables that were there. */
+bool dt_kernel_took_over(const struct dt_kernel *k);
+
+/* Parameters and addresses for the packets from now on. */
+void dt_kernel_configure(struct dt_kernel *k, const struct dt_masq_params *p);
+const struct dt_masq_params *dt_kernel_params(const struct dt_kernel *k);
+struct nat_setup *dt_kernel_setup(struct dt_kernel *k); /* read by the kernel at each packet */
+const struct nat_last *dt_kernel_last(const struct dt_kernel *k);
+
+/* Both interfaces; a program that is there already is replaced without a gap. */
+int dt_kernel_attach(struct dt_kernel *k, unsigned inside, unsigned outside, struct dt_err *err);
+/* Of any natd, this one's or one's that has died. */
+void dt_kernel_detach(unsigned inside, unsigned outside);
+
+/* The kernel's clock as the program sees it. */
+dt_time dt_kernel_now(void);
+/* Live items, as dt_masq_items. -1: the tables could not be read. */
+int dt_kernel_items(struct dt_kernel *k, dt_time now, bool (*item)(void *ctx, const struct dt_masq_item *it),
+                    void *ctx);
+/* A rule's counter, or after them (DT_MASQ_RULE_COUNT + enum nat_counter) one of the program's own. */
+uint64_t dt_kernel_count(struct dt_kernel *k, unsigned which);
+/* Has the program forget what has expired; gives the number of keys that it looked at. */
+size_t dt_kernel_sweep(struct dt_kernel *k, dt_time now);
+/* Empties every table. */
+void dt_kernel_flush(struct dt_kernel *k);
+size_t dt_kernel_entries(struct dt_kernel *k, unsigned table); /* enum mq_table_id */
+
+/* Events: a file descriptor for poll, and the reader. Both need `watch` set up by dt_kernel_watch. */
+int dt_kernel_watch(struct dt_kernel *k, void (*event)(void *ctx, const struct dt_masq_event *ev), void *ctx);
+int dt_kernel_watch_fd(const struct dt_kernel *k);
+void dt_kernel_watch_read(struct dt_kernel *k);
+
+/* For tests and the benchmark: file descriptors of the programs and tables. */
+enum dt_kernel_prog { DT_KERNEL_INSIDE, DT_KERNEL_OUTSIDE, DT_KERNEL_EGRESS, DT_KERNEL_EMPTY };
+int dt_kernel_prog_fd(const struct dt_kernel *k, enum dt_kernel_prog which);
+int dt_kernel_table_fd(const struct dt_kernel *k, unsigned table);
+int dt_kernel_peers_fd(const struct dt_kernel *k); /* addressees of the last multicast, per processor */
+
+#endif
