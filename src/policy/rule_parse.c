@@ -396,6 +396,16 @@ static int rule(struct parser *p, const struct dt_block *b)
     return dt_rules_push(p->rs, &r, p->err);
 }
 
+/* Sections of dovetaild's configuration that may stand beside rules. */
+static bool other_section(const char *kind)
+{
+    static const char *const kinds[] = {"group", "tunnel", "gateway", "daemon", "nat"};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (!strcmp(kind, kinds[i]))
+            return true;
+    return false;
+}
+
 static int sections(struct parser *p, bool embedded)
 {
     struct names rules = {0};
@@ -414,8 +424,7 @@ static int sections(struct parser *p, bool embedded)
         const struct dt_block *b = &p->b.blocks[i];
         if (!strcmp(b->kind, "rule"))
             rc = rule(p, b);
-        else if (!embedded && strcmp(b->kind, "group") && strcmp(b->kind, "tunnel") &&
-                 strcmp(b->kind, "gateway"))
+        else if (!embedded && !other_section(b->kind))
             rc = FAIL(p, b->line,
                       "`%.64s` is no section of a rules file; it wants rule \"name\" or group \"name\"",
                       b->kind);
