@@ -137,6 +137,14 @@ static bool lost_collision(struct dt_ike_session *s, struct ike_exchange *ex, st
     return lost;
 }
 
+static bool is_gone(const struct ike_exchange *ex, uint32_t spi_out)
+{
+    for (size_t i = 0; i < ex->ngone; i++)
+        if (ex->gone[i] == spi_out)
+            return true;
+    return false;
+}
+
 static void agreed(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m)
 {
     struct dt_ike_session *s = sa->session;
@@ -157,6 +165,9 @@ static void agreed(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m
                ike_keys_child(sa, dt_span(shared, shared_len), dt_span(ex->nonce, IKE_NONCE_LEN), nr, true,
                               &child, &err)) {
         undo(s, ex, &err);
+    } else if (is_gone(ex, child.spi_out)) {
+        dt_err_set(&err, 0, "the peer deleted the child SA before its answer came");
+        ike_child_fail(ex->child, &err);
     } else if (lost_collision(s, ex, nr)) {
         dt_err_set(&err, 0, "the peer rekeyed the same child SA at once, and its nonces won");
         undo(s, ex, &err);

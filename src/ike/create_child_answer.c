@@ -14,8 +14,8 @@ static uint16_t may_create(struct ike_sa *sa, bool rekey, const struct dt_ike_ch
     if (sa->state != SA_UP || sa != s->current || s->state != DT_SESSION_UP ||
         ike_find_exchange(s, EX_IKE_REKEY)) /* 2.25.1, 2.25.2 */
         return DT_N_TEMPORARY_FAILURE;
-    if (rekey && !old)
-        return DT_N_CHILD_SA_NOT_FOUND;
+    if (rekey && !old) /* it may be the one that an answer still under way tells of */
+        return ike_find_exchange(s, EX_CHILD) ? DT_N_TEMPORARY_FAILURE : DT_N_CHILD_SA_NOT_FOUND;
     if (old && (old->state != CHILD_UP || old->successor))
         return DT_N_TEMPORARY_FAILURE;
     if (ike->ops.child_ask && !ike->ops.child_ask(ike->ctx, s, (struct dt_ike_child *)old))

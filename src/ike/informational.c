@@ -43,7 +43,11 @@ struct deletion {
 static void delete_children(struct dt_ike_session *s, const struct dt_ike_delete *d, struct deletion *out)
 {
     for (size_t i = 0; i < d->n && s->state != DT_SESSION_DEAD; i++) {
-        struct dt_ike_child *c = ike_child_by_spi_out(s, dt_get_be32(d->spis + 4 * i));
+        uint32_t spi = dt_get_be32(d->spis + 4 * i);
+        struct dt_ike_child *c = ike_child_by_spi_out(s, spi);
+        struct ike_exchange *ex = c ? NULL : ike_find_exchange(s, EX_CHILD);
+        if (ex && ex->ngone < IKE_GONE_SPIS)
+            ex->gone[ex->ngone++] = spi; /* made and deleted there before we know of it */
         if (!c)
             continue;
         if (c->state == CHILD_UP && out->n < DT_ARRAY_LEN(out->spis)) {

@@ -35,6 +35,7 @@
 #define IKE_COOKIE_MAX  64    /* RFC 7296 2.6 */
 #define IKE_INIT_TRIES  3     /* COOKIE and INVALID_KE_PAYLOAD answers that one open follows, each */
 #define IKE_DELETE_SPIS 8
+#define IKE_GONE_SPIS   4
 
 enum ike_timer_kind { TIMER_RETRANSMIT, TIMER_LIFE, TIMER_KEEPALIVE };
 struct ike_timer {
@@ -73,6 +74,8 @@ struct ike_exchange {
     uint32_t spi_in; /* EX_CHILD: what was offered */
     uint32_t spis[IKE_DELETE_SPIS];
     unsigned nspis;
+    uint32_t gone[IKE_GONE_SPIS]; /* EX_CHILD: the peer deleted these before its answer told us of them */
+    unsigned ngone;
     struct dt_dh *dh;
     uint16_t group; /* 0: no key exchange payload */
     unsigned ke_tries;

@@ -59,6 +59,10 @@ static void send(void *ctx, const struct dt_path *path, const uint8_t *data, siz
         return;
     }
     h->largest = len > h->largest ? len : h->largest;
+    if (getenv("DT_NET_TRACE") && len >= 28)
+        printf("# %.3f host %d sends %s %u, mid %u, %016llx, %zu bytes%s\n", dt_time_seconds(net->now),
+               h->index, data[19] & 0x20 ? "response" : "request", data[18], dt_get_be32(data + 20),
+               (unsigned long long)dt_get_be64(data), len, flags & DT_IKE_SEND_AGAIN ? ", again" : "");
     if (h->cut)
         return;
     unsigned copies = dt_rand_below(&r, 100) < net->loss ? 0 : dt_rand_below(&r, 100) < net->dup ? 2 : 1;
@@ -254,6 +258,7 @@ static void child_up(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c
     struct net_host *h = host_of(ctx);
     assert_true(h->nchild < NET_CHILDREN);
     h->child_ups++;
+    h->wanted = h->wanted == c ? NULL : h->wanted;
     h->child[h->nchild++] = (struct net_child){.handle = c, .session = s, .sa = *sa, .up = true};
     if (h->auto_delete_old && sa->initiator && sa->replaces)
         dt_ike_child_delete(sa->replaces, h->net->now);
@@ -262,8 +267,10 @@ static void child_up(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c
 static void child_failed(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c,
                          const struct dt_err *err)
 {
-    host_of(ctx)->failed++;
-    host_of(ctx)->last_failed = *err;
+    struct net_host *h = host_of(ctx);
+    h->failed++;
+    h->last_failed = *err;
+    h->wanted = h->wanted == c ? NULL : h->wanted;
 }
 
 static void child_down(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c, enum dt_ike_down why)
@@ -423,8 +430,20 @@ static bool fits(const struct dt_child_sa *a, const struct dt_child_sa *b)
            dt_selectors_eq(&a->local_ts, &b->remote_ts) && dt_selectors_eq(&a->remote_ts, &b->local_ts);
 }
 
+static void tell(struct net_host *h)
+{
+    for (size_t i = 0; i < h->nchild; i++)
+        printf("# host %d: child %08x/%08x %s, %s\n", h->index, h->child[i].sa.spi_in, h->child[i].sa.spi_out,
+               h->child[i].up ? "up" : dt_ike_down_str(h->child[i].why),
+               h->child[i].sa.initiator ? "ours" : "peer's");
+}
+
 void net_check_pairs(struct net_host *a, struct net_host *b)
 {
+    if (net_children_up(a) != net_children_up(b)) {
+        tell(a);
+        tell(b);
+    }
     assert_int_equal(net_children_up(a), net_children_up(b));
     for (size_t i = 0; i < a->nchild; i++) {
         size_t found = 0;

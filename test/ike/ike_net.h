@@ -47,6 +47,7 @@ struct net_host {
     unsigned events[16];
     struct dt_err last_down, last_failed, last_event;
     struct dt_ike_notify got;
+    struct dt_ike_child *wanted; /* set by a test; NULL once it is up or has failed */
     struct dt_path path;
     struct net_child child[NET_CHILDREN];
     size_t nchild;
