@@ -1,0 +1,370 @@
+/* A client's tunnel: its engine's wishes, and what IKE reports of its sessions. */
+#include "endpoint/inside.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- what the engine asks ---- */
+
+static struct conf *conf_of(struct tunnel *t, bool udp)
+{
+    struct client *c = t->c;
+    if (!c->conf[udp]) {
+        c->conf[udp] = ep_conf_new(t->ep);
+        if (c->conf[udp])
+            ep_conf_client(c->conf[udp], &c->cfg, udp);
+    }
+    return c->conf[udp];
+}
+
+/* The gateway's addresses one after the other, then the next local path. */
+static bool choose_path(struct tunnel *t, struct dt_path *path)
+{
+    struct dt_endpoint *ep = t->ep;
+    const struct dt_tunnel_cfg *cfg = &t->c->cfg;
+    unsigned round = t->c->place / cfg->ngateways;
+    memset(path, 0, sizeof(*path));
+    path->remote.addr = cfg->gateways[t->c->place % cfg->ngateways];
+    for (unsigned i = 0; i < cfg->nlocals; i++) {
+        const struct dt_addr *a = &cfg->locals[(round + i) % cfg->nlocals];
+        if (a->ver == path->remote.addr.ver) {
+            path->local.addr = *a;
+            return true;
+        }
+    }
+    return ep->ops.local_addr &&
+           ep->ops.local_addr(ep->user, t->id, &path->remote.addr, round, &path->local.addr) &&
+           path->local.addr.ver == path->remote.addr.ver;
+}
+
+bool ep_client_open(struct tunnel *t, dt_time now, bool udp, bool beside)
+{
+    struct dt_endpoint *ep = t->ep;
+    struct client *c = t->c;
+    struct dt_err err = {0};
+    struct dt_path path;
+    char text[DT_ADDR_STRLEN];
+    if (!choose_path(t, &path)) {
+        dt_err_set(&err, 0, "no local address leads to %s", dt_addr_str(text, &path.remote.addr));
+        ep_why(t, &err);
+        return false;
+    }
+    if (!beside && c->cfg.encap == DT_ENCAP_AUTO)
+        udp = ep_race_first_udp(t, &path);
+    /* UDP encapsulation ends on port 4500 anyway: begin there (RFC 7296 section 2.23); every other time on 500, for
+     * peers that insist. */
+    path.natt = udp && (beside || c->e.opens % 2 == 1);
+    path.local.port = path.remote.port = path.natt ? ep->params.port_natt : ep->params.port_ike;
+    struct conf *conf = conf_of(t, udp);
+    struct link *l = conf ? ep_link_new(t, conf) : NULL;
+    if (!l)
+        return false;
+    l->udp = udp;
+    conf->ike.initial_contact = !c->contacted && !beside;
+    l->s = dt_ike_open(ep->ike, now, &conf->ike, &path, l, &err);
+    if (!l->s) {
+        ep_link_gone(l);
+        ep_why(t, &err);
+        return false;
+    }
+    t->path = path;
+    if (beside)
+        c->race.beside = l;
+    else
+        c->link = l;
+    return true;
+}
+
+static void close_links(struct tunnel *t, dt_time now, bool polite)
+{
+    while (!dt_list_empty(&t->links))
+        ep_link_close(DT_CONTAINER_OF(t->links.next, struct link, node), now, polite);
+}
+
+static bool op_open(void *user, dt_time now, uint32_t attempt)
+{
+    struct tunnel *t = user;
+    close_links(t, now, false);
+    t->c->race = (struct race){.at = DT_NEVER};
+    if (ep_client_open(t, now, t->c->cfg.encap == DT_ENCAP_UDP, false))
+        return true;
+    t->c->place++;
+    return false;
+}
+
+static void op_drop(void *user, dt_time now)
+{
+    struct tunnel *t = user;
+    close_links(t, now, false);
+    if (!t->c->keep_place)
+        t->c->place++;
+    t->c->keep_place = false;
+}
+
+static bool op_negotiate(void *user, dt_time now, uint32_t old)
+{
+    struct tunnel *t = user;
+    return ep_link_negotiate(t->c->link, t, now, old);
+}
+
+static void op_abandon(void *user, dt_time now)
+{
+}
+
+static void op_probe(void *user, dt_time now, uint32_t epoch, uint16_t seq)
+{
+    ep_probe_send(user, now, epoch, seq);
+}
+
+static void op_use(void *user, dt_time now, uint32_t epoch, bool forced)
+{
+    struct tunnel *t = user;
+    struct dt_endpoint *ep = t->ep;
+    const struct sa *sa = ep_sa_of_epoch(t, epoch);
+    ep->ops.outbound(ep->user, now, t->id, sa ? DT_OUTBOUND_SA : DT_OUTBOUND_HOLD, sa ? sa->id : 0, forced);
+}
+
+static bool op_del(void *user, dt_time now, uint32_t epoch)
+{
+    return ep_link_delete(user, now, epoch);
+}
+
+static void op_gone(void *user, dt_time now, uint32_t epoch)
+{
+    ep_sa_gone(user, epoch, now);
+}
+
+static dt_time op_last_heard(void *user, uint32_t epoch)
+{
+    const struct sa *sa = ep_sa_of_epoch(user, epoch);
+    return sa ? ep_sa_last_heard(sa) : 0;
+}
+
+static void op_liveness(void *user, dt_time now)
+{
+}
+
+static void op_event(void *user, dt_time now, const struct dt_epoch_event *ev)
+{
+    struct tunnel *t = user;
+    if (ev->kind == DT_EPOCH_VERIFIED)
+        t->c->won = ev->epoch;
+    if (ev->kind == DT_EPOCH_VERIFIED || ev->kind == DT_EPOCH_SWITCHED)
+        t->why[0] = 0;
+    else if (ev->kind == DT_EPOCH_UNANSWERED || ev->kind == DT_EPOCH_IDLE_DEAD ||
+             ev->kind == DT_EPOCH_TIMEOUT || ev->kind == DT_EPOCH_PEER_DELETED ||
+             ev->kind == DT_EPOCH_EXPIRED)
+        dt_epoch_event_text(t->why, sizeof(t->why), ev, true);
+    else if (ev->kind == DT_EPOCH_SESSION_DROPPED && !t->why[0])
+        snprintf(t->why, sizeof(t->why), "the gateway does not answer");
+    ep_epoch_event(t, now, ev);
+}
+
+const struct dt_epoch_ops ep_client_ops = {
+    .open_session = op_open,
+    .drop_session = op_drop,
+    .negotiate = op_negotiate,
+    .abandon = op_abandon,
+    .probe = op_probe,
+    .use = op_use,
+    .del = op_del,
+    .gone = op_gone,
+    .liveness = op_liveness,
+    .last_heard = op_last_heard,
+    .event = op_event,
+};
+
+/* ---- what IKE reports ---- */
+
+static void take_inside(struct link *l, dt_time now)
+{
+    struct tunnel *t = l->t;
+    struct dt_endpoint *ep = t->ep;
+    const struct dt_ike_inside *in = dt_ike_session_inside(l->s);
+    if (!in || memcmp(in, &t->inside, sizeof(*in)) == 0)
+        return;
+    char a4[DT_ADDR_STRLEN], a6[DT_ADDR_STRLEN];
+    t->inside = *in;
+    ep_event(ep, t, now, DT_EVENT_LEASED, "inside addresses: %s, %s", dt_addr_str(a4, &in->addr4),
+             dt_addr_str(a6, &in->addr6));
+    if (ep->ops.tunnel)
+        ep->ops.tunnel(ep->user, now, t->id, false);
+}
+
+void ep_client_session_up(struct link *l, dt_time now)
+{
+    struct tunnel *t = l->t;
+    struct client *c = t->c;
+    char at[DT_ADDRPORT_STRLEN], id[DT_IKE_ID_STRLEN];
+    l->up = true;
+    c->contacted = true;
+    t->path = *dt_ike_session_path(l->s);
+    ep_event(t->ep, t, now, DT_EVENT_SESSION_UP, "a session with %s at %s is up%s",
+             dt_ike_id_str(id, dt_ike_session_remote_id(l->s)), dt_addrport_str(at, &t->path.remote),
+             l->udp ? ", for ESP in UDP" : "");
+    take_inside(l, now);
+    if (l != c->link && c->e.session == DT_EPOCH_OPENING) { /* the second came first: it is the session now */
+        c->race.beside = c->link;
+        c->link = l;
+    }
+    if (l == c->link)
+        dt_epoch_client_session_up(&c->e, now);
+    ep_settle(t, now);
+}
+
+static void say_probe(struct tunnel *t, const struct sa *sa, dt_time now)
+{
+    static const char *const words[] = {
+        [DT_PROBE_AGREED] = "which the peer, a Dovetail, answers in its data path",
+        [DT_PROBE_CHOSEN] = "as configured",
+        [DT_PROBE_DNS] = "the inside DNS server",
+        [DT_PROBE_TTL1] = "with hop limit 1: its time exceeded counts as the answer",
+    };
+    char a[DT_ADDR_STRLEN];
+    ep_event(t->ep, t, now, DT_EVENT_PROBE_KIND, "control packets go to %s, %s",
+             dt_addr_str(a, &sa->probe_dst), words[sa->kind]);
+}
+
+void ep_client_child_up(struct link *l, dt_time now, struct dt_ike_child *child, const struct dt_child_sa *in)
+{
+    struct tunnel *t = l->t;
+    struct client *c = t->c;
+    struct dt_err err = {0};
+    bool ours = in->initiator;
+    if (l->asked == child)
+        l->asked = NULL;
+    struct sa *sa = ep_sa_install(t, l, now, child, in, &err);
+    if (!sa) {
+        ep_why(t, &err);
+        ep_event(t->ep, t, now, DT_EVENT_LIMIT, "the SA cannot be installed: %s", err.text);
+        dt_ike_child_delete(child, now);
+        if (l == c->link && ours)
+            dt_epoch_client_failed(&c->e, now);
+        ep_settle(t, now);
+        return;
+    }
+    bool can = ep_probe_choose(sa, t, l, in);
+    if (c->cfg.params.probe && c->unprobed == can) {
+        struct dt_epoch_params p = c->cfg.params;
+        c->unprobed = !can;
+        p.probe = can;
+        dt_epoch_client_params(&c->e, &p);
+    }
+    if (c->cfg.params.probe && sa->epoch == 1) {
+        if (can)
+            say_probe(t, sa, now);
+        else
+            ep_event(t->ep, t, now, DT_EVENT_PROBE_KIND,
+                     "no control packet fits the traffic selectors: epochs are used unverified");
+    }
+    dt_epoch_client_negotiated(&c->e, now, sa->epoch,
+                               !ours          ? DT_EPOCH_BY_PEER
+                               : l == c->link ? DT_EPOCH_ASKED
+                                              : DT_EPOCH_BESIDE);
+    ep_settle(t, now);
+}
+
+void ep_client_child_failed(struct link *l, dt_time now, struct dt_ike_child *child, const struct dt_err *err)
+{
+    struct tunnel *t = l->t;
+    ep_why(t, err);
+    if (l->asked == child)
+        l->asked = NULL;
+    if (l == t->c->link)
+        dt_epoch_client_failed(&t->c->e, now);
+    else
+        ep_race_end(t, now, l, true);
+    ep_settle(t, now);
+}
+
+void ep_client_child_down(struct link *l, dt_time now, struct sa *sa, enum dt_ike_down why)
+{
+    struct tunnel *t = sa->t;
+    sa->child = NULL;
+    if (why == DT_DOWN_PEER || why == DT_DOWN_GONE)
+        dt_epoch_client_peer_deleted(&t->c->e, now, sa->epoch);
+    ep_settle(t, now);
+}
+
+/* silence: retransmissions ran out; else the peer or a refusal ended it, and its epochs with it. */
+void ep_client_session_down(struct link *l, dt_time now, const struct dt_err *why, bool silence)
+{
+    struct tunnel *t = l->t;
+    struct client *c = t->c;
+    bool was_up = l->up, ours = l == c->link;
+    uint32_t ended[DT_EPOCH_MAX];
+    unsigned n = 0;
+    dt_list_for_each (node, &t->sas) {
+        struct sa *sa = DT_CONTAINER_OF(node, struct sa, list);
+        if (sa->link == l && !silence && n < DT_EPOCH_MAX)
+            ended[n++] = sa->epoch;
+    }
+    ep_why(t, why);
+    ep_event(t->ep, t, now, DT_EVENT_SESSION_DOWN, "the session is over: %s",
+             why && why->text[0] ? why->text
+             : silence           ? "no answer"
+                                 : "the peer ended it");
+    ep_link_gone(l);
+    if (ours && c->race.beside && c->race.beside->up) {
+        c->link = c->race.beside;
+        c->race.beside = NULL;
+    } else if (ours) {
+        if (c->race.beside)
+            ep_link_close(c->race.beside, now, false);
+        if (!was_up)
+            c->place++;
+        if (!was_up && why && why->notify)
+            dt_epoch_client_failed(&c->e, now);
+        else
+            dt_epoch_client_session_lost(&c->e, now);
+    }
+    for (unsigned i = 0; i < n; i++)
+        dt_epoch_client_peer_deleted(&c->e, now, ended[i]);
+    ep_settle(t, now);
+}
+
+/* ---- after the engine has returned ---- */
+
+static void bury_orphans(struct tunnel *t, dt_time now)
+{
+    struct client *c = t->c;
+    for (unsigned i = 0; i < DT_EPOCH_MAX; i++) {
+        const struct dt_epoch *e = &c->e.e[i];
+        if (e->phase != DT_EPOCH_RETIRING || e->del_at != DT_NEVER)
+            continue;
+        const struct sa *sa = ep_sa_of_epoch(t, e->no);
+        if (!sa || !sa->link) /* nobody will answer its DELETE */
+            dt_epoch_client_deleted(&c->e, now, e->no);
+    }
+}
+
+void ep_client_settle(struct tunnel *t, dt_time now)
+{
+    struct client *c = t->c;
+    if (c->won) {
+        const struct sa *sa = ep_sa_of_epoch(t, c->won);
+        c->won = 0;
+        if (sa && sa->link)
+            ep_race_won(t, now, sa->link);
+    }
+    bury_orphans(t, now);
+    ep_race_watch(t, now);
+    bool up = c->e.p.probe ? dt_epoch_client_verified(&c->e) : c->e.out != 0;
+    if (up != c->up) {
+        c->up = up;
+        if (up)
+            ep_event(t->ep, t, now, DT_EVENT_UP, "the tunnel is up");
+        else
+            ep_event(t->ep, t, now, DT_EVENT_DOWN, "the tunnel is down: %s", t->why[0] ? t->why : "closed");
+    }
+    ep_timer_set(t->ep, &t->timer, dt_time_min(dt_epoch_client_deadline(&c->e), c->race.at));
+}
+
+void ep_client_due(struct tunnel *t, dt_time now)
+{
+    if (t->c->race.at <= now)
+        ep_race_due(t, now);
+    if (dt_epoch_client_deadline(&t->c->e) <= now)
+        dt_epoch_client_tick(&t->c->e, now);
+    ep_settle(t, now);
+}

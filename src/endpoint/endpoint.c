@@ -1,0 +1,510 @@
+/* The host: tunnels by number, one heap of timers, inputs to whom they concern. */
+#include "endpoint/inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *ep_alloc(struct dt_endpoint *ep, size_t n)
+{
+    void *p = calloc(1, n);
+    if (p)
+        ep->bytes += n;
+    return p;
+}
+
+void ep_free(struct dt_endpoint *ep, void *p, size_t n)
+{
+    ep->bytes -= n;
+    free(p);
+}
+
+void ep_timer_set(struct dt_endpoint *ep, struct timer *timer, dt_time at)
+{
+    dt_heap_set(&ep->heap, &timer->t, at);
+}
+
+static uint64_t hash_id(uint32_t id)
+{
+    return id * 0x9e3779b97f4a7c15u;
+}
+
+struct tunnel *ep_tunnel(const struct dt_endpoint *ep, uint32_t id)
+{
+    for (struct dt_table_node *n = dt_table_first(&ep->tunnel_table, hash_id(id)); n; n = dt_table_next(n)) {
+        struct tunnel *t = DT_CONTAINER_OF(n, struct tunnel, node);
+        if (t->id == id)
+            return t;
+    }
+    return NULL;
+}
+
+static size_t role_size(bool is_client)
+{
+    return is_client ? sizeof(struct client) : sizeof(struct server);
+}
+
+struct tunnel *ep_tunnel_new(struct dt_endpoint *ep, bool is_client, const char *name)
+{
+    struct tunnel *t = ep_alloc(ep, sizeof(*t));
+    void *role = ep_alloc(ep, role_size(is_client));
+    size_t len = strlen(name) + 1;
+    char *copy = ep_alloc(ep, len);
+    if (!t || !role || !copy || dt_table_insert(&ep->tunnel_table, &t->node, hash_id(ep->next_tunnel + 1))) {
+        if (t)
+            ep_free(ep, t, sizeof(*t));
+        if (role)
+            ep_free(ep, role, role_size(is_client));
+        if (copy)
+            ep_free(ep, copy, len);
+        return NULL;
+    }
+    t->id = ++ep->next_tunnel;
+    t->ep = ep;
+    t->is_client = is_client;
+    memcpy(copy, name, len);
+    t->name = copy;
+    if (is_client)
+        t->c = role;
+    else
+        t->s = role;
+    dt_list_init(&t->links);
+    dt_list_init(&t->sas);
+    ep_timer_init(&t->timer, TIMER_TUNNEL);
+    dt_list_add_tail(&ep->tunnels, &t->list);
+    ep->count.tunnels++;
+    return t;
+}
+
+void ep_tunnel_free(struct tunnel *t)
+{
+    struct dt_endpoint *ep = t->ep;
+    ep_timer_set(ep, &t->timer, DT_NEVER);
+    dt_table_remove(&ep->tunnel_table, &t->node);
+    dt_list_del(&t->list);
+    ep->count.tunnels--;
+    ep_free(ep, t->name, strlen(t->name) + 1);
+    if (t->is_client)
+        ep_free(ep, t->c, sizeof(*t->c));
+    else
+        ep_free(ep, t->s, sizeof(*t->s));
+    ep_free(ep, t, sizeof(*t));
+}
+
+void ep_settle(struct tunnel *t, dt_time now)
+{
+    if (t->is_client)
+        ep_client_settle(t, now);
+    else
+        ep_server_settle(t, now);
+}
+
+struct dt_endpoint *dt_endpoint_new(const struct dt_endpoint_ops *ops, void *user,
+                                    const struct dt_ike_params *ike, const struct dt_endpoint_limits *limits,
+                                    const struct dt_crypto *crypto, const struct dt_rand *rand)
+{
+    struct dt_endpoint *ep = calloc(1, sizeof(*ep));
+    if (!ep)
+        return NULL;
+    ep->ops = *ops;
+    ep->user = user;
+    if (ike)
+        ep->params = *ike;
+    else
+        dt_ike_params_default(&ep->params);
+    if (limits)
+        ep->limits = *limits;
+    else
+        dt_endpoint_limits_default(&ep->limits);
+    ep->crypto = crypto;
+    ep->rand = *rand;
+    dt_rand_fill(rand, &ep->key, sizeof(ep->key));
+    dt_heap_init(&ep->heap);
+    dt_table_init(&ep->tunnel_table);
+    dt_table_init(&ep->peer_table);
+    dt_table_init(&ep->sa_table);
+    struct dt_list *lists[] = {&ep->tunnels, &ep->gateways, &ep->retired, &ep->networks, &ep->closing};
+    for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
+        dt_list_init(lists[i]);
+    ep->ike = dt_ike_new(&ep->params, &ep_ike_ops, ep, crypto, &ep->rand);
+    if (!ep->ike) {
+        free(ep);
+        return NULL;
+    }
+    return ep;
+}
+
+static void client_end(struct tunnel *t, dt_time now, bool polite)
+{
+    struct dt_endpoint *ep = t->ep;
+    struct client *c = t->c;
+    bool was = c->e.started;
+    t->dying = true;
+    dt_epoch_client_stop(&c->e, now);
+    while (!dt_list_empty(&t->links))
+        ep_link_close(DT_CONTAINER_OF(t->links.next, struct link, node), now, polite);
+    while (!dt_list_empty(&t->sas))
+        ep_sa_remove(DT_CONTAINER_OF(t->sas.next, struct sa, list), now);
+    c->race = (struct race){.at = DT_NEVER};
+    c->won = 0;
+    t->why[0] = 0;
+    if (was)
+        ep->ops.outbound(ep->user, now, t->id, DT_OUTBOUND_DROP, 0, false);
+    ep_settle(t, now);
+    t->dying = false;
+}
+
+static void client_remove(struct tunnel *t, dt_time now, bool polite)
+{
+    struct dt_endpoint *ep = t->ep;
+    client_end(t, now, polite);
+    for (unsigned i = 0; i < 2; i++)
+        ep_conf_retire(ep, t->c->conf[i], now);
+    ep->nclients--;
+    if (ep->ops.tunnel)
+        ep->ops.tunnel(ep->user, now, t->id, true);
+    ep_event(ep, t, now, DT_EVENT_TUNNEL_GONE, "the tunnel is not configured any more");
+    ep_tunnel_free(t);
+}
+
+void dt_endpoint_free(struct dt_endpoint *ep)
+{
+    if (!ep)
+        return;
+    dt_time now = ep->now;
+    ep->ops.event = NULL;
+    dt_list_for_each_safe (n, &ep->tunnels) {
+        struct tunnel *t = DT_CONTAINER_OF(n, struct tunnel, list);
+        while (!dt_list_empty(&t->links))
+            ep_link_close(DT_CONTAINER_OF(t->links.next, struct link, node), now, false);
+        if (t->is_client)
+            client_remove(t, now, false);
+        else
+            ep_server_free(t, now, "");
+    }
+    while (!dt_list_empty(&ep->gateways))
+        dt_endpoint_gateway_remove(ep, now, DT_CONTAINER_OF(ep->gateways.next, struct gateway, list)->id);
+    dt_ike_free(ep->ike);
+    while (!dt_list_empty(&ep->closing))
+        ep_link_free(ep, DT_CONTAINER_OF(ep->closing.next, struct link, node));
+    while (!dt_list_empty(&ep->networks)) {
+        struct network *w = DT_CONTAINER_OF(ep->networks.next, struct network, list);
+        dt_list_del(&w->list);
+        ep_free(ep, w, sizeof(*w));
+    }
+    ep_conf_sweep(ep, DT_NEVER);
+    dt_table_free(&ep->tunnel_table);
+    dt_table_free(&ep->peer_table);
+    dt_table_free(&ep->sa_table);
+    dt_heap_free(&ep->heap);
+    dt_wipe(&ep->key, sizeof(ep->key));
+    free(ep);
+}
+
+void dt_endpoint_shutdown(struct dt_endpoint *ep, dt_time now)
+{
+    ep->now = now;
+    while (!dt_list_empty(&ep->gateways))
+        dt_endpoint_gateway_remove(ep, now, DT_CONTAINER_OF(ep->gateways.next, struct gateway, list)->id);
+    dt_list_for_each_safe (n, &ep->tunnels) {
+        client_end(DT_CONTAINER_OF(n, struct tunnel, list), now, true);
+    }
+}
+
+bool dt_endpoint_idle(const struct dt_endpoint *ep)
+{
+    return ep->nlinks == 0;
+}
+
+/* ---- the client's tunnels ---- */
+
+static struct dt_epoch_params params_of(const struct dt_tunnel_cfg *cfg)
+{
+    struct dt_epoch_params p = cfg->params;
+    p.probe = cfg->probe != DT_PROBE_OFF;
+    return p;
+}
+
+uint32_t dt_endpoint_tunnel_add(struct dt_endpoint *ep, dt_time now, const struct dt_tunnel_cfg *cfg,
+                                struct dt_err *err)
+{
+    if (ep_conf_check_client(cfg, err))
+        return 0;
+    if (ep->nclients >= ep->limits.tunnels_max) {
+        ep->count.full++;
+        dt_err_set(err, 0, "%s: there are %u tunnels already, and tunnels_max is %u", cfg->name, ep->nclients,
+                   ep->limits.tunnels_max);
+        return 0;
+    }
+    ep->now = now;
+    struct tunnel *t = ep_tunnel_new(ep, true, cfg->name);
+    if (!t) {
+        dt_err_set(err, 0, "%s: no memory", cfg->name);
+        return 0;
+    }
+    struct client *c = t->c;
+    c->cfg = *cfg;
+    c->cfg.params = params_of(cfg);
+    c->race.at = DT_NEVER;
+    dt_epoch_client_init(&c->e, &c->cfg.params, &ep_client_ops, t, ep->rand);
+    ep->nclients++;
+    ep_event(ep, t, now, DT_EVENT_TUNNEL_ADDED, "the tunnel is configured");
+    return t->id;
+}
+
+static struct tunnel *client_of(struct dt_endpoint *ep, dt_time now, uint32_t id)
+{
+    struct tunnel *t = ep_tunnel(ep, id);
+    ep->now = now;
+    return t && t->is_client ? t : NULL;
+}
+
+int dt_endpoint_tunnel_update(struct dt_endpoint *ep, dt_time now, uint32_t tunnel,
+                              const struct dt_tunnel_cfg *cfg, struct dt_err *err)
+{
+    struct tunnel *t = client_of(ep, now, tunnel);
+    if (!t)
+        return dt_err_set(err, 0, "there is no tunnel %u", tunnel);
+    if (ep_conf_check_client(cfg, err))
+        return -1;
+    struct client *c = t->c;
+    bool same = ep_conf_same_client(&c->cfg, cfg);
+    bool here = false; /* the gateway's address in use is still one of them */
+    for (unsigned i = 0; i < cfg->ngateways; i++)
+        if (c->link && dt_addr_eq(&cfg->gateways[i], &dt_ike_session_path(c->link->s)->remote.addr)) {
+            here = true;
+            c->place = i;
+        }
+    if (!here)
+        c->place = 0;
+    c->cfg = *cfg;
+    c->cfg.params = params_of(cfg);
+    c->unprobed = false;
+    dt_epoch_client_params(&c->e, &c->cfg.params);
+    if (!same) {
+        for (unsigned i = 0; i < 2; i++) {
+            ep_conf_retire(ep, c->conf[i], now);
+            c->conf[i] = NULL;
+        }
+    }
+    if (c->e.started && (!same || (c->link && !here))) {
+        c->keep_place = true;
+        dt_epoch_client_reopen(&c->e, now); /* the running epoch carries data until the new one is verified */
+    }
+    ep_settle(t, now);
+    return 0;
+}
+
+void dt_endpoint_tunnel_remove(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
+{
+    struct tunnel *t = client_of(ep, now, tunnel);
+    if (t)
+        client_remove(t, now, true);
+}
+
+void dt_endpoint_up(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
+{
+    struct tunnel *t = client_of(ep, now, tunnel);
+    if (!t)
+        return;
+    if (!t->c->e.started)
+        ep->ops.outbound(ep->user, now, t->id, DT_OUTBOUND_HOLD, 0, false);
+    dt_epoch_client_start(&t->c->e, now);
+    ep_settle(t, now);
+}
+
+void dt_endpoint_down(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
+{
+    struct tunnel *t = ep_tunnel(ep, tunnel);
+    ep->now = now;
+    if (t && t->is_client)
+        client_end(t, now, true);
+    else if (t)
+        ep_server_free(t, now, "closed here");
+}
+
+void dt_endpoint_rekey(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
+{
+    struct tunnel *t = ep_tunnel(ep, tunnel);
+    ep->now = now;
+    if (!t)
+        return;
+    if (t->is_client)
+        dt_epoch_client_rekey(&t->c->e, now);
+    else
+        dt_epoch_server_rekey(&t->s->e, now);
+    ep_settle(t, now);
+}
+
+void dt_endpoint_rekey_ike(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
+{
+    struct tunnel *t = ep_tunnel(ep, tunnel);
+    ep->now = now;
+    if (!t || dt_list_empty(&t->links))
+        return;
+    struct link *l = t->is_client ? t->c->link : DT_CONTAINER_OF(t->links.prev, struct link, node);
+    if (l && l->up)
+        dt_ike_session_rekey(l->s, now);
+}
+
+void dt_endpoint_ping(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
+{
+    struct tunnel *t = client_of(ep, now, tunnel);
+    if (!t)
+        return;
+    dt_epoch_client_ping(&t->c->e, now);
+    ep_settle(t, now);
+}
+
+/* ---- inputs ---- */
+
+void dt_endpoint_ike_input(struct dt_endpoint *ep, dt_time now, const struct dt_path *path, uint8_t *data,
+                           size_t len)
+{
+    ep->now = now;
+    dt_ike_input(ep->ike, now, path, data, len);
+}
+
+static struct sa *live_sa(struct dt_endpoint *ep, dt_time now, uint64_t id, uint64_t *unknown)
+{
+    struct sa *sa = ep_sa_find(ep, id);
+    ep->now = now;
+    if (!sa || sa->linger) {
+        (*unknown)++;
+        return NULL;
+    }
+    return sa;
+}
+
+void dt_endpoint_heard(struct dt_endpoint *ep, dt_time now, uint64_t id)
+{
+    struct sa *sa = live_sa(ep, now, id, &ep->count.heard_unknown);
+    if (!sa)
+        return;
+    if (!sa->t->is_client) {
+        ep_server_heard(sa, now);
+        return;
+    }
+    dt_epoch_client_heard(&sa->t->c->e, now, sa->epoch);
+    ep_settle(sa->t, now);
+}
+
+void dt_endpoint_probe_reply(struct dt_endpoint *ep, dt_time now, uint64_t id, uint16_t ident, uint16_t seq)
+{
+    struct sa *sa = live_sa(ep, now, id, &ep->count.reply_unknown);
+    if (!sa || !sa->t->is_client)
+        return;
+    struct tunnel *t = sa->t;
+    if (ident == t->probe_ident && seq == t->probe_seq)
+        t->rtt = dt_time_sub(now, t->probed_at);
+    dt_epoch_client_probe_reply(&t->c->e, now, sa->epoch, ident, seq);
+    ep_settle(t, now);
+}
+
+void dt_endpoint_soft_limit(struct dt_endpoint *ep, dt_time now, uint64_t id)
+{
+    struct sa *sa = live_sa(ep, now, id, &ep->count.heard_unknown);
+    if (!sa || sa->soft)
+        return;
+    struct tunnel *t = sa->t;
+    sa->soft = true;
+    if (t->is_client)
+        dt_epoch_client_rekey(&t->c->e, now);
+    else
+        dt_epoch_server_rekey(&t->s->e, now);
+    ep_settle(t, now);
+}
+
+void dt_endpoint_unknown_spi(struct dt_endpoint *ep, dt_time now, uint32_t spi, const struct dt_addr *from)
+{
+    char a[DT_ADDR_STRLEN];
+    ep->count.unknown_spi++;
+    ep->now = now;
+    if (now < ep->unknown_told)
+        return;
+    ep->unknown_told = dt_time_add(now, DT_SEC);
+    ep_event(ep, NULL, now, DT_EVENT_UNKNOWN_SPI,
+             "ESP from %s with SPI %08x, which is nobody's here (%llu so far)", dt_addr_str(a, from), spi,
+             (unsigned long long)ep->count.unknown_spi);
+}
+
+void dt_endpoint_peer_moved(struct dt_endpoint *ep, dt_time now, uint64_t id, const struct dt_addrport *from)
+{
+    struct sa *sa = live_sa(ep, now, id, &ep->count.heard_unknown);
+    if (!sa || sa->t->is_client || !sa->link || !sa->link->s)
+        return; /* a client knows where its gateway is */
+    struct link *l = sa->link;
+    struct dt_path path = *dt_ike_session_path(l->s);
+    path.remote.addr = from->addr;
+    if (sa->path.natt)
+        path.remote.port = from->port;
+    if (dt_path_eq(&path, dt_ike_session_path(l->s)) && dt_addr_eq(&sa->path.remote.addr, &from->addr))
+        return;
+    dt_ike_session_set_path(l->s, now, &path);
+    ep_sa_move(l, now, &path);
+}
+
+void dt_endpoint_network_changed(struct dt_endpoint *ep, dt_time now)
+{
+    ep->now = now;
+    dt_list_for_each (n, &ep->tunnels) {
+        struct tunnel *t = DT_CONTAINER_OF(n, struct tunnel, list);
+        if (!t->is_client || !t->c->e.started)
+            continue;
+        struct client *c = t->c;
+        if (!c->link) { /* it waits: perhaps there is a way now */
+            dt_epoch_client_start(&c->e, now);
+        } else if (c->cfg.nlocals == 0 && ep->ops.local_addr) {
+            const struct dt_path *path = dt_ike_session_path(c->link->s);
+            struct dt_addr local = {0};
+            unsigned round = c->place / c->cfg.ngateways;
+            if (ep->ops.local_addr(ep->user, t->id, &path->remote.addr, round, &local) &&
+                dt_addr_eq(&local, &path->local.addr))
+                continue;
+            c->keep_place = true;
+            ep_event(ep, t, now, DT_EVENT_PATH, "the local address towards the gateway has changed");
+            dt_epoch_client_reopen(&c->e, now);
+        }
+        ep_settle(t, now);
+    }
+}
+
+static void timer_due(struct timer *timer, dt_time now)
+{
+    if (timer->kind == TIMER_SA) {
+        ep_sa_remove(DT_CONTAINER_OF(timer, struct sa, timer), now);
+    } else if (timer->kind == TIMER_LINK) {
+        ep_link_due(DT_CONTAINER_OF(timer, struct link, timer), now);
+    } else {
+        struct tunnel *t = DT_CONTAINER_OF(timer, struct tunnel, timer);
+        if (t->is_client) {
+            ep_client_due(t, now);
+        } else {
+            dt_epoch_server_tick(&t->s->e, now);
+            ep_settle(t, now);
+        }
+    }
+}
+
+void dt_endpoint_tick(struct dt_endpoint *ep, dt_time now)
+{
+    struct dt_timer *timer;
+    ep->now = now;
+    if (dt_ike_deadline(ep->ike) <= now)
+        dt_ike_tick(ep->ike, now);
+    ep_conf_sweep(ep, now);
+    /* A timer that sets itself to now again waits for the next tick, so that this ends. */
+    size_t most = ep->heap.count + 1;
+    while (most-- && (timer = dt_heap_pop_due(&ep->heap, now)))
+        timer_due(DT_CONTAINER_OF(timer, struct timer, t), now);
+}
+
+dt_time dt_endpoint_deadline(const struct dt_endpoint *ep)
+{
+    return dt_time_min(dt_ike_deadline(ep->ike), dt_heap_deadline(&ep->heap));
+}
+
+const struct dt_ike *dt_endpoint_ike(const struct dt_endpoint *ep)
+{
+    return ep->ike;
+}

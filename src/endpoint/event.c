@@ -1,0 +1,99 @@
+/* Events: one struct, one sentence each. */
+#include "endpoint/inside.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *name_of(enum dt_event_kind kind)
+{
+    switch (kind) {
+    case DT_EVENT_TUNNEL_ADDED:
+        return "tunnel_added";
+    case DT_EVENT_TUNNEL_GONE:
+        return "tunnel_gone";
+    case DT_EVENT_UP:
+        return "up";
+    case DT_EVENT_DOWN:
+        return "down";
+    case DT_EVENT_SESSION_UP:
+        return "session_up";
+    case DT_EVENT_SESSION_DOWN:
+        return "session_down";
+    case DT_EVENT_SESSION_REPLACED:
+        return "session_replaced";
+    case DT_EVENT_SESSION_REKEYED:
+        return "session_rekeyed";
+    case DT_EVENT_LEASED:
+        return "leased";
+    case DT_EVENT_ENCAP_TRY:
+        return "encap_try";
+    case DT_EVENT_ENCAP_CHOSEN:
+        return "encap_chosen";
+    case DT_EVENT_PATH:
+        return "path";
+    case DT_EVENT_PROBE_KIND:
+        return "probe_kind";
+    case DT_EVENT_IKE:
+        return "ike";
+    case DT_EVENT_SUSPECT:
+        return "suspect";
+    case DT_EVENT_UNKNOWN_SPI:
+        return "unknown_spi";
+    case DT_EVENT_LIMIT:
+        return "limit";
+    }
+    return "?";
+}
+
+static void about(struct dt_event *ev, const struct tunnel *t, dt_time now)
+{
+    ev->at = now;
+    ev->tunnel_name = "";
+    if (t) {
+        ev->tunnel = t->id;
+        ev->tunnel_name = t->name;
+        ev->client = t->is_client;
+    }
+}
+
+void ep_event(struct dt_endpoint *ep, struct tunnel *t, dt_time now, enum dt_event_kind kind, const char *fmt,
+              ...)
+{
+    if (!ep->ops.event)
+        return;
+    struct dt_event ev = {.kind = kind, .name = name_of(kind)};
+    about(&ev, t, now);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(ev.text, sizeof(ev.text), fmt, ap);
+    va_end(ap);
+    ep->ops.event(ep->user, &ev);
+}
+
+void ep_epoch_event(struct tunnel *t, dt_time now, const struct dt_epoch_event *e)
+{
+    struct dt_endpoint *ep = t->ep;
+    if (!ep->ops.event)
+        return;
+    struct dt_event ev = {.kind = e->kind,
+                          .name = dt_epoch_event_name(e->kind),
+                          .epoch = e->epoch,
+                          .other = e->other,
+                          .n = e->n,
+                          .took = e->took};
+    about(&ev, t, now);
+    const struct sa *sa = ep_sa_of_epoch(t, e->epoch);
+    if (sa) {
+        ev.spi_in = sa->spi_in;
+        ev.spi_out = sa->spi_out;
+    }
+    dt_epoch_event_text(ev.text, sizeof(ev.text), e, t->is_client);
+    ep->ops.event(ep->user, &ev);
+}
+
+void ep_why(struct tunnel *t, const struct dt_err *err)
+{
+    if (err && err->text[0])
+        snprintf(t->why, sizeof(t->why), "%s", err->text);
+}

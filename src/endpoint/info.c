@@ -1,0 +1,201 @@
+/* What the host knows, for status, metrics, the explorer. */
+#include "endpoint/inside.h"
+
+#include <stdio.h>
+#include <string.h>
+
+uint32_t dt_endpoint_tunnel_next(const struct dt_endpoint *ep, uint32_t prev)
+{
+    const struct tunnel *t = prev ? ep_tunnel(ep, prev) : NULL;
+    if (t)
+        return t->list.next == &ep->tunnels ? 0 : DT_CONTAINER_OF(t->list.next, struct tunnel, list)->id;
+    dt_list_for_each (n, &ep->tunnels) {
+        t = DT_CONTAINER_OF(n, struct tunnel, list);
+        if (t->id > prev)
+            return t->id;
+    }
+    return 0;
+}
+
+uint32_t dt_endpoint_tunnel_by_name(const struct dt_endpoint *ep, const char *name)
+{
+    dt_list_for_each (n, &ep->tunnels) {
+        const struct tunnel *t = DT_CONTAINER_OF(n, struct tunnel, list);
+        if (t->is_client && strcmp(t->name, name) == 0)
+            return t->id;
+    }
+    return 0;
+}
+
+static const char *client_state(const struct client *c)
+{
+    const struct dt_epoch_client *e = &c->e;
+    bool probing = false, pinging = false;
+    for (unsigned i = 0; i < DT_EPOCH_MAX; i++) {
+        probing |= e->e[i].phase == DT_EPOCH_PROBING;
+        pinging |= e->e[i].phase == DT_EPOCH_PROVED && e->e[i].idle && !e->e[i].dead;
+    }
+    if (!e->started)
+        return "down";
+    if (c->up)
+        return pinging ? "pinging" : "up";
+    if (e->session == DT_EPOCH_NO_SESSION)
+        return "waiting to try again";
+    if (e->session == DT_EPOCH_OPENING)
+        return "opening a session";
+    if (probing)
+        return "probing";
+    return e->negotiating ? "negotiating" : "holding";
+}
+
+static void epochs(const struct tunnel *t, struct dt_tunnel_info *out)
+{
+    const struct dt_epoch *e = t->is_client ? t->c->e.e : t->s->e.e;
+    const struct dt_epoch_params *p = t->is_client ? &t->c->e.p : &t->s->e.p;
+    uint32_t last = 0;
+    for (;;) {
+        const struct dt_epoch *next = NULL;
+        for (unsigned i = 0; i < DT_EPOCH_MAX; i++)
+            if (e[i].phase != DT_EPOCH_FREE && e[i].no > last && (!next || e[i].no < next->no))
+                next = &e[i];
+        if (!next)
+            return;
+        last = next->no;
+        struct dt_epoch_info *i = &out->epochs[out->nepochs++];
+        const struct sa *sa = ep_sa_of_epoch(t, next->no);
+        *i = (struct dt_epoch_info){.epoch = next->no,
+                                    .phase = next->phase,
+                                    .carries = next->no == out->epoch,
+                                    .since = next->t0,
+                                    .until = dt_time_add(next->t0, p->keylife),
+                                    .heard = next->was_proved ? next->heard : 0};
+        if (sa) {
+            dt_time heard = ep_sa_last_heard(sa);
+            i->sa = sa->id;
+            i->spi_in = sa->spi_in;
+            i->spi_out = sa->spi_out;
+            i->path = sa->path;
+            if (heard > i->heard)
+                i->heard = heard;
+        }
+        if (i->heard > out->heard)
+            out->heard = i->heard;
+    }
+}
+
+bool dt_endpoint_tunnel_info(const struct dt_endpoint *ep, uint32_t tunnel, struct dt_tunnel_info *out)
+{
+    const struct tunnel *t = ep_tunnel(ep, tunnel);
+    if (!t)
+        return false;
+    memset(out, 0, sizeof(*out));
+    out->tunnel = t->id;
+    out->client = t->is_client;
+    out->inside = t->inside;
+    out->local_ts = t->local_ts;
+    out->remote_ts = t->remote_ts;
+    out->path = t->path;
+    out->natt = t->path.natt;
+    out->answer4 = t->answer4;
+    out->answer6 = t->answer6;
+    out->rtt = t->rtt;
+    const struct link *l = NULL;
+    if (t->is_client) {
+        const struct client *c = t->c;
+        snprintf(out->name, sizeof(out->name), "%s", c->cfg.name);
+        snprintf(out->state, sizeof(out->state), "%s", client_state(c));
+        out->started = c->e.started;
+        out->up = c->up;
+        out->epoch = c->e.out;
+        out->stats = c->e.stats;
+        out->local_id = c->cfg.local_id;
+        out->remote_id = c->cfg.remote_id;
+        l = c->link;
+    } else {
+        const struct server *s = t->s;
+        snprintf(out->name, sizeof(out->name), "%s", s->gateway->cfg.name);
+        snprintf(out->state, sizeof(out->state), "%s", s->up ? "up" : "not heard yet");
+        out->gateway = s->gateway->id;
+        out->started = true;
+        out->up = s->up;
+        out->epoch = s->e.out;
+        out->stats = s->e.stats;
+        out->local_id = s->gateway->cfg.identity;
+        out->remote_id = s->peer;
+        if (!dt_list_empty(&t->links))
+            l = DT_CONTAINER_OF(t->links.prev, struct link, node);
+    }
+    if (l) {
+        out->peer_is_dovetail = l->peer_probes;
+        if (l->up && dt_ike_session_remote_id(l->s))
+            out->remote_id = *dt_ike_session_remote_id(l->s);
+    }
+    if (!out->up)
+        snprintf(out->why, sizeof(out->why), "%s", t->why);
+    epochs(t, out);
+    const struct sa *sa = ep_sa_of_epoch(t, out->epoch ? out->epoch : t->next_epoch);
+    if (sa) {
+        out->probe_kind = sa->kind;
+        out->probe_dst = sa->probe_dst;
+    }
+    return true;
+}
+
+void dt_endpoint_counters(const struct dt_endpoint *ep, struct dt_endpoint_counters *out)
+{
+    *out = ep->count;
+    out->sessions = ep->nlinks;
+}
+
+size_t dt_endpoint_memory(const struct dt_endpoint *ep)
+{
+    return sizeof(*ep) + ep->bytes + ep->heap.cap * sizeof(ep->heap.v[0]) +
+           (ep->tunnel_table.nbucket + ep->peer_table.nbucket + ep->sa_table.nbucket) * sizeof(void *);
+}
+
+static void digest_time(struct dt_digest *d, dt_time t, dt_time now)
+{
+    dt_digest_u64(d, t == DT_NEVER ? DT_NEVER : dt_time_sub(t, now));
+}
+
+static void digest_tunnel(const struct tunnel *t, dt_time now, struct dt_digest *d)
+{
+    dt_digest_u64(d, t->is_client);
+    if (t->is_client) {
+        const struct client *c = t->c;
+        dt_epoch_client_digest(&c->e, now, d);
+        dt_digest_u64(d, (uint64_t)c->place << 8 | (uint64_t)c->race.stage << 4 |
+                             (uint64_t)c->race.done << 3 | (uint64_t)c->race.suspect << 2 |
+                             (uint64_t)c->contacted << 1 | c->keep_place);
+        digest_time(d, c->race.at, now);
+        digest_time(d, c->suspected, now);
+    } else {
+        dt_epoch_server_digest(&t->s->e, now, d);
+        dt_digest_u64(d, t->s->leased);
+    }
+    dt_list_for_each (n, &t->links) {
+        const struct link *l = DT_CONTAINER_OF(n, struct link, node);
+        dt_digest_u64(d, (uint64_t)l->up | (uint64_t)l->udp << 1 | (uint64_t)l->peer_probes << 2 |
+                             (uint64_t)l->spoke << 3 | (uint64_t)(l->asked != NULL) << 4 |
+                             (uint64_t)l->ndel << 8 | (uint64_t)(t->is_client && t->c->link == l) << 5);
+        digest_time(d, l->timer.t.slot ? l->timer.t.at : DT_NEVER, now);
+    }
+    dt_digest_u64(d, 0x5a);
+    dt_list_for_each (n, &t->sas) {
+        const struct sa *sa = DT_CONTAINER_OF(n, struct sa, list);
+        dt_digest_u64(d, (uint64_t)(t->next_epoch - sa->epoch) << 8 | (uint64_t)sa->linger << 2 |
+                             (uint64_t)(sa->child != NULL) << 1 | (sa->link != NULL));
+        digest_time(d, sa->timer.t.slot ? sa->timer.t.at : DT_NEVER, now);
+    }
+    dt_digest_u64(d, 0x7e);
+}
+
+void dt_endpoint_digest(const struct dt_endpoint *ep, dt_time now, struct dt_digest *d)
+{
+    dt_list_for_each (n, &ep->tunnels) {
+        digest_tunnel(DT_CONTAINER_OF(n, struct tunnel, list), now, d);
+    }
+    dt_digest_u64(d, ep->count.gateways);
+    dt_digest_u64(d, ep->nlinks);
+    dt_ike_digest(ep->ike, now, d);
+}

@@ -1,0 +1,259 @@
+/* The room's own shapes. One tunnel, whatever its role:
+ *
+ *   tunnel ── engine (client or server, epoch/epoch.h)
+ *     ├── links: its IKE sessions. A client has one, and a second beside it while encapsulations race; a server may
+ *     │          have several of one client for a while.
+ *     └── sas:   one for each epoch, in the data path; each belongs to the link that negotiated it, while that lives
+ *
+ * An SA outlives its epoch by `linger` (packets on their way), a link outlives its tunnel while its DELETE is
+ * answered. Each has one timer in the host's heap. */
+#ifndef DT_ENDPOINT_INSIDE_H
+#define DT_ENDPOINT_INSIDE_H
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/table.h"
+#include "endpoint/endpoint.h"
+
+struct gateway;
+struct tunnel;
+
+/* Three kinds of things have a timer in the host's heap. */
+struct timer {
+    struct dt_timer t;
+    enum { TIMER_TUNNEL, TIMER_LINK, TIMER_SA } kind;
+};
+
+/* What a session borrows (dt_ike_cfg must outlive it): counted, and freed when the last session let go. */
+struct conf {
+    struct dt_list node; /* in the endpoint's list, once it is retired */
+    unsigned refs;
+    struct gateway *gateway; /* NULL: a client's, or the gateway is gone */
+    dt_time retired;         /* its owner uses another one since then; DT_NEVER: not */
+    struct dt_ike_cfg ike;
+};
+
+struct link {
+    struct dt_list node; /* in the tunnel's list, oldest first; alone when it is closing */
+    struct tunnel *t;    /* NULL: closing */
+    struct dt_ike_session *s;
+    struct conf *conf;
+    struct dt_ike_child *asked; /* a child that the engine waits for */
+    struct timer timer;         /* server: look whether an overtaken session lives */
+    uint64_t order;
+    bool up, udp, peer_probes, spoke;
+    unsigned ndel;
+    uint32_t del[DT_EPOCH_MAX]; /* epochs whose DELETE is under way */
+};
+
+struct sa {
+    struct dt_table_node node; /* by id */
+    struct dt_list list;       /* in the tunnel's */
+    struct dt_endpoint *ep;
+    uint64_t id;
+    struct tunnel *t;
+    struct link *link; /* NULL: its session is gone, or it lingers */
+    struct dt_ike_child *child;
+    uint32_t epoch, spi_in, spi_out;
+    bool soft;
+    bool linger; /* its epoch is gone; it receives a little longer */
+    struct dt_path path;
+    enum dt_probe_kind kind;
+    struct dt_addr probe_src, probe_dst;
+    uint8_t probe_ttl;
+    dt_time since;
+    struct timer timer; /* the end of its lingering */
+};
+
+/* encap = auto: what is known of the race. */
+struct race {
+    dt_time at;    /* the head start is over then; DT_NEVER: no race is wanted */
+    dt_time since; /* when the second one was opened */
+    uint8_t stage; /* 1 while the session opens, 2 while an epoch is on probation: each has a head start */
+    bool done;     /* it was run once for this session */
+    bool suspect;  /* not a race of encapsulations: the peer seems to have forgotten us */
+    struct link *beside; /* the second session */
+};
+
+struct client {
+    struct dt_epoch_client e;
+    struct dt_tunnel_cfg cfg;
+    struct conf *conf[2]; /* by encapsulation: 0 ESP, 1 UDP; made when first used */
+    struct link *link;    /* the session that the engine speaks of */
+    struct race race;
+    unsigned place; /* which gateway and which local path */
+    bool keep_place, contacted, up, unprobed;
+    uint32_t won; /* an epoch was verified: to be looked at when the engine has returned */
+    dt_time suspected;
+};
+
+struct server {
+    struct dt_epoch_server e;
+    struct dt_table_node by_peer;
+    struct gateway *gateway;
+    struct dt_ike_id peer;
+    bool leased, up;
+};
+
+struct tunnel {
+    struct dt_table_node node; /* by id */
+    struct dt_list list;       /* in the endpoint's, in order of id */
+    struct timer timer;
+    struct dt_endpoint *ep;
+    uint32_t id;
+    bool is_client;
+    char *name; /* of a client's tunnel; the peer's identity */
+    struct dt_list links, sas;
+    uint32_t next_epoch;
+    struct dt_ike_inside inside;
+    struct dt_selectors local_ts, remote_ts;
+    struct dt_path path;
+    struct dt_addr answer4, answer6;
+    bool dying; /* SAs do not linger any more */
+    dt_time rtt, probed_at;
+    uint16_t probe_ident, probe_seq;
+    char why[DT_ERR_TEXT];
+    union {
+        struct client *c;
+        struct server *s;
+    };
+};
+
+struct gateway {
+    struct dt_list list;
+    uint32_t id;
+    uint32_t tunnels;
+    struct dt_gateway_cfg cfg;
+    struct conf *conf;
+};
+
+/* Which encapsulation worked between a local address and a gateway. */
+struct network {
+    struct dt_list list; /* newest last */
+    struct dt_addr local, gateway;
+    bool udp;
+    dt_time since;
+};
+
+struct dt_endpoint {
+    struct dt_endpoint_ops ops;
+    void *user;
+    struct dt_ike_params params;
+    struct dt_endpoint_limits limits;
+    const struct dt_crypto *crypto;
+    struct dt_rand rand;
+    struct dt_ike *ike;
+    struct dt_heap heap;
+    struct dt_siphash_key key;
+    struct dt_table tunnel_table, peer_table, sa_table;
+    struct dt_list tunnels, gateways, retired, networks, closing;
+    struct dt_endpoint_counters count;
+    uint32_t next_tunnel, next_gateway, nclients, nnetworks, nlinks;
+    uint64_t next_sa, next_link;
+    dt_time now, unknown_told, limit_told;
+    size_t bytes;
+};
+
+/* ---- endpoint.c ---- */
+extern const struct dt_ike_ops ep_ike_ops;        /* ike_ops.c */
+void *ep_alloc(struct dt_endpoint *ep, size_t n); /* zeroed, counted */
+void ep_free(struct dt_endpoint *ep, void *p, size_t n);
+static inline void ep_timer_init(struct timer *timer, int kind)
+{
+    dt_timer_init(&timer->t);
+    timer->kind = kind;
+}
+/* DT_NEVER: off. */
+void ep_timer_set(struct dt_endpoint *ep, struct timer *timer, dt_time at);
+struct tunnel *ep_tunnel(const struct dt_endpoint *ep, uint32_t id);
+/* An empty one of either role (c or s allocated, its engine not yet initialised). */
+struct tunnel *ep_tunnel_new(struct dt_endpoint *ep, bool is_client, const char *name);
+void ep_tunnel_free(struct tunnel *t); /* links and SAs are gone already */
+/* After anything that touched the tunnel's engine: what the engine could not say from inside, events, the timer. */
+void ep_settle(struct tunnel *t, dt_time now);
+
+/* ---- event.c ---- */
+void ep_event(struct dt_endpoint *ep, struct tunnel *t, dt_time now, enum dt_event_kind kind, const char *fmt,
+              ...) __attribute__((format(printf, 5, 6)));
+void ep_epoch_event(struct tunnel *t, dt_time now, const struct dt_epoch_event *ev);
+void ep_why(struct tunnel *t, const struct dt_err *err); /* for status: why it is not up */
+
+/* ---- conf.c ---- */
+struct conf *ep_conf_new(struct dt_endpoint *ep);
+struct conf *ep_conf_ref(struct conf *c);
+void ep_conf_unref(struct dt_endpoint *ep, struct conf *c);
+void ep_conf_retire(struct dt_endpoint *ep, struct conf *c, dt_time now); /* its owner lets go */
+void ep_conf_sweep(struct dt_endpoint *ep, dt_time now);
+void ep_conf_client(struct conf *c, const struct dt_tunnel_cfg *cfg, bool udp);
+void ep_conf_server(struct conf *c, const struct dt_gateway_cfg *cfg);
+/* What sessions negotiate is the same in both. */
+bool ep_conf_same_client(const struct dt_tunnel_cfg *a, const struct dt_tunnel_cfg *b);
+bool ep_conf_same_server(const struct dt_gateway_cfg *a, const struct dt_gateway_cfg *b);
+int ep_conf_check_client(const struct dt_tunnel_cfg *cfg, struct dt_err *err);
+int ep_conf_check_server(const struct dt_gateway_cfg *cfg, struct dt_err *err);
+
+/* ---- link.c ---- */
+struct link *ep_link_new(struct tunnel *t, struct conf *conf);
+/* Its session is gone or goes: children and epochs lose it. polite: DELETE. */
+void ep_link_close(struct link *l, dt_time now, bool polite);
+void ep_link_gone(struct link *l); /* its session ended by itself: only forget it */
+bool ep_link_negotiate(struct link *l, struct tunnel *t, dt_time now, uint32_t old);
+bool ep_link_delete(struct tunnel *t, dt_time now, uint32_t epoch);
+void ep_link_due(struct link *l, dt_time now);
+void ep_link_free(struct dt_endpoint *ep, struct link *l);
+
+/* ---- sa.c ---- */
+struct sa *ep_sa_find(const struct dt_endpoint *ep, uint64_t id);
+struct sa *ep_sa_of_epoch(const struct tunnel *t, uint32_t epoch);
+struct sa *ep_sa_of_child(const struct tunnel *t, const struct dt_ike_child *child);
+struct sa *ep_sa_install(struct tunnel *t, struct link *l, dt_time now, struct dt_ike_child *child,
+                         const struct dt_child_sa *in, struct dt_err *err);
+void ep_sa_gone(struct tunnel *t, uint32_t epoch,
+                dt_time now); /* its epoch is: it lingers, if the tunnel lives */
+void ep_sa_remove(struct sa *sa, dt_time now);
+void ep_sa_move(struct link *l, dt_time now, const struct dt_path *path);
+dt_time ep_sa_last_heard(const struct sa *sa);
+
+/* ---- probe.c ---- */
+/* Chooses where the SA's control packets go. False: its selectors carry none. */
+bool ep_probe_choose(struct sa *sa, const struct tunnel *t, const struct link *l,
+                     const struct dt_child_sa *in);
+void ep_probe_send(struct tunnel *t, dt_time now, uint32_t epoch, uint16_t seq);
+
+/* ---- client.c ---- */
+extern const struct dt_epoch_ops ep_client_ops;
+void ep_client_session_up(struct link *l, dt_time now);
+void ep_client_session_down(struct link *l, dt_time now, const struct dt_err *why, bool silence);
+void ep_client_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
+                        const struct dt_child_sa *in);
+void ep_client_child_failed(struct link *l, dt_time now, struct dt_ike_child *child,
+                            const struct dt_err *err);
+void ep_client_child_down(struct link *l, dt_time now, struct sa *sa, enum dt_ike_down why);
+void ep_client_settle(struct tunnel *t, dt_time now);
+void ep_client_due(struct tunnel *t, dt_time now);
+bool ep_client_open(struct tunnel *t, dt_time now, bool udp, bool beside);
+
+/* ---- race.c ---- */
+void ep_race_watch(struct tunnel *t, dt_time now); /* is a second session wanted, and when? */
+void ep_race_due(struct tunnel *t, dt_time now);
+void ep_race_won(struct tunnel *t, dt_time now, struct link *winner);
+void ep_race_end(struct tunnel *t, dt_time now, struct link *loser, bool polite);
+bool ep_race_first_udp(struct tunnel *t, const struct dt_path *path); /* what to start with on this network */
+
+/* ---- server.c ---- */
+extern const struct dt_epoch_ops ep_server_ops;
+/* The authenticated session's tunnel and link, made when it has none yet. NULL with *err: limits. */
+struct link *ep_server_adopt(struct dt_endpoint *ep, dt_time now, struct dt_ike_session *s,
+                             struct dt_err *err);
+void ep_server_free(struct tunnel *t, dt_time now, const char *why);
+void ep_server_session_down(struct link *l, dt_time now, const struct dt_err *why);
+void ep_server_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
+                        const struct dt_child_sa *in);
+void ep_server_child_down(struct link *l, dt_time now, struct sa *sa);
+void ep_server_heard(struct sa *sa, dt_time now);
+void ep_server_settle(struct tunnel *t, dt_time now);
+struct gateway *ep_server_gateway(const struct dt_endpoint *ep, uint32_t id);
+struct gateway *ep_server_of_path(const struct dt_endpoint *ep, const struct dt_path *path,
+                                  const struct dt_ike_id *me, const struct dt_ike_id *peer);
+
+#endif

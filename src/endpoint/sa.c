@@ -1,0 +1,162 @@
+/* SAs as the data path knows them: one pair for each epoch, from child_up until its epoch is gone and it has lingered. */
+#include "endpoint/inside.h"
+
+#include <string.h>
+
+static uint64_t hash_id(uint64_t id)
+{
+    return id * 0x9e3779b97f4a7c15u;
+}
+
+struct sa *ep_sa_find(const struct dt_endpoint *ep, uint64_t id)
+{
+    for (struct dt_table_node *n = dt_table_first(&ep->sa_table, hash_id(id)); n; n = dt_table_next(n)) {
+        struct sa *sa = DT_CONTAINER_OF(n, struct sa, node);
+        if (sa->id == id)
+            return sa;
+    }
+    return NULL;
+}
+
+struct sa *ep_sa_of_epoch(const struct tunnel *t, uint32_t epoch)
+{
+    dt_list_for_each (n, &t->sas) {
+        struct sa *sa = DT_CONTAINER_OF(n, struct sa, list);
+        if (sa->epoch == epoch && !sa->linger)
+            return sa;
+    }
+    return NULL;
+}
+
+struct sa *ep_sa_of_child(const struct tunnel *t, const struct dt_ike_child *child)
+{
+    dt_list_for_each (n, &t->sas) {
+        struct sa *sa = DT_CONTAINER_OF(n, struct sa, list);
+        if (sa->child == child && !sa->linger)
+            return sa;
+    }
+    return NULL;
+}
+
+static void drop(struct sa *sa)
+{
+    struct dt_endpoint *ep = sa->ep;
+    ep_timer_set(ep, &sa->timer, DT_NEVER);
+    dt_table_remove(&ep->sa_table, &sa->node);
+    dt_list_del(&sa->list);
+    ep->count.sas--;
+    ep_free(ep, sa, sizeof(*sa));
+}
+
+struct sa *ep_sa_install(struct tunnel *t, struct link *l, dt_time now, struct dt_ike_child *child,
+                         const struct dt_child_sa *in, struct dt_err *err)
+{
+    struct dt_endpoint *ep = t->ep;
+    struct sa *sa = ep_alloc(ep, sizeof(*sa));
+    if (!sa) {
+        dt_err_set(err, 0, "no memory for an SA");
+        return NULL;
+    }
+    sa->ep = ep;
+    sa->id = ++ep->next_sa;
+    sa->t = t;
+    sa->link = l;
+    sa->child = child;
+    sa->epoch = ++t->next_epoch;
+    sa->spi_in = in->spi_in;
+    sa->spi_out = in->spi_out;
+    sa->path = in->path;
+    sa->since = now;
+    dt_list_init(&sa->list);
+    ep_timer_init(&sa->timer, TIMER_SA);
+    if (dt_table_insert(&ep->sa_table, &sa->node, hash_id(sa->id))) {
+        ep_free(ep, sa, sizeof(*sa));
+        dt_err_set(err, 0, "no memory for an SA");
+        return NULL;
+    }
+    dt_list_add_tail(&t->sas, &sa->list);
+    ep->count.sas++;
+    t->path = in->path;
+    bool news =
+        !dt_selectors_eq(&t->local_ts, &in->local_ts) || !dt_selectors_eq(&t->remote_ts, &in->remote_ts);
+    t->local_ts = in->local_ts;
+    t->remote_ts = in->remote_ts;
+    memset(&t->answer4, 0, sizeof(t->answer4));
+    memset(&t->answer6, 0, sizeof(t->answer6));
+    if (t->is_client ? t->c->e.p.probe : t->s->e.p.probe) {
+        dt_endpoint_probe_addr(&t->answer4, &in->local_ts, 4);
+        dt_endpoint_probe_addr(&t->answer6, &in->local_ts, 6);
+    }
+    struct dt_endpoint_sa out = {
+        .sa = sa->id,
+        .tunnel = t->id,
+        .epoch = sa->epoch,
+        .client = t->is_client,
+        .spi_in = in->spi_in,
+        .spi_out = in->spi_out,
+        .suite = in->suite,
+        .esn = in->esn,
+        .transport = in->transport,
+        .key_len = in->key_len,
+        .key_in = in->key_in,
+        .key_out = in->key_out,
+        .local_ts = in->local_ts,
+        .remote_ts = in->remote_ts,
+        .path = in->path,
+        .answer4 = t->answer4,
+        .answer6 = t->answer6,
+    };
+    if (news && ep->ops.tunnel)
+        ep->ops.tunnel(ep->user, now, t->id, false);
+    if (ep->ops.sa_install(ep->user, now, &out, err)) {
+        drop(sa);
+        return NULL;
+    }
+    return sa;
+}
+
+void ep_sa_remove(struct sa *sa, dt_time now)
+{
+    struct dt_endpoint *ep = sa->ep;
+    uint64_t id = sa->id;
+    drop(sa);
+    ep->ops.sa_remove(ep->user, now, id);
+}
+
+void ep_sa_gone(struct tunnel *t, uint32_t epoch, dt_time now)
+{
+    struct dt_endpoint *ep = t->ep;
+    struct sa *sa = ep_sa_of_epoch(t, epoch);
+    if (!sa)
+        return;
+    struct dt_ike_child *child = sa->child;
+    sa->child = NULL;
+    if (child && sa->link && sa->link->up)
+        dt_ike_child_delete(child, now); /* it expired, or was pushed out */
+    sa->link = NULL;
+    sa->linger = true;
+    if (t->dying || ep->limits.linger == 0)
+        ep_sa_remove(sa, now);
+    else
+        ep_timer_set(ep, &sa->timer, dt_time_add(now, ep->limits.linger));
+}
+
+void ep_sa_move(struct link *l, dt_time now, const struct dt_path *path)
+{
+    struct dt_endpoint *ep = l->t->ep;
+    dt_list_for_each (n, &l->t->sas) {
+        struct sa *sa = DT_CONTAINER_OF(n, struct sa, list);
+        if (sa->link != l || dt_path_eq(&sa->path, path))
+            continue;
+        sa->path = *path;
+        if (ep->ops.sa_path)
+            ep->ops.sa_path(ep->user, now, sa->id, path);
+    }
+    l->t->path = *path;
+}
+
+dt_time ep_sa_last_heard(const struct sa *sa)
+{
+    const struct dt_endpoint *ep = sa->ep;
+    return ep->ops.last_heard ? ep->ops.last_heard(ep->user, sa->id) : 0;
+}

@@ -1,0 +1,383 @@
+/* A gateway's clients: one tunnel for each authenticated identity, with its sessions and its lease. */
+#include "endpoint/inside.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#define OVERTAKEN                                                                                            \
+    (10 * DT_SEC) /* so long after a newer session was heard, an older one is asked whether it lives */
+
+/* ---- gateways ---- */
+
+struct gateway *ep_server_gateway(const struct dt_endpoint *ep, uint32_t id)
+{
+    dt_list_for_each (n, &ep->gateways) {
+        struct gateway *g = DT_CONTAINER_OF(n, struct gateway, list);
+        if (g->id == id)
+            return g;
+    }
+    return NULL;
+}
+
+static bool listens(const struct gateway *g, const struct dt_addr *a)
+{
+    for (unsigned i = 0; i < g->cfg.nlisten; i++)
+        if (dt_addr_eq(&g->cfg.listen[i], a) ||
+            (dt_addr_is_any(&g->cfg.listen[i]) && g->cfg.listen[i].ver == a->ver))
+            return true;
+    return g->cfg.nlisten == 0;
+}
+
+struct gateway *ep_server_of_path(const struct dt_endpoint *ep, const struct dt_path *path,
+                                  const struct dt_ike_id *me, const struct dt_ike_id *peer)
+{
+    dt_list_for_each (n, &ep->gateways) {
+        struct gateway *g = DT_CONTAINER_OF(n, struct gateway, list);
+        if (!listens(g, &path->local.addr))
+            continue;
+        if (me && !dt_ike_id_eq(&g->cfg.identity, me))
+            continue;
+        if (peer && !dt_ike_id_matches(&g->cfg.peers, peer))
+            continue;
+        return g;
+    }
+    return NULL;
+}
+
+/* ---- what the engine asks ---- */
+
+static bool op_negotiate(void *user, dt_time now, uint32_t old)
+{
+    struct tunnel *t = user;
+    const struct sa *sa = ep_sa_of_epoch(t, old);
+    return sa && ep_link_negotiate(sa->link, t, now, old);
+}
+
+static void op_abandon(void *user, dt_time now)
+{
+}
+
+static void op_use(void *user, dt_time now, uint32_t epoch, bool forced)
+{
+    struct tunnel *t = user;
+    struct dt_endpoint *ep = t->ep;
+    const struct sa *sa = ep_sa_of_epoch(t, epoch);
+    ep->ops.outbound(ep->user, now, t->id, sa ? DT_OUTBOUND_SA : DT_OUTBOUND_HOLD, sa ? sa->id : 0, forced);
+}
+
+static bool op_del(void *user, dt_time now, uint32_t epoch)
+{
+    return ep_link_delete(user, now, epoch);
+}
+
+static void op_gone(void *user, dt_time now, uint32_t epoch)
+{
+    ep_sa_gone(user, epoch, now);
+}
+
+static dt_time op_last_heard(void *user, uint32_t epoch)
+{
+    const struct sa *sa = ep_sa_of_epoch(user, epoch);
+    return sa ? ep_sa_last_heard(sa) : 0;
+}
+
+static void op_liveness(void *user, dt_time now)
+{
+    struct tunnel *t = user;
+    dt_list_for_each (n, &t->links) {
+        ep_link_due(DT_CONTAINER_OF(n, struct link, node), now);
+    }
+}
+
+static void op_event(void *user, dt_time now, const struct dt_epoch_event *ev)
+{
+    ep_epoch_event(user, now, ev);
+}
+
+const struct dt_epoch_ops ep_server_ops = {
+    .negotiate = op_negotiate,
+    .abandon = op_abandon,
+    .use = op_use,
+    .del = op_del,
+    .gone = op_gone,
+    .liveness = op_liveness,
+    .last_heard = op_last_heard,
+    .event = op_event,
+};
+
+/* ---- clients ---- */
+
+/* Names are equal without regard to case. */
+static uint64_t hash_peer(const struct dt_endpoint *ep, const struct gateway *g, const struct dt_ike_id *id)
+{
+    uint8_t b[4 + 2 + DT_IKE_ID_MAX];
+    dt_put_be32(b, g->id);
+    b[4] = id->type;
+    b[5] = id->len;
+    for (unsigned i = 0; i < id->len && i < DT_IKE_ID_MAX; i++)
+        b[6 + i] = (uint8_t)tolower(id->data[i]);
+    return dt_siphash(&ep->key, b, 6u + (id->len < DT_IKE_ID_MAX ? id->len : DT_IKE_ID_MAX));
+}
+
+static struct tunnel *find_peer(const struct dt_endpoint *ep, const struct gateway *g,
+                                const struct dt_ike_id *id)
+{
+    struct dt_table_node *n = dt_table_first(&ep->peer_table, hash_peer(ep, g, id));
+    for (; n; n = dt_table_next(n)) {
+        struct server *s = DT_CONTAINER_OF(n, struct server, by_peer);
+        if (s->gateway == g && dt_ike_id_eq(&s->peer, id)) {
+            struct tunnel *t = s->e.user;
+            return t;
+        }
+    }
+    return NULL;
+}
+
+static struct tunnel *new_peer(struct dt_endpoint *ep, dt_time now, struct gateway *g,
+                               const struct dt_ike_id *id)
+{
+    char name[DT_IKE_ID_STRLEN];
+    struct tunnel *t = ep_tunnel_new(ep, false, dt_ike_id_str(name, id));
+    if (!t)
+        return NULL;
+    struct server *s = t->s;
+    struct dt_epoch_params p = g->cfg.params;
+    p.probe = g->cfg.probe;
+    dt_epoch_server_init(&s->e, &p, &ep_server_ops, t, ep->rand);
+    s->gateway = g;
+    s->peer = *id;
+    if (dt_table_insert(&ep->peer_table, &s->by_peer, hash_peer(ep, g, id))) {
+        ep_tunnel_free(t);
+        return NULL;
+    }
+    g->tunnels++;
+    ep_event(ep, t, now, DT_EVENT_TUNNEL_ADDED, "%s has authenticated", name);
+    return t;
+}
+
+static void close_oldest(struct tunnel *t, dt_time now)
+{
+    struct link *l = DT_CONTAINER_OF(t->links.next, struct link, node);
+    ep_event(t->ep, t, now, DT_EVENT_SESSION_REPLACED,
+             "more than %u sessions of this identity: the oldest is closed",
+             t->ep->limits.sessions_per_tunnel);
+    uint32_t lost[DT_EPOCH_MAX];
+    unsigned n = 0;
+    dt_list_for_each (node, &t->sas) {
+        struct sa *sa = DT_CONTAINER_OF(node, struct sa, list);
+        if (sa->link == l && !sa->linger && n < DT_EPOCH_MAX)
+            lost[n++] = sa->epoch;
+    }
+    ep_link_close(l, now, false);
+    for (unsigned i = 0; i < n; i++)
+        dt_epoch_server_peer_deleted(&t->s->e, now, lost[i]);
+}
+
+struct link *ep_server_adopt(struct dt_endpoint *ep, dt_time now, struct dt_ike_session *s,
+                             struct dt_err *err)
+{
+    struct link *l = dt_ike_session_owner(s);
+    if (l)
+        return l;
+    const struct dt_ike_cfg *cfg = dt_ike_session_cfg(s);
+    struct conf *conf = DT_CONTAINER_OF(cfg, struct conf, ike);
+    struct gateway *g = conf->gateway;
+    if (!g) {
+        dt_err_set(err, 0, "the gateway is not configured any more");
+        return NULL;
+    }
+    const struct dt_ike_id *id = dt_ike_session_remote_id(s);
+    struct tunnel *t = find_peer(ep, g, id);
+    if (!t && g->tunnels >= g->cfg.tunnels_max) {
+        ep->count.full++;
+        if (now >= ep->limit_told) {
+            ep->limit_told = dt_time_add(now, DT_SEC);
+            ep_event(ep, NULL, now, DT_EVENT_LIMIT, "%s serves %u clients already, tunnels_max is %u",
+                     g->cfg.name, g->tunnels, g->cfg.tunnels_max);
+        }
+        dt_err_set(err, 0, "no room: %u clients of %u", g->tunnels, g->cfg.tunnels_max);
+        return NULL;
+    }
+    unsigned links = 0;
+    if (t) {
+        dt_list_for_each (n, &t->links)
+            links++;
+        if (links >= ep->limits.sessions_per_tunnel)
+            close_oldest(t, now);
+        ep_event(ep, t, now, DT_EVENT_SESSION_REPLACED,
+                 "the client opened another session: it takes over once it is heard on it");
+    } else {
+        t = new_peer(ep, now, g, id);
+    }
+    l = t ? ep_link_new(t, conf) : NULL;
+    if (!l) {
+        dt_err_set(err, 0, "no memory for another client");
+        return NULL;
+    }
+    l->s = s;
+    l->udp = dt_ike_session_path(s)->natt;
+    dt_ike_session_set_owner(s, l);
+    return l;
+}
+
+void ep_server_free(struct tunnel *t, dt_time now, const char *why)
+{
+    struct dt_endpoint *ep = t->ep;
+    struct server *s = t->s;
+    t->dying = true;
+    dt_epoch_server_stop(&s->e, now);
+    while (!dt_list_empty(&t->links))
+        ep_link_close(DT_CONTAINER_OF(t->links.next, struct link, node), now, true);
+    while (!dt_list_empty(&t->sas))
+        ep_sa_remove(DT_CONTAINER_OF(t->sas.next, struct sa, list), now);
+    ep->ops.outbound(ep->user, now, t->id, DT_OUTBOUND_DROP, 0, false);
+    if (s->leased && ep->ops.release)
+        ep->ops.release(ep->user, now, s->gateway->id, &s->peer, &t->inside);
+    if (ep->ops.tunnel)
+        ep->ops.tunnel(ep->user, now, t->id, true);
+    ep_event(ep, t, now, DT_EVENT_TUNNEL_GONE, "%s", why);
+    dt_table_remove(&ep->peer_table, &s->by_peer);
+    s->gateway->tunnels--;
+    ep_tunnel_free(t);
+}
+
+void ep_server_session_down(struct link *l, dt_time now, const struct dt_err *why)
+{
+    struct tunnel *t = l->t;
+    ep_event(t->ep, t, now, DT_EVENT_SESSION_DOWN, "the session is over%s%s", why && why->text[0] ? ": " : "",
+             why ? why->text : "");
+    ep_link_gone(l);
+    if (dt_list_empty(&t->links))
+        ep_server_free(t, now, "its last session is over");
+    else
+        ep_settle(t, now);
+}
+
+void ep_server_child_up(struct link *l, dt_time now, struct dt_ike_child *child, const struct dt_child_sa *in)
+{
+    struct tunnel *t = l->t;
+    struct dt_err err = {0};
+    bool asked = in->initiator;
+    if (l->asked == child)
+        l->asked = NULL;
+    struct sa *sa = ep_sa_install(t, l, now, child, in, &err);
+    if (!sa) {
+        ep_event(t->ep, t, now, DT_EVENT_LIMIT, "the SA cannot be installed: %s", err.text);
+        dt_ike_child_delete(child, now);
+    } else {
+        dt_epoch_server_negotiated(&t->s->e, now, sa->epoch, asked ? DT_EPOCH_ASKED : DT_EPOCH_BY_PEER);
+    }
+    ep_settle(t, now);
+}
+
+void ep_server_child_down(struct link *l, dt_time now, struct sa *sa)
+{
+    struct tunnel *t = sa->t;
+    sa->child = NULL;
+    dt_epoch_server_peer_deleted(&t->s->e, now, sa->epoch);
+    ep_settle(t, now);
+}
+
+void ep_server_heard(struct sa *sa, dt_time now)
+{
+    struct tunnel *t = sa->t;
+    struct link *l = sa->link;
+    if (l && !l->spoke) {
+        l->spoke = true;
+        dt_list_for_each (n, &t->links) {
+            struct link *other = DT_CONTAINER_OF(n, struct link, node);
+            if (other->order < l->order)
+                ep_timer_set(t->ep, &other->timer, dt_time_add(now, OVERTAKEN));
+        }
+    }
+    dt_epoch_server_heard(&t->s->e, now, sa->epoch);
+    ep_settle(t, now);
+}
+
+void ep_server_settle(struct tunnel *t, dt_time now)
+{
+    struct dt_epoch_server *e = &t->s->e;
+    for (unsigned i = 0; i < DT_EPOCH_MAX; i++) {
+        if (e->e[i].phase != DT_EPOCH_RETIRING || e->e[i].del_at != DT_NEVER)
+            continue;
+        const struct sa *sa = ep_sa_of_epoch(t, e->e[i].no);
+        if (!sa || !sa->link)
+            dt_epoch_server_deleted(e, now, e->e[i].no);
+    }
+    t->s->up = e->out != 0;
+    ep_timer_set(t->ep, &t->timer, dt_epoch_server_deadline(e));
+}
+
+void dt_endpoint_gateway_remove(struct dt_endpoint *ep, dt_time now, uint32_t gateway)
+{
+    struct gateway *g = ep_server_gateway(ep, gateway);
+    if (!g)
+        return;
+    ep->now = now;
+    dt_list_for_each_safe (n, &ep->tunnels) {
+        struct tunnel *t = DT_CONTAINER_OF(n, struct tunnel, list);
+        if (!t->is_client && t->s->gateway == g)
+            ep_server_free(t, now, "its gateway is not configured any more");
+    }
+    ep_conf_retire(ep, g->conf, now);
+    dt_list_del(&g->list);
+    ep->count.gateways--;
+    ep_free(ep, g, sizeof(*g));
+}
+
+uint32_t dt_endpoint_gateway_add(struct dt_endpoint *ep, dt_time now, const struct dt_gateway_cfg *cfg,
+                                 struct dt_err *err)
+{
+    if (ep_conf_check_server(cfg, err))
+        return 0;
+    ep->now = now;
+    struct gateway *g = ep_alloc(ep, sizeof(*g));
+    struct conf *c = g ? ep_conf_new(ep) : NULL;
+    if (!c) {
+        if (g)
+            ep_free(ep, g, sizeof(*g));
+        dt_err_set(err, 0, "%s: no memory", cfg->name);
+        return 0;
+    }
+    g->id = ++ep->next_gateway;
+    g->cfg = *cfg;
+    g->conf = c;
+    c->gateway = g;
+    ep_conf_server(c, cfg);
+    dt_list_add_tail(&ep->gateways, &g->list);
+    ep->count.gateways++;
+    return g->id;
+}
+
+int dt_endpoint_gateway_update(struct dt_endpoint *ep, dt_time now, uint32_t gateway,
+                               const struct dt_gateway_cfg *cfg, struct dt_err *err)
+{
+    struct gateway *g = ep_server_gateway(ep, gateway);
+    if (!g)
+        return dt_err_set(err, 0, "there is no gateway %u", gateway);
+    if (ep_conf_check_server(cfg, err))
+        return -1;
+    ep->now = now;
+    if (!ep_conf_same_server(&g->cfg,
+                             cfg)) { /* sessions keep what they were made with; new ones get the new one */
+        struct conf *c = ep_conf_new(ep);
+        if (!c)
+            return dt_err_set(err, 0, "%s: no memory", cfg->name);
+        struct conf *old = g->conf;
+        ep_conf_server(c, cfg);
+        c->gateway = g;
+        g->conf = c;
+        ep_conf_retire(ep, old, now);
+    }
+    g->cfg = *cfg;
+    dt_list_for_each (n, &ep->tunnels) {
+        struct tunnel *t = DT_CONTAINER_OF(n, struct tunnel, list);
+        if (t->is_client || t->s->gateway != g)
+            continue;
+        struct dt_epoch_params p = cfg->params;
+        p.probe = cfg->probe;
+        dt_epoch_server_params(&t->s->e, &p);
+    }
+    return 0;
+}
