@@ -133,14 +133,6 @@ static void op_session_up(void *ctx, struct dt_ike_session *s)
     ep_settle(l->t, ep->now);
 }
 
-/* Did a request go unanswered, or did somebody's word end it? */
-static bool was_silence(struct dt_ike_session *s, const struct dt_err *why)
-{
-    struct dt_ike_session_info info;
-    dt_ike_session_info(s, &info);
-    return info.outstanding_tries > 1 && !(why && why->notify);
-}
-
 static void op_session_down(void *ctx, struct dt_ike_session *s, const struct dt_err *why)
 {
     struct dt_endpoint *ep = ctx;
@@ -151,7 +143,7 @@ static void op_session_down(void *ctx, struct dt_ike_session *s, const struct dt
     if (!l->t)
         ep_link_free(ep, l);
     else if (l->t->is_client)
-        ep_client_session_down(l, ep->now, why, was_silence(s, why));
+        ep_client_session_down(l, ep->now, why, dt_ike_session_unanswered(s));
     else
         ep_server_session_down(l, ep->now, why);
 }
@@ -177,23 +169,24 @@ static void op_path_changed(void *ctx, struct dt_ike_session *s, const struct dt
     ep_sa_move(l, ep->now, path);
 }
 
-static void op_alive(void *ctx, struct dt_ike_session *s)
+static void op_child_deleted(void *ctx, struct dt_ike_session *s, uint32_t spi_in)
 {
     struct dt_endpoint *ep = ctx;
     struct link *l = owner(s);
     if (!l)
         return;
     struct tunnel *t = l->t;
-    unsigned n = l->ndel;
-    l->ndel = 0;
-    for (unsigned i = 0; i < n; i++) {
+    dt_list_for_each (n, &t->sas) {
+        const struct sa *sa = DT_CONTAINER_OF(n, struct sa, list);
+        if (sa->link != l || sa->spi_in != spi_in || sa->linger)
+            continue;
         if (t->is_client)
-            dt_epoch_client_deleted(&t->c->e, ep->now, l->del[i]);
+            dt_epoch_client_deleted(&t->c->e, ep->now, sa->epoch);
         else
-            dt_epoch_server_deleted(&t->s->e, ep->now, l->del[i]);
-    }
-    if (n)
+            dt_epoch_server_deleted(&t->s->e, ep->now, sa->epoch);
         ep_settle(t, ep->now);
+        return;
+    }
 }
 
 /* An unproved hint ends nothing. When an answer is being waited for, it is reason enough to try a new session
@@ -323,11 +316,11 @@ const struct dt_ike_ops ep_ike_ops = {
     .session_down = op_session_down,
     .session_rekeyed = op_session_rekeyed,
     .path_changed = op_path_changed,
-    .alive = op_alive,
     .suspect = op_suspect,
     .child_up = op_child_up,
     .child_failed = op_child_failed,
     .child_down = op_child_down,
+    .child_deleted = op_child_deleted,
     .child_redundant = op_child_redundant,
     .child_ask = op_child_ask,
     .event = op_ike_event,

@@ -177,7 +177,7 @@ static void digest_tunnel(const struct tunnel *t, dt_time now, struct dt_digest 
         const struct link *l = DT_CONTAINER_OF(n, struct link, node);
         dt_digest_u64(d, (uint64_t)l->up | (uint64_t)l->udp << 1 | (uint64_t)l->peer_probes << 2 |
                              (uint64_t)l->spoke << 3 | (uint64_t)(l->asked != NULL) << 4 |
-                             (uint64_t)l->ndel << 8 | (uint64_t)(t->is_client && t->c->link == l) << 5);
+                             (uint64_t)(t->is_client && t->c->link == l) << 5);
         digest_time(d, l->timer.t.slot ? l->timer.t.at : DT_NEVER, now);
     }
     dt_digest_u64(d, 0x5a);

@@ -42,8 +42,6 @@ struct link {
     struct timer timer;         /* server: look whether an overtaken session lives */
     uint64_t order;
     bool up, udp, peer_probes, spoke;
-    unsigned ndel;
-    uint32_t del[DT_EPOCH_MAX]; /* epochs whose DELETE is under way */
 };
 
 struct sa {

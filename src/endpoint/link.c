@@ -94,13 +94,9 @@ bool ep_link_delete(struct tunnel *t, dt_time now, uint32_t epoch)
     struct sa *sa = ep_sa_of_epoch(t, epoch);
     if (!sa || !sa->child || !sa->link || !sa->link->up)
         return false;
-    struct link *l = sa->link;
     struct dt_ike_child *child = sa->child;
     sa->child = NULL;
-    if (l->ndel < DT_EPOCH_MAX)
-        l->del[l->ndel++] = epoch;
-    dt_ike_child_delete(child, now);
-    dt_ike_liveness(l->s, now); /* its answer, or the one to the DELETE, is what we wait for */
+    dt_ike_child_delete(child, now); /* its answer: child_deleted */
     return true;
 }
 

@@ -218,6 +218,9 @@ struct dt_ike_ops {
                          const struct dt_err *err);
     /* A child that was up is no more: remove its SAs. */
     void (*child_down)(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c, enum dt_ike_down why);
+    /* The peer has answered our DELETE of the child with this inbound SPI (dt_ike_child_delete): it sends nothing on it any
+     * more. */
+    void (*child_deleted)(void *ctx, struct dt_ike_session *s, uint32_t spi_in);
     /* Both sides rekeyed the same child at once and the peer is about to delete this one (RFC 7296 2.8.1): do
      * not choose it for sending. The other one stays. */
     void (*child_redundant)(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c);
@@ -307,6 +310,8 @@ const struct dt_ike_id *dt_ike_session_local_id(const struct dt_ike_session *s);
 const struct dt_ike_id *dt_ike_session_remote_id(const struct dt_ike_session *s);
 /* Initiator: what the peer gave; responder: what was leased. */
 const struct dt_ike_inside *dt_ike_session_inside(const struct dt_ike_session *s);
+/* Within session_down: retransmissions ran out, nobody's word ended it. */
+bool dt_ike_session_unanswered(const struct dt_ike_session *s);
 
 struct dt_ike_session_info {
     uint64_t spi_i, spi_r;      /* of the IKE SA now in use */

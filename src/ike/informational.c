@@ -21,6 +21,12 @@ void ike_informational_got_response(struct ike_sa *sa, struct ike_exchange *ex, 
     struct dt_ike_session *s = sa->session;
     if (ex->kind == EX_DELETE_CHILD && ex->child)
         ike_child_drop(ex->child);
+    if (ex->kind == EX_DELETE_CHILD && ex->nspis == 1)
+        IKE_CALL(s, child_deleted, ex->spis[0]);
+    if (s->state == DT_SESSION_DEAD) {
+        ike_exchange_free(ex);
+        return;
+    }
     if (ex->kind == EX_DELETE_IKE) {
         if (sa == s->current || s->state == DT_SESSION_CLOSING)
             ike_session_fail(s, 0, "closed here");

@@ -169,6 +169,7 @@ struct dt_ike_session {
     bool half_open; /* counted */
     bool nat_local, nat_remote, same_vendor;
     bool alive_wanted;
+    bool unanswered; /* ended by silence */
     bool silent; /* no callbacks any more */
     struct dt_ike_id local_id, remote_id;
     struct dt_ike_inside inside;

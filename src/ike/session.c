@@ -362,6 +362,11 @@ const struct dt_ike_inside *dt_ike_session_inside(const struct dt_ike_session *s
     return &s->inside;
 }
 
+bool dt_ike_session_unanswered(const struct dt_ike_session *s)
+{
+    return s->unanswered;
+}
+
 struct dt_ike_child *dt_ike_session_first_child(const struct dt_ike_session *s)
 {
     return s->first;

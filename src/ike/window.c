@@ -141,6 +141,7 @@ static void give_up(struct ike_sa *sa)
 {
     struct dt_ike_session *s = sa->session;
     char who[DT_ADDRPORT_STRLEN];
+    s->unanswered = !(s->hs && s->hs->refused) && sa == s->current;
     if (s->hs && s->hs->refused) {
         struct dt_err err = s->hs->refusal;
         ike_session_end(s, &err);
