@@ -172,7 +172,7 @@ static void check(struct reader *r, const struct dt_block *b, struct dt_config_g
                      "through it, would be right",
                      g->cfg.name);
     g->cfg.lease = g->npool > 0;
-    if (g->npool == 0 && g->cfg.remote.n == 0 && !g->cfg.transport)
+    if (!reader_seen(defs, n, seen, "pool") && !reader_seen(defs, n, seen, "remote") && !g->cfg.transport)
         reader_error(
             r, b->line,
             "gateway \"%s\" has neither pool nor remote; pool = { \"10.9.0.0/16\" } (it gives inside "

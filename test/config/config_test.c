@@ -1,0 +1,268 @@
+#include "support/test.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/config.h"
+
+#define CLIENT                                                                                                         \
+    "tunnel \"office\" {\n"                                                                                            \
+    "  gateway = { \"vpn.example.net\", \"203.0.113.9\" }\n"                                                           \
+    "  local = \"anna@example.net\"\n"                                                                                 \
+    "  remote = \"vpn.example.net\"\n"                                                                                 \
+    "  psk = \"correct horse battery staple\"\n"                                                                       \
+    "  protect = { \"10.0.0.0/8\", \"fd00::/8\" }\n"
+
+#define SERVER                                                                                                         \
+    "gateway \"head-office\" {\n"                                                                                      \
+    "  listen = { \"203.0.113.1\" }\n"                                                                                 \
+    "  identity = \"vpn.example.net\"\n"                                                                               \
+    "  psk = \"correct horse battery staple\"\n"                                                                       \
+    "  protect = { \"10.1.0.0/16\" }\n"                                                                                \
+    "  pool = { \"10.9.0.0/16\", \"fd09::/64\" }\n"
+
+static int parse(struct dt_config *c, const char *text)
+{
+    return dt_config_parse(c, text, strlen(text), "test.conf", 0);
+}
+
+/* The one error in `text` has this line and says these words. */
+static void expect(const char *text, unsigned line, const char *what, const char *right)
+{
+    struct dt_config c;
+    assert_int_equal(parse(&c, text), -1);
+    const struct dt_config_issue *i = c.issue;
+    while (i < c.issue + c.nissue && i->warning)
+        i++;
+    assert_true(i < c.issue + c.nissue);
+    if (i->line != line || strstr(i->text, what) == NULL || strstr(i->text, right) == NULL)
+        fail_msg("wanted line %u \"%s\" ... \"%s\", got line %u \"%s\"", line, what, right, i->line, i->text);
+    dt_config_free(&c);
+}
+
+static void six_settings_make_a_client(void **state)
+{
+    struct dt_config c;
+    assert_int_equal(parse(&c, CLIENT "}\n"), 0);
+    assert_int_equal(c.ntunnel, 1);
+    const struct dt_config_tunnel *t = &c.tunnel[0];
+    assert_string_equal(t->cfg.name, "office");
+    assert_int_equal(t->nhost, 2);
+    assert_string_equal(t->host[0], "vpn.example.net");
+    assert_int_equal(t->cfg.ngateways, 1);
+    assert_int_equal(t->psk.len, 28);
+    assert_int_equal(t->cfg.protect.n, 2);
+    assert_true(t->cfg.inside4 && t->cfg.inside6);
+    assert_int_equal(t->cfg.encap, DT_ENCAP_AUTO);
+    assert_int_equal(t->start, DT_START_ALWAYS);
+    assert_true(t->cfg.params.probe);
+    assert_int_equal(c.warnings, 1); /* the secret stands in the file */
+    dt_config_free(&c);
+}
+
+static void eight_settings_make_a_gateway(void **state)
+{
+    struct dt_config c;
+    assert_int_equal(parse(&c, SERVER "  dns = \"10.1.0.53\"\n}\n"), 0);
+    assert_int_equal(c.ngateway, 1);
+    assert_true(c.gateway[0].cfg.lease);
+    assert_int_equal(c.gateway[0].npool, 2);
+    assert_int_equal(c.gateway[0].ndns, 1);
+    dt_config_free(&c);
+}
+
+static void optional_settings(void **state)
+{
+    struct dt_config c;
+    assert_int_equal(parse(&c, "daemon { metrics = 9470 log = debug workers = 2 device = dt0 socket = /tmp/x.sock }\n"
+                               "nat { t_out = 5s n_out = 20 t_ei = 5min n = 3 }\n" CLIENT
+                               "  encap = udp probe = 10.0.0.1 server_rekey = accept start = manual mtu = 1300\n"
+                               "  keylife = 1h rekeymargin = 90s rekeyfuzz = \"50%\" maxidle = 2500ms pingtime = 1s pingtries = 9\n"
+                               "  pingtime2 = 1 pingtries2 = 4 timeout = 10s elimit = 2\n"
+                               "  ike = \"aes256gcm16-prfsha384-ecp384\" esp = { \"aes128gcm16\", chacha20poly1305 }\n}\n"),
+                     0);
+    const struct dt_config_tunnel *t = &c.tunnel[0];
+    assert_int_equal(t->cfg.encap, DT_ENCAP_UDP);
+    assert_int_equal(t->cfg.probe, DT_PROBE_ADDRESS);
+    assert_true(t->cfg.params.server_rekey);
+    assert_int_equal(t->start, DT_START_MANUAL);
+    assert_int_equal(t->mtu, 1300);
+    assert_int_equal(t->cfg.params.keylife, 3600 * DT_SEC);
+    assert_int_equal(t->cfg.params.rekeyfuzz, 50);
+    assert_int_equal(t->cfg.params.maxidle, 2500 * DT_MSEC);
+    assert_int_equal(t->cfg.params.pingtries2, 4);
+    assert_int_equal(t->cfg.ike.n, 1);
+    assert_int_equal(t->cfg.esp.n, 2);
+    assert_int_equal(c.daemon.metrics.port, 9470);
+    assert_int_equal(c.daemon.workers, 2);
+    assert_int_equal(c.nat.t_ei, 300 * DT_SEC);
+    dt_config_free(&c);
+}
+
+static void a_short_keylife_brings_its_margin(void **state)
+{
+    struct dt_config c;
+    assert_int_equal(parse(&c, CLIENT " keylife = 8s }\n"), 0);
+    assert_true(c.tunnel[0].cfg.params.rekeymargin <= 2 * DT_SEC);
+    dt_config_free(&c);
+    expect(CLIENT " keylife = 8s rekeymargin = 9s }\n", 1, "rekeymargin", "at most");
+}
+
+static void complaints(void **state)
+{
+    expect(CLIENT "  protcet = \"10.0.0.0/8\"\n}\n", 7, "protcet", "did you mean \"protect\"");
+    expect(CLIENT "  colour = red\n}\n", 7, "colour", "it has gateway, local");
+    expect("tunel \"x\" { }\n", 1, "tunel", "did you mean \"tunnel\"");
+    expect("banana \"x\" { }\n", 1, "banana", "tunnel, gateway");
+    expect("\n\ntunnel {\n}\n", 3, "no name", "tunnel \"NAME\"");
+    expect(CLIENT "  psk = again\n}\n", 7, "psk was set in line 5", "once");
+    expect(CLIENT "  encap = tcp\n}\n", 7, "tcp", "auto, esp or udp");
+    expect(CLIENT "  probe = maybe\n}\n", 7, "maybe", "auto, off or an address");
+    expect(CLIENT "  keylife = soon\n}\n", 7, "soon", "\"8h\"");
+    expect(CLIENT "  keylife = 1y\n}\n", 7, "1y", "\"8h\"");
+    expect(CLIENT "  pingtries = 0\n}\n", 7, "pingtries", "from 1 to 1000");
+    expect(CLIENT "  mtu = { 1, 2 }\n}\n", 7, "mtu has 2 values", "one");
+    expect(CLIENT "  esp = rot13\n}\n", 7, "esp", "rot13");
+    expect(CLIENT "  inner { }\n}\n", 7, "no section inside", "name = value");
+    expect(CLIENT "  inside = \"10.2.0.0/16\"\n}\n", 1, "protects IPv6", "IPv6 prefix in inside");
+    expect(CLIENT, 1, "never ends", "}");
+    expect(CLIENT "}\n" CLIENT "}\n", 8, "in line 1 already", "another name");
+    expect("keylife = 3\n" CLIENT "}\n", 1, "outside of every section", "");
+    expect(SERVER "}\ngateway \"b\" {\n}\n", 8, "identity", "identity = ");
+}
+
+static void addresses(void **state)
+{
+    expect("tunnel \"t\" { gateway = g.example\n local = a remote = b psk = c\n protect = \"10.1.2.3/8\" }\n", 3,
+           "host bits", "\"10.0.0.0/8\"");
+    expect("tunnel \"t\" { gateway = g.example\n local = a remote = b psk = c\n protect = \"10.0.0.0/33\" }\n", 3, "no prefix",
+           "0 to 32");
+    expect("tunnel \"t\" { gateway = g.example\n local = a remote = b psk = c\n protect = \"office\" }\n", 3, "no prefix", "10.0.0.0/8");
+    expect("tunnel \"t\" { gateway = \"203.0.113.300\"\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n", 1,
+           "203.0.113.300", "neither an address nor a host name");
+    expect("gateway \"g\" { listen = 203.0.113.0/24\n identity = a psk = c protect = 10.0.0.0/8 pool = 10.9.0.0/16 }\n", 1,
+           "is a prefix", "without /24");
+    expect("gateway \"g\" { identity = a psk = c protect = 10.0.0.0/8\n pool = 10.9.0.1/16 }\n", 2, "host bits", "10.9.0.0/16");
+    expect("gateway \"g\" { identity = a psk = c protect = 10.0.0.0/8\n pool = 10.9.0.1/32 }\n", 2, "no room", "/30");
+    expect("gateway \"g\" { identity = a psk = c protect = 10.0.0.0/8\n pool = { 10.9.0.0/16, 10.9.1.0/24 } }\n", 1, "overlap", "");
+}
+
+static void everything_wrong_is_said_in_order(void **state)
+{
+    struct dt_config c;
+    assert_int_equal(parse(&c, "tunnel \"a\" {\n gatway = x\n encap = tcp\n mtu = 5\n}\nbanana \"b\" { }\n"), -1);
+    assert_true(c.errors >= 8);
+    for (size_t i = 1; i < c.nissue; i++)
+        assert_true(c.issue[i - 1].line <= c.issue[i].line);
+    dt_config_free(&c);
+}
+
+static void what_is_missing(void **state)
+{
+    struct dt_config c;
+    static const char *const keys[] = {"gateway", "local", "remote", "psk", "protect"};
+    assert_int_equal(parse(&c, "tunnel \"a\" { }\n"), -1);
+    assert_int_equal(c.errors, 5);
+    for (size_t i = 0; i < 5; i++)
+        assert_non_null(strstr(c.issue[i].text, keys[i]));
+    dt_config_free(&c);
+    expect("gateway \"g\" { identity = a psk = c protect = 10.0.0.0/8 }\n", 1, "neither pool nor remote", "pool = ");
+}
+
+static void secrets_from_files(void **state)
+{
+    char path[] = "/tmp/dovetail-config-XXXXXX", text[2048];
+    int fd = mkstemp(path);
+    struct dt_config c;
+    struct dt_ike_id id;
+    static const char content[] = "# who     secret\n\nanna@example.net  anna's own secret\n*@example.net shared\n0bad\n";
+    assert_true(write(fd, content, sizeof(content) - 1) == (ssize_t)(sizeof(content) - 1));
+    snprintf(text, sizeof(text), SERVER "  secrets = \"file:%s\"\n}\n", path);
+    assert_int_equal(parse(&c, text), -1);
+    assert_non_null(strstr(c.issue[c.nissue - 1].text, ":5: an identity, a blank and its secret"));
+    dt_config_free(&c);
+    assert_int_equal(ftruncate(fd, sizeof(content) - 1 - 5), 0);
+    assert_int_equal(parse(&c, text), 0);
+    assert_int_equal(c.warnings, 1);
+    dt_ike_id_parse(&id, "anna@example.net");
+    assert_memory_equal(dt_config_gateway_psk(&c.gateway[0], &id)->key, "anna's own secret", 17);
+    dt_ike_id_parse(&id, "bob@example.net");
+    assert_memory_equal(dt_config_gateway_psk(&c.gateway[0], &id)->key, "shared", 6);
+    dt_ike_id_parse(&id, "bob@example.com");
+    assert_memory_equal(dt_config_gateway_psk(&c.gateway[0], &id)->key, "correct horse", 13);
+    dt_config_free(&c);
+    assert_int_equal(fchmod(fd, 0644), 0);
+    assert_int_equal(parse(&c, text), 0);
+    assert_int_equal(c.warnings, 2);
+    dt_config_free(&c);
+    close(fd);
+    unlink(path);
+    expect("tunnel \"t\" { gateway = g.example local = a remote = b protect = 10.0.0.0/8\n psk = \"file:/nonexistent/x\" }\n", 2,
+           "/nonexistent/x", "No such file");
+    expect("tunnel \"t\" { gateway = g.example local = a remote = b protect = 10.0.0.0/8\n psk = \"file:x\" }\n", 2, "not absolute",
+           "file:/PATH");
+}
+
+static void hex_secrets(void **state)
+{
+    struct dt_config c;
+    assert_int_equal(parse(&c, "tunnel \"t\" { gateway = g.example local = a remote = b protect = 10.0.0.0/8 psk = 0x0102ff }\n"), 0);
+    assert_int_equal(c.tunnel[0].psk.len, 3);
+    assert_memory_equal(c.tunnel[0].psk.key, "\x01\x02\xff", 3);
+    dt_config_free(&c);
+    expect("tunnel \"t\" { gateway = g.example local = a remote = b protect = 10.0.0.0/8\n psk = 0x0102f }\n", 2, "psk", "hex digits");
+}
+
+static void a_reload_knows_what_changed(void **state)
+{
+    struct dt_config a, b;
+    assert_int_equal(parse(&a, CLIENT "}\n" SERVER "}\n"), 0);
+    assert_int_equal(parse(&b, "# a comment\n" SERVER "}\n" CLIENT "\n}\n"), 0);
+    assert_true(dt_config_tunnel_same(&a.tunnel[0], &b.tunnel[0]));
+    assert_true(dt_config_gateway_same(&a.gateway[0], &b.gateway[0]));
+    dt_config_free(&b);
+    assert_int_equal(parse(&b, CLIENT " mtu = 1300 }\n" SERVER " dns = 10.1.0.1 }\n"), 0);
+    assert_false(dt_config_tunnel_same(&a.tunnel[0], &b.tunnel[0]));
+    assert_false(dt_config_gateway_same(&a.gateway[0], &b.gateway[0]));
+    dt_config_free(&b);
+    dt_config_free(&a);
+}
+
+static void rules_come_along(void **state)
+{
+    struct dt_config c;
+    assert_int_equal(parse(&c, CLIENT "}\nrule \"r\" {\n action = tunnel\n gateway = office\n to = 10.0.0.0/8\n}\n"), 0);
+    assert_int_equal(c.rules->n, 1);
+    dt_config_free(&c);
+    expect(CLIENT "}\nrule \"r\" {\n action = tunel\n}\n", 9, "tunel", "");
+}
+
+static void no_such_file(void **state)
+{
+    struct dt_config c;
+    char line[256];
+    assert_int_equal(dt_config_load(&c, "/nonexistent/dovetaild.conf"), -1);
+    assert_string_equal(dt_config_issue_str(line, sizeof(line), &c, &c.issue[0]),
+                        "/nonexistent/dovetaild.conf: cannot be read: No such file or directory");
+    dt_config_free(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(six_settings_make_a_client),
+        cmocka_unit_test(eight_settings_make_a_gateway),
+        cmocka_unit_test(optional_settings),
+        cmocka_unit_test(a_short_keylife_brings_its_margin),
+        cmocka_unit_test(complaints),
+        cmocka_unit_test(addresses),
+        cmocka_unit_test(everything_wrong_is_said_in_order),
+        cmocka_unit_test(what_is_missing),
+        cmocka_unit_test(secrets_from_files),
+        cmocka_unit_test(hex_secrets),
+        cmocka_unit_test(a_reload_knows_what_changed),
+        cmocka_unit_test(rules_come_along),
+        cmocka_unit_test(no_such_file),
+    };
+    return TEST_RUN(tests);
+}
