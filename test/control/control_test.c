@@ -1,0 +1,290 @@
+#include "support/test.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control/control.h"
+
+static char path[64];
+
+struct server {
+    uv_loop_t loop;
+    uv_async_t stop;
+    struct dt_control_server *s;
+    pthread_t thread;
+    struct dt_control_request *pending;
+    int cancelled;
+    uv_timer_t later;
+    struct dt_control_counters count;
+};
+
+static void cmd_echo(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    dt_control_answer(req, json_deep_copy(args));
+}
+
+static void cmd_refuse(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    dt_control_fail(req, 2, json_pack("{s:s, s:s}", "ours", "a", "theirs", "b"), "line %d: no", 7);
+}
+
+static void cmd_stream(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    for (int i = 0; i < 3; i++)
+        dt_control_event(req, json_pack("{s:i}", "n", i));
+    dt_control_answer(req, NULL);
+}
+
+static void gone(void *arg)
+{
+    struct server *v = arg;
+    v->pending = NULL;
+    v->cancelled++;
+}
+
+static void cmd_hang(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    struct server *v = ctx;
+    v->pending = req;
+    dt_control_on_cancel(req, gone, v);
+    dt_control_event(req, json_pack("{s:b}", "begun", 1));
+}
+
+static void answer_late(uv_timer_t *t)
+{
+    dt_control_answer(t->data, json_string("late"));
+}
+
+static void cmd_later(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    struct server *v = ctx;
+    v->later.data = req;
+    uv_timer_start(&v->later, answer_late, 20, 0);
+}
+
+static const struct dt_control_command commands[] = {
+    {"echo", cmd_echo}, {"refuse", cmd_refuse}, {"stream", cmd_stream}, {"hang", cmd_hang}, {"later", cmd_later}, {NULL, NULL},
+};
+
+static void stop(uv_async_t *a)
+{
+    struct server *v = a->data;
+    v->count = *dt_control_server_counters(v->s);
+    dt_control_server_close(v->s);
+    uv_close((uv_handle_t *)&v->later, NULL);
+    uv_close((uv_handle_t *)a, NULL);
+}
+
+static void *run(void *arg)
+{
+    struct server *v = arg;
+    uv_run(&v->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+static void begin(struct server *v)
+{
+    struct dt_err err = {0};
+    *v = (struct server){0};
+    uv_loop_init(&v->loop);
+    uv_async_init(&v->loop, &v->stop, stop);
+    uv_timer_init(&v->loop, &v->later);
+    v->stop.data = v;
+    v->s = dt_control_server_open(&v->loop, path, (gid_t)-1, commands, v, &err);
+    if (v->s == NULL)
+        fail_msg("%s", err.text);
+    pthread_create(&v->thread, NULL, run, v);
+}
+
+static void end(struct server *v)
+{
+    uv_async_send(&v->stop);
+    pthread_join(v->thread, NULL);
+    assert_int_equal(uv_loop_close(&v->loop), 0);
+    assert_int_equal(access(path, F_OK), -1); /* the socket is gone */
+}
+
+static void questions_and_answers(void **state)
+{
+    struct server v;
+    struct dt_err err = {0};
+    json_t *result;
+    begin(&v);
+    assert_int_equal(dt_control_call(path, "echo", json_pack("{s:s}", "a", "b"), &result, &err), 0);
+    assert_string_equal(json_string_value(json_object_get(result, "a")), "b");
+    json_decref(result);
+    assert_int_equal(dt_control_call(path, "refuse", NULL, &result, &err), 2);
+    assert_string_equal(err.text, "line 7: no");
+    assert_string_equal(json_string_value(json_object_get(result, "theirs")), "b");
+    json_decref(result);
+    assert_int_equal(dt_control_call(path, "dance", NULL, &result, &err), 1);
+    assert_non_null(strstr(err.text, "\"dance\""));
+    assert_int_equal(dt_control_call(path, "later", NULL, &result, &err), 0);
+    assert_string_equal(json_string_value(result), "late");
+    json_decref(result);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0660);
+    end(&v);
+    assert_int_equal(v.count.requests, 4);
+}
+
+static void streams(void **state)
+{
+    struct server v;
+    struct dt_control_message m;
+    begin(&v);
+    struct dt_control_client *c = dt_control_connect(path, NULL);
+    assert_int_equal(dt_control_send(c, "stream", NULL, NULL), 0);
+    assert_int_equal(dt_control_send(c, "echo", NULL, NULL), 0); /* waits its turn */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(dt_control_next(c, 5000, &m), DT_CONTROL_EVENT);
+        assert_int_equal(json_integer_value(json_object_get(m.value, "n")), i);
+        json_decref(m.value);
+    }
+    assert_int_equal(dt_control_next(c, 5000, &m), DT_CONTROL_ANSWER);
+    json_decref(m.value);
+    assert_int_equal(dt_control_next(c, 5000, &m), DT_CONTROL_ANSWER);
+    json_decref(m.value);
+    dt_control_disconnect(c);
+    end(&v);
+}
+
+static void a_peer_that_leaves(void **state)
+{
+    struct server v;
+    struct dt_control_message m;
+    begin(&v);
+    struct dt_control_client *c = dt_control_connect(path, NULL);
+    assert_int_equal(dt_control_send(c, "hang", NULL, NULL), 0);
+    assert_int_equal(dt_control_next(c, 5000, &m), DT_CONTROL_EVENT);
+    json_decref(m.value);
+    assert_int_equal(dt_control_next(c, 10, &m), DT_CONTROL_ERROR);
+    assert_non_null(strstr(m.err.text, "10 ms"));
+    dt_control_disconnect(c);
+    c = dt_control_connect(path, NULL);
+    assert_int_equal(dt_control_send(c, "hang", NULL, NULL), 0);
+    assert_int_equal(dt_control_next(c, 5000, &m), DT_CONTROL_EVENT);
+    json_decref(m.value);
+    end(&v); /* ends the second one too */
+    assert_int_equal(v.cancelled, 2);
+    assert_int_equal(dt_control_next(c, 5000, &m), DT_CONTROL_ERROR);
+    dt_control_disconnect(c);
+}
+
+/* Sends bytes as they are; the answer (or nothing) in out. */
+static void raw(const char *bytes, size_t len, char *out, size_t cap)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    strcpy(sa.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    while (len > 0) {
+        ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+        if (n <= 0)
+            break;
+        bytes += n;
+        len -= (size_t)n;
+    }
+    shutdown(fd, SHUT_WR);
+    size_t got = 0;
+    ssize_t n;
+    while (got + 1 < cap && (n = read(fd, out + got, cap - 1 - got)) > 0)
+        got += (size_t)n;
+    out[got] = '\0';
+    close(fd);
+}
+
+static void nonsense(void **state)
+{
+    struct server v;
+    char out[4096];
+    static char big[DT_CONTROL_LINE_MAX + 10];
+    begin(&v);
+    raw("hello\n", 6, out, sizeof(out));
+    assert_non_null(strstr(out, "not a JSON object"));
+    raw("[1]\n", 4, out, sizeof(out));
+    assert_non_null(strstr(out, "not a JSON object"));
+    raw("{\"v\":9}\n", 8, out, sizeof(out));
+    assert_non_null(strstr(out, "version 1"));
+    raw("{\"v\":1}\n", 8, out, sizeof(out));
+    assert_non_null(strstr(out, "command"));
+    raw("{\"v\":1,\"command\":\"echo\",\"args\":[]}\n", 36, out, sizeof(out));
+    assert_non_null(strstr(out, "args"));
+    raw("{\"v\":1", 6, out, sizeof(out));
+    assert_string_equal(out, "");
+    memset(big, 'x', sizeof(big));
+    raw(big, sizeof(big), out, sizeof(out));
+    assert_non_null(strstr(out, "longer than 65536"));
+    json_t *result;
+    assert_int_equal(dt_control_call(path, "echo", NULL, &result, NULL), 0); /* still there */
+    json_decref(result);
+    end(&v);
+    assert_int_equal(v.count.malformed, 6);
+}
+
+static void a_second_daemon_is_told(void **state)
+{
+    struct server v;
+    uv_loop_t loop;
+    struct dt_err err = {0};
+    json_t *result;
+    begin(&v);
+    uv_loop_init(&loop);
+    assert_null(dt_control_server_open(&loop, path, (gid_t)-1, commands, NULL, &err));
+    assert_non_null(strstr(err.text, "already running"));
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    assert_int_equal(dt_control_call(path, "echo", NULL, &result, NULL), 0); /* the first one is undisturbed */
+    json_decref(result);
+    end(&v);
+}
+
+static void a_stale_socket_is_replaced(void **state)
+{
+    struct server v;
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    struct dt_err err = {0};
+    strcpy(sa.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    close(fd);
+    assert_null(dt_control_connect(path, &err));
+    assert_non_null(strstr(err.text, path));
+    begin(&v);
+    end(&v);
+    assert_null(dt_control_connect(path, &err));
+    assert_non_null(strstr(err.text, "does not exist"));
+}
+
+static void what_is_in_the_way_stays(void **state)
+{
+    uv_loop_t loop;
+    struct dt_err err = {0};
+    FILE *f = fopen(path, "w");
+    fclose(f);
+    uv_loop_init(&loop);
+    assert_null(dt_control_server_open(&loop, path, (gid_t)-1, commands, NULL, &err));
+    assert_non_null(strstr(err.text, "not a socket"));
+    assert_int_equal(access(path, F_OK), 0);
+    unlink(path);
+    assert_null(dt_control_server_open(&loop, "/nonexistent/dir/sock", (gid_t)-1, commands, NULL, &err));
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(questions_and_answers),      cmocka_unit_test(streams),
+        cmocka_unit_test(a_peer_that_leaves),         cmocka_unit_test(nonsense),
+        cmocka_unit_test(a_second_daemon_is_told),    cmocka_unit_test(a_stale_socket_is_replaced),
+        cmocka_unit_test(what_is_in_the_way_stays),
+    };
+    snprintf(path, sizeof(path), "/tmp/dovetail-control-%d.sock", (int)getpid());
+    return TEST_RUN(tests);
+}
