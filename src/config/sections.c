@@ -71,7 +71,7 @@ void reader_error_from(struct reader *r, const struct dt_err *err)
 
 /* "; did you mean "x"?", or which names there are. */
 static void unknown_setting(struct reader *r, const struct dt_block *b, const struct dt_setting *s,
-                            const struct setting_def *defs, size_t n)
+                            const struct setting_def *defs, size_t n, bool *seen)
 {
     const char *names[64];
     char all[400] = "";
@@ -83,6 +83,8 @@ static void unknown_setting(struct reader *r, const struct dt_block *b, const st
         }
     }
     const char *near = dt_suggest(s->key, names, n);
+    for (size_t i = 0; near != NULL && i < n; i++)
+        seen[i] = seen[i] || names[i] == near; /* it is not missing too */
     if (near != NULL)
         reader_error(r, s->line, "a %s has no setting \"%.40s\"; did you mean \"%s\"?", b->kind, s->key,
                      near);
@@ -103,10 +105,10 @@ void reader_section(struct reader *r, const struct dt_block *b, void *target, co
         while (k < n && strcmp(defs[k].key, s->key) != 0)
             k++;
         if (k == n) {
-            unknown_setting(r, b, s, defs, n);
+            unknown_setting(r, b, s, defs, n, seen);
             continue;
         }
-        if (seen[k]) {
+        if (seen[k] && line[k] != 0) {
             reader_error(r, s->line, "%s was set in line %u already; once would be right", s->key, line[k]);
             continue;
         }

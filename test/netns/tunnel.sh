@@ -1,0 +1,295 @@
+#!/bin/sh
+# One tunnel over real packets: every encapsulation, IPv4 and IPv6 inside, rekeys under load, death and rebirth of either
+# side, a NAT that reboots, and bad input that must end in a clear sentence and leave everything else undisturbed.
+set -u
+LAB=${LAB:-dttun}
+. "$(dirname "$0")/../../lab/lab.sh"
+. "$LAB_ROOT/lab/dovetail.sh"
+FLOW=$LAB_BIN/../lab/lab-flow
+DOVETAIL=$LAB_BIN/dovetail DOVETAILD=$LAB_BIN/dovetaild
+
+# maxidle + pingtries2 * pingtime2 = 3.5 s until an outage is noticed
+PARAMS='maxidle = 2s pingtime = 300ms pingtries = 8 pingtime2 = 500ms pingtries2 = 3 timeout = 3s elimit = 1'
+BOUND=3.5
+
+gateway_conf() # NS [EXTRA]
+{
+    dt_conf "$1" <<C
+gateway "head-office" {
+    listen   = { "203.0.113.1" }
+    identity = "vpn.example.net"
+    psk      = "file:$LAB_DIR/office.psk"
+    protect  = { "10.1.0.0/16", "fd01::/64" }
+    pool     = { "10.9.0.0/16", "fd09::/64" }
+    dns      = "10.1.0.10"
+    $PARAMS
+    ${2:-}
+}
+C
+}
+
+client_conf() # NS IDENTITY ENCAP [EXTRA]
+{
+    dt_conf "$1" <<C
+tunnel "office" {
+    gateway = "203.0.113.1"
+    local   = "$2"
+    remote  = "vpn.example.net"
+    psk     = "file:$LAB_DIR/office.psk"
+    protect = { "10.1.0.0/16", "fd01::/64" }
+    encap   = $3
+    $PARAMS
+    ${4:-}
+}
+C
+}
+
+flow_field() # NAME FIELD
+{
+    jq -r -s ".[-1].$2" "$LAB_DIR/$1.log"
+}
+
+flow_stop() # NAME
+{
+    lab_stop "$1" TERM
+}
+
+# ---- what a tunnel must do, whatever is around it
+carries() # NS
+{
+    lab_in "$1" ping -q -c 3 -i 0.2 -W 2 10.1.0.10 && lab_in "$1" ping -q -c 3 -i 0.2 -W 2 fd01::10
+}
+
+carries_tcp() # NS ADDRESS
+{
+    lab_in "$1" iperf3 -c "$2" -t 2 -J >"$LAB_DIR/iperf.json" &&
+        jq -e '.end.sum_received.bytes > 1000000' "$LAB_DIR/iperf.json"
+}
+
+inside_addresses() # NS
+{
+    dt_field "$1" office '.inside | join(" ")' | grep -q '^10\.9\.0\.[0-9]* fd09::'
+}
+
+up_and_carries() # NS ENCAP
+{
+    client_conf "$1" anna@example.net "$2"
+    dt_start "$1"
+    tap_ok "encap = $2: up" "$DOVETAIL" --socket "$LAB_DIR/dt-$1/sock" up office --timeout 15
+    tap_ok "encap = $2: inside addresses, IPv4 and IPv6" inside_addresses "$1"
+    tap_ok "encap = $2: IPv4 and IPv6 inside" carries "$1"
+    tap_ok "encap = $2: TCP over IPv4" carries_tcp "$1" 10.1.0.10
+    tap_ok "encap = $2: TCP over IPv6" carries_tcp "$1" fd01::10
+}
+
+encap_is() # NS WHAT
+{
+    [ "$(dt_field "$1" office .encap)" = "$2" ]
+}
+
+nothing_left() # NS
+{
+    ! lab_in "$1" ip rule | grep -q 17494 && ! lab_in "$1" ip -6 rule | grep -q 17494 &&
+        ! lab_in "$1" ip link | grep -q dovetail && [ -z "$(lab_in "$1" ip route show table 17494 2>/dev/null)" ] &&
+        [ ! -e "$LAB_DIR/dt-$1/sock" ]
+}
+
+# ---- rekeys under load: nothing lost, counted inside
+rekey_under_load() # ENCAP SECONDS
+{
+    dt_stop c1
+    client_conf c1 anna@example.net "$1" 'keylife = 20s rekeymargin = 18s rekeyfuzz = 0'
+    dt_start c1
+    dt_wait_up c1 office 15 || tap_note "not up: $(dt_field c1 office .why)"
+    first=$(dt_field c1 office .epoch)
+    lab_run c1 flow "$FLOW" send 10.1.0.10 4411 -i 2 -t 0 -g 200
+    lab_in c1 iperf3 -c 10.1.0.10 -t "$2" -b 100M -J >"$LAB_DIR/iperf.json" 2>&1
+    flow_stop flow
+    last=$(dt_field c1 office .epoch)
+    tap_note "encap = $1: $((last - first)) epochs in $2 s, $(jq -r '.end.sum_received.bits_per_second / 1e6 | floor' "$LAB_DIR/iperf.json") Mb/s TCP beside $(flow_field flow sent) numbered packets, $(flow_field flow lost_out) lost out, $(flow_field flow lost_back) lost back"
+    tap_ok "encap = $1: a new epoch about every 2 s" [ $((last - first)) -ge $(($2 / 3)) ]
+    tap_ok "encap = $1: no packet lost on account of the rekeys" [ "$(flow_field flow lost_out)$(flow_field flow lost_back)" = 00 ]
+    tap_ok "encap = $1: data never on an epoch that was not verified" [ "$(dt_field c1 office .counters.forced_uses)" = 0 ]
+}
+
+# ---- outages: how long is the numbered flow silent?
+outage() # TEXT BOUND
+{
+    o=$(flow_field flow longest_outage_s)
+    tap_note "$1: silent for $o s at most"
+    tap_ok "$1: traffic flows again within $2 s" awk -v o="$o" -v b="$2" 'BEGIN { exit !(o > 0 && o <= b) }'
+}
+
+start_flow()
+{
+    rm -f "$LAB_DIR/flow.log"
+    lab_run c1 flow "$FLOW" send 10.1.0.10 4411 -i 5 -t 0 -g 60
+    sleep 1
+}
+
+refused() # TEXT WORDS... : `up` ends with 1 and says these words
+{
+    text=$1
+    shift
+    "$DOVETAIL" --socket "$LAB_DIR/dt-c2/sock" up office --timeout 8 >"$LAB_DIR/up.out" 2>&1
+    rc=$?
+    missing=
+    for w in "$@"; do
+        grep -qi -- "$w" "$LAB_DIR/up.out" || missing="$missing $w"
+    done
+    echo "status $rc, missing:$missing; said: $(cat "$LAB_DIR/up.out")"
+    [ "$rc" = 1 ] && [ -z "$missing" ]
+}
+
+bad_client() # TEXT EXTRA_SED WORDS...
+{
+    text=$1 change=$2
+    shift 2
+    client_conf c2 ben@example.net udp
+    sed -i "$change" "$LAB_DIR/dt-c2/conf"
+    dt_start c2
+    tap_ok "$text" refused "$text" "$@"
+    dt_stop c2
+}
+
+fails_with() # STATUS WORDS COMMAND...
+{
+    want=$1 words=$2
+    shift 2
+    "$@" >"$LAB_DIR/fails.out" 2>&1
+    rc=$?
+    cat "$LAB_DIR/fails.out"
+    echo "status $rc"
+    [ "$rc" = "$want" ] && grep -q -- "$words" "$LAB_DIR/fails.out"
+}
+
+same_epochs() # NS BEFORE: the SPIs in use are the same
+{
+    [ "$(dt_field "$1" office '[.epochs[] | select(.carries) | .spi_in] | join(" ")')" = "$2" ]
+}
+
+spis()
+{
+    dt_field "$1" office '[.epochs[] | select(.carries) | .spi_in] | join(" ")'
+}
+
+# =================================================================================================================
+lab_begin
+umask 077
+echo 'a secret of more than sixteen bytes' >"$LAB_DIR/office.psk"
+lab_nat_topology 2
+lab_nft_masquerade router wan
+gateway_conf gateway
+dt_start gateway || { cat "$LAB_DIR/dt-gateway.log"; echo "Bail out! the gateway did not start"; exit 1; }
+lab_run server echo "$FLOW" echo 4411
+lab_run server iperf iperf3 -s
+
+# ---- each encapsulation, behind the NAT (one client: nftables can masquerade one ESP flow)
+for encap in esp udp auto; do
+    up_and_carries c1 $encap
+    case $encap in esp | udp) tap_ok "encap = $encap: it is $encap" encap_is c1 $encap ;; esac
+    tap_note "encap = $encap is $(dt_field c1 office .encap): $(dt_field c1 office .encap_why)"
+    dt_stop c1
+    tap_ok "encap = $encap: nothing is left behind at the end" nothing_left c1
+done
+
+# ---- a NAT that does not let ESP through: auto goes to UDP
+lab_in router nft add table ip block
+lab_in router nft add chain ip block f '{ type filter hook forward priority 0; }'
+lab_in router nft add rule ip block f ip protocol esp drop
+client_conf c1 anna@example.net auto
+dt_start c1
+tap_ok "ESP is blocked: encap = auto comes up" "$DOVETAIL" --socket "$LAB_DIR/dt-c1/sock" up office --timeout 15
+tap_ok "ESP is blocked: encap = auto has gone to UDP" encap_is c1 udp
+tap_ok "ESP is blocked: and it carries" carries c1
+tap_note "why: $(dt_field c1 office .encap_why)"
+lab_in router nft delete table ip block
+dt_stop c1
+
+# ---- commands
+client_conf c1 anna@example.net udp
+dt_start c1
+dt_monitor c1
+dt_wait_up c1 office 15
+tap_ok "ping" dt c1 ping --count 2 office
+before=$(dt_field c1 office .epoch)
+tap_ok "rekey" dt c1 rekey office
+tap_ok "rekey: another epoch carries" [ "$(dt_field c1 office .epoch)" -gt "$before" ]
+tap_ok "rekey --ike" dt c1 rekey --ike office
+address=$(dt_field c1 office '.inside[0]')
+was=$(spis c1)
+tap_ok "a reload without changes touches nothing" dt c1 reload
+tap_ok "the same SAs carry after it" same_epochs c1 "$was"
+tap_ok "down" dt c1 down office
+tap_ok "down: ping does not pass" sh -c "! ip netns exec $LAB-c1 ping -q -c 1 -W 1 10.1.0.10"
+tap_ok "up again" dt c1 up office --timeout 15
+tap_ok "it has the address that it had" [ "$(dt_field c1 office '.inside[0]')" = "$address" ]
+tap_ok "monitor has told of it" grep -q '"event":"verified"' "$LAB_DIR/dt-c1/events"
+tap_ok "status fits 100 columns" sh -c "$DOVETAIL --socket $LAB_DIR/dt-c1/sock status | awk 'length > 100 { exit 1 }'"
+
+# ---- bad input, while the tunnel of c1 goes on
+was=$(spis c1)
+bad_client "wrong secret" 's|psk .*|psk = "something else entirely"|' authentic
+bad_client "wrong identity of the gateway" 's|remote .*|remote = "other.example.net"|' other.example.net
+bad_client "no common proposal: both sides are named" 's|encap .*|encap = udp ike = "aes256-sha512-modp2048"|' aes256 propos
+bad_client "traffic selectors outside the policy" 's|protect .*|protect = "10.77.0.0/16"|' 10.77.0.0 10.1.0.0
+lab_in router nft add table ip block
+lab_in router nft add chain ip block f '{ type filter hook forward priority 0; }'
+lab_in router nft add rule ip block f ip saddr 192.168.7.12 drop
+bad_client "a gateway that does not answer" 's|encap|encap|' answer
+lab_in router nft delete table ip block
+printf 'tunnel "x" {\n    gatewey = "203.0.113.1"\n}\n' >"$LAB_DIR/bad.conf"
+tap_ok "a configuration error: file:line, status 2" fails_with 2 'bad.conf:2: .*did you mean "gateway"' "$DOVETAILD" --config "$LAB_DIR/bad.conf"
+tap_ok "check says the same" fails_with 2 'bad.conf:2: .*did you mean "gateway"' "$DOVETAIL" check "$LAB_DIR/bad.conf"
+sed "s|^daemon.*|daemon { socket = $LAB_DIR/np.sock }|; s|psk .*|psk = x|" "$LAB_DIR/dt-c1/conf" >/tmp/$LAB-np.conf
+chmod 644 /tmp/$LAB-np.conf
+tap_ok "no privilege: a sentence, status 1" fails_with 1 'no privilege' lab_in c2 setpriv --reuid 65534 --clear-groups --inh-caps=-all \
+    "$DOVETAILD" --config "/tmp/$LAB-np.conf"
+rm -f "/tmp/$LAB-np.conf"
+tap_ok "a second daemon: a sentence, status 1" fails_with 1 'already running' lab_in c1 "$DOVETAILD" --config "$LAB_DIR/dt-c1/conf"
+tap_ok "a second daemon with another socket: the port is in use" fails_with 1 'port 500' lab_in c1 "$DOVETAILD" --config "$LAB_DIR/dt-c1/conf" \
+    --socket "$LAB_DIR/other.sock"
+tap_ok "and it leaves no socket" [ ! -e "$LAB_DIR/other.sock" ]
+sed -i 's|encap|encup|' "$LAB_DIR/dt-c1/conf"
+tap_ok "a reload with an error: status 2, nothing changed" fails_with 2 'encup' dt c1 reload
+tap_ok "none of it disturbed the tunnel of c1" same_epochs c1 "$was"
+tap_ok "nor its traffic" carries c1
+
+# ---- death and rebirth
+client_conf c1 anna@example.net udp
+dt c1 reload >/dev/null
+start_flow
+dt_stop gateway KILL
+tap_ok "killed, the gateway leaves nothing behind" lab_wait 3 "nothing_left gateway"
+dt_start gateway
+sleep 14
+flow_stop flow
+# noticed after maxidle + pingtries2 * pingtime2; two negotiations of `timeout` are lost on the dead session; then a new one
+outage "gateway killed and restarted" 13
+tap_ok "it is up again" dt_is_up c1 office
+dt_stop c1 KILL
+tap_ok "killed, the client leaves nothing behind" lab_wait 3 "nothing_left c1"
+dt_start c1
+tap_ok "client killed and restarted: up by itself" dt_wait_up c1 office 15
+tap_ok "with the address that it had" [ "$(dt_field c1 office '.inside[0]')" = "$address" ]
+tap_ok "and it carries" carries c1
+
+# ---- the NAT forgets everything
+if command -v conntrack >/dev/null; then
+    start_flow
+    lab_in router conntrack -F >/dev/null 2>&1
+    sleep 8
+    flow_stop flow
+    outage "NAT reboot" "$(awk -v b=$BOUND 'BEGIN { print b + 1 }')"
+else
+    tap_skip "NAT reboot" "conntrack"
+fi
+
+# ---- rekeys under load, longest last
+rekey_under_load udp "${REKEY_SECONDS:-60}"
+rekey_under_load esp "${REKEY_SECONDS:-60}"
+dt_stop c1
+dt_stop gateway
+tap_ok "at the end nothing is left at the client" nothing_left c1
+tap_ok "nor at the gateway" nothing_left gateway
+tap_end
