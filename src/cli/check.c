@@ -9,8 +9,9 @@ static json_t *issues_json(const struct dt_config *c)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < c->nissue; i++)
-        json_array_append_new(list, json_pack("{s:s, s:i, s:b, s:s}", "file", c->file, "line", (int)c->issue[i].line, "warning",
-                                              c->issue[i].warning, "text", c->issue[i].text));
+        json_array_append_new(list, json_pack("{s:s, s:i, s:b, s:s}", "file", c->file, "line",
+                                              (int)c->issue[i].line, "warning", c->issue[i].warning, "text",
+                                              c->issue[i].text));
     return list;
 }
 
@@ -25,8 +26,8 @@ static json_t *numbers_json(const struct dt_config *c, const struct dt_config_tu
     for (size_t i = 0; i < n; i++)
         json_array_append_new(list, json_pack("{s:b, s:s}", "ok", checks[i].ok, "text", checks[i].text));
     return json_pack("{s:s, s:o, s:f, s:f, s:f}", "name", t->cfg.name, "inequalities", list, "detect_s",
-                     dt_time_seconds(b.detect), "recovery_epoch_s", dt_time_seconds(b.epoch_only), "recovery_worst_s",
-                     dt_time_seconds(b.total));
+                     dt_time_seconds(b.detect), "recovery_epoch_s", dt_time_seconds(b.epoch_only),
+                     "recovery_worst_s", dt_time_seconds(b.total));
 }
 
 static void print_numbers(FILE *out, const struct dt_config *c)
@@ -36,14 +37,17 @@ static void print_numbers(FILE *out, const struct dt_config *c)
         size_t k;
         fprintf(out, "tunnel \"%s\"\n", c->tunnel[i].cfg.name);
         json_array_foreach(json_object_get(o, "inequalities"), k, x)
-            fprintf(out, "  %-5s %s\n", json_is_true(json_object_get(x, "ok")) ? "holds" : "FAILS", dt_cli_str(x, "text"));
+            fprintf(out, "  %-5s %s\n", json_is_true(json_object_get(x, "ok")) ? "holds" : "FAILS",
+                    dt_cli_str(x, "text"));
         if (!c->tunnel[i].cfg.params.probe)
             fprintf(out, "  probe = off: nothing is proved, and nothing is noticed before the epoch ends\n");
         else
             fprintf(out,
-                    "  a dead tunnel is noticed within %.1f s, heals within %.1f s where IKE still answers, and within %.1f s "
+                    "  a dead tunnel is noticed within %.1f s, heals within %.1f s where IKE still answers, "
+                    "and within %.1f s "
                     "at worst\n",
-                    dt_cli_num(o, "detect_s"), dt_cli_num(o, "recovery_epoch_s"), dt_cli_num(o, "recovery_worst_s"));
+                    dt_cli_num(o, "detect_s"), dt_cli_num(o, "recovery_epoch_s"),
+                    dt_cli_num(o, "recovery_worst_s"));
         json_decref(o);
     }
 }
@@ -62,14 +66,15 @@ static int run(struct dt_cli *cli, int argc, char **argv)
         json_t *tunnels = json_array();
         for (size_t i = 0; i < c.ntunnel && rc == DT_CLI_DONE; i++)
             json_array_append_new(tunnels, numbers_json(&c, &c.tunnel[i]));
-        json_t *o = json_pack("{s:s, s:b, s:o, s:o, s:i}", "file", c.file, "ok", rc == DT_CLI_DONE, "issues", issues_json(&c),
-                              "tunnels", tunnels, "gateways", (int)c.ngateway);
+        json_t *o = json_pack("{s:s, s:b, s:o, s:o, s:i}", "file", c.file, "ok", rc == DT_CLI_DONE, "issues",
+                              issues_json(&c), "tunnels", tunnels, "gateways", (int)c.ngateway);
         dt_cli_json(cli, o);
         json_decref(o);
     } else if (rc == DT_CLI_DONE) {
         print_numbers(cli->out, &c);
-        fprintf(cli->out, "%s: %zu tunnel%s, %zu gateway%s, nothing wrong%s\n", c.file, c.ntunnel, c.ntunnel == 1 ? "" : "s",
-                c.ngateway, c.ngateway == 1 ? "" : "s", c.warnings > 0 ? " (but see the warnings)" : "");
+        fprintf(cli->out, "%s: %zu tunnel%s, %zu gateway%s, nothing wrong%s\n", c.file, c.ntunnel,
+                c.ntunnel == 1 ? "" : "s", c.ngateway, c.ngateway == 1 ? "" : "s",
+                c.warnings > 0 ? " (but see the warnings)" : "");
     }
     dt_config_free(&c);
     return rc;
@@ -78,8 +83,11 @@ static int run(struct dt_cli *cli, int argc, char **argv)
 const struct dt_cli_command dt_cli_check = {
     "check", "[FILE]", "read a configuration and say everything that is wrong with it",
     "Reads FILE (default " DT_CONFIG_FILE ") as the daemon would and prints all that is wrong, each as\n"
-    "\"file:line: what, and what would be right\". Then, for each tunnel, the inequalities that keep it alive behind a\n"
-    "NAT (maxidle < t_ei; pingtime >= t_out / n_out; pingtime * pingtries / t_out > N) with their numbers, and how\n"
-    "long healing may take. The NAT's numbers are the defaults of dovetail-natd, or those of a nat { } section.\n"
+    "\"file:line: what, and what would be right\". Then, for each tunnel, the inequalities that keep it "
+    "alive behind a\n"
+    "NAT (maxidle < t_ei; pingtime >= t_out / n_out; pingtime * pingtries / t_out > N) with their numbers, "
+    "and how\n"
+    "long healing may take. The NAT's numbers are the defaults of dovetail-natd, or those of a nat { } "
+    "section.\n"
     "It needs no daemon. Exit status 2 when something is wrong; warnings alone leave it 0.\n",
     run};

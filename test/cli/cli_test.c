@@ -35,7 +35,8 @@ static void help_is_for_strangers(void **state)
 {
     struct run r = RUN("help");
     assert_int_equal(r.rc, 0);
-    static const char *const names[] = {"check", "up", "down", "status", "rekey", "ping", "monitor", "reload"};
+    static const char *const names[] = {"check", "up",   "down",    "status",
+                                        "rekey", "ping", "monitor", "reload"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         assert_non_null(strstr(r.out, names[i]));
         struct run h = RUN(names[i], "--help"), h2 = RUN("help", names[i]);
@@ -58,8 +59,20 @@ static void help_is_for_strangers(void **state)
 static void wrong_usage_ends_with_2(void **state)
 {
     static const char *const cases[][4] = {
-        {"stauts"}, {"banana"}, {"--socket"}, {"ping"}, {"ping", "a", "b"}, {"ping", "--count", "x"}, {"ping", "--count=0", "a"},
-        {"down"},   {"down", "--all", "a"}, {"rekey"}, {"up", "--timeout", "soon"}, {"up", "--colour"}, {"check", "a", "b"}, {"reload", "x"},
+        {"stauts"},
+        {"banana"},
+        {"--socket"},
+        {"ping"},
+        {"ping", "a", "b"},
+        {"ping", "--count", "x"},
+        {"ping", "--count=0", "a"},
+        {"down"},
+        {"down", "--all", "a"},
+        {"rekey"},
+        {"up", "--timeout", "soon"},
+        {"up", "--colour"},
+        {"check", "a", "b"},
+        {"reload", "x"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const char *argv[6] = {"dovetail"};
@@ -182,8 +195,12 @@ static void quantities(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(help_is_for_strangers), cmocka_unit_test(wrong_usage_ends_with_2), cmocka_unit_test(no_daemon_is_1),
-        cmocka_unit_test(check_prints_file_and_line), cmocka_unit_test(tables_are_aligned), cmocka_unit_test(notes_are_wrapped),
+        cmocka_unit_test(help_is_for_strangers),
+        cmocka_unit_test(wrong_usage_ends_with_2),
+        cmocka_unit_test(no_daemon_is_1),
+        cmocka_unit_test(check_prints_file_and_line),
+        cmocka_unit_test(tables_are_aligned),
+        cmocka_unit_test(notes_are_wrapped),
         cmocka_unit_test(quantities),
     };
     return TEST_RUN(tests);

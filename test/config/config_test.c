@@ -5,20 +5,20 @@
 
 #include "config/config.h"
 
-#define CLIENT                                                                                                         \
-    "tunnel \"office\" {\n"                                                                                            \
-    "  gateway = { \"vpn.example.net\", \"203.0.113.9\" }\n"                                                           \
-    "  local = \"anna@example.net\"\n"                                                                                 \
-    "  remote = \"vpn.example.net\"\n"                                                                                 \
-    "  psk = \"correct horse battery staple\"\n"                                                                       \
+#define CLIENT                                                                                               \
+    "tunnel \"office\" {\n"                                                                                  \
+    "  gateway = { \"vpn.example.net\", \"203.0.113.9\" }\n"                                                 \
+    "  local = \"anna@example.net\"\n"                                                                       \
+    "  remote = \"vpn.example.net\"\n"                                                                       \
+    "  psk = \"correct horse battery staple\"\n"                                                             \
     "  protect = { \"10.0.0.0/8\", \"fd00::/8\" }\n"
 
-#define SERVER                                                                                                         \
-    "gateway \"head-office\" {\n"                                                                                      \
-    "  listen = { \"203.0.113.1\" }\n"                                                                                 \
-    "  identity = \"vpn.example.net\"\n"                                                                               \
-    "  psk = \"correct horse battery staple\"\n"                                                                       \
-    "  protect = { \"10.1.0.0/16\" }\n"                                                                                \
+#define SERVER                                                                                               \
+    "gateway \"head-office\" {\n"                                                                            \
+    "  listen = { \"203.0.113.1\" }\n"                                                                       \
+    "  identity = \"vpn.example.net\"\n"                                                                     \
+    "  psk = \"correct horse battery staple\"\n"                                                             \
+    "  protect = { \"10.1.0.0/16\" }\n"                                                                      \
     "  pool = { \"10.9.0.0/16\", \"fd09::/64\" }\n"
 
 static int parse(struct dt_config *c, const char *text)
@@ -74,13 +74,16 @@ static void eight_settings_make_a_gateway(void **state)
 static void optional_settings(void **state)
 {
     struct dt_config c;
-    assert_int_equal(parse(&c, "daemon { metrics = 9470 log = debug workers = 2 device = dt0 socket = /tmp/x.sock }\n"
-                               "nat { t_out = 5s n_out = 20 t_ei = 5min n = 3 }\n" CLIENT
-                               "  encap = udp probe = 10.0.0.1 server_rekey = accept start = manual mtu = 1300\n"
-                               "  keylife = 1h rekeymargin = 90s rekeyfuzz = \"50%\" maxidle = 2500ms pingtime = 1s pingtries = 9\n"
-                               "  pingtime2 = 1 pingtries2 = 4 timeout = 10s elimit = 2\n"
-                               "  ike = \"aes256gcm16-prfsha384-ecp384\" esp = { \"aes128gcm16\", chacha20poly1305 }\n}\n"),
-                     0);
+    assert_int_equal(
+        parse(&c,
+              "daemon { metrics = 9470 log = debug workers = 2 device = dt0 socket = /tmp/x.sock }\n"
+              "nat { t_out = 5s n_out = 20 t_ei = 5min n = 3 }\n" CLIENT
+              "  encap = udp probe = 10.0.0.1 server_rekey = accept start = manual mtu = 1300\n"
+              "  keylife = 1h rekeymargin = 90s rekeyfuzz = \"50%\" maxidle = 2500ms pingtime = 1s pingtries "
+              "= 9\n"
+              "  pingtime2 = 1 pingtries2 = 4 timeout = 10s elimit = 2\n"
+              "  ike = \"aes256gcm16-prfsha384-ecp384\" esp = { \"aes128gcm16\", chacha20poly1305 }\n}\n"),
+        0);
     const struct dt_config_tunnel *t = &c.tunnel[0];
     assert_int_equal(t->cfg.encap, DT_ENCAP_UDP);
     assert_int_equal(t->cfg.probe, DT_PROBE_ADDRESS);
@@ -133,24 +136,33 @@ static void complaints(void **state)
 
 static void addresses(void **state)
 {
-    expect("tunnel \"t\" { gateway = g.example\n local = a remote = b psk = c\n protect = \"10.1.2.3/8\" }\n", 3,
-           "host bits", "\"10.0.0.0/8\"");
-    expect("tunnel \"t\" { gateway = g.example\n local = a remote = b psk = c\n protect = \"10.0.0.0/33\" }\n", 3, "no prefix",
-           "0 to 32");
-    expect("tunnel \"t\" { gateway = g.example\n local = a remote = b psk = c\n protect = \"office\" }\n", 3, "no prefix", "10.0.0.0/8");
-    expect("tunnel \"t\" { gateway = \"203.0.113.300\"\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n", 1,
-           "203.0.113.300", "neither an address nor a host name");
-    expect("gateway \"g\" { listen = 203.0.113.0/24\n identity = a psk = c protect = 10.0.0.0/8 pool = 10.9.0.0/16 }\n", 1,
-           "is a prefix", "without /24");
-    expect("gateway \"g\" { identity = a psk = c protect = 10.0.0.0/8\n pool = 10.9.0.1/16 }\n", 2, "host bits", "10.9.0.0/16");
-    expect("gateway \"g\" { identity = a psk = c protect = 10.0.0.0/8\n pool = 10.9.0.1/32 }\n", 2, "no room", "/30");
-    expect("gateway \"g\" { identity = a psk = c protect = 10.0.0.0/8\n pool = { 10.9.0.0/16, 10.9.1.0/24 } }\n", 1, "overlap", "");
+    expect("tunnel \"t\" { gateway = g.example\n local = a remote = b psk = c\n protect = \"10.1.2.3/8\" }\n",
+           3, "host bits", "\"10.0.0.0/8\"");
+    expect(
+        "tunnel \"t\" { gateway = g.example\n local = a remote = b psk = c\n protect = \"10.0.0.0/33\" }\n",
+        3, "no prefix", "0 to 32");
+    expect("tunnel \"t\" { gateway = g.example\n local = a remote = b psk = c\n protect = \"office\" }\n", 3,
+           "no prefix", "10.0.0.0/8");
+    expect(
+        "tunnel \"t\" { gateway = \"203.0.113.300\"\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n",
+        1, "203.0.113.300", "neither an address nor a host name");
+    expect("gateway \"g\" { listen = 203.0.113.0/24\n identity = a psk = c protect = 10.0.0.0/8 pool = "
+           "10.9.0.0/16 }\n",
+           1, "is a prefix", "without /24");
+    expect("gateway \"g\" { identity = a psk = c protect = 10.0.0.0/8\n pool = 10.9.0.1/16 }\n", 2,
+           "host bits", "10.9.0.0/16");
+    expect("gateway \"g\" { identity = a psk = c protect = 10.0.0.0/8\n pool = 10.9.0.1/32 }\n", 2, "no room",
+           "/30");
+    expect(
+        "gateway \"g\" { identity = a psk = c protect = 10.0.0.0/8\n pool = { 10.9.0.0/16, 10.9.1.0/24 } }\n",
+        1, "overlap", "");
 }
 
 static void everything_wrong_is_said_in_order(void **state)
 {
     struct dt_config c;
-    assert_int_equal(parse(&c, "tunnel \"a\" {\n gatway = x\n encap = tcp\n mtu = 5\n}\nbanana \"b\" { }\n"), -1);
+    assert_int_equal(parse(&c, "tunnel \"a\" {\n gatway = x\n encap = tcp\n mtu = 5\n}\nbanana \"b\" { }\n"),
+                     -1);
     assert_true(c.errors >= 8);
     for (size_t i = 1; i < c.nissue; i++)
         assert_true(c.issue[i - 1].line <= c.issue[i].line);
@@ -166,7 +178,8 @@ static void what_is_missing(void **state)
     for (size_t i = 0; i < 5; i++)
         assert_non_null(strstr(c.issue[i].text, keys[i]));
     dt_config_free(&c);
-    expect("gateway \"g\" { identity = a psk = c protect = 10.0.0.0/8 }\n", 1, "neither pool nor remote", "pool = ");
+    expect("gateway \"g\" { identity = a psk = c protect = 10.0.0.0/8 }\n", 1, "neither pool nor remote",
+           "pool = ");
 }
 
 static void secrets_from_files(void **state)
@@ -175,7 +188,8 @@ static void secrets_from_files(void **state)
     int fd = mkstemp(path);
     struct dt_config c;
     struct dt_ike_id id;
-    static const char content[] = "# who     secret\n\nanna@example.net  anna's own secret\n*@example.net shared\n0bad\n";
+    static const char content[] =
+        "# who     secret\n\nanna@example.net  anna's own secret\n*@example.net shared\n0bad\n";
     assert_true(write(fd, content, sizeof(content) - 1) == (ssize_t)(sizeof(content) - 1));
     snprintf(text, sizeof(text), SERVER "  secrets = \"file:%s\"\n}\n", path);
     assert_int_equal(parse(&c, text), -1);
@@ -197,20 +211,25 @@ static void secrets_from_files(void **state)
     dt_config_free(&c);
     close(fd);
     unlink(path);
-    expect("tunnel \"t\" { gateway = g.example local = a remote = b protect = 10.0.0.0/8\n psk = \"file:/nonexistent/x\" }\n", 2,
-           "/nonexistent/x", "No such file");
-    expect("tunnel \"t\" { gateway = g.example local = a remote = b protect = 10.0.0.0/8\n psk = \"file:x\" }\n", 2, "not absolute",
-           "file:/PATH");
+    expect("tunnel \"t\" { gateway = g.example local = a remote = b protect = 10.0.0.0/8\n psk = "
+           "\"file:/nonexistent/x\" }\n",
+           2, "/nonexistent/x", "No such file");
+    expect(
+        "tunnel \"t\" { gateway = g.example local = a remote = b protect = 10.0.0.0/8\n psk = \"file:x\" }\n",
+        2, "not absolute", "file:/PATH");
 }
 
 static void hex_secrets(void **state)
 {
     struct dt_config c;
-    assert_int_equal(parse(&c, "tunnel \"t\" { gateway = g.example local = a remote = b protect = 10.0.0.0/8 psk = 0x0102ff }\n"), 0);
+    assert_int_equal(parse(&c, "tunnel \"t\" { gateway = g.example local = a remote = b protect = 10.0.0.0/8 "
+                               "psk = 0x0102ff }\n"),
+                     0);
     assert_int_equal(c.tunnel[0].psk.len, 3);
     assert_memory_equal(c.tunnel[0].psk.key, "\x01\x02\xff", 3);
     dt_config_free(&c);
-    expect("tunnel \"t\" { gateway = g.example local = a remote = b protect = 10.0.0.0/8\n psk = 0x0102f }\n", 2, "psk", "hex digits");
+    expect("tunnel \"t\" { gateway = g.example local = a remote = b protect = 10.0.0.0/8\n psk = 0x0102f }\n",
+           2, "psk", "hex digits");
 }
 
 static void a_reload_knows_what_changed(void **state)
@@ -231,7 +250,8 @@ static void a_reload_knows_what_changed(void **state)
 static void rules_come_along(void **state)
 {
     struct dt_config c;
-    assert_int_equal(parse(&c, CLIENT "}\nrule \"r\" {\n action = tunnel\n gateway = office\n to = 10.0.0.0/8\n}\n"), 0);
+    assert_int_equal(
+        parse(&c, CLIENT "}\nrule \"r\" {\n action = tunnel\n gateway = office\n to = 10.0.0.0/8\n}\n"), 0);
     assert_int_equal(c.rules->n, 1);
     dt_config_free(&c);
     expect(CLIENT "}\nrule \"r\" {\n action = tunel\n}\n", 9, "tunel", "");

@@ -67,7 +67,8 @@ static void cmd_later(void *ctx, struct dt_control_request *req, const json_t *a
 }
 
 static const struct dt_control_command commands[] = {
-    {"echo", cmd_echo}, {"refuse", cmd_refuse}, {"stream", cmd_stream}, {"hang", cmd_hang}, {"later", cmd_later}, {NULL, NULL},
+    {"echo", cmd_echo}, {"refuse", cmd_refuse}, {"stream", cmd_stream},
+    {"hang", cmd_hang}, {"later", cmd_later},   {NULL, NULL},
 };
 
 static void stop(uv_async_t *a)
@@ -239,7 +240,8 @@ static void a_second_daemon_is_told(void **state)
     assert_non_null(strstr(err.text, "already running"));
     uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&loop), 0);
-    assert_int_equal(dt_control_call(path, "echo", NULL, &result, NULL), 0); /* the first one is undisturbed */
+    assert_int_equal(dt_control_call(path, "echo", NULL, &result, NULL),
+                     0); /* the first one is undisturbed */
     json_decref(result);
     end(&v);
 }
@@ -280,9 +282,9 @@ static void what_is_in_the_way_stays(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(questions_and_answers),      cmocka_unit_test(streams),
-        cmocka_unit_test(a_peer_that_leaves),         cmocka_unit_test(nonsense),
-        cmocka_unit_test(a_second_daemon_is_told),    cmocka_unit_test(a_stale_socket_is_replaced),
+        cmocka_unit_test(questions_and_answers),    cmocka_unit_test(streams),
+        cmocka_unit_test(a_peer_that_leaves),       cmocka_unit_test(nonsense),
+        cmocka_unit_test(a_second_daemon_is_told),  cmocka_unit_test(a_stale_socket_is_replaced),
         cmocka_unit_test(what_is_in_the_way_stays),
     };
     snprintf(path, sizeof(path), "/tmp/dovetail-control-%d.sock", (int)getpid());

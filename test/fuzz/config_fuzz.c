@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < c.nissue; i++)
         dt_config_issue_str(line, sizeof(line), &c, &c.issue[i]);
     for (size_t i = 0; rc == 0 && i < c.ntunnel; i++)
-        if (c.tunnel[i].nhost == 0 || c.tunnel[i].psk.len == 0 || !dt_config_tunnel_same(&c.tunnel[i], &c.tunnel[i]))
+        if (c.tunnel[i].nhost == 0 || c.tunnel[i].psk.len == 0 ||
+            !dt_config_tunnel_same(&c.tunnel[i], &c.tunnel[i]))
             abort();
     dt_config_free(&c);
     return 0;
