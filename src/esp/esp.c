@@ -101,6 +101,7 @@ struct dt_esp_out *dt_esp_out_new(const struct dt_crypto *c, const struct dt_esp
     sa->hard = p->hard_packets && p->hard_packets < space ? p->hard_packets : space;
     sa->soft = p->soft_packets ? p->soft_packets : sa->hard - sa->hard / 16;
     sa->soft_bytes = p->soft_bytes;
+    atomic_init(&sa->seq, p->seq_start);
     return sa;
 }
 
@@ -269,6 +270,7 @@ struct dt_esp_in *dt_esp_in_new(const struct dt_crypto *c, const struct dt_esp_p
     sa->spi = p->spi;
     sa->esn = p->esn;
     sa->mode = p->mode;
+    sa->window.top = p->seq_start;
     atomic_flag_clear(&sa->lock);
     return sa;
 }
