@@ -152,14 +152,14 @@ END=$(date +%s.%N)
 
 # An affliction is healed when the last outage that began after it is over; what healed it is the newest event of that
 # client before its packets came again.
-jq -n --slurpfile events "$EVENTS" --slurpfile clients "$LAB_DIR/clients" --argjson t0 "$T0" --argjson end "$END" '
+jq -n --slurpfile events "$EVENTS" --slurpfile clients "$LAB_DIR/clients" --argjson t0 "$T0" --argjson stop "$END" '
     def r(n): (. * n | round) / n;
     ($events | map(select(.event == "inflicted"))) as $inflicted |
     {
-        duration_s: ($end - $t0 | r(10)),
+        duration_s: ($stop - $t0 | r(10)),
         clients: ($clients | map(del(.outages, .sent_packets))),
         events: [ range($inflicted | length) as $k | $inflicted[$k] as $e |
-            (if $k + 1 < ($inflicted | length) then $inflicted[$k + 1].time else $end end) as $until |
+            (if $k + 1 < ($inflicted | length) then $inflicted[$k + 1].time else $stop end) as $until |
             [ $clients[] | . as $c | .outages[] | select(.t > $e.time - 0.3 and .t < $until) |
               {client: $c.name, over: (.t + .length_s)} ] as $out |
             ($out | max_by(.over)) as $last |
