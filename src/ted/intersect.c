@@ -15,15 +15,38 @@ static void say(struct dt_ted_trace *t, const char *figure, const char *branch, 
         return;
     struct dt_ted_step *s = &t->step[t->count++];
     va_list ap;
-    *s = (struct dt_ted_step){figure, branch, field, {0}};
+    *s = (struct dt_ted_step){.figure = figure, .branch = branch, .field = field};
     va_start(ap, fmt);
     vsnprintf(s->values, sizeof s->values, fmt, ap);
     va_end(ap);
 }
 
+/* Adds a value to the newest step. */
+static void with(struct dt_ted_trace *t, const char *name, const char *text)
+{
+    struct dt_ted_step *s = t && t->count ? &t->step[t->count - 1] : NULL;
+    if (!s || s->count == DT_TED_STEP_VALUES)
+        return;
+    s->value[s->count].name = name;
+    snprintf(s->value[s->count++].text, DT_ADDR_STRLEN, "%s", text);
+}
+
+static void with_addr(struct dt_ted_trace *t, const char *name, const struct dt_addr *a)
+{
+    char text[DT_ADDR_STRLEN];
+    with(t, name, dt_addr_str(text, a));
+}
+
+static void with_port(struct dt_ted_trace *t, const char *name, uint16_t port)
+{
+    char text[8];
+    snprintf(text, sizeof text, "%u", port);
+    with(t, name, port ? text : "any");
+}
+
 /* FIG. 3A. */
-static bool protocols(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, const struct dt_ted_proxy *b,
-                      struct dt_ted_trace *t)
+static bool protocols_meet(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, const struct dt_ted_proxy *b,
+                           struct dt_ted_trace *t)
 {
     char x[8], y[8];
     const char *an = dt_ted_protocol_name(a->protocol, x), *bn = dt_ted_protocol_name(b->protocol, y);
@@ -46,31 +69,54 @@ static bool protocols(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, co
     return false;
 }
 
+static bool protocols(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, const struct dt_ted_proxy *b,
+                      struct dt_ted_trace *t)
+{
+    char text[8];
+    bool met = protocols_meet(out, a, b, t);
+    with(t, "initiator", dt_ted_protocol_name(a->protocol, text));
+    with(t, "responder", dt_ted_protocol_name(b->protocol, text));
+    if (met)
+        with(t, "result", dt_ted_protocol_name(out->protocol, text));
+    return met;
+}
+
 /* FIG. 3B: A with mask B against C with mask D. */
 static bool addresses(struct dt_addr *addr, struct dt_addr *mask, const struct dt_addr *a, const struct dt_addr *b,
                       const struct dt_addr *c, const struct dt_addr *d, const char *field, struct dt_ted_trace *t)
 {
     char ab[100], cd[100], r[100];
-    bool same = true;
+    struct dt_addr abd = {.ver = a->ver}, cbd = {.ver = a->ver};
     *addr = *mask = (struct dt_addr){.ver = a->ver};
     for (int i = 0; i < 16; i++) {
-        same &= (a->b[i] & b->b[i] & d->b[i]) == (c->b[i] & b->b[i] & d->b[i]);
+        abd.b[i] = a->b[i] & b->b[i] & d->b[i];
+        cbd.b[i] = c->b[i] & b->b[i] & d->b[i];
         addr->b[i] = (a->b[i] & b->b[i]) | (c->b[i] & d->b[i]);
         mask->b[i] = b->b[i] | d->b[i];
     }
+    bool same = dt_addr_eq(&abd, &cbd);
     dt_ted_half_str(ab, a, b);
     dt_ted_half_str(cd, c, d);
-    if (!same) {
+    if (same)
+        say(t, "3B", "320 yes, 324", field, "initiator %s, responder %s: (A&B)|(C&D) with mask B|D is %s", ab, cd,
+            dt_ted_half_str(r, addr, mask));
+    else
         say(t, "3B", "320 no, 322", field, "initiator %s, responder %s: A&B&D differs from C&B&D, no intersection", ab, cd);
-        return false;
+    with_addr(t, "A", a);
+    with_addr(t, "B", b);
+    with_addr(t, "C", c);
+    with_addr(t, "D", d);
+    with_addr(t, "A&B&D", &abd);
+    with_addr(t, "C&B&D", &cbd);
+    if (same) {
+        with_addr(t, "address", addr);
+        with_addr(t, "mask", mask);
     }
-    say(t, "3B", "320 yes, 324", field, "initiator %s, responder %s: (A&B)|(C&D) with mask B|D is %s", ab, cd,
-        dt_ted_half_str(r, addr, mask));
-    return true;
+    return same;
 }
 
 /* FIG. 3C. */
-static bool ports(uint16_t *out, uint16_t a, uint16_t b, const char *field, struct dt_ted_trace *t)
+static bool ports_meet(uint16_t *out, uint16_t a, uint16_t b, const char *field, struct dt_ted_trace *t)
 {
     if (a && b && a != b) {
         say(t, "3C", "330 yes, 334 no, 338", field, "initiator %u, responder %u: they conflict, no intersection", a, b);
@@ -84,6 +130,16 @@ static bool ports(uint16_t *out, uint16_t a, uint16_t b, const char *field, stru
     else
         say(t, "3C", "330 no, 332 no, 333", field, "neither names a port: any");
     return true;
+}
+
+static bool ports(uint16_t *out, uint16_t a, uint16_t b, const char *field, struct dt_ted_trace *t)
+{
+    bool met = ports_meet(out, a, b, field, t);
+    with_port(t, "initiator", a);
+    with_port(t, "responder", b);
+    if (met)
+        with_port(t, "result", *out);
+    return met;
 }
 
 bool dt_ted_intersect(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, const struct dt_ted_proxy *b,

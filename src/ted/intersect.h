@@ -8,14 +8,24 @@
 
 #include "ted/proxy.h"
 
-#define DT_TED_STEPS     16
-#define DT_TED_STEP_TEXT 320
+#define DT_TED_STEPS       8
+#define DT_TED_STEP_TEXT   320
+#define DT_TED_STEP_VALUES 8
+
+/* FIG. 3A and 3C: "initiator", "responder", "result". FIG. 3B: the seed's own letters "A", "B", "C", "D", "A&B&D",
+ * "C&B&D", and where they agree "address" and "mask". A result that is missing is the seed's empty value. */
+struct dt_ted_value {
+    const char *name;
+    char text[DT_ADDR_STRLEN];
+};
 
 struct dt_ted_step {
-    const char *figure; /* "3A", "3B" or "3C" */
+    const char *figure; /* "3A", "3B" or "3C"; "2" for FIG. 2's 218 */
     const char *branch; /* the seed's boxes, e.g. "302 yes, 304" */
-    const char *field;  /* "protocol", "source", "destination", "source port", "destination port" */
-    char values[DT_TED_STEP_TEXT]; /* both sides' values and what came of them */
+    const char *field;  /* "protocol", "source", "destination", "source port", "destination port", "packet" */
+    char values[DT_TED_STEP_TEXT]; /* both sides' values and what came of them, as a sentence */
+    size_t count;
+    struct dt_ted_value value[DT_TED_STEP_VALUES];
 };
 
 struct dt_ted_trace {

@@ -1,0 +1,197 @@
+/* discover: who protects that host, and what may be sent to it? (seed 004) */
+#include "cli/discover.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/control.h"
+
+void dt_cli_steps_print(FILE *out, const json_t *steps)
+{
+    size_t i;
+    json_t *s;
+    json_array_foreach(steps, i, s)
+    {
+        fprintf(out, "  FIG. %-3s %-16s  %-24s %s\n", dt_cli_str(s, "figure"), dt_cli_str(s, "field"),
+                dt_cli_str(s, "branch"), dt_cli_str(s, "text"));
+        const json_t *v = json_object_get(s, "values");
+        if (!json_object_get(v, "A"))
+            continue;
+        fprintf(out, "           A = %s  B = %s  C = %s  D = %s\n           A&B&D = %s  C&B&D = %s",
+                dt_cli_str(v, "A"), dt_cli_str(v, "B"), dt_cli_str(v, "C"), dt_cli_str(v, "D"),
+                dt_cli_str(v, "A&B&D"), dt_cli_str(v, "C&B&D"));
+        if (json_object_get(v, "address"))
+            fprintf(out, "  (A&B)|(C&D) = %s  B|D = %s", dt_cli_str(v, "address"), dt_cli_str(v, "mask"));
+        fputc('\n', out);
+    }
+}
+
+struct options {
+    bool intersect, responder_view, listen, up;
+    const char *from, *protocol, *sport, *dport;
+};
+
+static bool print_event(struct dt_cli *cli, void *arg, json_t *e)
+{
+    if (cli->json)
+        dt_cli_json(cli, e);
+    else
+        fprintf(cli->out, "%-8s %-16s %s\n", dt_cli_str(e, "event"), dt_cli_str(e, "rule"),
+                dt_cli_str(e, "text"));
+    fflush(cli->out);
+    return !ferror(cli->out);
+}
+
+static int listen_events(struct dt_cli *cli)
+{
+    json_t *result;
+    int rc =
+        dt_cli_stream(cli, DT_CONTROL_SOCKET, "discover_listen", json_object(), print_event, NULL, &result);
+    if (rc == DT_CLI_DONE)
+        json_decref(result);
+    return rc;
+}
+
+static void print_status(struct dt_cli *cli, const json_t *r)
+{
+    static const char *const titles[] = {"PEER", "RULE", "STATE", "CARRIES"};
+    const json_t *rules = json_object_get(r, "rules"), *found = json_object_get(r, "tunnels");
+    json_t *o, *n;
+    const char *name;
+    size_t i;
+    if (json_array_size(rules) == 0)
+        fputs("the daemon's configuration has no discover rule\n", cli->out);
+    json_array_foreach(rules, i, o)
+    {
+        fprintf(cli->out, "rule %s, identity %s\n", dt_cli_str(o, "name"), dt_cli_str(o, "identity"));
+        dt_cli_proxies_print(cli->out, "  protects", json_object_get(o, "protect"));
+    }
+    if (json_array_size(found) > 0) {
+        struct dt_cli_table *t = dt_cli_table_new(titles, 4);
+        json_array_foreach(found, i, o)
+        {
+            dt_cli_table_cell(t, "%s", dt_cli_str(o, "peer"));
+            dt_cli_table_cell(t, "%s", dt_cli_str(o, "rule"));
+            dt_cli_table_cell(t, "%s", dt_cli_str(o, "state"));
+            dt_cli_table_cell(t, "%s", dt_cli_str(json_object_get(o, "proxy"), "text"));
+        }
+        fputc('\n', cli->out);
+        dt_cli_table_print(t, cli->out);
+    }
+    fputs("\ncounters\n", cli->out);
+    json_object_foreach(json_object_get(r, "counters"), name, n)
+        fprintf(cli->out, "  %-22s %.0f\n", name, json_number_value(n));
+}
+
+static int status(struct dt_cli *cli)
+{
+    json_t *result;
+    int rc = dt_cli_call(cli, DT_CONTROL_SOCKET, "discover_status", json_object(), &result);
+    if (rc != DT_CLI_DONE)
+        return rc;
+    if (cli->json)
+        dt_cli_json(cli, result);
+    else
+        print_status(cli, result);
+    json_decref(result);
+    return DT_CLI_DONE;
+}
+
+static void print_answer(struct dt_cli *cli, const json_t *r)
+{
+    const char *peer = dt_cli_str(r, "peer");
+    if (!*peer)
+        return;
+    fprintf(cli->out, "peer       %s", peer);
+    if (dt_cli_num(r, "rtt_ms") > 0)
+        fprintf(cli->out, ", answered in %.2f ms", dt_cli_num(r, "rtt_ms"));
+    else
+        fputs(", from the cache", cli->out);
+    fprintf(cli->out, "\nrule       %s\n", dt_cli_str(r, "rule"));
+    dt_cli_proxies_print(cli->out, "ours", json_object_get(r, "ours"));
+    dt_cli_proxies_print(cli->out, "theirs", json_object_get(r, "theirs"));
+    fputc('\n', cli->out);
+    dt_cli_steps_print(cli->out, json_object_get(r, "steps"));
+    if (json_is_object(json_object_get(r, "result")))
+        fprintf(cli->out, "\nintersection %s\n", dt_cli_str(json_object_get(r, "result"), "text"));
+    if (*dt_cli_str(r, "tunnel"))
+        fprintf(cli->out, "tunnel     %s is up\n", dt_cli_str(r, "tunnel"));
+}
+
+/* An answer that says no: the same facts, and why, with status 1. */
+static int ask(struct dt_cli *cli, const char *dst, const struct options *o)
+{
+    struct dt_addr a;
+    struct dt_err err = {0};
+    json_t *result = NULL, *args;
+    if (dt_addr_parse(&a, dst) || (o->from && dt_addr_parse(&a, o->from)))
+        return dt_cli_usage(cli, "\"%s\" is no address; one like 10.2.0.7 or fd02::7 would be right",
+                            dt_addr_parse(&a, dst) ? dst : o->from);
+    args = json_pack("{s:s, s:s*, s:s*, s:s*, s:s*, s:b}", "destination", dst, "source", o->from, "protocol",
+                     o->protocol, "sport", o->sport, "dport", o->dport, "up", o->up);
+    if (!args)
+        return dt_cli_usage(cli, "an argument is not UTF-8");
+    int code =
+        dt_control_call(cli->socket ? cli->socket : DT_CONTROL_SOCKET, "discover", args, &result, &err);
+    if (code && !json_is_object(result))
+        return dt_cli_error(cli, code, result, "%s", err.text);
+    if (code) {
+        fprintf(cli->err, "dovetail discover: %s\n", err.text);
+        json_object_set_new(result, "why", json_string(err.text));
+    }
+    if (cli->json)
+        dt_cli_json(cli, result);
+    else
+        print_answer(cli, result);
+    json_decref(result);
+    return code;
+}
+
+static int run(struct dt_cli *cli, int argc, char **argv)
+{
+    struct options o = {0};
+    const struct dt_cli_option options[] = {
+        {"intersect", &o.intersect, NULL}, {"responder-view", &o.responder_view, NULL},
+        {"listen", &o.listen, NULL},       {"up", &o.up, NULL},
+        {"from", NULL, &o.from},           {"protocol", NULL, &o.protocol},
+        {"sport", NULL, &o.sport},         {"dport", NULL, &o.dport},
+    };
+    argc = dt_cli_options(cli, argc, argv, options, sizeof(options) / sizeof(options[0]));
+    if (argc < 0)
+        return DT_CLI_USAGE;
+    if (o.intersect)
+        return dt_cli_intersect(cli, argc, argv, o.responder_view);
+    if (o.listen && argc == 1)
+        return listen_events(cli);
+    if (o.listen || o.responder_view || argc > 2)
+        return dt_cli_usage(cli, "one destination, --listen alone, or --intersect with two proxies");
+    return argc == 1 ? status(cli) : ask(cli, argv[1], &o);
+}
+
+const struct dt_cli_command dt_cli_discover = {
+    "discover", "[DST [--up] | --listen | --intersect 'PROXY' 'PROXY']",
+    "find the gateway that protects a host, and what both ends allow",
+    "  discover                  the discover rules, the tunnels that were found, and the counters\n"
+    "  discover DST              asks for the gateway that protects DST as a packet from here would: prints "
+    "the peer,\n"
+    "                            what it protects and the intersection with ours, step by step, and stops "
+    "there\n"
+    "    --up                    goes on and negotiates the tunnel\n"
+    "    --from ADDRESS          the source host (default: an address of this host that a rule protects)\n"
+    "    --protocol P --sport N --dport N    the packet's protocol and ports (default: any the rule allows)\n"
+    "  discover --listen         events as they happen: probe, found, refused, silence, replied\n"
+    "  discover --intersect 'INITIATOR' 'RESPONDER'\n"
+    "                            the same steps without network and daemon. Each proxy is SRC/MASK DST/MASK\n"
+    "                            [PROTO [SPORT DPORT]]: MASK a length or dotted, holes allowed, any for what "
+    "is open.\n"
+    "                            Both are seen from the initiator: SRC is the initiator's side in both. "
+    "Several proxies\n"
+    "                            of one side stand in one argument with commas between, or in further pairs\n"
+    "    --responder-view        the second proxy is as the responder's own configuration has it: its side "
+    "first\n"
+    "\n"
+    "Ends with 1 when nobody answers or there is no intersection; the reason has both sides' values.\n"
+    "\n"
+    "Example: dovetail discover --intersect '10.11.0.0/255.255.0.0 any' '10.0.0.0/8 10.2.0.0/16 tcp any "
+    "80'\n",
+    run};
