@@ -21,7 +21,7 @@ check()
     args=
     for f in $3; do args="$args -e $f"; done
     # shellcheck disable=SC2086
-    got=$(tshark -X "lua_script:$lua" -r "$dir/c.pcap" -Y "frame.number == $2" -T fields -E separator='|' $args 2>/dev/null)
+    got=$(tshark -X "lua_script:$lua" -r "$dir/c.pcap" -Y "frame.number == $2" -T fields -E separator='|' $args 2>/dev/null | sed 's/True/1/g') # older ones print booleans as 1
     if [ "$got" = "$4" ]; then echo "ok $n - $1"; else
         bad=1
         echo "not ok $n - $1"
@@ -34,7 +34,7 @@ check "a probe's header" 1 "_ws.col.Protocol $t.icookie $t.rcookie $t.version $t
     'TED|0x0102030405060708|0x0000000000000000|0x10|240|0x00|0|116'
 check "a probe's payloads in order" 1 "$t.payload $t.payload_length" '13,5,128,129|24,12,16,36'
 check "vendor and identity" 1 "$t.capabilities $t.cap.several $t.cap.ipv6 $t.cap.ikev2 $t.id_type $t.id" \
-    '0x00000007|True|True|True|1|192.0.2.1'
+    '0x00000007|1|1|1|1|192.0.2.1'
 check "proxy address" 1 "$t.proxy $t.proxy_mask" '10.1.0.0|255.255.0.0'
 check "packet summary" 1 "$t.ted_version $t.protocol $t.src $t.dst $t.sport $t.dport" '1|6|10.1.0.5|10.2.0.7|50000|80'
 check "an IPv6 probe without a proxy address" 2 "$t.payload $t.length $t.id6 $t.src6 $t.dst6 $t.protocol" \

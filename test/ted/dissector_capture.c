@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "ted/proxy.h"
-#include "wire/checksum.h"
+#include "wire/ip.h"
+#include "wire/udp.h"
 
 static pcap_t *dead;
 static pcap_dumper_t *dump;
@@ -23,27 +23,12 @@ static void put(const char *src, const char *dst, uint16_t sport, const uint8_t 
 {
     uint8_t p[2048] = {0};
     struct dt_addr s = a(src), d = a(dst);
-    size_t ip = s.ver == 4 ? 20 : 40, size = dt_addr_size(&s), total = ip + 8 + len;
-    if (s.ver == 4) {
-        p[0] = 0x45;
-        dt_put_be16(p + 2, (uint16_t)total);
-        p[8] = 64;
-        p[9] = 17;
-        memcpy(p + 12, s.b, size);
-        memcpy(p + 16, d.b, size);
-    } else {
-        p[0] = 0x60;
-        dt_put_be16(p + 4, (uint16_t)(8 + len));
-        p[6] = 17;
-        p[7] = 64;
-        memcpy(p + 8, s.b, size);
-        memcpy(p + 24, d.b, size);
-    }
-    dt_put_be16(p + ip, sport);
-    dt_put_be16(p + ip + 2, 500);
-    dt_put_be16(p + ip + 4, (uint16_t)(8 + len));
-    memcpy(p + ip + 8, msg, len);
-    struct pcap_pkthdr h = {.ts = {.tv_sec = 1700000000 + written++}, .caplen = (bpf_u_int32)total, .len = (bpf_u_int32)total};
+    size_t ip = dt_ip_put(p, &s, &d, DT_IPPROTO_UDP, 64, 0, DT_UDP_HDR_LEN + len),
+           total = ip + DT_UDP_HDR_LEN + len;
+    memcpy(p + ip + DT_UDP_HDR_LEN, msg, len);
+    dt_udp_put(p + ip, sport, DT_TED_PORT, len, &s, &d);
+    struct pcap_pkthdr h = {
+        .ts = {.tv_sec = 1700000000 + written++}, .caplen = (bpf_u_int32)total, .len = (bpf_u_int32)total};
     pcap_dump((u_char *)dump, &h, p);
 }
 
@@ -85,7 +70,8 @@ static void reply(bool cut)
 
 static void ikev2(void)
 {
-    uint8_t msg[28] = {1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 34, 8, 0, 0, 0, 0, 0, 0, 0, 28};
+    uint8_t msg[28] = {1, 2, 3, 4,    5,  6, 7, 8, 0, 0, 0, 0, 0, 0,
+                       0, 0, 0, 0x20, 34, 8, 0, 0, 0, 0, 0, 0, 0, 28};
     put("192.0.2.1", "198.51.100.1", 500, msg, sizeof msg);
 }
 
