@@ -50,8 +50,8 @@ static void probe6(void)
     struct dt_ted_probe p = {.cookie = 0xfedcba9876543210,
                              .capabilities = DT_TED_CAP_IPV6,
                              .id = a("2001:db8::1"),
-                             .packet = {a("fd01::5"), a("fd02::7"), 17, 53, 53}};
-    put("fd01::5", "fd02::7", 53, msg, dt_ted_probe_encode(msg, sizeof msg, &p));
+                             .packet = {a("fd01::5"), a("fd02::7"), 17, 5353, 53}};
+    put("fd01::5", "fd02::7", 5353, msg, dt_ted_probe_encode(msg, sizeof msg, &p));
 }
 
 static void reply(bool cut)
