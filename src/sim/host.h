@@ -1,0 +1,122 @@
+/* A simulated computer with a Dovetail endpoint (endpoint/endpoint.h) and a data path of real ESP SAs (esp/esp.h).
+ * A client sits in a LAN behind one or more routers; a server has a public address and stands for itself and for the
+ * computers inside. The data path keeps what the endpoint asks for and nothing else; beside it stand the ghosts:
+ * what the simulator alone knows, from which the invariants are judged. */
+#ifndef DT_SIM_HOST_H
+#define DT_SIM_HOST_H
+
+#include "crypto/crypto.h"
+#include "endpoint/endpoint.h"
+#include "esp/esp.h"
+#include "sim/flow.h"
+#include "sim/net.h"
+#include "sim/pairing.h"
+
+struct sim_router;
+struct sim_host;
+
+#define SIM_INSIDE_SERVER (172u << 24 | 16u << 16 | 1u) /* 172.16.0.1: the computer behind the server */
+#define SIM_HOLD_MAX      32
+
+struct sim_sa {
+    struct dt_table_node by_spi, by_id;
+    uint64_t id;
+    uint32_t tunnel, epoch, spi_in, spi_out;
+    struct dt_esp_out *out;
+    struct dt_esp_in *in;
+    struct dt_path path;
+    struct dt_addr answer;
+    dt_time t0, heard; /* the host's clock; heard 0: never */
+    uint32_t peer;     /* node at the other end */
+    bool ended;        /* DELETE or expiry was reported: lingers inbound */
+};
+
+struct sim_tunnel {
+    struct dt_table_node by_id;
+    uint32_t id;
+    uint32_t peer;      /* node at the other end */
+    uint32_t number;    /* of the client: its flows are 2 * number (to the server) and 2 * number + 1 */
+    uint8_t how;        /* enum dt_outbound */
+    uint64_t sa;
+    uint32_t held;
+    uint8_t hold[SIM_HOLD_MAX][SIM_MARK_LEN];
+};
+
+/* What was seen that should not be; each is an invariant of the explorer. */
+struct sim_sins {
+    uint64_t unverified_data; /* client: data on an epoch it had not verified, though the seed does not allow it */
+    uint64_t unheard_data;    /* server: likewise, not heard */
+};
+
+struct sim_host_config {
+    const char *name;
+    bool client;
+    uint32_t number;
+    uint32_t server;               /* client: the server's address */
+    uint64_t seed;
+    struct dt_epoch_params params;
+    const struct sim_pairing *pairing;
+    enum dt_encap encap;
+    struct sim_flow *flows;
+    uint32_t nflows;
+};
+
+struct sim_host {
+    struct sim_node node;
+    struct dt_endpoint *ep;
+    struct dt_endpoint_ops ops;
+    const struct dt_crypto *crypto;
+    struct dt_prng prng;
+    bool client;      /* these three as in cfg */
+    uint32_t number;
+    uint32_t addr;
+    uint32_t tunnel;  /* client: its one tunnel */
+    uint32_t gateway; /* server */
+    struct sim_link up, down; /* to the router or the internet, and back */
+    struct sim_router *via[2];
+    uint8_t nvia, active; /* client: the router in use */
+    bool asleep;
+    int64_t ppm;          /* its clock runs faster by so many millionths */
+    dt_time skew;         /* and shows this at the beginning */
+    struct dt_table sa_by_spi, sa_by_id, tunnels;
+    struct sim_tunnel **by_client; /* server: by the client's number */
+    uint32_t nby_client;
+    struct sim_host **clients;     /* server: all clients of the network, by number; borrowed */
+    struct sim_host *server;       /* client: borrowed */
+    struct sim_flow *flows; /* of the whole network; borrowed */
+    uint32_t nflows;
+    uint64_t held_dropped, no_sa, foreign;
+    uint64_t pings, data_sent, ike_sent, ike_bytes; /* overhead */
+    struct sim_sins sins;
+    /* Collisions are made by hand: the next draws of so many bytes give these (rand.h). */
+    uint32_t spi_script;
+    uint64_t cookie_script;
+    struct sim_host_config cfg; /* it began with */
+};
+
+/* Becomes a node. A server's address is public; a client gets its own from sim_lan_join, then sim_host_start. */
+struct sim_host *sim_host_new(struct sim_net *net, const struct sim_host_config *cfg, uint32_t addr);
+/* Begins: a client's tunnel comes up, a server listens. */
+int sim_host_start(struct sim_host *h, struct dt_err *err);
+/* The host forgets everything and starts anew (a crash: nothing is said to anybody). */
+int sim_host_restart(struct sim_host *h, struct dt_err *err);
+void sim_host_sleep(struct sim_host *h, bool asleep);
+void sim_host_route(struct sim_host *h, uint8_t via); /* client: through another router from now on */
+
+dt_time sim_host_now(const struct sim_host *h);
+/* After any call into h->ep from outside. */
+void sim_host_arm(struct sim_host *h);
+
+/* One packet of traffic of client `number`, sent by this host; `next` is when the one after it is planned. False:
+ * there was no way to send it (it counts as lost). */
+bool sim_host_traffic(struct sim_host *h, uint32_t number, dt_time next);
+/* The server's tunnel with that client, or NULL. */
+struct sim_tunnel *sim_host_tunnel(struct sim_host *h, uint32_t number);
+struct sim_sa *sim_host_sa(struct sim_host *h, uint64_t id);
+struct sim_sa *sim_host_sa_in(struct sim_host *h, uint32_t spi_in);
+
+/* The link towards a node of the internet: the server's, or that of the router. */
+struct sim_link *sim_host_wan_down(struct sim_node *n);
+bool sim_is_host(const struct sim_node *n);
+
+#endif
