@@ -101,7 +101,7 @@ static bool any_older(const struct sim_host *h, const struct sim_sa *sa)
     return sa->epoch > 1 && h->sa_by_id.count > 1;
 }
 
-static void sin(struct sim_host *h, const struct sim_sa *sa, struct sim_packet *p)
+static void confess(struct sim_host *h, const struct sim_sa *sa, struct sim_packet *p)
 {
     if (sa->heard)
         return;
@@ -142,7 +142,7 @@ bool sim_host_esp(struct sim_host *h, struct sim_sa *sa, const uint8_t *inner, s
     p->ghost.load = load;
     p->ghost.spi = sa->spi_out;
     if (load == SIM_LOAD_DATA)
-        sin(h, sa, p);
+        confess(h, sa, p);
     h->pings += load == SIM_LOAD_PING;
     h->data_sent += load == SIM_LOAD_DATA;
     sim_host_send(h, p);

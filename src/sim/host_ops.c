@@ -167,8 +167,7 @@ static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *in, 
     sa->path = in->path;
     sa->t0 = now;
     sa->peer = t->peer;
-    if (in->answer)
-        sa->answer = in->answer4;
+    sa->answer = in->answer4;
     size_t key = dt_suite_key_len(&in->suite);
     struct dt_esp_params p = {.suite = in->suite, .esn = in->esn, .window = DT_ESP_WINDOW_MIN};
     p.spi = in->spi_out;

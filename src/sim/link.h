@@ -18,6 +18,8 @@ struct sim_link {
     uint64_t bits_per_s;    /* 0: no limit */
     dt_time queue;          /* longest wait for the wire before a packet is dropped; 0: no limit */
     bool down;              /* an outage: everything is lost */
+    uint32_t slow_to;       /* what the node with this number is meant to get takes ... */
+    dt_time slow_by;        /* ... so much longer, and others pass it; 0: nothing does */
     dt_time wire_free;      /* when the last packet will have left */
     dt_time last;           /* when the last one that was not reordered arrives */
     uint64_t sent, lost, duplicated, reordered;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 enum { EVENT_ARRIVE, EVENT_WAKE, EVENT_CALL };
 
 struct public_addr {
@@ -123,8 +125,11 @@ void sim_net_send(struct sim_net *net, struct sim_node *from, struct sim_link *f
         int m = second ? sim_link_send(second, &net->rng, one[i], octets, two) : 1;
         for (int k = 0; k < m; k++) {
             struct sim_packet *copy = sent ? sim_packet_copy(&net->pool, p) : p;
+            dt_time at = second ? two[k] : one[i];
+            if (first->slow_by && p->ghost.to == first->slow_to)
+                at += first->slow_by;
             if (copy)
-                travel(net, from, to, copy, second ? two[k] : one[i]);
+                travel(net, from, to, copy, at);
             sent++;
         }
     }

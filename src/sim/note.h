@@ -41,11 +41,13 @@ struct sim_note {
     char text[SIM_NOTE_TEXT];
 };
 
-#define SIM_NOTES_MAX 200000
+#define SIM_NOTES_MAX  200000
+#define SIM_NOTE_NAMES 8
 struct sim_notes {
     struct sim_note *v;
     size_t n, cap, missing;
     bool packets; /* record packets too */
+    char names[SIM_NOTE_NAMES][24]; /* of the nodes with the lowest numbers */
 };
 
 void sim_notes_free(struct sim_notes *notes);

@@ -1,0 +1,184 @@
+#include "sim/cmd.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: dovetail-sim COMMAND [OPTIONS]\n"
+    "  list                    the scenarios, each in a sentence\n"
+    "  run NAME | --all        runs a scenario: what happened, and the verdict\n"
+    "  explore                 every order of events up to a bound, and what must hold in each state\n"
+    "  sweep                   chooses maxidle, pingtime, pingtries, elimit, t_out, n_out, t_ei\n"
+    "options:\n"
+    "  --json                  objects for machines\n"
+    "  --html FILE, --svg FILE a report for people\n"
+    "  --seed N                the first seed (1); the same seed gives the same bytes\n"
+    "  --seeds N               so many seeds, one after another (1)\n"
+    "  --pairing P             plain, client, both or both-accept (all four)\n"
+    "  --set NAME=VALUE        a parameter: keylife rekeymargin rekeyfuzz maxidle pingtime pingtries pingtime2\n"
+    "                          pingtries2 timeout elimit t_out n_out t_ei (seconds or numbers)\n"
+    "  --clients N, --days N   run: N clients in pairs, N days with a fault a day for each pair\n"
+    "  --jobs N                processes (as many as there are processors)\n"
+    "  --trace FILE            run: replays a trace that explore wrote; explore: writes the first violation's\n"
+    "  --plant MISTAKE         explore: with a mistake in the engines ('--plant list' names them)\n"
+    "  --depth N, --losses N, --duplicates N\n"
+    "                          explore: the bounds\n"
+    "  --quiet                 no progress on standard error\n";
+
+int sim_complain(int status, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fflush(stdout);
+    fputs("dovetail-sim: ", stderr);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+    return status;
+}
+
+static int number(const char *option, const char *text, uint64_t least, uint64_t most, uint64_t *out)
+{
+    char *end;
+    errno = 0;
+    unsigned long long v = text ? strtoull(text, &end, 10) : 0;
+    if (!text || !*text || *end || *text == '-' || errno || v < least || v > most)
+        return sim_complain(2, "%s wants a number from %llu to %llu, not \"%s\"", option, (unsigned long long)least,
+                            (unsigned long long)most, text ? text : "");
+    *out = v;
+    return 0;
+}
+
+static int set_param(struct sim_options *o, const char *text)
+{
+    struct dt_err err;
+    char name[32];
+    const char *eq = text ? strchr(text, '=') : NULL;
+    if (!eq || (size_t)(eq - text) >= sizeof name)
+        return sim_complain(2, "--set wants NAME=VALUE, not \"%s\"", text ? text : "");
+    memcpy(name, text, (size_t)(eq - text));
+    name[eq - text] = 0;
+    o->params_set = true;
+    return sim_params_set(&o->params, name, eq + 1, &err) ? sim_complain(2, "%s", err.text) : 0;
+}
+
+/* One option with its value; how many words it took, or -1. */
+static int option(struct sim_options *o, const char *word, const char *value)
+{
+    const struct {
+        const char *word;
+        const char **text;
+        uint64_t *number;
+        uint64_t least, most;
+    } known[] = {
+        {"--html", &o->html, NULL, 0, 0},
+        {"--svg", &o->svg, NULL, 0, 0},
+        {"--trace", &o->trace, NULL, 0, 0},
+        {"--pairing", &o->pairing, NULL, 0, 0},
+        {"--plant", &o->plant, NULL, 0, 0},
+        {"--table", &o->table, NULL, 0, 0},
+        {"--seed", NULL, &o->seed, 0, UINT64_MAX / 2},
+        {"--seeds", NULL, &o->seeds, 1, 100000000},
+        {"--losses", NULL, &o->losses, 0, 16},
+        {"--duplicates", NULL, &o->duplicates, 0, 16},
+        {"--states", NULL, &o->states, 1, 400000000},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (strcmp(word, known[i].word))
+            continue;
+        if (!value) {
+            sim_complain(2, "%s wants a value", word);
+            return -1;
+        }
+        if (known[i].text)
+            *known[i].text = value;
+        else if (number(word, value, known[i].least, known[i].most, known[i].number))
+            return -1;
+        return 2;
+    }
+    uint64_t v = 0;
+    if (!strcmp(word, "--json"))
+        o->json = true;
+    else if (!strcmp(word, "--quiet"))
+        o->quiet = true;
+    else if (!strcmp(word, "--all"))
+        o->all = true;
+    else if (!strcmp(word, "--set"))
+        return set_param(o, value) ? -1 : 2;
+    else if (!strcmp(word, "--clients"))
+        return number(word, value, 2, 20000, &v) ? -1 : (o->clients = (uint32_t)(v + v % 2), 2);
+    else if (!strcmp(word, "--days"))
+        return number(word, value, 1, 3650, &v) ? -1 : (o->days = (uint32_t)v, 2);
+    else if (!strcmp(word, "--depth"))
+        return number(word, value, 1, 200, &v) ? -1 : (o->depth = (uint32_t)v, 2);
+    else if (!strcmp(word, "--jobs"))
+        return number(word, value, 1, 64, &v) ? -1 : (o->jobs = (unsigned)v, 2);
+    else {
+        sim_complain(2, "\"%s\" is no option; dovetail-sim --help names them", word);
+        return -1;
+    }
+    return 1;
+}
+
+int sim_options_read(struct sim_options *o, const char *command, int argc, char **argv)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    struct dt_err err;
+    *o = (struct sim_options){.seed = 1, .seeds = 1, .clients = 2, .params = sim_params_default()};
+    o->jobs = cpus > 0 ? (unsigned)cpus : 1;
+    o->quiet = !isatty(2);
+    o->losses = o->duplicates = UINT64_MAX;
+    for (int i = 0; i < argc;) {
+        if (argv[i][0] == '-') {
+            int n = option(o, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
+            if (n < 0)
+                return 2;
+            i += n;
+        } else if (o->name || strcmp(command, "run")) {
+            return sim_complain(2, "\"%s\" is one word too many", argv[i]);
+        } else {
+            o->name = argv[i++];
+        }
+    }
+    if (o->pairing && !sim_pairing_by_name(o->pairing))
+        return sim_complain(2, "there is no pairing \"%s\"; there are plain, client, both and both-accept", o->pairing);
+    if (o->params_set && sim_params_check(&o->params, &err))
+        return sim_complain(2, "%s", err.text);
+    return 0;
+}
+
+int sim_main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(const struct sim_options *o);
+    } commands[] = {
+        {"list", sim_cmd_list},
+        {"run", sim_cmd_run},
+        {"explore", sim_cmd_explore},
+        {"sweep", sim_cmd_sweep},
+    };
+    if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help") || !strcmp(argv[1], "-h"))) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++) {
+        struct sim_options o;
+        if (strcmp(argv[1], commands[i].name))
+            continue;
+        if (sim_options_read(&o, argv[1], argc - 2, argv + 2))
+            return 2;
+        int status = commands[i].run(&o);
+        if (fflush(stdout) || ferror(stdout))
+            return sim_complain(1, "standard output: %s", strerror(errno));
+        return status;
+    }
+    if (argc > 1)
+        return sim_complain(2, "there is no command \"%s\"; there are list, run, explore and sweep", argv[1]);
+    fputs(usage, stderr);
+    return 2;
+}
