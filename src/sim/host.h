@@ -57,6 +57,7 @@ struct sim_host_config {
     struct dt_epoch_params params;
     const struct sim_pairing *pairing;
     enum dt_encap encap;
+    bool ike_patience;
     struct sim_flow *flows;
     uint32_t nflows;
 };

@@ -390,6 +390,8 @@ int sim_host_start(struct sim_host *h, struct dt_err *err)
     dt_ike_params_default(&ike);
     if (!h->client) /* thousands of clients begin at once in a big network, and that is not what is looked at */
         ike.half_open_cookie = ike.half_open_max = 1u << 20, ike.unauth_rate = 1u << 20;
+    if (h->cfg.ike_patience)
+        ike.retransmit_base = 3 * DT_SEC;
     h->ep = dt_endpoint_new(&h->ops, h, &ike, NULL, h->crypto, &rand);
     if (!h->ep)
         return dt_err_set(err, 0, "memory ran out");

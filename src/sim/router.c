@@ -57,6 +57,7 @@ static void judge(struct sim_router *r, const struct dt_masq_event *ev, struct s
     if (wrong) {
         r->wrong_items++;
         r->wrong_unheard += r->current->ghost.unheard;
+        r->wrong_fresh += !r->forgot;
     }
     struct sim_note *note =
         sim_note_add(r->node.net->notes, r->node.net->now, wrong ? SIM_NOTE_ITEM_WRONG : SIM_NOTE_ITEM_SET,
@@ -80,6 +81,7 @@ static void on_event(void *ctx, const struct dt_masq_event *ev)
         judge(r, ev, c);
         return;
     }
+    r->forgot += ev->what == DT_MASQ_EV_EXPIRED && ev->kind == DT_MASQ_ESP;
     if (!net->notes || !c || (ev->what != DT_MASQ_EV_CREATED && ev->what != DT_MASQ_EV_EXPIRED))
         return;
     struct sim_note *note =
@@ -126,6 +128,7 @@ static void router_free(struct sim_node *n)
 void sim_router_reboot(struct sim_router *r)
 {
     dt_masq_flush(r->masq);
+    r->forgot++;
     r->nports = 0;
     sim_note_add(r->node.net->notes, r->node.net->now, SIM_NOTE_ITEM_GONE, r->node.index, UINT32_MAX);
 }

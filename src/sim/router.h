@@ -40,6 +40,8 @@ struct sim_router {
     const struct sim_packet *current; /* while the rules look at it */
     uint64_t multicast, dropped;
     uint64_t wrong_items;   /* established with an inbound SPI of another client */
+    uint64_t forgot;        /* ESP items that expired, and reboots */
+    uint64_t wrong_fresh;   /* wrong items before anything was forgotten */
     uint64_t wrong_unheard; /* of these: by a packet on an epoch that the server had not heard (races 1 and 2) */
 };
 

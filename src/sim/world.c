@@ -117,6 +117,7 @@ static int add_client(struct sim_world *w, uint32_t i)
         .seed = w->cfg.seed * 1000003 + i + 1,
         .params = w->cfg.params.epoch,
         .pairing = w->cfg.pairing,
+        .ike_patience = w->cfg.ike_patience,
         .encap = w->cfg.encap,
         .flows = w->flows,
         .nflows = 2 * w->cfg.clients,
@@ -142,6 +143,7 @@ static int build(struct sim_world *w)
         .seed = w->cfg.seed * 1000003,
         .params = w->cfg.params.epoch,
         .pairing = w->cfg.pairing,
+        .ike_patience = w->cfg.ike_patience,
         .flows = w->flows,
         .nflows = 2 * n,
     };

@@ -1,0 +1,113 @@
+/* Every order of events, up to a bound: two clients, one NAT, one server with the real engines. In each state any
+ * packet under way may arrive next, be lost or be doubled, time may go on to the next timer, and what the world does
+ * (traffic, rekeys, a NAT that forgets) may happen. Each of these uses up a count, so that the states are finite;
+ * each state is visited once.
+ *
+ * In each state these must hold:
+ *   (a) no item pairs SPIs of different clients by a packet on an epoch that the server had not heard (races 1 and
+ *       2), nor at all before something expired or was forgotten;
+ *   (b) no client sends data on an unverified epoch, no server on an unheard one, save where the seed allows it;
+ *   (c) once the network is fair, all traffic flows and every new epoch is verified or given up within the bound
+ *       that epoch/epoch.h computes from the parameters;
+ *   (d) every client has a timer. */
+#ifndef DT_SIM_EXPLORE_H
+#define DT_SIM_EXPLORE_H
+
+#include "sim/cmd.h"
+
+enum sim_action_kind {
+    SIM_DELIVER, /* arg: which packet under way, in the order of sending */
+    SIM_LOSE,
+    SIM_DOUBLE,  /* a copy arrives, the packet stays under way */
+    SIM_TICK,    /* time goes on to the next timer */
+    SIM_ENV,     /* arg: enum sim_env */
+};
+
+enum sim_env {
+    SIM_ENV_UP_A,
+    SIM_ENV_DOWN_A,
+    SIM_ENV_UP_B,
+    SIM_ENV_DOWN_B,
+    SIM_ENV_REKEY_A,
+    SIM_ENV_REKEY_B,
+    SIM_ENV_CRASH,   /* the NAT forgets everything */
+    SIM_ENV_RESTART, /* the server forgets everything */
+    SIM_ENVS,
+};
+
+struct sim_action {
+    uint8_t kind, arg;
+};
+
+#define SIM_TRACE_MAX 200
+struct sim_trace {
+    struct sim_action v[SIM_TRACE_MAX];
+    int n;
+};
+
+struct sim_budget {
+    uint8_t lose, duplicate, tick;
+    uint8_t env[SIM_ENVS];
+};
+
+struct sim_explore_config {
+    uint64_t seed;
+    const struct sim_pairing *pairing;
+    struct sim_params params;
+    struct sim_budget budget;
+    bool cold; /* begin before anything was negotiated, else with both tunnels up and verified */
+    struct dt_masq_faults masq_faults;
+    unsigned depth, jobs;
+    uint64_t states_max;
+    bool progress;
+    const char *plant; /* name of the mistake; NULL: none */
+};
+
+/* ---- one state (explore_state.c). Lives in the arena with the engines. ---- */
+
+struct sim_state;
+
+struct sim_state *sim_state_new(const struct sim_explore_config *cfg, struct dt_err *err);
+void sim_state_free(struct sim_state *s);
+/* What may happen next; returns how many (at most SIM_ACTIONS_MAX). */
+#define SIM_ACTIONS_MAX 160
+int sim_state_actions(const struct sim_state *s, struct sim_action out[SIM_ACTIONS_MAX]);
+/* False: no such action now. */
+bool sim_state_apply(struct sim_state *s, struct sim_action a);
+uint64_t sim_state_digest(const struct sim_state *s);
+/* (a), (b) and (d), and (c), which changes the state: save it before. NULL, or what is violated. */
+const char *sim_state_violation(struct sim_state *s);
+const char *sim_state_unfair(struct sim_state *s, dt_time *took);
+/* "NAT -> client A  IKE_AUTH reply arrives": what the action means in this state. */
+#define SIM_ACTION_TEXT 128
+void sim_state_tell(const struct sim_state *s, struct sim_action a, char out[SIM_ACTION_TEXT]);
+dt_time sim_state_now(const struct sim_state *s);
+bool sim_state_overflowed(const struct sim_state *s); /* more packets under way than it can hold */
+struct sim_world *sim_state_world(struct sim_state *s);
+/* So that what happens is written down (replay). */
+void sim_state_notes(struct sim_state *s, struct sim_notes *notes);
+
+/* ---- the search (explore.c) ---- */
+
+struct sim_explored {
+    uint64_t states, transitions;
+    bool exhausted;
+    unsigned violations; /* 0 or 1: the search ends with the first */
+    char what[200];
+    struct sim_trace trace; /* the shortest */
+    double worst_s, bound_s; /* the longest way back to traffic, and the bound */
+};
+int sim_explore(const struct sim_explore_config *cfg, struct sim_explored *out, struct dt_err *err);
+
+/* ---- the command (cmd_explore.c) ---- */
+
+struct sim_explore_config sim_explore_default(void);
+/* Plants a mistake by its name; false: there is none such. */
+bool sim_explore_plant(struct sim_explore_config *cfg, const char *name);
+const char *sim_explore_plant_name(int i, const char **what); /* NULL past the last */
+int sim_trace_write(const char *path, const struct sim_explore_config *cfg, const struct sim_trace *t, struct dt_err *err);
+int sim_trace_read(const char *path, struct sim_explore_config *cfg, struct sim_trace *t, struct dt_err *err);
+/* `run --trace FILE`: tells what happens, and what is violated. */
+int sim_explore_replay(const struct sim_options *o);
+
+#endif

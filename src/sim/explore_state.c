@@ -1,0 +1,464 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "sim/explore.h"
+
+#define PENDING 40
+
+struct sim_state {
+    struct sim_world *w;
+    const struct sim_explore_config *cfg;
+    struct {
+        struct sim_packet *p;
+        uint32_t from, to; /* nodes */
+        uint64_t hash;
+    } pending[PENDING];
+    int n;
+    bool overflowed;
+    struct sim_budget left;
+    char violation[200];
+};
+
+dt_time sim_state_now(const struct sim_state *s)
+{
+    return s->w->net->now;
+}
+
+bool sim_state_overflowed(const struct sim_state *s)
+{
+    return s->overflowed;
+}
+
+struct sim_world *sim_state_world(struct sim_state *s)
+{
+    return s->w;
+}
+
+void sim_state_notes(struct sim_state *s, struct sim_notes *notes)
+{
+    s->w->net->notes = notes;
+}
+
+/* What makes two packets different: all bytes of IKE and of a ping, of data only what a router and an SA look at. */
+static uint64_t packet_hash(const struct sim_packet *p, uint32_t from, uint32_t to)
+{
+    struct dt_digest d;
+    dt_digest_init(&d);
+    dt_digest_u64(&d, (uint64_t)from << 32 | to);
+    dt_digest_u64(&d, (uint64_t)p->src << 32 | p->dst);
+    dt_digest_u64(&d, (uint64_t)p->proto << 8 | p->ghost.load);
+    dt_digest_bytes(&d, p->bytes, p->ghost.load == SIM_LOAD_DATA && p->len > 8 ? 8 : p->len);
+    return dt_digest_value(&d);
+}
+
+static void in_flight(void *ctx, struct sim_node *from, struct sim_node *to, struct sim_packet *p)
+{
+    struct sim_state *s = ctx;
+    if (s->n == PENDING) {
+        s->overflowed = true;
+        sim_packet_free(&s->w->net->pool, p);
+        return;
+    }
+    s->pending[s->n].p = p;
+    s->pending[s->n].from = from->index;
+    s->pending[s->n].to = to->index;
+    s->pending[s->n].hash = packet_hash(p, from->index, to->index);
+    s->n++;
+}
+
+static struct sim_packet *take(struct sim_state *s, int i)
+{
+    struct sim_packet *p = s->pending[i].p;
+    memmove(&s->pending[i], &s->pending[i + 1], (size_t)(s->n - i - 1) * sizeof s->pending[0]);
+    s->n--;
+    return p;
+}
+
+static void arrive(struct sim_state *s, uint32_t to, struct sim_packet *p)
+{
+    struct sim_node *n = s->w->net->nodes[to];
+    n->ops->receive(n, p);
+}
+
+/* ---- time ------------------------------------------------------------------------------------------------ */
+
+static struct sim_host *host(const struct sim_state *s, int i)
+{
+    return i < 2 ? s->w->clients[i] : s->w->server;
+}
+
+struct earliest {
+    dt_time now, at;
+};
+
+static bool look_at(void *ctx, const struct dt_masq_item *it)
+{
+    struct earliest *e = ctx;
+    if (it->kind == DT_MASQ_ESP && it->expires > e->now)
+        e->at = dt_time_min(e->at, it->expires);
+    return true;
+}
+
+static dt_time next_timer(const struct sim_state *s)
+{
+    struct earliest e = {s->w->net->now, DT_NEVER};
+    for (int i = 0; i < 3; i++)
+        e.at = dt_time_min(e.at, dt_time_sub(dt_endpoint_deadline(host(s, i)->ep), host(s, i)->skew));
+    dt_masq_items(s->w->routers[0]->masq, e.now, look_at, &e);
+    return e.at;
+}
+
+static void go_to(struct sim_state *s, dt_time at)
+{
+    if (at > s->w->net->now)
+        s->w->net->now = at;
+    for (int i = 0; i < 3; i++) {
+        struct sim_host *h = host(s, i);
+        if (dt_endpoint_deadline(h->ep) <= sim_host_now(h))
+            dt_endpoint_tick(h->ep, sim_host_now(h));
+    }
+    dt_masq_tick(s->w->routers[0]->masq, s->w->net->now);
+}
+
+/* ---- fair play, and what it must lead to ------------------------------------------------------------------- */
+
+#define DRAIN_MAX 4000
+
+static bool drain(struct sim_state *s)
+{
+    for (int i = 0; s->n; i++) {
+        if (i == DRAIN_MAX)
+            return false;
+        uint32_t to = s->pending[0].to;
+        arrive(s, to, take(s, 0));
+    }
+    return true;
+}
+
+static bool all_arrived(const struct sim_state *s)
+{
+    for (int i = 0; i < 4; i++)
+        if (s->w->flows[i].expected != s->w->flows[i].sent)
+            return false;
+    return true;
+}
+
+/* Does a client wait for an epoch to be verified? */
+static bool probing(const struct sim_state *s)
+{
+    for (int k = 0; k < 2; k++) {
+        const struct sim_host *h = host(s, k);
+        struct dt_table_iter it = {0};
+        for (struct dt_table_node *n; (n = dt_table_iterate(&h->sa_by_id, &it));) {
+            const struct sim_sa *sa = DT_CONTAINER_OF(n, struct sim_sa, by_id);
+            if (!sa->heard && !sa->ended)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void traffic(struct sim_state *s)
+{
+    dt_time next = s->w->net->now + DT_SEC;
+    for (uint32_t i = 0; i < 2; i++) {
+        sim_host_traffic(s->w->clients[i], i, next);
+        sim_host_traffic(s->w->server, i, next);
+    }
+}
+
+static const char *check(struct sim_state *s);
+
+const char *sim_state_unfair(struct sim_state *s, dt_time *took)
+{
+    dt_time began = s->w->net->now, say = began;
+    dt_time bound = sim_run_bound(s->cfg->pairing, &s->cfg->params, 0) + 2 * DT_SEC;
+    for (int i = 0; i < 100000; i++) {
+        if (!drain(s))
+            return "(c) a storm of packets: it does not end";
+        if (s->w->net->now >= say) {
+            traffic(s);
+            say = s->w->net->now + DT_SEC;
+            if (!drain(s))
+                return "(c) a storm of packets: it does not end";
+            *took = s->w->net->now - began;
+            if (all_arrived(s) && !probing(s))
+                return check(s);
+        }
+        if (s->w->net->now > began + bound) {
+            snprintf(s->violation, sizeof s->violation, "(c) %s %.1f s after the network became fair; the parameters promise %.1f s",
+                     all_arrived(s) ? "an epoch is neither verified nor given up" : "traffic does not flow",
+                     dt_time_seconds(s->w->net->now - began), dt_time_seconds(bound));
+            return s->violation;
+        }
+        go_to(s, dt_time_min(next_timer(s), say));
+        const char *wrong = check(s);
+        if (wrong)
+            return wrong;
+    }
+    return "(c) time stands still";
+}
+
+static const char *check(struct sim_state *s)
+{
+    const struct sim_router *r = s->w->routers[0];
+    if (!s->cfg->pairing->client_probes)
+        return NULL;
+    if (s->cfg->pairing->server_waits && r->wrong_unheard)
+        return "(a) an item pairs SPIs of different clients by a packet on an epoch that the server had not heard";
+    if (r->wrong_fresh)
+        return "(a) an item pairs SPIs of different clients though nothing had expired or been forgotten";
+    if (s->w->clients[0]->sins.unverified_data || s->w->clients[1]->sins.unverified_data)
+        return "(b) a client sent data on an epoch that it had not verified";
+    if (s->w->server->sins.unheard_data)
+        return "(b) the server sent data on an epoch that it had not heard";
+    for (int i = 0; i < 2; i++) {
+        if (dt_endpoint_deadline(host(s, i)->ep) == DT_NEVER) {
+            snprintf(s->violation, sizeof s->violation, "(d) %s has no timer", host(s, i)->node.name);
+            return s->violation;
+        }
+    }
+    return NULL;
+}
+
+const char *sim_state_violation(struct sim_state *s)
+{
+    return check(s);
+}
+
+/* ---- actions --------------------------------------------------------------------------------------------- */
+
+static int add(struct sim_action *out, int n, int kind, int arg)
+{
+    if (n < SIM_ACTIONS_MAX)
+        out[n++] = (struct sim_action){(uint8_t)kind, (uint8_t)arg};
+    return n;
+}
+
+int sim_state_actions(const struct sim_state *s, struct sim_action out[SIM_ACTIONS_MAX])
+{
+    int n = 0;
+    for (int i = 0; i < s->n; i++) {
+        bool twin = false;
+        for (int k = 0; k < i; k++)
+            twin |= s->pending[k].hash == s->pending[i].hash;
+        if (twin)
+            continue;
+        n = add(out, n, SIM_DELIVER, i);
+        if (s->left.lose)
+            n = add(out, n, SIM_LOSE, i);
+        if (s->left.duplicate)
+            n = add(out, n, SIM_DOUBLE, i);
+    }
+    for (int e = 0; e < SIM_ENVS; e++)
+        if (s->left.env[e])
+            n = add(out, n, SIM_ENV, e);
+    if (s->left.tick)
+        n = add(out, n, SIM_TICK, 0);
+    return n;
+}
+
+static void environment(struct sim_state *s, int what)
+{
+    struct sim_world *w = s->w;
+    dt_time next = w->net->now + DT_SEC;
+    struct dt_err err;
+    s->left.env[what]--;
+    switch (what) {
+    case SIM_ENV_UP_A:
+    case SIM_ENV_UP_B:
+        sim_host_traffic(w->clients[what == SIM_ENV_UP_B], what == SIM_ENV_UP_B, next);
+        return;
+    case SIM_ENV_DOWN_A:
+    case SIM_ENV_DOWN_B:
+        sim_host_traffic(w->server, what == SIM_ENV_DOWN_B, next);
+        return;
+    case SIM_ENV_REKEY_A:
+    case SIM_ENV_REKEY_B: {
+        struct sim_host *c = w->clients[what == SIM_ENV_REKEY_B];
+        dt_endpoint_rekey(c->ep, sim_host_now(c), c->tunnel);
+        return;
+    }
+    case SIM_ENV_CRASH:
+        sim_router_reboot(w->routers[0]);
+        return;
+    default:
+        if (sim_host_restart(w->server, &err))
+            w->net->failed = true;
+    }
+}
+
+bool sim_state_apply(struct sim_state *s, struct sim_action a)
+{
+    if (a.kind <= SIM_DOUBLE && a.arg >= s->n)
+        return false;
+    uint32_t to = a.kind <= SIM_DOUBLE ? s->pending[a.arg].to : 0;
+    struct sim_packet *p;
+    switch (a.kind) {
+    case SIM_DELIVER:
+        p = take(s, a.arg);
+        arrive(s, to, p);
+        return true;
+    case SIM_LOSE:
+        if (!s->left.lose)
+            return false;
+        s->left.lose--;
+        sim_packet_free(&s->w->net->pool, take(s, a.arg));
+        return true;
+    case SIM_DOUBLE:
+        if (!s->left.duplicate || !(p = sim_packet_copy(&s->w->net->pool, s->pending[a.arg].p)))
+            return false;
+        s->left.duplicate--;
+        arrive(s, to, p);
+        return true;
+    case SIM_TICK:
+        if (!s->left.tick)
+            return false;
+        s->left.tick--;
+        go_to(s, next_timer(s));
+        return true;
+    case SIM_ENV:
+        if (a.arg >= SIM_ENVS || !s->left.env[a.arg])
+            return false;
+        environment(s, a.arg);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static const char *const env_names[SIM_ENVS] = {"data A to the server", "data to A", "data B to the server", "data to B",
+                                                "A rekeys", "B rekeys", "the NAT forgets everything",
+                                                "the server forgets everything"};
+
+void sim_state_tell(const struct sim_state *s, struct sim_action a, char out[SIM_ACTION_TEXT])
+{
+    static const char *const what[] = {"arrives", "is lost", "arrives, and a copy is still under way"};
+    char label[SIM_LABEL_LEN];
+    if (a.kind <= SIM_DOUBLE && a.arg < s->n)
+        snprintf(out, SIM_ACTION_TEXT, "%s -> %s: %s %s", s->w->net->nodes[s->pending[a.arg].from]->name,
+                 s->w->net->nodes[s->pending[a.arg].to]->name, sim_packet_label(label, s->pending[a.arg].p), what[a.kind]);
+    else if (a.kind == SIM_TICK)
+        snprintf(out, SIM_ACTION_TEXT, "time goes on by %.3f s", dt_time_seconds(dt_time_sub(next_timer(s), s->w->net->now)));
+    else if (a.kind == SIM_ENV && a.arg < SIM_ENVS)
+        snprintf(out, SIM_ACTION_TEXT, "%s", env_names[a.arg]);
+    else
+        snprintf(out, SIM_ACTION_TEXT, "nothing: there is no such packet now");
+}
+
+/* ---- digest ---------------------------------------------------------------------------------------------- */
+
+static uint64_t sa_digest(const struct sim_host *h, const struct sim_sa *sa)
+{
+    struct dt_digest d;
+    struct dt_esp_counters in, out;
+    dt_esp_in_counters(sa->in, &in);
+    dt_esp_out_counters(sa->out, &out);
+    dt_digest_init(&d);
+    dt_digest_u64(&d, (uint64_t)sa->spi_in << 32 | sa->spi_out);
+    dt_digest_u64(&d, (uint64_t)sa->tunnel << 32 | sa->epoch);
+    dt_digest_u64(&d, sa->heard ? sim_host_now(h) - sa->heard : DT_NEVER);
+    dt_digest_u64(&d, in.packets << 32 ^ out.packets);
+    dt_digest_u64(&d, dt_addr4_host(&sa->path.remote.addr) ^ (uint64_t)sa->ended << 40);
+    return dt_digest_value(&d);
+}
+
+static void host_digest(const struct sim_host *h, struct dt_digest *d)
+{
+    uint64_t sum = 0;
+    struct dt_table_iter it = {0};
+    dt_endpoint_digest(h->ep, sim_host_now(h), d);
+    for (struct dt_table_node *n; (n = dt_table_iterate(&h->sa_by_id, &it));)
+        sum += sa_digest(h, DT_CONTAINER_OF(n, struct sim_sa, by_id));
+    it = (struct dt_table_iter){0};
+    for (struct dt_table_node *n; (n = dt_table_iterate(&h->tunnels, &it));) {
+        const struct sim_tunnel *t = DT_CONTAINER_OF(n, struct sim_tunnel, by_id);
+        struct dt_digest one;
+        dt_digest_init(&one);
+        dt_digest_u64(&one, t->id);
+        dt_digest_u64(&one, t->sa << 8 | t->how);
+        dt_digest_u64(&one, t->held);
+        sum += dt_digest_value(&one);
+    }
+    dt_digest_u64(d, sum);
+    for (int i = 0; i < 4; i++)
+        dt_digest_u64(d, h->prng.s[i]);
+}
+
+uint64_t sim_state_digest(const struct sim_state *s)
+{
+    struct dt_digest d;
+    uint64_t packets = 0;
+    dt_digest_init(&d);
+    for (int i = 0; i < 3; i++)
+        host_digest(host(s, i), &d);
+    dt_masq_digest(s->w->routers[0]->masq, s->w->net->now, &d);
+    dt_digest_u64(&d, s->w->routers[0]->forgot > 0);
+    for (int i = 0; i < s->n; i++)
+        packets += s->pending[i].hash * (s->pending[i].hash | 1);
+    dt_digest_u64(&d, packets);
+    dt_digest_u64(&d, (uint64_t)s->n);
+    dt_digest_bytes(&d, &s->left, sizeof s->left);
+    return dt_digest_value(&d);
+}
+
+/* ---- the beginning --------------------------------------------------------------------------------------- */
+
+/* Plays fairly until both tunnels are up and verified, and nothing is under way. */
+static bool warm_up(struct sim_state *s)
+{
+    for (int i = 0; i < 10000; i++) {
+        if (!drain(s))
+            return false;
+        if (s->w->clients[0]->sa_by_id.count && s->w->clients[1]->sa_by_id.count && !probing(s)) {
+            traffic(s);
+            return drain(s) && all_arrived(s);
+        }
+        go_to(s, next_timer(s));
+    }
+    return false;
+}
+
+struct sim_state *sim_state_new(const struct sim_explore_config *cfg, struct dt_err *err)
+{
+    struct sim_state *s = calloc(1, sizeof *s);
+    struct sim_world_config wc = sim_world_config_default(cfg->seed, cfg->pairing, &cfg->params);
+    if (!s)
+        return NULL;
+    s->cfg = cfg;
+    s->left = cfg->budget;
+    wc.masq_faults = cfg->masq_faults;
+    wc.ike_patience = true;
+    s->w = sim_world_new(&wc, err);
+    if (!s->w) {
+        free(s);
+        return NULL;
+    }
+    s->w->net->in_flight = in_flight;
+    s->w->net->in_flight_ctx = s;
+    s->w->net->now = DT_SEC;
+    if (sim_host_start(s->w->server, err) || sim_host_start(s->w->clients[0], err) || sim_host_start(s->w->clients[1], err)) {
+        sim_state_free(s);
+        return NULL;
+    }
+    if (!cfg->cold && !warm_up(s)) {
+        dt_err_set(err, 0, "the tunnels do not come up on a fair network with these parameters%s%s", cfg->plant ? " and " : "",
+                   cfg->plant ? cfg->plant : "");
+        sim_state_free(s);
+        return NULL;
+    }
+    s->w->routers[0]->forgot = 0;
+    return s;
+}
+
+void sim_state_free(struct sim_state *s)
+{
+    if (!s)
+        return;
+    while (s->n)
+        sim_packet_free(&s->w->net->pool, take(s, 0));
+    sim_world_free(s->w);
+    free(s);
+}
