@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 
 #define REGION  ((size_t)256 << 20)
-#define CLASSES 40
+#define CLASSES 88
 #define HEAD    16 /* before each block: its class */
 
 /* Stands at the region's beginning, so that it is saved and loaded with the rest. */

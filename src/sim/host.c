@@ -248,7 +248,9 @@ static void esp_in(struct sim_host *h, struct sim_packet *p)
     enum dt_echo_kind kind = pkt.len > 9 && pkt.p[9] == 1 ? dt_echo_parse(&e, pkt.p, pkt.len) : DT_ECHO_NONE;
     if (first)
         dt_endpoint_heard(h->ep, now, id);
-    if ((sa = sim_host_sa(h, id)) && !dt_addr_eq(&from, &sa->path.remote.addr)) {
+    /* today's IPsec follows a peer that moves behind UDP encapsulation alone (RFC 7296 2.23) */
+    bool follows = h->cfg.pairing->server_waits || p->proto == SIM_UDP;
+    if ((sa = sim_host_sa(h, id)) && follows && !dt_addr_eq(&from, &sa->path.remote.addr)) {
         struct dt_addrport at = {from, p->proto == SIM_UDP ? p->sport : sa->path.remote.port};
         dt_endpoint_peer_moved(h->ep, now, id, &at);
         sa = sim_host_sa(h, id);

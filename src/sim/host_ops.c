@@ -280,10 +280,11 @@ static void on_event(void *user, const struct dt_event *ev)
             n->spi_in = h->client ? ev->spi_in : ev->spi_out;
         }
     }
-    if (ev->text[0])
-        sim_note_say(net->notes, net->now, h->node.index, "%s", ev->text);
-    else
-        sim_note_say(net->notes, net->now, h->node.index, "%s", ev->name);
+    struct sim_note *say = sim_note_add(net->notes, net->now, SIM_NOTE_SAY, h->node.index, h->node.index);
+    if (say) {
+        say->number = ev->kind;
+        snprintf(say->text, sizeof say->text, "%.*s", SIM_NOTE_TEXT - 1, ev->text[0] ? ev->text : ev->name);
+    }
 }
 
 /* ---- the endpoint ---------------------------------------------------------------------------------------- */

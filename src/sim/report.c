@@ -59,6 +59,7 @@ size_t sim_story_lines(const struct sim_story *s, struct sim_line *v, size_t cap
     char span[SIM_SPAN_LEN];
     size_t n = 0;
     struct sim_line *l;
+    bool told[SIM_NOTE_NAMES] = {0}; /* of SPIs that it does not know: once is enough */
     sim_story_span(s, &from, &to);
     for (size_t i = 0; i < notes->n; i++) {
         const struct sim_note *note = &notes->v[i];
@@ -66,6 +67,10 @@ size_t sim_story_lines(const struct sim_story *s, struct sim_line *v, size_t cap
             continue;
         switch (note->kind) {
         case SIM_NOTE_SAY:
+            if ((note->number == DT_EVENT_UNKNOWN_SPI && told[note->a]) || note->number == DT_EPOCH_IDLE ||
+                note->number == DT_EPOCH_IDLE_OVER)
+                break; /* a ping that is answered is no news, one that is not is told by what follows */
+            told[note->a] |= note->number == DT_EVENT_UNKNOWN_SPI;
             if ((l = next(v, &n, cap, s, note, false)))
                 snprintf(l->text, sizeof l->text, "%s", note->text);
             break;

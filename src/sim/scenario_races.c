@@ -42,27 +42,30 @@ dt_time sim_race_2(struct sim_case *c)
     }
 }
 
-/* Everything for A is late by more than t_out, from A's rekey until B's outstanding item has waited for it. */
+/* Everything for A is late by more than t_out. A says one thing on its new epoch and waits; when its item has
+ * expired, B speaks. */
 dt_time sim_race_3(struct sim_case *c)
 {
-    dt_time t_out = c->w->cfg.params.nat.t_out, late = t_out + DT_SEC + sim_world_below(c->w, DT_SEC);
+    dt_time t_out = c->w->cfg.params.nat.t_out, round_trip = 2 * c->w->cfg.wan_delay + 20 * DT_MSEC;
     switch (c->step) {
     case 0:
-        sim_world_traffic(c->w, c->first, 1, STREAM, STREAM);
-        return DT_SEC;
-    case 1:
-        sim_case_fault(c, "what the server sends to A takes %.1f s longer", dt_time_seconds(late));
-        c->scratch[0] = late;
+        sim_world_traffic(c->w, c->first, 2, 0, STREAM);
+        c->scratch[0] = t_out + DT_SEC + sim_world_below(c->w, DT_SEC);
+        sim_case_fault(c, "what the server sends to A takes %.1f s longer", dt_time_seconds(c->scratch[0]));
         c->nat->down.slow_to = c->a->node.index;
-        c->nat->down.slow_by = late;
+        c->nat->down.slow_by = c->scratch[0];
         sim_case_rekey(c, c->a);
-        return t_out - 200 * DT_MSEC + sim_world_below(c->w, 300 * DT_MSEC);
+        return 2 * round_trip;
+    case 1:
+        sim_host_traffic(c->a, c->a->number, c->w->net->now + STEADY);
+        return t_out - 500 * DT_MSEC + sim_world_below(c->w, 300 * DT_MSEC);
     case 2:
-        sim_world_traffic(c->w, c->first, 1, STEADY, STEADY);
-        sim_world_traffic(c->w, c->first + 1, 1, STREAM, 0);
         sim_case_rekey(c, c->b);
-        return 2 * DT_SEC;
+        return 2 * round_trip;
     case 3:
+        sim_world_traffic(c->w, c->first + 1, 1, STREAM, 0);
+        return 2 * DT_SEC;
+    case 4:
         c->nat->down.slow_by = 0;
         sim_case_end(c, c->scratch[0]);
         return c->scratch[0];
