@@ -148,7 +148,7 @@ sleep 2
 report=$(load_off)
 tap_ok "strongSwan gateway: it rekeys the IKE SA under load" no_loss "$report"
 tap_ok "strongSwan gateway: one IKE SA is left there" sh -c \
-    "[ \$(SWANCTL_DIR=$LAB_DIR/sw-b swanctl --uri unix://$LAB_DIR/sw-b/vici --list-sas | grep -c ESTABLISHED) = 1 ]"
+    "[ \$(swanctl --list-sas --uri unix://$LAB_DIR/sw-b/vici | grep -c ESTABLISHED) = 1 ]"
 
 sw b --terminate --child net >/dev/null 2>&1
 tap_ok "strongSwan gateway: it deletes the child, we make a new one" lab_wait 10 \
