@@ -36,10 +36,39 @@ static void print_help(FILE *out)
     fputs(global_help, out);
 }
 
+/* Prints text with its paragraphs filled to the width; a line that begins with a blank stands as it is. */
+static void print_filled(const char *text, FILE *out)
+{
+    size_t column = 0;
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        if (len == 0 || *text == ' ') {
+            if (column > 0)
+                fputc('\n', out);
+            column = 0;
+            fprintf(out, "%.*s\n", (int)len, text);
+        }
+        for (const char *p = text; *text != ' ' && p < text + len;) {
+            size_t word = strcspn(p, " \n");
+            if (column > 0 && column + 1 + word > DT_CLI_WIDTH) {
+                fputc('\n', out);
+                column = 0;
+            }
+            fprintf(out, "%s%.*s", column > 0 ? " " : "", (int)word, p);
+            column += word + (column > 0);
+            p += word + strspn(p + word, " ");
+        }
+        text += len + (text[len] == '\n');
+    }
+    if (column > 0)
+        fputc('\n', out);
+}
+
 static void print_command_help(const struct dt_cli_command *c, FILE *out)
 {
-    fprintf(out, "dovetail %s - %s\n\nUsage: dovetail %s%s%s\n\n%s", c->name, c->summary, c->name,
-            *c->usage ? " " : "", c->usage, c->help);
+    fprintf(out, "dovetail %s - %s\n\nUsage: dovetail %s%s%s\n\n", c->name, c->summary, c->name,
+            *c->usage ? " " : "", c->usage);
+    print_filled(c->help, out);
     fputs("\nEverywhere: --socket PATH (the daemon's control socket), --json (the same facts as JSON).\n",
           out);
 }

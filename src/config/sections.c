@@ -148,13 +148,13 @@ void reader_epoch_params(struct reader *r, const struct dt_block *b, struct dt_e
     if (reader_seen(defs, n, seen, "keylife") && !reader_seen(defs, n, seen, "rekeymargin"))
         p->rekeymargin = dt_time_min(p->rekeymargin, p->keylife / 4);
     double margin = dt_time_seconds(p->rekeymargin), life = dt_time_seconds(p->keylife);
-    if (margin >= life)
+    if (margin * 2 > life)
         reader_error(r, b->line,
-                     "rekeymargin %g s must be shorter than keylife %g s; at most %g s would be right",
+                     "rekeymargin %g s is more than half of keylife %g s; at most %g s would be right",
                      margin, life, life / 2);
     else if (margin * (1 + p->rekeyfuzz / 100.0) > life)
         reader_warn(r, b->line,
-                    "(1 + rekeyfuzz) · rekeymargin = %g s is more than keylife %g s: an epoch may be "
+                    "(1 + rekeyfuzz) * rekeymargin = %g s is more than keylife %g s: an epoch may be "
                     "replaced as soon as it is there",
                     margin * (1 + p->rekeyfuzz / 100.0), life);
     if (!client)
