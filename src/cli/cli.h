@@ -90,6 +90,6 @@ double dt_cli_num(const json_t *object, const char *name);      /* 0 when absent
 
 /* The subcommands. */
 extern const struct dt_cli_command dt_cli_check, dt_cli_explain, dt_cli_up, dt_cli_down, dt_cli_status,
-    dt_cli_rekey, dt_cli_ping, dt_cli_monitor, dt_cli_reload, dt_cli_discover;
+    dt_cli_rekey, dt_cli_ping, dt_cli_monitor, dt_cli_reload, dt_cli_discover, dt_cli_nat;
 
 #endif

@@ -1,6 +1,7 @@
 #include "natd/kernel.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -26,7 +27,7 @@ struct dt_kernel {
     void (*event)(void *ctx, const struct dt_masq_event *ev);
     void *event_ctx;
     int cpus;
-    bool took_over;
+    bool took_over, pin_again;
 };
 
 static char last_words[256]; /* libbpf's last complaint, for the sentence that the user gets */
@@ -80,40 +81,104 @@ static bool same_shape(const struct bpf_map *map, int fd)
            info.max_entries == bpf_map__max_entries(map);
 }
 
-static int reuse_pins(struct dt_kernel *k, const char *dir, bool flush)
+#define MAPS (MQ_TABLE_COUNT + 1)
+
+static struct bpf_map *kept_map(struct dt_kernel *k, unsigned i)
 {
-    char path[512];
-    int fd[MQ_TABLE_COUNT + 1];
-    bool all = !flush;
-    struct bpf_map *map[MQ_TABLE_COUNT + 1];
-    memcpy(map, k->table, sizeof(k->table));
-    map[MQ_TABLE_COUNT] = k->skel->maps.counters;
-    for (unsigned i = 0; i <= MQ_TABLE_COUNT; i++) {
-        fd[i] = pin_path(path, sizeof(path), dir, map[i]) ? -1 : bpf_obj_get(path);
-        all = all && fd[i] >= 0 && same_shape(map[i], fd[i]);
-    }
-    for (unsigned i = 0; i <= MQ_TABLE_COUNT; i++) {
+    return i < MQ_TABLE_COUNT ? k->table[i] : k->skel->maps.counters;
+}
+
+/* Uses these descriptors (-1: none) when each is there and of the right shape, and closes them. */
+static bool reuse(struct dt_kernel *k, int fd[MAPS])
+{
+    bool all = true;
+    for (unsigned i = 0; i < MAPS; i++)
+        all = all && fd[i] >= 0 && same_shape(kept_map(k, i), fd[i]);
+    for (unsigned i = 0; i < MAPS; i++) {
         if (all)
-            all = !bpf_map__reuse_fd(map[i], fd[i]);
-        else if (!pin_path(path, sizeof(path), dir, map[i]))
-            unlink(path);
+            all = !bpf_map__reuse_fd(kept_map(k, i), fd[i]);
         if (fd[i] >= 0)
             close(fd[i]);
     }
-    k->took_over = all;
-    return 0;
+    return all;
+}
+
+static void reuse_pins(struct dt_kernel *k, const char *dir)
+{
+    char path[512];
+    int fd[MAPS];
+    for (unsigned i = 0; i < MAPS; i++)
+        fd[i] = pin_path(path, sizeof(path), dir, kept_map(k, i)) ? -1 : bpf_obj_get(path);
+    k->took_over = reuse(k, fd);
+}
+
+/* Tables by way of the program that is still attached: a natd that died without a bpffs leaves them there. */
+static void reuse_attached(struct dt_kernel *k, const char *ifname, int fd[MAPS])
+{
+    DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)if_nametoindex(ifname),
+                        .attach_point = BPF_TC_INGRESS);
+    DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = PRIORITY);
+    __u32 ids[64], len = sizeof(struct bpf_prog_info);
+    struct bpf_prog_info info = {.nr_map_ids = 64, .map_ids = (uintptr_t)ids};
+    if (!hook.ifindex || bpf_tc_query(&hook, &opts))
+        return;
+    int prog = bpf_prog_get_fd_by_id(opts.prog_id);
+    if (prog < 0)
+        return;
+    if (!bpf_obj_get_info_by_fd(prog, &info, &len))
+        for (__u32 m = 0; m < info.nr_map_ids && m < 64; m++) {
+            struct bpf_map_info mi = {0};
+            __u32 mlen = sizeof(mi);
+            int map = bpf_map_get_fd_by_id(ids[m]);
+            if (map < 0 || bpf_obj_get_info_by_fd(map, &mi, &mlen))
+                mi.name[0] = '\0';
+            unsigned i = 0;
+            while (i < MAPS && (fd[i] >= 0 || strcmp(mi.name, bpf_map__name(kept_map(k, i)))))
+                i++;
+            if (i < MAPS)
+                fd[i] = map;
+            else if (map >= 0)
+                close(map);
+        }
+    close(prog);
+}
+
+static void forget_pins(struct dt_kernel *k, const char *dir)
+{
+    char path[512];
+    for (unsigned i = 0; i < MAPS; i++)
+        if (!pin_path(path, sizeof(path), dir, kept_map(k, i)))
+            unlink(path);
+}
+
+static void find_tables(struct dt_kernel *k, const struct dt_kernel_opts *o)
+{
+    int fd[MAPS];
+    for (unsigned i = 0; i < MAPS; i++)
+        fd[i] = -1;
+    if (o->pin && !o->flush)
+        reuse_pins(k, o->pin);
+    if (!k->took_over && !o->flush && o->inside && o->outside) {
+        reuse_attached(k, o->outside, fd);
+        reuse_attached(k, o->inside, fd);
+        k->took_over = reuse(k, fd);
+        if (o->pin && k->took_over) /* pinned anew, below */
+            k->pin_again = true;
+    }
+    if (o->pin && (!k->took_over || k->pin_again))
+        forget_pins(k, o->pin);
 }
 
 static int pin_all(struct dt_kernel *k, const char *dir, struct dt_err *err)
 {
     char path[512];
-    if (k->took_over)
+    if (k->took_over && !k->pin_again)
         return 0;
     if (mkdir(dir, 0700) && errno != EEXIST)
         return dt_err_set(err, 0, "cannot make the directory %s for the pinned tables: %s", dir,
                           strerror(errno));
     for (unsigned i = 0; i <= MQ_TABLE_COUNT; i++) {
-        struct bpf_map *map = i < MQ_TABLE_COUNT ? k->table[i] : k->skel->maps.counters;
+        struct bpf_map *map = kept_map(k, i);
         if (pin_path(path, sizeof(path), dir, map) || bpf_obj_pin(bpf_map__fd(map), path))
             return dt_err_set(err, 0, "cannot pin a table as %s: %s (is a bpf file system mounted there?)",
                               path, strerror(errno));
@@ -130,8 +195,7 @@ static int load(struct dt_kernel *k, const struct dt_kernel_opts *o, struct dt_e
         return dt_err_set(err, 0, "the kernel program cannot be read: %s", strerror(errno));
     list_tables(k);
     size_tables(k, &o->sizes);
-    if (o->pin)
-        reuse_pins(k, o->pin, o->flush);
+    find_tables(k, o);
     int rc = nat__load(k->skel);
     if (rc) {
         struct utsname u;

@@ -13,6 +13,8 @@ struct dt_kernel_opts {
     const char
         *pin;   /* directory on a bpffs that keeps the tables for the next natd; NULL: they die with us */
     bool flush; /* forget what is pinned there */
+    /* Where nothing is pinned: the tables of a program that is attached here; may be NULL. */
+    const char *inside, *outside;
 };
 
 /* Loads the program, with the pinned tables when there are some of the same shape. NULL, and a sentence that names

@@ -1,0 +1,369 @@
+/* dovetail-natd: arguments, start, loop, end. */
+#include "natd/natd.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "net/netlink.h"
+
+#define EXIT_FAILED 1
+#define EXIT_USAGE  2
+#define BPF_FS      0xcafe4a11
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+static const char help[] =
+    "dovetail-natd - VPN Masquerade: any number of IPsec clients behind one address, in the kernel\n"
+    "\n"
+    "Usage: dovetail-natd --inside IF --outside IF [OPTION...]\n"
+    "\n"
+    "  --inside IF       the interface of the clients\n"
+    "  --outside IF      the interface towards the servers; its IPv4 addresses are the NAT's\n"
+    "  --config FILE     settings (default " NATD_CONFIG_FILE ", when it is there)\n"
+    "  --set NAME=VALUE  one setting, as in the file: t_out, n_out, t_ei, t_ike, require_ike, multicast, "
+    "...\n"
+    "  --socket PATH     the control socket (default " DT_CONTROL_SOCKET_NATD ")\n"
+    "  --pin DIR         where the tables are pinned (a bpffs; default below /sys/fs/bpf)\n"
+    "  --flush           begin with empty tables, as a NAT that was rebooted\n"
+    "  --replace         take over from a dovetail-natd that runs; no packet is lost\n"
+    "  --check           read the settings, say what is wrong with them, and end\n"
+    "  --version, --help\n"
+    "\n"
+    "It stays in the foreground and logs to standard error. SIGTERM and SIGINT take the NAT off the "
+    "interfaces;\n"
+    "SIGUSR1 ends it and leaves the NAT working, as a crash would; the next start takes over the tables. "
+    "SIGHUP\n"
+    "reads the file again. `dovetail nat` shows the items.\n"
+    "Exit status: 0 ended as asked; 1 could not start, with the reason; 2 bad usage or configuration.\n";
+
+struct args {
+    bool flush, replace, check;
+};
+
+static void log_line(void *ctx, enum dt_log_level level, const char *room, const char *line)
+{
+    static const char *const name[] = {"error", "warning", "info", "debug"};
+    static const int priority[] = {3, 4, 6, 7};
+    if (getenv("JOURNAL_STREAM")) {
+        fprintf(stderr, "<%d>%s\n", priority[level], line);
+        return;
+    }
+    struct timespec ts;
+    struct tm tm;
+    char clock[16] = "";
+    clock_gettime(CLOCK_REALTIME, &ts);
+    if (localtime_r(&ts.tv_sec, &tm))
+        strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+    fprintf(stderr, "%s.%03ld %-7s %s\n", clock, ts.tv_nsec / 1000000, name[level], line);
+}
+
+/* ---- arguments ------------------------------------------------------------------------------------------- */
+
+static int usage(const char *fmt, const char *what, const char *why)
+{
+    fprintf(stderr, "dovetail-natd: ");
+    fprintf(stderr, fmt, what, why);
+    fputs("\n", stderr);
+    return EXIT_USAGE;
+}
+
+static int set_pair(struct natd_config *c, const char *pair)
+{
+    char name[64];
+    const char *eq = strchr(pair, '='), *why = "";
+    if (!eq || (size_t)(eq - pair) >= sizeof(name))
+        return usage("--set %s: it wants NAME=VALUE, as t_out=5%s", pair, "");
+    memcpy(name, pair, (size_t)(eq - pair));
+    name[eq - pair] = '\0';
+    if (natd_config_set(c, name, eq + 1, &why))
+        return usage("--set %s: the value %s", pair, why);
+    return -1;
+}
+
+enum { OPT_FLUSH = 256, OPT_REPLACE, OPT_CHECK, OPT_PIN };
+
+static const struct option options[] = {
+    {"inside", required_argument, NULL, 'i'}, {"outside", required_argument, NULL, 'o'},
+    {"config", required_argument, NULL, 'c'}, {"set", required_argument, NULL, 'x'},
+    {"socket", required_argument, NULL, 's'}, {"pin", required_argument, NULL, OPT_PIN},
+    {"flush", no_argument, NULL, OPT_FLUSH},  {"replace", no_argument, NULL, OPT_REPLACE},
+    {"check", no_argument, NULL, OPT_CHECK},  {"version", no_argument, NULL, 'V'},
+    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+};
+
+/* The file first, then what the command line says: two passes over the options. -1: go on; else the exit status. */
+static int read_settings(struct natd *d, struct args *a, int argc, char **argv)
+{
+    struct dt_err err = {0};
+    natd_config_defaults(&d->cfg);
+    int o;
+    for (optind = 1; (o = getopt_long(argc, argv, "i:o:c:s:h", options, NULL)) >= 0;) {
+        if (o == 'c')
+            d->config_file = optarg;
+        if (o == 'V') {
+            printf("dovetail-natd %s\n", DT_VERSION);
+            return 0;
+        }
+        if (o == 'h') {
+            fputs(help, stdout);
+            return 0;
+        }
+        if (o == '?') {
+            fputs("`dovetail-natd --help` lists what there is\n", stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc)
+        return usage("\"%s\" is one argument too many; `dovetail-natd --help` lists what there is%s",
+                     argv[optind], "");
+    if (!d->config_file && !access(NATD_CONFIG_FILE, R_OK))
+        d->config_file = NATD_CONFIG_FILE;
+    if (d->config_file && natd_config_read(&d->cfg, d->config_file, &err)) {
+        fprintf(stderr, "%s\n", err.text);
+        return EXIT_USAGE;
+    }
+    for (optind = 1; (o = getopt_long(argc, argv, "i:o:c:s:h", options, NULL)) >= 0;) {
+        const char *name = o == 'i'       ? "inside"
+                           : o == 'o'     ? "outside"
+                           : o == 's'     ? "socket"
+                           : o == OPT_PIN ? "pin"
+                                          : NULL;
+        const char *why = "";
+        if (name && natd_config_set(&d->cfg, name, optarg, &why))
+            return usage("the value of --%s %s", name, why);
+        if (o == 'x') {
+            int rc = set_pair(&d->cfg, optarg);
+            if (rc >= 0)
+                return rc;
+        }
+        a->flush |= o == OPT_FLUSH;
+        a->replace |= o == OPT_REPLACE;
+        a->check |= o == OPT_CHECK;
+    }
+    if (!d->cfg.inside[0] || !d->cfg.outside[0])
+        return usage("it needs --inside IF and --outside IF%s%s", "", "");
+    return -1;
+}
+
+/* ---- start ----------------------------------------------------------------------------------------------- */
+
+/* Below /sys/fs/bpf, a directory of this network namespace and outside interface; "" when there is no bpffs. */
+static void find_pin(struct natd *d)
+{
+    struct statfs fs;
+    if (d->cfg.pin[0] || statfs("/sys/fs/bpf", &fs) || (unsigned long)fs.f_type != BPF_FS)
+        return;
+    uint64_t cookie = 0;
+    socklen_t len = sizeof(cookie);
+    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (s >= 0 && !getsockopt(s, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len)) {
+        mkdir("/sys/fs/bpf/dovetail-natd", 0700);
+        snprintf(d->cfg.pin, sizeof(d->cfg.pin), "/sys/fs/bpf/dovetail-natd/%llu-%s",
+                 (unsigned long long)cookie, d->cfg.outside);
+    }
+    if (s >= 0)
+        close(s);
+}
+
+/* Asks the natd that runs to go, and waits until its socket is free. */
+static int take_over(struct natd *d, struct dt_err *err)
+{
+    json_t *result = NULL;
+    struct dt_err why = {0};
+    if (dt_control_call(d->cfg.socket, "handover", NULL, &result, &why)) {
+        json_decref(result);
+        return 0; /* nobody there: a plain start */
+    }
+    json_decref(result);
+    for (int i = 0; i < 100; i++) {
+        struct dt_control_client *c = dt_control_connect(d->cfg.socket, &why);
+        if (!c)
+            return 0;
+        dt_control_disconnect(c);
+        usleep(50000);
+    }
+    return dt_err_set(err, 0, "the dovetail-natd at %s does not end", d->cfg.socket);
+}
+
+static int open_control(struct natd *d, struct dt_err *err)
+{
+    gid_t gid = (gid_t)-1;
+    if (d->cfg.group[0]) {
+        struct group *g = getgrnam(d->cfg.group);
+        if (!g)
+            return dt_err_set(err, 0, "there is no group \"%s\" for the control socket", d->cfg.group);
+        gid = g->gr_gid;
+    }
+    if (!strcmp(d->cfg.socket, DT_CONTROL_SOCKET_NATD))
+        mkdir("/run/dovetail", 0755);
+    d->control = dt_control_server_open(&d->loop, d->cfg.socket, gid, natd_commands, d, err);
+    return d->control ? 0 : -1;
+}
+
+static void on_tick(uv_timer_t *t)
+{
+    struct natd *d = t->data;
+    d->swept += dt_kernel_sweep(d->k, dt_kernel_now());
+    d->sweeps++;
+    natd_metrics_refresh(d);
+    if (!d->inside)
+        natd_network(d, NULL);
+}
+
+static void on_news(uv_poll_t *p, int status, int events)
+{
+    struct natd *d = p->data;
+    if (dt_nl_monitor_drain(d->news_fd))
+        natd_network(d, NULL);
+}
+
+static void on_ring(uv_poll_t *p, int status, int events)
+{
+    struct natd *d = p->data;
+    dt_kernel_watch_read(d->k);
+}
+
+static void reload(struct natd *d)
+{
+    struct natd_config fresh;
+    struct dt_err err = {0};
+    natd_config_defaults(&fresh);
+    if (!d->config_file || natd_config_read(&fresh, d->config_file, &err)) {
+        dt_log(DT_LOG_WARN, "natd", "the settings stay as they are: %s",
+               d->config_file ? err.text : "there is no file");
+        return;
+    }
+    /* Interfaces, socket and sizes are those of the start. */
+    d->cfg.masq.params = fresh.masq.params;
+    d->cfg.clients_given = fresh.clients_given;
+    d->cfg.addresses_given = fresh.addresses_given;
+    natd_network(d, NULL);
+    dt_log(DT_LOG_INFO, "natd", "%s was read again", d->config_file);
+}
+
+static void on_signal(uv_signal_t *s, int number)
+{
+    struct natd *d = s->data;
+    if (number == SIGHUP) {
+        reload(d);
+        return;
+    }
+    d->keep = number == SIGUSR1;
+    uv_stop(&d->loop);
+}
+
+static int start(struct natd *d, const struct args *a, struct dt_err *err)
+{
+    if (a->replace && take_over(d, err))
+        return -1;
+    if (open_control(d, err))
+        return -1;
+    find_pin(d);
+    struct dt_kernel_opts o = {.sizes = d->cfg.masq.sizes,
+                               .pin = d->cfg.pin[0] ? d->cfg.pin : NULL,
+                               .flush = a->flush,
+                               .inside = d->cfg.inside,
+                               .outside = d->cfg.outside};
+    d->k = dt_kernel_open(&o, err);
+    if (!d->k)
+        return -1;
+    if (dt_kernel_took_over(d->k))
+        dt_log(DT_LOG_INFO, "natd", "the tables of the last natd are taken over");
+    if (natd_network(d, err) || natd_metrics_open(d, err))
+        return -1;
+    d->news_fd = dt_nl_monitor_open(err);
+    if (d->news_fd < 0)
+        return -1;
+    if (dt_kernel_watch(d->k, natd_event, d))
+        return dt_err_set(err, 0, "the ring of events cannot be read: %s", strerror(errno));
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    for (size_t i = 0; i < DT_ARRAY_LEN(signals); i++) {
+        uv_signal_init(&d->loop, &d->signal[i]);
+        d->signal[i].data = d;
+        uv_signal_start(&d->signal[i], on_signal, signals[i]);
+    }
+    uv_timer_init(&d->loop, &d->tick);
+    d->tick.data = d;
+    uv_timer_start(&d->tick, on_tick, 1000, 1000);
+    uv_poll_init(&d->loop, &d->news, d->news_fd);
+    d->news.data = d;
+    uv_poll_start(&d->news, UV_READABLE, on_news);
+    uv_poll_init(&d->loop, &d->ring, dt_kernel_watch_fd(d->k));
+    d->ring.data = d;
+    uv_poll_start(&d->ring, UV_READABLE, on_ring);
+    natd_metrics_refresh(d);
+    return 0;
+}
+
+/* ---- end ------------------------------------------------------------------------------------------------- */
+
+static void close_handle(uv_handle_t *h, void *ctx)
+{
+    struct natd *d = ctx;
+    bool own = h == (uv_handle_t *)&d->tick || h == (uv_handle_t *)&d->news || h == (uv_handle_t *)&d->ring;
+    for (size_t i = 0; i < DT_ARRAY_LEN(d->signal); i++)
+        own |= h == (uv_handle_t *)&d->signal[i];
+    if (own && !uv_is_closing(h))
+        uv_close(h, NULL);
+}
+
+static void stop(struct natd *d)
+{
+    if (!d->keep && d->k && (d->inside || d->outside)) {
+        dt_kernel_detach(d->inside, d->outside);
+        natd_slow_close(d->outside);
+        dt_log(DT_LOG_INFO, "natd", "the kernel path is off; the tables are kept for the next start");
+    }
+    if (d->k)
+        dt_kernel_setup(d->k)->watch = 0;
+    if (d->control)
+        dt_control_server_close(d->control);
+    uv_walk(&d->loop, close_handle, d);
+    uv_run(&d->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&d->loop);
+    natd_metrics_close(d);
+    if (d->news_fd > 0)
+        close(d->news_fd);
+    dt_kernel_close(d->k);
+}
+
+int natd_main(int argc, char **argv)
+{
+    static struct natd d; /* large, and there is one */
+    struct args a = {0};
+    struct dt_err err = {0};
+    int rc = read_settings(&d, &a, argc, argv);
+    if (rc >= 0)
+        return rc;
+    if (a.check) {
+        puts("the settings are right");
+        return 0;
+    }
+    dt_log_set(log_line, NULL, DT_LOG_INFO);
+    dt_list_init(&d.watchers);
+    d.started = dt_kernel_now();
+    d.news_fd = -1;
+    signal(SIGPIPE, SIG_IGN);
+    uv_loop_init(&d.loop);
+    rc = start(&d, &a, &err);
+    if (rc)
+        fprintf(stderr, "dovetail-natd: %s\n", err.text);
+    else
+        uv_run(&d.loop, UV_RUN_DEFAULT);
+    d.keep |= rc != 0 && !d.inside;
+    stop(&d);
+    return rc ? EXIT_FAILED : 0;
+}

@@ -1,0 +1,73 @@
+/* dovetail-natd: its settings, and the parts of the running program. */
+#ifndef DT_NATD_NATD_H
+#define DT_NATD_NATD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "base/addr.h"
+#include "base/list.h"
+#include "control/control.h"
+#include "natd/kernel.h"
+
+#define NATD_CONFIG_FILE "/etc/dovetail/natd.conf"
+#define NATD_LIST_MAX    20000 /* items in one answer; the totals are always whole */
+
+/* Settings: from the command line, else the file, else the default. */
+struct natd_config {
+    char inside[16], outside[16]; /* interface names */
+    char socket[108];
+    char group[64];             /* whose members may use the socket */
+    char pin[256];              /* directory on a bpffs; empty: found by itself */
+    struct dt_addrport metrics; /* ver 0: none */
+    struct dt_masq_config masq; /* parameters and sizes; addresses are filled in from the interfaces */
+    bool clients_given, addresses_given; /* masq.params.nets[] or outside[] come from the file */
+};
+
+void natd_config_defaults(struct natd_config *c);
+/* The file. 0, or -1 with "file:line: what, and what would be right". */
+int natd_config_read(struct natd_config *c, const char *file, struct dt_err *err);
+/* One setting by name, as in the file; *why is a sentence without a subject. */
+int natd_config_set(struct natd_config *c, const char *name, const char *value, const char **why);
+
+struct natd_metrics;
+
+struct natd {
+    struct natd_config cfg;
+    const char *config_file; /* NULL: none */
+    uv_loop_t loop;
+    uv_signal_t signal[4];
+    uv_timer_t tick;
+    uv_poll_t news, ring;
+    int news_fd;
+    struct dt_kernel *k;
+    struct dt_control_server *control;
+    struct natd_metrics *metrics;
+    struct dt_list watchers;
+    unsigned inside, outside;  /* attached interface indexes; 0: not there */
+    unsigned slow;             /* the device for large packets; 0: none */
+    char trouble[DT_ERR_TEXT]; /* why it is not attached, once said */
+    bool keep;                 /* at the end leave the program where it is */
+    dt_time started;
+    uint64_t sweeps, swept;
+};
+
+/* Interfaces: finds both, takes their addresses, attaches. Called at start and at each change of the network. */
+int natd_network(struct natd *d, struct dt_err *err);
+
+/* The device by which packets over the MTU go once through the kernel; 0 when it could not be made. */
+unsigned natd_slow_open(unsigned outside, uint8_t mac[6], struct dt_err *err);
+void natd_slow_close(unsigned outside);
+
+extern const struct dt_control_command natd_commands[];
+void natd_event(void *ctx, const struct dt_masq_event *ev); /* to every watcher */
+
+int natd_metrics_open(struct natd *d, struct dt_err *err);
+void natd_metrics_refresh(struct natd *d);
+void natd_metrics_close(struct natd *d);
+
+int natd_main(int argc, char **argv);
+
+#endif
