@@ -60,7 +60,8 @@ bool ep_client_open(struct tunnel *t, dt_time now, bool udp, bool beside)
     if (!l)
         return false;
     l->udp = udp;
-    conf->ike.initial_contact = !c->contacted && !beside;
+    /* Two sessions that race must not end each other at the server: then it finds old ones out by itself. */
+    conf->ike.initial_contact = !beside && c->cfg.encap != DT_ENCAP_AUTO;
     l->s = dt_ike_open(ep->ike, now, &conf->ike, &path, l, &err);
     if (!l->s) {
         ep_link_gone(l);
@@ -197,7 +198,6 @@ void ep_client_session_up(struct link *l, dt_time now)
     struct client *c = t->c;
     char at[DT_ADDRPORT_STRLEN], id[DT_IKE_ID_STRLEN];
     l->up = true;
-    c->contacted = true;
     t->path = *dt_ike_session_path(l->s);
     ep_event(t->ep, t, now, DT_EVENT_SESSION_UP, "a session with %s at %s is up%s",
              dt_ike_id_str(id, dt_ike_session_remote_id(l->s)), dt_addrport_str(at, &t->path.remote),
@@ -355,7 +355,10 @@ void ep_client_settle(struct tunnel *t, dt_time now)
         if (up)
             ep_event(t->ep, t, now, DT_EVENT_UP, "the tunnel is up");
         else
-            ep_event(t->ep, t, now, DT_EVENT_DOWN, "the tunnel is down: %s", t->why[0] ? t->why : "closed");
+            ep_event(t->ep, t, now, DT_EVENT_DOWN, "the tunnel is down: %s",
+                     t->why[0]      ? t->why
+                     : c->e.started ? "no epoch is verified"
+                                    : "closed");
     }
     ep_timer_set(t->ep, &t->timer, dt_time_min(dt_epoch_client_deadline(&c->e), c->race.at));
 }

@@ -80,7 +80,7 @@ struct client {
     struct link *link;    /* the session that the engine speaks of */
     struct race race;
     unsigned place; /* which gateway and which local path */
-    bool keep_place, contacted, up, unprobed;
+    bool keep_place, up, unprobed;
     uint32_t won; /* an epoch was verified: to be looked at when the engine has returned */
     dt_time suspected;
 };

@@ -259,7 +259,6 @@ struct dt_epoch_server {
     struct dt_epoch_stats stats;
     uint32_t out;
     bool out_forced;
-    bool carried; /* some epoch carried data before: its end may force the next one */
     bool negotiating;
     dt_time negotiate_by;
     dt_time reap_at; /* next look whether the client lives */

@@ -42,8 +42,10 @@ void dt_epoch_server_params(struct dt_epoch_server *s, const struct dt_epoch_par
     s->p = dt_slots_sane(p);
 }
 
-/* 705, 707: the newest epoch that was heard. One that was not heard only when what carried data is over. */
-static void choose(struct dt_epoch_server *s, dt_time now)
+/* 705, 707: the newest epoch that was heard. `over`: the epoch that carried data has just ended; then one that was
+ * negotiated to replace it takes over unheard. One that comes later is waited for: a client that begins anew is behind
+ * a NAT that must see it speak first. */
+static void choose_after(struct dt_epoch_server *s, dt_time now, bool over)
 {
     struct dt_epoch *best = dt_slots_newest(s->e, DT_EPOCH_PROVED);
     struct dt_epoch *young = dt_slots_newest(s->e, DT_EPOCH_PROBING);
@@ -51,9 +53,12 @@ static void choose(struct dt_epoch_server *s, dt_time now)
     bool forced = false;
     if (young && s->p.faults.server_switch_at_once && (!best || young->no > best->no)) {
         want = young;
-    } else if (young && !best && s->carried && !s->p.faults.server_no_fallback) {
-        want = young;
-        forced = true;
+    } else if (young && !best && !s->p.faults.server_no_fallback) {
+        if (over)
+            want = young;
+        else if (s->out_forced)
+            want = dt_slots_find(s->e, s->out);
+        forced = want != NULL;
     }
     uint32_t no = want ? want->no : 0, before = s->out;
     if (no == before) {
@@ -62,10 +67,8 @@ static void choose(struct dt_epoch_server *s, dt_time now)
     }
     s->out = no;
     s->out_forced = forced;
-    if (no) {
-        s->carried = true;
+    if (no)
         s->stats.switches++;
-    }
     if (forced)
         s->stats.forced_uses++;
     emit(s, now,
@@ -74,6 +77,11 @@ static void choose(struct dt_epoch_server *s, dt_time now)
                   : DT_EPOCH_SWITCHED,
          no, before, 0, 0);
     s->ops->use(s->user, now, no, forced);
+}
+
+static void choose(struct dt_epoch_server *s, dt_time now)
+{
+    choose_after(s, now, false);
 }
 
 static void forget(struct dt_epoch_server *s, dt_time now, struct dt_epoch *e)
@@ -85,7 +93,7 @@ static void forget(struct dt_epoch_server *s, dt_time now, struct dt_epoch *e)
 
 void dt_epoch_server_stop(struct dt_epoch_server *s, dt_time now)
 {
-    s->negotiating = s->carried = s->out_forced = false;
+    s->negotiating = s->out_forced = false;
     s->negotiate_by = s->reap_at = DT_NEVER;
     s->out = 0;
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++)
@@ -183,7 +191,7 @@ void dt_epoch_server_peer_deleted(struct dt_epoch_server *s, dt_time now, uint32
         return;
     forget(s, now, e);
     emit(s, now, DT_EPOCH_PEER_DELETED, no, 0, 0, 0);
-    choose(s, now);
+    choose_after(s, now, no == s->out);
 }
 
 void dt_epoch_server_retire(struct dt_epoch_server *s, dt_time now, uint32_t no, bool del)
@@ -251,7 +259,7 @@ static void epoch_due(struct dt_epoch_server *s, dt_time now, struct dt_epoch *e
         s->stats.expired++;
         forget(s, now, e);
         emit(s, now, DT_EPOCH_EXPIRED, no, 0, 0, 0);
-        choose(s, now);
+        choose_after(s, now, no == s->out);
     } else if (e->del_at <= now) {
         e->del_at = DT_NEVER;
         if (!s->ops->del(s->user, now, no)) {
@@ -262,7 +270,7 @@ static void epoch_due(struct dt_epoch_server *s, dt_time now, struct dt_epoch *e
     } else if (e->probe_at <= now) {
         e->probe_at = DT_NEVER;
         retire_older(s, e, now);
-        choose(s, now);
+        choose_after(s, now, s->out && s->out < no);
     } else if (e->rekey_at <= now) {
         e->rekey_at = DT_NEVER;
         struct dt_epoch *young = dt_slots_newest(s->e, DT_EPOCH_PROBING);
@@ -312,7 +320,7 @@ size_t dt_epoch_server_count(const struct dt_epoch_server *s)
 void dt_epoch_server_digest(const struct dt_epoch_server *s, dt_time now, struct dt_digest *d)
 {
     dt_slots_digest(s->e, s->out, now, d);
-    dt_digest_u64(d, (uint64_t)s->out_forced | (uint64_t)s->carried << 1 | (uint64_t)s->negotiating << 2);
+    dt_digest_u64(d, (uint64_t)s->out_forced | (uint64_t)s->negotiating << 2);
     dt_digest_time(d, s->negotiating ? s->negotiate_by : DT_NEVER, now);
     dt_digest_time(d, s->reap_at, now);
 }

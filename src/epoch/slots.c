@@ -62,7 +62,9 @@ dt_time dt_slots_rekey_time(const struct dt_epoch *s, const struct dt_epoch_para
 {
     dt_time last = dt_time_sub(dt_slots_end(s, p), p->rekeymargin);
     dt_time span = p->rekeymargin / 100 * p->rekeyfuzz;
-    dt_time at = dt_time_sub(last, dt_rand_below(r, span + 1));
+    /* From `last` on, data may go out unverified: leave a rekey the time that it takes, as far as the window goes. */
+    dt_time need = dt_time_min(p->timeout, span / 2);
+    dt_time at = dt_time_sub(last, need + dt_rand_below(r, span - need + 1));
     return at < s->t0 ? s->t0 : at;
 }
 

@@ -12,7 +12,8 @@ struct dt_epoch *dt_slots_newest(struct dt_epoch *e, enum dt_epoch_phase phase);
 struct dt_epoch *dt_slots_take(struct dt_epoch *e, uint32_t keep, uint32_t *pushed);
 void dt_slots_start(struct dt_epoch *s, uint32_t no, enum dt_epoch_origin origin, dt_time now);
 dt_time dt_slots_end(const struct dt_epoch *s, const struct dt_epoch_params *p); /* t0 + keylife */
-/* Random in [t0 + keylife - (1 + rekeyfuzz) * rekeymargin, t0 + keylife - rekeymargin]. */
+/* Random in [t0 + keylife - (1 + rekeyfuzz) * rekeymargin, t0 + keylife - rekeymargin], and there not so near the end
+ * that a negotiation could not be done (`timeout`, or half the window where that is less). */
 dt_time dt_slots_rekey_time(const struct dt_epoch *s, const struct dt_epoch_params *p,
                             const struct dt_rand *r);
 /* Order by number must not depend on the slot: digests epochs in rising order, numbers relative to the

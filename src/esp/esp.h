@@ -50,7 +50,8 @@ struct dt_esp_params {
     uint64_t
         hard_packets;    /* outbound: seal no more; 0, or more than the sequence space: the sequence space */
     uint64_t soft_bytes; /* outbound: report once when as much payload is sealed; 0: never */
-    uint64_t seq_start;    /* outbound: the last number already used; inbound: the highest already seen (tests: 0) */
+    uint64_t
+        seq_start; /* outbound: the last number already used; inbound: the highest already seen (tests: 0) */
 };
 
 /* What became of a packet. Everything but DT_ESP_OK and DT_ESP_DUMMY is an error, counted by reason. */

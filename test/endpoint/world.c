@@ -309,8 +309,10 @@ static void op_outbound(void *user, dt_time now, uint32_t tunnel, enum dt_outbou
 {
     struct world_host *h = user;
     struct world_tunnel *t = tunnel_make(h, tunnel);
-    if (h->kind == WORLD_HOLDS && how == DT_OUTBOUND_SA && t->how == DT_OUTBOUND_SA && sa_by_id(h, t->sa))
-        return;
+    if (h->kind == WORLD_HOLDS && how == DT_OUTBOUND_SA && t->how == DT_OUTBOUND_SA && sa_by_id(h, t->sa) &&
+        !t->fresh)
+        return; /* within a session alone: a new one replaces the old */
+    t->fresh = false;
     if (how == DT_OUTBOUND_SA)
         assert_non_null(sa_by_id(h, sa));
     use(h, t, how, sa, forced);
@@ -379,6 +381,8 @@ static void op_event(void *user, const struct dt_event *ev)
     assert_true(ev->kind < 128);
     assert_true(ev->text[0] != 0 && strcmp(ev->name, "?") != 0);
     h->seen[ev->kind]++;
+    if (ev->kind == DT_EVENT_SESSION_UP)
+        tunnel_make(h, ev->tunnel)->fresh = true;
     if (h->noisy)
         fprintf(stderr, "%10.3f host %d %s: %s: %s\n", dt_time_seconds(ev->at), h->index, ev->tunnel_name,
                 ev->name, ev->text);

@@ -36,7 +36,7 @@ struct world_tunnel {
     uint32_t id; /* 0: free */
     enum dt_outbound how;
     uint64_t sa;
-    bool forced;
+    bool forced, fresh; /* fresh: of a session that has sent nothing yet */
     unsigned held;
     uint64_t held_bytes;
     uint64_t got, sent, dropped; /* data packets */

@@ -106,13 +106,11 @@ static void unverified_use_only_past_the_limit(void **state)
     while (!r->c.negotiating)
         rig_pass(r, 0.5);
     rig_expect(r, "negotiate 1");
-    assert_in_range(r->now - t0, 800 * DT_SEC, 900 * DT_SEC + DT_SEC);
+    assert_in_range(r->now - t0, 800 * DT_SEC, 890 * DT_SEC + DT_SEC);
     dt_epoch_client_negotiated(&r->c, r->now, 2, DT_EPOCH_ASKED);
-    if (r->now < t0 + 899 * DT_SEC) {
-        rig_pass(r, dt_time_seconds(t0 + 899 * DT_SEC - r->now));
-        assert_int_equal(r->c.out, 1);
-        assert_int_equal(r->c.stats.forced_uses, 0);
-    }
+    rig_pass(r, dt_time_seconds(t0 + 899 * DT_SEC - r->now));
+    assert_int_equal(r->c.out, 1);
+    assert_int_equal(r->c.stats.forced_uses, 0);
     rig_pass(r, 2);
     assert_int_equal(r->c.out, 2);
     assert_int_equal(r->c.stats.forced_uses, 1);
@@ -137,7 +135,7 @@ static void rekey_time_is_spread_over_the_window(void **state)
         free(r);
     }
     assert_in_range(least, 800 * DT_SEC, 805 * DT_SEC);
-    assert_in_range(most, 895 * DT_SEC, 900 * DT_SEC);
+    assert_in_range(most, 885 * DT_SEC, 890 * DT_SEC); /* `timeout` before data may go out unverified */
 }
 
 static void slow_negotiation_is_abandoned_elimit_times(void **state) /* 612 to 614, claims 15 and 16 */

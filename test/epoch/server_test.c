@@ -58,6 +58,18 @@ static void falls_back_on_delete_and_on_the_end(void **state)
     free(r);
 }
 
+static void client_that_begins_anew_is_waited_for(void **state)
+{
+    struct rig *r = heard(rig_params());
+    dt_epoch_server_peer_deleted(&r->s, r->now,
+                                 1); /* INITIAL_CONTACT: the old session and its epochs are over */
+    dt_epoch_server_negotiated(&r->s, r->now, 2, DT_EPOCH_BY_PEER);
+    rig_expect(r, "gone 1, use 0"); /* not a word before the client's: race 1 */
+    dt_epoch_server_heard(&r->s, r->now, 2);
+    rig_expect(r, "use 2");
+    free(r);
+}
+
 static void client_gives_a_new_epoch_up(void **state)
 {
     struct rig *r = heard(rig_params());
@@ -142,6 +154,7 @@ int main(void)
         cmocka_unit_test(speaks_only_when_spoken_to),
         cmocka_unit_test(first_epoch_waits),
         cmocka_unit_test(falls_back_on_delete_and_on_the_end),
+        cmocka_unit_test(client_that_begins_anew_is_waited_for),
         cmocka_unit_test(client_gives_a_new_epoch_up),
         cmocka_unit_test(dead_clients_are_asked_after),
         cmocka_unit_test(plain_switches_at_once),
