@@ -14,8 +14,8 @@ static struct dt_span written(struct dt_ike_builder *b, uint8_t type)
     struct dt_ike_header h;
     size_t len = dt_ike_build_end(b);
     if (!len || dt_ike_header_read(&h, out, len) ||
-        dt_ike_payloads_read(&list, h.next, out + DT_IKE_HEADER_LEN, len - DT_IKE_HEADER_LEN) || list.n != 1 ||
-        list.v[0].type != type)
+        dt_ike_payloads_read(&list, h.next, out + DT_IKE_HEADER_LEN, len - DT_IKE_HEADER_LEN) ||
+        list.n != 1 || list.v[0].type != type)
         abort();
     return list.v[0].body;
 }

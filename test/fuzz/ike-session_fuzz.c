@@ -76,8 +76,12 @@ static void down(void *ctx, struct dt_ike_session *s, const struct dt_err *why)
 
 static void host_init(struct host *h, struct host *peer, uint32_t addr)
 {
-    static const struct dt_ike_ops ops = {
-        .send = send, .psk = psk, .lookup = lookup, .authorize = authorize, .session_up = up, .session_down = down};
+    static const struct dt_ike_ops ops = {.send = send,
+                                          .psk = psk,
+                                          .lookup = lookup,
+                                          .authorize = authorize,
+                                          .session_up = up,
+                                          .session_down = down};
     struct dt_ike_params params;
     struct dt_selector all = dt_selector_all4();
     dt_ike_params_default(&params);
@@ -95,9 +99,11 @@ static void host_init(struct host *h, struct host *peer, uint32_t addr)
 }
 
 /* A message of `mad` with these payloads inside, sealed as it should be. */
-static void sealed(struct host *mad, struct host *victim, uint8_t kind, uint8_t first, const uint8_t *p, size_t len)
+static void sealed(struct host *mad, struct host *victim, uint8_t kind, uint8_t first, const uint8_t *p,
+                   size_t len)
 {
-    static const uint8_t exchanges[] = {DT_IKE_AUTH, DT_CREATE_CHILD_SA, DT_INFORMATIONAL, DT_CREATE_CHILD_SA};
+    static const uint8_t exchanges[] = {DT_IKE_AUTH, DT_CREATE_CHILD_SA, DT_INFORMATIONAL,
+                                        DT_CREATE_CHILD_SA};
     struct ike_sa *sa = mad->session ? mad->session->current : NULL;
     struct dt_ike_builder b;
     if (!sa || !victim->session || !victim->session->current)
@@ -151,7 +157,8 @@ static void one_message(struct host *mad, struct host *victim, uint8_t kind, con
         break;
     case 4:
         if (victim->session && !dt_list_empty(&victim->session->children))
-            dt_ike_child_delete(DT_CONTAINER_OF(victim->session->children.next, struct dt_ike_child, link), now);
+            dt_ike_child_delete(DT_CONTAINER_OF(victim->session->children.next, struct dt_ike_child, link),
+                                now);
         break;
     case 5:
         now += 700 * DT_MSEC;
