@@ -1,0 +1,206 @@
+/* Probes on their way through this host, seen by packet sockets with a filter of classic BPF. */
+#include "net/tap.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "wire/ip.h"
+#include "wire/udp.h"
+
+#define PROGRAM_MAX 4096
+#define BUFFER      (256 * 1024) /* what waits; the kernel drops the rest, and counts it */
+
+struct dt_tap {
+    int fd4, fd6;
+    uint16_t port;
+    uint64_t lost;
+    struct tap_nft *nft;
+};
+
+struct program {
+    unsigned n;
+    struct sock_filter op[PROGRAM_MAX];
+};
+
+static void op(struct program *p, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k)
+{
+    if (p->n < PROGRAM_MAX)
+        p->op[p->n++] = (struct sock_filter){code, jt, jf, k};
+}
+
+/* Goes on when the accumulator is k, else ends with "not ours". */
+static void must_be(struct program *p, uint32_t k)
+{
+    op(p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, k);
+    op(p, BPF_RET | BPF_K, 0, 0, 0);
+}
+
+static void take(struct program *p)
+{
+    op(p, BPF_RET | BPF_K, 0, 0, 65535);
+}
+
+/* Ends with "ours" when the destination at offset `at` lies in the half. */
+static void half_is_ours(struct program *p, const struct dt_tap_half *h, unsigned at)
+{
+    unsigned words = (unsigned)dt_addr_size(&h->addr) / 4, used = 0, done = 0;
+    for (unsigned i = 0; i < words; i++)
+        used += dt_get_be32(h->mask.b + 4 * i) != 0;
+    for (unsigned i = 0; i < words; i++) {
+        uint32_t mask = dt_get_be32(h->mask.b + 4 * i);
+        if (!mask)
+            continue;
+        done++;
+        op(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, at + 4 * i);
+        op(p, BPF_ALU | BPF_AND | BPF_K, 0, 0, mask);
+        /* Past the words that follow (three instructions each) and the end. */
+        op(p, BPF_JMP | BPF_JEQ | BPF_K, 0, (uint8_t)(3 * (used - done) + 1),
+           dt_get_be32(h->addr.b + 4 * i) & mask);
+    }
+    take(p);
+}
+
+/* Offsets count from the IP header: the sockets are cooked (SOCK_DGRAM). */
+static void build(struct program *p, uint8_t ver, uint16_t port, const struct dt_tap_half *half, size_t n)
+{
+    p->n = 0;
+    op(p, BPF_LD | BPF_B | BPF_ABS, 0, 0, ver == 4 ? 9 : 6);
+    must_be(p, DT_IPPROTO_UDP);
+    if (ver == 4) {
+        op(p, BPF_LD | BPF_H | BPF_ABS, 0, 0, 6);
+        op(p, BPF_ALU | BPF_AND | BPF_K, 0, 0, 0x3fff); /* more fragments, and the offset */
+        must_be(p, 0);
+        op(p, BPF_LDX | BPF_B | BPF_MSH, 0, 0, 0);
+    } else {
+        op(p, BPF_LDX | BPF_W | BPF_IMM, 0, 0, DT_IP6_HDR_LEN);
+    }
+    op(p, BPF_LD | BPF_H | BPF_IND, 0, 0, 2);
+    must_be(p, port);
+    op(p, BPF_LD | BPF_B | BPF_IND, 0, 0, DT_UDP_HDR_LEN + TAP_EXCHANGE_AT);
+    must_be(p, TAP_EXCHANGE);
+    for (size_t i = 0; i < n; i++)
+        if (half[i].addr.ver == ver)
+            half_is_ours(p, &half[i], ver == 4 ? 16 : 24);
+    op(p, BPF_RET | BPF_K, 0, 0, 0);
+}
+
+static int attach(int fd, const struct program *p)
+{
+    struct sock_fprog prog = {.len = (unsigned short)p->n, .filter = (struct sock_filter *)p->op};
+    return fd < 0 ? 0 : setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog);
+}
+
+/* Deaf until the filter is there: bound to no protocol at first. */
+static int open_one(uint16_t ethertype, struct dt_err *err)
+{
+    int buffer = BUFFER, fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sock_filter deaf = {BPF_RET | BPF_K, 0, 0, 0};
+    struct sock_fprog prog = {1, &deaf};
+    struct sockaddr_ll sa = {.sll_family = AF_PACKET, .sll_protocol = htons(ethertype)};
+    if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog) &&
+        !setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer) &&
+        !bind(fd, (struct sockaddr *)&sa, sizeof sa))
+        return fd;
+    dt_err_set(err, 0, "no packet socket for probes that pass through: %s (CAP_NET_RAW is needed)",
+               strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+struct dt_tap *dt_tap_open(uint16_t port, struct dt_err *err)
+{
+    struct dt_tap *t = calloc(1, sizeof *t);
+    if (!t) {
+        dt_err_set(err, 0, "out of memory");
+        return NULL;
+    }
+    t->port = port;
+    t->fd6 = -1;
+    t->fd4 = open_one(ETH_P_IP, err);
+    if (t->fd4 >= 0)
+        t->fd6 = open_one(ETH_P_IPV6, err);
+    if (t->fd6 >= 0)
+        t->nft = tap_nft_open(err);
+    if (t->nft)
+        return t;
+    dt_tap_close(t);
+    return NULL;
+}
+
+void dt_tap_close(struct dt_tap *t)
+{
+    if (!t)
+        return;
+    if (t->fd4 >= 0)
+        close(t->fd4);
+    if (t->fd6 >= 0)
+        close(t->fd6);
+    tap_nft_close(t->nft);
+    free(t);
+}
+
+int dt_tap_set(struct dt_tap *t, const struct dt_tap_half *half, size_t n, struct dt_err *err)
+{
+    struct program *p = malloc(sizeof *p);
+    if (!p || n > DT_TAP_HALVES) {
+        free(p);
+        return dt_err_set(err, 0, "%zu protected halves; at most %d are watched for", n, DT_TAP_HALVES);
+    }
+    build(p, 4, t->port, half, n);
+    int rc = attach(t->fd4, p);
+    build(p, 6, t->port, half, n);
+    rc |= attach(t->fd6, p);
+    free(p);
+    if (rc)
+        return dt_err_set(err, 0, "the filter for probes is not taken: %s", strerror(errno));
+    return tap_nft_set(t->nft, t->port, half, n, err);
+}
+
+int dt_tap_fd(const struct dt_tap *t, uint8_t ver)
+{
+    return ver == 4 ? t->fd4 : t->fd6;
+}
+
+bool dt_tap_recv(struct dt_tap *t, uint8_t ver, uint8_t *buf, size_t cap, struct dt_tap_probe *out)
+{
+    for (int i = 0; i < 16; i++) {
+        struct sockaddr_ll from;
+        socklen_t flen = sizeof from;
+        struct dt_ip ip;
+        struct dt_udp udp;
+        ssize_t n = recvfrom(dt_tap_fd(t, ver), buf, cap, 0, (struct sockaddr *)&from, &flen);
+        if (n < 0)
+            return false;
+        /* Not what was meant for another host on the same wire, and not what we send. */
+        if (from.sll_pkttype != PACKET_HOST || !dt_ip_parse(&ip, buf, (size_t)n, true) || ip.ver != ver ||
+            ip.fragment || ip.proto != DT_IPPROTO_UDP || !dt_udp_parse(&udp, buf + ip.l4, ip.total - ip.l4))
+            continue;
+        *out = (struct dt_tap_probe){.src = ip.src,
+                                     .dst = ip.dst,
+                                     .sport = udp.sport,
+                                     .msg = buf + ip.l4 + DT_UDP_HDR_LEN,
+                                     .len = (size_t)udp.len - DT_UDP_HDR_LEN};
+        return true;
+    }
+    return false;
+}
+
+uint64_t dt_tap_lost(struct dt_tap *t)
+{
+    for (int i = 0; i < 2; i++) {
+        struct tpacket_stats st; /* the kernel's counts since it was asked last */
+        socklen_t len = sizeof st;
+        if (getsockopt(i ? t->fd6 : t->fd4, SOL_PACKET, PACKET_STATISTICS, &st, &len) == 0)
+            t->lost += st.tp_drops;
+    }
+    return t->lost;
+}
