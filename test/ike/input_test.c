@@ -1,0 +1,373 @@
+/* Bad input: malformed, truncated, replayed, reflected, oversized; unknown critical payloads; messages without a
+ * session. It is counted, answered as RFC 7296 section 2.21 says or dropped, and no established session is disturbed. */
+#include "ike/internal.h"
+#include "ike/ike_net.h"
+
+static struct net net;
+static struct net_host *const a = &net.host[0], *const b = &net.host[1];
+
+static bool first_up(struct net *n)
+{
+    return n->host[0].child_ups && n->host[1].child_ups;
+}
+
+static void up(uint64_t seed)
+{
+    net_init(&net, seed, 2, dt_crypto_null());
+    net_open(&net, 0, 1);
+    assert_true(net_run_until(&net, 10 * DT_SEC, first_up));
+    net_run(&net, net.now + DT_SEC);
+}
+
+/* The session still works, in both directions. */
+static void undisturbed(void)
+{
+    unsigned alive = a->alive + b->alive;
+    assert_non_null(a->session);
+    assert_non_null(b->session);
+    dt_ike_liveness(a->session, net.now);
+    dt_ike_liveness(b->session, net.now);
+    net_run(&net, net.now + 20 * DT_SEC);
+    assert_int_equal(a->alive + b->alive, alive + 2);
+    assert_int_equal(a->downs + b->downs, 0);
+    net_check_pairs(a, b);
+}
+
+static void down(void)
+{
+    dt_ike_close(a->session, net.now, false);
+    net_run(&net, DT_NEVER);
+    net_check_empty(a);
+    net_check_empty(b);
+    net_free(&net);
+}
+
+static void to_b(const void *p, size_t len)
+{
+    struct dt_path path = {.local = {b->addr, 500}, .remote = {a->addr, 500}};
+    uint8_t *copy = malloc(len + 1);
+    memcpy(copy, p, len);
+    dt_ike_input(b->ike, net.now, &path, copy, len);
+    free(copy);
+}
+
+/* Keeps copies of everything. */
+static struct {
+    int from;
+    size_t len;
+    uint8_t data[2000];
+} kept[64];
+static size_t nkept;
+
+static bool keep(struct net *n, struct net_packet *p)
+{
+    if (nkept < 64 && p->len <= sizeof(kept[0].data)) {
+        kept[nkept].from = p->from;
+        kept[nkept].len = p->len;
+        memcpy(kept[nkept++].data, p->data, p->len);
+    }
+    return false;
+}
+
+/* A message of a's, sealed as it should be, with whatever is inside; b gets it at once. */
+static void from_a(uint8_t exchange, uint8_t first, const void *inside, size_t len)
+{
+    struct ike_sa *sa = a->session->current;
+    struct dt_ike_builder w;
+    ike_sk_begin(sa, &w, exchange, false);
+    if (len) {
+        *w.next = first;
+        dt_write_bytes(&w.w, inside, len);
+    }
+    size_t n = ike_sk_end(sa, &w);
+    assert_true(n > 0);
+    sa->mid_out++;
+    to_b(a->ike->scratch, n);
+}
+
+static void truncated_and_mangled(void **state)
+{
+    nkept = 0;
+    net_init(&net, 1, 2, dt_crypto_openssl());
+    net.filter = keep;
+    net_open(&net, 0, 1);
+    assert_true(net_run_until(&net, 10 * DT_SEC, first_up));
+    net_run(&net, net.now + DT_SEC);
+    dt_ike_liveness(a->session, net.now);
+    net_run(&net, net.now + DT_SEC);
+    net.filter = NULL;
+    struct dt_prng prng;
+    dt_prng_seed(&prng, test_seed("truncated_and_mangled"));
+    struct dt_rand r = dt_prng_rand(&prng);
+    for (size_t i = 0; i < nkept; i++) {
+        uint8_t data[2000];
+        for (size_t len = 0; len < kept[i].len; len += 3)
+            to_b(kept[i].data, len);
+        for (int k = 0; k < 200; k++) {
+            memcpy(data, kept[i].data, kept[i].len);
+            data[dt_rand_below(&r, kept[i].len)] ^= (uint8_t)(1 + dt_rand_below(&r, 255));
+            to_b(data, kept[i].len);
+        }
+    }
+    assert_true(dt_ike_counters(b->ike)->malformed > 300);
+    assert_true(dt_ike_counters(b->ike)->bad_integrity > 50);
+    assert_true(dt_ike_counters(b->ike)->rate_limited > 0);
+    net_run(&net, net.now + 40 * DT_SEC); /* what half-open sessions that made is gone */
+    assert_int_equal(dt_ike_usage(b->ike).half_open, 0);
+    undisturbed();
+    down();
+}
+
+static void replayed(void **state)
+{
+    nkept = 0;
+    net_init(&net, 2, 2, dt_crypto_null());
+    net.filter = keep;
+    net_open(&net, 0, 1);
+    assert_true(net_run_until(&net, 10 * DT_SEC, first_up));
+    net_run(&net, net.now + DT_SEC);
+    dt_ike_liveness(a->session, net.now);
+    net_run(&net, net.now + DT_SEC);
+    net.filter = NULL;
+    uint64_t sent = b->sent;
+    for (int k = 0; k < 3; k++)
+        for (size_t i = 0; i < nkept; i++)
+            if (kept[i].from == 0)
+                to_b(kept[i].data, kept[i].len);
+    /* IKE_SA_INIT again begins a half-open session (its first is over); the last request is answered again, from the
+     * cache; IKE_AUTH is outside the window. */
+    assert_int_equal(dt_ike_counters(b->ike)->bad_message_id, 3);
+    assert_int_equal(b->sent - sent, 6);
+    assert_int_equal(b->ups, 1);
+    net_run(&net, net.now + 40 * DT_SEC);
+    undisturbed();
+    down();
+}
+
+static void reflected(void **state)
+{
+    nkept = 0;
+    net_init(&net, 3, 2, dt_crypto_null());
+    net.filter = keep;
+    net_open(&net, 0, 1);
+    assert_true(net_run_until(&net, 10 * DT_SEC, first_up));
+    net_run(&net, net.now + DT_SEC);
+    dt_ike_liveness(b->session, net.now);
+    dt_ike_liveness(a->session, net.now);
+    net_run(&net, net.now + DT_SEC);
+    net.filter = NULL;
+    b->serves = false; /* else its own IKE_SA_INIT would be taken for anybody's */
+    for (size_t i = 0; i < nkept; i++)
+        if (kept[i].from == 1)
+            to_b(kept[i].data, kept[i].len);
+    assert_int_equal(dt_ike_counters(b->ike)->retransmits_in, 0);
+    undisturbed();
+    down();
+}
+
+static void oversized(void **state)
+{
+    static uint8_t big[65535];
+    up(4);
+    struct dt_ike_header h = {.spi_i = a->session->current->spi_local,
+                              .spi_r = a->session->current->spi_remote,
+                              .exchange = DT_INFORMATIONAL,
+                              .flags = DT_IKE_FLAG_INITIATOR,
+                              .mid = a->session->current->mid_out};
+    struct dt_ike_builder w;
+    dt_ike_build(&w, big, sizeof(big), &h);
+    dt_ike_payload_begin(&w, DT_P_SK);
+    dt_write_reserve(&w.w, 60000);
+    dt_ike_payload_end(&w);
+    to_b(big, dt_ike_build_end(&w));
+    assert_int_equal(dt_ike_counters(b->ike)->bad_integrity, 1);
+    memset(big, 0xff, sizeof(big));
+    to_b(big, sizeof(big));
+    undisturbed();
+    down();
+}
+
+static void unknown_critical_payload(void **state)
+{
+    static const uint8_t critical[] = {0, 0x80, 0, 5, 1}, harmless[] = {0, 0, 0, 5, 1};
+    up(5);
+    from_a(DT_INFORMATIONAL, 200, critical, sizeof(critical));
+    assert_int_equal(b->events[DT_IKE_EV_REFUSED], 1);
+    assert_int_equal(b->last_event.notify, DT_N_UNSUPPORTED_CRITICAL_PAYLOAD);
+    from_a(DT_INFORMATIONAL, 200, harmless, sizeof(harmless));
+    assert_int_equal(b->events[DT_IKE_EV_REFUSED], 1);
+    net_run(&net, net.now + DT_SEC);
+    undisturbed();
+    down();
+}
+
+/* 2.21.3: whoever sends that under the session's keys is broken; the IKE SA ends at both ends. */
+static void malformed_but_authentic(void **state)
+{
+    static const uint8_t chain[] = {41, 0, 0, 200, 1};
+    up(6);
+    from_a(DT_INFORMATIONAL, DT_P_NOTIFY, chain, sizeof(chain));
+    assert_int_equal(b->downs, 1);
+    assert_int_equal(b->last_down.notify, DT_N_INVALID_SYNTAX);
+    net_run(&net, net.now + DT_SEC);
+    net_check_empty(b);
+    net_free(&net);
+}
+
+static void create_child_without_its_payloads(void **state)
+{
+    up(7);
+    from_a(DT_CREATE_CHILD_SA, DT_P_NONE, NULL, 0);
+    assert_int_equal(b->downs, 1);
+    assert_int_equal(b->last_down.notify, DT_N_INVALID_SYNTAX);
+    net_run(&net, net.now + DT_SEC);
+    net_check_empty(b);
+    net_free(&net);
+}
+
+static void deletes_of_what_is_not_there(void **state)
+{
+    static const uint8_t none[] = {0, 0, 0, 16, 3, 4, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8};
+    static const uint8_t wrong[] = {0, 0, 0, 10, 3, 2, 0, 1, 1, 2};
+    up(8);
+    from_a(DT_INFORMATIONAL, DT_P_DELETE, none, sizeof(none));
+    from_a(DT_INFORMATIONAL, DT_P_DELETE, wrong, sizeof(wrong));
+    net_run(&net, net.now + DT_SEC);
+    undisturbed();
+    down();
+}
+
+static size_t answers;
+static uint16_t answered_with;
+
+static bool catch_answer(struct net *n, struct net_packet *p)
+{
+    struct dt_ike_header h;
+    struct dt_ike_payloads list;
+    struct dt_ike_notify_payload notify;
+    if (p->from != 1)
+        return false;
+    answers++;
+    assert_int_equal(dt_ike_header_read(&h, p->data, p->len), 0);
+    assert_true(h.flags & DT_IKE_FLAG_RESPONSE);
+    assert_int_equal(dt_ike_payloads_read(&list, h.next, p->data + 28, p->len - 28), 0);
+    answered_with = ike_find_error(&list, &notify);
+    return true;
+}
+
+static void unknown_spi_is_told_at_a_limited_rate(void **state)
+{
+    uint8_t data[100];
+    struct dt_ike_builder w;
+    struct dt_ike_header h = {
+        .spi_i = 1, .spi_r = 2, .exchange = DT_INFORMATIONAL, .flags = DT_IKE_FLAG_INITIATOR, .mid = 3};
+    net_init(&net, 9, 2, dt_crypto_null());
+    answers = 0;
+    net.filter = catch_answer;
+    dt_ike_build(&w, data, sizeof(data), &h);
+    dt_ike_payload_begin(&w, DT_P_SK);
+    dt_write_reserve(&w.w, 30);
+    dt_ike_payload_end(&w);
+    size_t len = dt_ike_build_end(&w);
+    for (int i = 0; i < 1000; i++)
+        to_b(data, len);
+    assert_int_equal(answered_with, DT_N_INVALID_IKE_SPI);
+    assert_int_equal(answers, net.params.unauth_rate);
+    assert_int_equal(dt_ike_counters(b->ike)->rate_limited, 1000 - net.params.unauth_rate);
+    net.now += DT_SEC / 2;
+    for (int i = 0; i < 1000; i++)
+        to_b(data, len);
+    assert_in_range(answers, net.params.unauth_rate * 3 / 2 - 1, net.params.unauth_rate * 3 / 2 + 1);
+    /* An answer is never answered, and neither is what has no room for one. */
+    answers = 0;
+    data[19] |= DT_IKE_FLAG_RESPONSE;
+    net.now += DT_SEC;
+    to_b(data, len);
+    assert_int_equal(answers, 0);
+    net_free(&net);
+}
+
+static void other_major_versions(void **state)
+{
+    uint8_t data[64] = {0};
+    struct dt_ike_builder w;
+    struct dt_ike_header h = {.spi_i = 1, .exchange = DT_IKE_SA_INIT, .flags = DT_IKE_FLAG_INITIATOR};
+    net_init(&net, 10, 2, dt_crypto_null());
+    net.filter = catch_answer;
+    answers = 0;
+    dt_ike_build(&w, data, sizeof(data), &h);
+    dt_ike_raw_write(&w, DT_P_NONCE, dt_span("01234567", 8));
+    size_t len = dt_ike_build_end(&w);
+    data[17] = 0x10; /* IKEv1: no answer worth having */
+    to_b(data, len);
+    assert_int_equal(answers, 0);
+    data[17] = 0x30;
+    to_b(data, len);
+    assert_int_equal(answers, 1);
+    assert_int_equal(answered_with, DT_N_INVALID_MAJOR_VERSION);
+    data[17] = 0x2f; /* a minor version does not matter */
+    to_b(data, len);
+    assert_int_equal(answered_with, DT_N_INVALID_SYNTAX);
+    net_free(&net);
+}
+
+/* Somebody answers a's requests in the clear that b does not know the session. */
+static void hint_in_the_clear_changes_nothing(void **state)
+{
+    up(11);
+    b->cut = true;
+    dt_ike_liveness(a->session, net.now);
+    struct ike_sa *sa = a->session->current;
+    uint8_t data[100];
+    struct dt_ike_builder w;
+    struct dt_ike_header h = {.spi_i = sa->spi_local,
+                              .spi_r = sa->spi_remote,
+                              .exchange = DT_INFORMATIONAL,
+                              .flags = DT_IKE_FLAG_RESPONSE,
+                              .mid = sa->mid_out - 1};
+    dt_ike_build(&w, data, sizeof(data), &h);
+    ike_write_notify(&w, DT_N_INVALID_IKE_SPI, dt_span(NULL, 0));
+    size_t len = dt_ike_build_end(&w);
+    struct dt_path path = {.local = {a->addr, 500}, .remote = {b->addr, 500}};
+    for (int i = 0; i < 5; i++)
+        dt_ike_input(a->ike, net.now, &path, data, len);
+    assert_int_equal(a->suspects, 1);
+    b->cut = false;
+    net_run(&net, net.now + 5 * DT_SEC);
+    assert_int_equal(a->alive, 1);
+    undisturbed();
+    down();
+}
+
+static void restarted_peer_is_suspected(void **state)
+{
+    up(12);
+    net_restart(&net, 1);
+    dt_ike_liveness(a->session, net.now);
+    net_run(&net, net.now + DT_SEC);
+    assert_int_equal(a->suspects, 1);
+    assert_int_equal(a->downs, 0);
+    net_run(&net, DT_NEVER);
+    assert_int_equal(a->downs, 1); /* nobody answered */
+    net_check_empty(a);
+    net_free(&net);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(truncated_and_mangled),
+        cmocka_unit_test(replayed),
+        cmocka_unit_test(reflected),
+        cmocka_unit_test(oversized),
+        cmocka_unit_test(unknown_critical_payload),
+        cmocka_unit_test(malformed_but_authentic),
+        cmocka_unit_test(create_child_without_its_payloads),
+        cmocka_unit_test(deletes_of_what_is_not_there),
+        cmocka_unit_test(unknown_spi_is_told_at_a_limited_rate),
+        cmocka_unit_test(other_major_versions),
+        cmocka_unit_test(hint_in_the_clear_changes_nothing),
+        cmocka_unit_test(restarted_peer_is_suspected),
+    };
+    return TEST_RUN(tests);
+}
