@@ -270,6 +270,7 @@ unsigned long dp_hash(const struct dt_dp *dp, const void *p, size_t n);
 /* outer.c: the sockets. */
 int dp_outer_open(struct dp_worker *w, struct dt_err *err);
 void dp_outer_close(struct dp_worker *w);
+void dp_outer_drain_errors(struct dp_sock *s);
 /* One batch, sealed, of one SA: packets i .. n of w->tx whose verdict is ok. */
 void dp_outer_send(struct dp_worker *w);
 uint32_t dp_outer_mtu(const struct dt_dp *dp, const struct dp_route *r, bool nested);

@@ -138,7 +138,22 @@ static int open_esp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
         close(fd);
         return -1;
     }
+    /* Without it the kernel takes no "packet too big" for an unconnected raw socket into its routes. */
+    if (ver == 6)
+        set_int(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
     return fd;
+}
+
+/* What the kernel queued beside: the routes have learned from it already. */
+void dp_outer_drain_errors(struct dp_sock *s)
+{
+    char byte;
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    for (int i = 0; i < 64; i++) {
+        struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+        if (recvmsg(s->fd, &m, MSG_ERRQUEUE) < 0)
+            return;
+    }
 }
 
 int dp_outer_open(struct dp_worker *w, struct dt_err *err)
@@ -394,6 +409,7 @@ static void send_call(struct dp_worker *w, struct dp_sock *s, struct out_call *c
                       const struct dp_route *r)
 {
     bool waited = false;
+    int tried = -1;
     for (unsigned i = 0; i < c->n;) {
         int n = sendmmsg(s->fd, &c->msg[i], c->n - i, 0);
         if (n > 0) {
@@ -409,10 +425,16 @@ static void send_call(struct dp_worker *w, struct dp_sock *s, struct out_call *c
             waited = true;
             continue;
         }
-        if (errno == EMSGSIZE)
+        int why = errno;
+        if (why == EMSGSIZE)
             mtu_changed(w, sa, r);
+        dp_outer_drain_errors(s);
+        if (tried != (int)i) { /* it may have been the news of an earlier packet */
+            tried = (int)i;
+            continue;
+        }
         unsigned lost = c->segs[i];
-        if ((errno == EIO || errno == EINVAL) && c->segs[i] > 1) {
+        if ((why == EIO || why == EINVAL) && c->segs[i] > 1) {
             unsigned sent = send_singly(s, c, i);
             dp_count(w, DT_DPC_SENT, sent);
             lost -= sent;

@@ -107,6 +107,8 @@ void *dp_worker_main(void *worker)
                 dp_esp_readable(w, &w->esp4, 4);
                 break;
             case ON_ESP6:
+                if (ev[i].events & EPOLLERR)
+                    dp_outer_drain_errors(&w->esp6);
                 dp_esp_readable(w, &w->esp6, 6);
                 break;
             default:
