@@ -37,7 +37,8 @@ void ep_conf_retire(struct dt_endpoint *ep, struct conf *c, dt_time now)
     if (!c)
         return;
     c->gateway = NULL;
-    c->retired = now; /* it has been in the list since it was made */
+    c->retired = now;
+    dt_list_add_tail(&ep->retired, &c->node);
     ep_conf_unref(ep, c);
 }
 

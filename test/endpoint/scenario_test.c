@@ -1,0 +1,680 @@
+/* Named scenarios: peers of three kinds, collisions, losses at the worst moment, restarts, addresses. */
+#include "endpoint/world.h"
+
+#define CREATE_CHILD  36
+#define INFORMATIONAL 37
+
+static struct world *pair(uint64_t seed, enum world_peer kind, const struct dt_tunnel_cfg *cfg)
+{
+    struct world *w = malloc(sizeof(*w));
+    assert_non_null(w);
+    world_init(w, seed, 3);
+    world_serve(w, 1, kind);
+    world_connect(w, 0, 1, cfg);
+    return w;
+}
+
+static struct world *pair_up(uint64_t seed, enum world_peer kind, const struct dt_tunnel_cfg *cfg)
+{
+    struct world *w = pair(seed, kind, cfg);
+    world_pass(w, 1);
+    assert_true(world_up(w, 0));
+    return w;
+}
+
+static void done(struct world *w)
+{
+    assert_int_equal(w->host[0].sins + w->host[1].sins, 0);
+    world_end(w);
+    free(w);
+}
+
+static uint32_t peer_tunnel(struct world *w)
+{
+    uint32_t t = dt_endpoint_tunnel_next(w->host[1].ep, 0);
+    assert_int_not_equal(t, 0);
+    return t;
+}
+
+static void stats_of(struct world *w, int host, struct dt_tunnel_info *info)
+{
+    struct world_host *h = &w->host[host];
+    assert_true(
+        dt_endpoint_tunnel_info(h->ep, h->client ? h->client : dt_endpoint_tunnel_next(h->ep, 0), info));
+}
+
+/* Traffic in both directions while epochs are replaced all the time: every packet arrives. */
+static void rekeys_cost_no_packet(void **state)
+{
+    static const enum world_peer kinds[] = {WORLD_DOVETAIL, WORLD_AT_ONCE, WORLD_HOLDS};
+    for (unsigned k = 0; k < 3; k++) {
+        struct world *w = pair_up(k, kinds[k], NULL);
+        struct dt_tunnel_info info;
+        w->data_every = 5 * DT_MSEC;
+        w->data_both = true;
+        for (unsigned i = 0; i < 30; i++) { /* every 2 s, for 60 s */
+            dt_endpoint_rekey(w->host[0].ep, w->now, w->host[0].client);
+            world_pass(w, 2);
+        }
+        w->data_every = 0;
+        world_pass(w, 1);
+        struct world_tunnel *c = world_first(&w->host[0]), *s = world_first(&w->host[1]);
+        assert_true(c->sent > 10000 && s->sent > 10000);
+        assert_int_equal(c->sent, s->got);
+        assert_int_equal(s->sent, c->got);
+        assert_int_equal(c->dropped + s->dropped, 0);
+        stats_of(w, 0, &info);
+        assert_true(info.stats.verified >= 30);
+        assert_int_equal(info.stats.forced_uses, 0);
+        assert_true(world_sas(&w->host[0]) <= 3 && world_sas(&w->host[1]) <= 3);
+        done(w);
+    }
+}
+
+static void server_may_not_rekey(void **state) /* claim 11: declined, and the session lives */
+{
+    struct world *w = pair_up(1, WORLD_DOVETAIL, NULL);
+    dt_endpoint_rekey(w->host[1].ep, w->now, peer_tunnel(w));
+    world_pass(w, 2);
+    assert_int_equal(w->host[0].seen[DT_EPOCH_REKEY_DECLINED], 1);
+    assert_int_equal(w->host[1].seen[DT_EPOCH_REFUSED], 1);
+    assert_int_equal(world_epoch(w, 0), 1);
+    assert_int_equal(w->host[0].seen[DT_EVENT_SESSION_UP], 1);
+    assert_int_equal(w->host[0].seen[DT_EVENT_SESSION_DOWN], 0);
+    done(w);
+}
+
+static void server_rekey_accepted(void **state)
+{
+    struct world *w = malloc(sizeof(*w));
+    struct dt_tunnel_cfg cfg;
+    world_init(w, 2, 2);
+    world_serve(w, 1, WORLD_DOVETAIL);
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    cfg.params.server_rekey = true;
+    world_connect(w, 0, 1, &cfg);
+    w->data_every = 10 * DT_MSEC;
+    w->data_both = true;
+    world_pass(w, 1);
+    dt_endpoint_rekey(w->host[1].ep, w->now, peer_tunnel(w));
+    world_pass(w, 3);
+    assert_int_equal(world_epoch(w, 0), 2);
+    w->data_every = 0;
+    world_pass(w, 1);
+    assert_int_equal(world_first(&w->host[0])->sent, world_first(&w->host[1])->got);
+    done(w);
+}
+
+static void both_rekey_the_child(void **state)
+{
+    struct world *w = malloc(sizeof(*w));
+    struct dt_tunnel_cfg cfg;
+    world_init(w, 3, 2);
+    world_serve(w, 1, WORLD_DOVETAIL);
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    cfg.params.server_rekey = true;
+    world_connect(w, 0, 1, &cfg);
+    world_pass(w, 1);
+    for (unsigned i = 0; i < 10; i++) {
+        dt_endpoint_rekey(w->host[0].ep, w->now, w->host[0].client);
+        dt_endpoint_rekey(w->host[1].ep, w->now, peer_tunnel(w));
+        world_pass(w, 5);
+        assert_true(world_up(w, 0));
+        assert_int_equal(world_sas(&w->host[0]), 1); /* both ends agree on which one stays */
+        assert_int_equal(world_sas(&w->host[1]), 1);
+        world_data(w, 0, 0);
+        world_data(w, 1, 0);
+        world_pass(w, 1);
+        assert_int_equal(world_first(&w->host[1])->got, i + 1);
+        assert_int_equal(world_first(&w->host[0])->got, i + 1);
+    }
+    assert_true(w->host[0].seen[DT_EVENT_IKE] + w->host[1].seen[DT_EVENT_IKE] > 0);
+    done(w);
+}
+
+static void both_rekey_the_ike_sa(void **state)
+{
+    struct world *w = pair_up(4, WORLD_DOVETAIL, NULL);
+    dt_endpoint_rekey_ike(w->host[0].ep, w->now, w->host[0].client);
+    dt_endpoint_rekey_ike(w->host[1].ep, w->now, peer_tunnel(w));
+    world_pass(w, 5);
+    assert_int_equal(dt_ike_usage(dt_endpoint_ike(w->host[0].ep)).sas, 1);
+    assert_int_equal(dt_ike_usage(dt_endpoint_ike(w->host[1].ep)).sas, 1);
+    dt_endpoint_rekey(w->host[0].ep, w->now, w->host[0].client); /* and the session still works */
+    world_pass(w, 3);
+    assert_int_equal(world_epoch(w, 0), 2);
+    done(w);
+}
+
+/* The client rekeys just as the server throws it out. */
+static void rekey_meets_delete(void **state)
+{
+    struct world *w = pair_up(5, WORLD_DOVETAIL, NULL);
+    dt_endpoint_rekey(w->host[0].ep, w->now, w->host[0].client);
+    dt_endpoint_down(w->host[1].ep, w->now, peer_tunnel(w));
+    world_pass(w, 5);
+    assert_true(world_up(w, 0)); /* a new session */
+    world_data(w, 0, 0);
+    world_pass(w, 1);
+    assert_int_equal(world_first(&w->host[1])->got, 1);
+    assert_int_equal(world_sas(&w->host[0]), 1);
+    assert_int_equal(world_sas(&w->host[1]), 1);
+    done(w);
+}
+
+static int lose_exchange;
+
+static bool lose(struct world *w, int from, const uint8_t *data, size_t len)
+{
+    return len > 19 && data[18] == lose_exchange;
+}
+
+static bool lose_answers(struct world *w, int from, const uint8_t *data, size_t len)
+{
+    return len > 19 && data[18] == lose_exchange && (data[19] & 0x20);
+}
+
+static void a_lost_delete(void **state)
+{
+    struct world *w = pair_up(6, WORLD_DOVETAIL, NULL);
+    w->data_every = 10 * DT_MSEC;
+    w->data_both = true;
+    lose_exchange = INFORMATIONAL;
+    w->filter = lose;
+    dt_endpoint_rekey(w->host[0].ep, w->now, w->host[0].client);
+    world_pass(w, 4);
+    assert_int_equal(world_epoch(w, 0), 2); /* data goes on meanwhile */
+    assert_int_equal(world_sas(&w->host[1]), 2);
+    w->filter = NULL;
+    world_pass(w, 12);
+    assert_int_equal(w->host[0].seen[DT_EPOCH_DELETED] + w->host[0].seen[DT_EPOCH_EXPIRED] > 0, 1);
+    w->data_every = 0;
+    world_pass(w, 1);
+    assert_int_equal(world_first(&w->host[0])->sent, world_first(&w->host[1])->got);
+    assert_int_equal(world_first(&w->host[1])->sent, world_first(&w->host[0])->got);
+    done(w);
+}
+
+/* The answer to a rekey comes after the client began anew: it is the answer, and no orphan stays at the server. */
+static void a_late_response(void **state)
+{
+    struct world *w = pair_up(7, WORLD_DOVETAIL, NULL);
+    w->data_every = 100 * DT_MSEC;
+    w->data_both = true;
+    lose_exchange = CREATE_CHILD;
+    w->filter = lose_answers;
+    dt_endpoint_rekey(w->host[0].ep, w->now, w->host[0].client);
+    world_pass(w, 4); /* timeout is 3 s */
+    assert_int_equal(w->host[0].seen[DT_EPOCH_TIMEOUT], 1);
+    assert_int_equal(world_epoch(w, 0), 1);
+    w->filter = NULL;
+    world_pass(w, 6);
+    assert_int_equal(world_epoch(w, 0), 2);
+    assert_int_equal(world_sas(&w->host[1]), 1);
+    assert_int_equal(w->host[1].seen[DT_EPOCH_NEGOTIATED], 2);
+    done(w);
+}
+
+/* In a second session for this identity at the gateway. */
+static void hold_until_delete_with_a_lost_delete(void **state)
+{
+    struct world *w = pair_up(8, WORLD_HOLDS, NULL);
+    lose_exchange = INFORMATIONAL;
+    w->filter = lose;
+    dt_endpoint_rekey(w->host[0].ep, w->now, w->host[0].client);
+    world_pass(w, 1.5);
+    assert_int_equal(w->host[0].seen[DT_EPOCH_PROBE_ELSEWHERE], 1);
+    assert_int_equal(world_first(&w->host[0])->how, DT_OUTBOUND_HOLD);
+    world_data(w, 0, 0);
+    w->filter = NULL;
+    world_pass(w, 5);
+    assert_true(world_up(w, 0));
+    assert_int_equal(world_first(&w->host[1])->got, 1);
+    done(w);
+}
+
+static void gateway_restarts(void **state)
+{
+    struct world *w = pair_up(9, WORLD_DOVETAIL, NULL);
+    struct dt_epoch_params p = world_params();
+    struct dt_epoch_bound b = dt_epoch_bound(&p, 1, 20 * DT_MSEC);
+    w->data_every = 100 * DT_MSEC;
+    w->data_both = true;
+    world_pass(w, 2);
+    world_kill(w, 1);
+    world_serve(w, 1, WORLD_DOVETAIL);
+    dt_time from = w->now;
+    struct world_tunnel *t = world_first(&w->host[0]);
+    while (t->last_got <= from + 50 * DT_MSEC && w->now < from + b.total)
+        world_pass(w, 0.1);
+    assert_true(w->now - from < b.detect + b.renegotiate + DT_SEC);
+    assert_true(w->host[0].seen[DT_EVENT_SUSPECT] > 0); /* the hint shortened it */
+    assert_true(w->now - from < b.detect + 2 * DT_SEC);
+    assert_true(world_up(w, 0));
+    world_pass(w, 5);
+    assert_int_equal(dt_ike_usage(dt_endpoint_ike(w->host[0].ep)).sessions, 1);
+    w->data_every = 0;
+    w->host[1].leases = w->host[1].released = 0; /* the killed one took its books along */
+    w->host[1].leases = 1;
+    done(w);
+}
+
+static void client_restarts(void **state)
+{
+    struct world *w = pair_up(10, WORLD_DOVETAIL, NULL);
+    world_pass(w, 2);
+    world_kill(w, 0);
+    world_pass(w, 1);
+    world_connect(w, 0, 1, NULL);
+    world_pass(w, 2);
+    assert_true(world_up(w, 0));
+    world_data(w, 0, 0);
+    world_pass(w, 1);
+    assert_int_equal(dt_ike_usage(dt_endpoint_ike(w->host[1].ep)).sessions, 1); /* INITIAL_CONTACT */
+    assert_int_equal(world_sas(&w->host[1]), 1);
+    done(w);
+}
+
+/* Without INITIAL_CONTACT (encap = auto) the server finds the dead session out by itself, and the lease stays. */
+static void same_identity_comes_again(void **state)
+{
+    struct world *w = malloc(sizeof(*w));
+    struct dt_tunnel_cfg cfg;
+    world_init(w, 11, 2);
+    world_serve(w, 1, WORLD_DOVETAIL);
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    cfg.encap = DT_ENCAP_AUTO;
+    world_connect(w, 0, 1, &cfg);
+    world_pass(w, 3);
+    world_kill(w, 0);
+    world_connect(w, 0, 1, &cfg);
+    world_pass(w, 2);
+    assert_true(world_up(w, 0));
+    assert_int_equal(w->host[1].leases, 1);
+    assert_int_equal(w->host[1].seen[DT_EVENT_SESSION_REPLACED], 1);
+    world_data(w, 1, 0);
+    world_pass(w, 1);
+    assert_int_equal(world_first(&w->host[0])->got, 1);
+    w->data_every = DT_SEC;
+    world_pass(w, 200);
+    assert_int_equal(dt_ike_usage(dt_endpoint_ike(w->host[1].ep)).sessions, 1);
+    assert_true(world_up(w, 0));
+    w->data_every = 0;
+    done(w);
+}
+
+static void dead_client_is_reaped(void **state)
+{
+    struct world *w = pair_up(12, WORLD_DOVETAIL, NULL);
+    world_kill(w, 0);
+    world_pass(w, 200);
+    assert_int_equal(dt_endpoint_tunnel_next(w->host[1].ep, 0), 0);
+    assert_int_equal(w->host[1].released, 1);
+    assert_int_equal(world_sas(&w->host[1]), 0);
+    done(w);
+}
+
+static void second_address_of_the_gateway(void **state)
+{
+    struct world *w = malloc(sizeof(*w));
+    struct dt_tunnel_cfg cfg;
+    world_init(w, 13, 3);
+    world_serve(w, 1, WORLD_DOVETAIL);
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    cfg.ngateways = 2;
+    cfg.gateways[0] = w->host[2].addr; /* nobody there */
+    cfg.gateways[1] = w->host[1].addr;
+    world_connect(w, 0, 1, &cfg);
+    world_pass(w, 4); /* timeout is 3 s */
+    assert_true(world_up(w, 0));
+    done(w);
+}
+
+static void fails_over_to_the_second_gateway(void **state)
+{
+    struct world *w = malloc(sizeof(*w));
+    struct dt_tunnel_cfg cfg;
+    struct dt_epoch_params p = world_params();
+    struct dt_epoch_bound b = dt_epoch_bound(&p, 2, 20 * DT_MSEC);
+    world_init(w, 14, 3);
+    world_serve(w, 1, WORLD_DOVETAIL);
+    world_serve(w, 2, WORLD_DOVETAIL);
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    cfg.ngateways = 2;
+    cfg.gateways[1] = w->host[2].addr;
+    world_connect(w, 0, 1, &cfg);
+    world_pass(w, 2);
+    assert_true(world_up(w, 0));
+    w->host[1].dead = true;
+    world_run(w, w->now + b.total);
+    assert_true(world_up(w, 0));
+    world_data(w, 0, 0);
+    world_pass(w, 1);
+    assert_int_equal(world_first(&w->host[2])->got, 1);
+    w->host[1].dead = false;
+    done(w);
+}
+
+/* encap = auto, three networks. */
+static void encap_auto(void **state)
+{
+    for (unsigned net = 0; net < 3; net++) {
+        struct world *w = malloc(sizeof(*w));
+        struct dt_tunnel_cfg cfg;
+        struct dt_tunnel_info info;
+        world_init(w, 15 + net, 2);
+        w->esp_blocked = net == 1;
+        w->ike500_blocked = net == 2;
+        world_serve(w, 1, WORLD_DOVETAIL);
+        world_tunnel_cfg(w, &cfg, 0, 1);
+        cfg.encap = DT_ENCAP_AUTO;
+        world_connect(w, 0, 1, &cfg);
+        world_data(w, 0, 0);
+        world_pass(w, net == 2 ? 1.5 : 1); /* nobody waits for pingtries */
+        assert_true(world_up(w, 0));
+        stats_of(w, 0, &info);
+        assert_int_equal(info.natt, net != 0);
+        assert_int_equal(w->host[0].seen[DT_EVENT_ENCAP_CHOSEN], 1);
+        assert_int_equal(w->host[0].seen[DT_EVENT_ENCAP_TRY], net != 0);
+        assert_int_equal(world_first(&w->host[1])->got, 1);
+        world_pass(w, 5);
+        assert_int_equal(dt_ike_usage(dt_endpoint_ike(w->host[0].ep)).sessions,
+                         1); /* the other one is closed */
+        assert_int_equal(dt_ike_usage(dt_endpoint_ike(w->host[1].ep)).sessions, 1);
+        assert_int_equal(world_sas(&w->host[0]), 1);
+        /* Remembered: the second time there is no race. */
+        dt_endpoint_down(w->host[0].ep, w->now, w->host[0].client);
+        world_pass(w, 1);
+        dt_endpoint_up(w->host[0].ep, w->now, w->host[0].client);
+        world_pass(w, 0.25);
+        assert_true(world_up(w, 0));
+        assert_int_equal(w->host[0].seen[DT_EVENT_ENCAP_TRY], net != 0);
+        done(w);
+    }
+}
+
+/* The network changes under a running tunnel: ESP does not pass any more. */
+static void encap_auto_later(void **state)
+{
+    struct world *w = malloc(sizeof(*w));
+    struct dt_tunnel_cfg cfg;
+    struct dt_tunnel_info info;
+    struct dt_epoch_params p = world_params();
+    struct dt_epoch_bound b = dt_epoch_bound(&p, 1, 20 * DT_MSEC);
+    world_init(w, 18, 2);
+    world_serve(w, 1, WORLD_DOVETAIL);
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    cfg.encap = DT_ENCAP_AUTO;
+    world_connect(w, 0, 1, &cfg);
+    world_pass(w, 2);
+    assert_true(world_up(w, 0));
+    w->esp_blocked = true;
+    world_run(w, w->now + b.detect + 2 * DT_SEC);
+    assert_true(world_up(w, 0));
+    stats_of(w, 0, &info);
+    assert_true(info.natt);
+    done(w);
+}
+
+static void wrong_secret_says_so(void **state)
+{
+    struct world *w = malloc(sizeof(*w));
+    struct dt_tunnel_info info;
+    world_init(w, 19, 2);
+    w->host[0].psk = "another secret";
+    world_serve(w, 1, WORLD_DOVETAIL);
+    world_connect(w, 0, 1, NULL);
+    world_pass(w, 60);
+    stats_of(w, 0, &info);
+    assert_false(info.up);
+    assert_non_null(strstr(info.why, "AUTHENTICATION_FAILED"));
+    assert_true(info.stats.sessions_opened <= 8); /* 1, 2, 4, 8, … seconds apart */
+    assert_int_equal(dt_endpoint_tunnel_next(w->host[1].ep, 0), 0);
+    assert_int_equal(w->host[1].leases, 0);
+    done(w);
+}
+
+static void no_common_proposal_names_both(void **state)
+{
+    struct world *w = malloc(sizeof(*w));
+    struct dt_tunnel_cfg cfg;
+    struct dt_tunnel_info info;
+    struct dt_proposal p;
+    world_init(w, 20, 2);
+    world_serve(w, 1, WORLD_DOVETAIL);
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    memset(&cfg.esp, 0, sizeof(cfg.esp));
+    assert_int_equal(dt_proposal_parse(&p, DT_PROTO_ESP, "chacha20poly1305-esn", NULL), 0);
+    dt_proposals_add(&cfg.esp, &p);
+    world_connect(w, 0, 1, &cfg);
+    world_pass(w, 5);
+    stats_of(w, 0, &info);
+    assert_false(info.up);
+    assert_non_null(strstr(info.why, "NO_PROPOSAL_CHOSEN"));
+    done(w);
+}
+
+static void reload_touches_what_changed(void **state)
+{
+    struct dt_tunnel_cfg cfg;
+    struct dt_selector s;
+    struct dt_err err;
+    struct world *w = pair_up(21, WORLD_DOVETAIL, NULL);
+    struct world_host *c = &w->host[0];
+    w->data_every = 10 * DT_MSEC;
+    w->data_both = true;
+    world_pass(w, 1);
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    assert_int_equal(dt_endpoint_tunnel_update(c->ep, w->now, c->client, &cfg, &err), 0);
+    cfg.params.maxidle = 9 * DT_SEC;
+    assert_int_equal(dt_endpoint_tunnel_update(c->ep, w->now, c->client, &cfg, &err), 0);
+    world_pass(w, 1);
+    assert_int_equal(c->seen[DT_EVENT_SESSION_UP], 1);
+    memset(&cfg.protect, 0, sizeof(cfg.protect));
+    assert_int_equal(dt_selector_parse(&s, "10.1.2.0/24"), 0);
+    dt_selectors_add(&cfg.protect, &s);
+    assert_int_equal(dt_endpoint_tunnel_update(c->ep, w->now, c->client, &cfg, &err), 0);
+    assert_int_equal(world_epoch(w, 0), 1); /* goes on until the new one is verified */
+    world_pass(w, 3);
+    assert_int_equal(c->seen[DT_EVENT_SESSION_UP], 2);
+    assert_int_equal(world_epoch(w, 0), 2);
+    w->data_every = 0;
+    world_pass(w, 1);
+    fprintf(stderr, "%s %s\n", c->log, w->host[1].log);
+    assert_int_equal(world_first(c)->sent, world_first(&w->host[1])->got);
+    assert_int_equal(world_first(c)->dropped, 0);
+    done(w);
+}
+
+static void address_changes(void **state)
+{
+    struct world *w = pair_up(22, WORLD_DOVETAIL, NULL);
+    struct dt_tunnel_info info;
+    w->host[0].addr = dt_addr4(0xc6336401u); /* the laptop moves */
+    dt_endpoint_network_changed(w->host[0].ep, w->now);
+    world_pass(w, 1);
+    assert_true(world_up(w, 0));
+    stats_of(w, 0, &info);
+    assert_true(dt_addr_eq(&info.path.local.addr, &w->host[0].addr));
+    dt_endpoint_network_changed(w->host[0].ep, w->now); /* nothing new: nothing happens */
+    world_pass(w, 1);
+    assert_int_equal(w->host[0].seen[DT_EVENT_SESSION_UP], 2);
+    done(w);
+}
+
+static void server_follows_a_moved_client(void **state)
+{
+    struct world *w = pair_up(23, WORLD_DOVETAIL, NULL);
+    struct dt_tunnel_info info;
+    struct dt_addrport from = {.addr = w->host[2].addr, .port = 500};
+    stats_of(w, 1, &info);
+    dt_endpoint_peer_moved(w->host[1].ep, w->now, info.epochs[0].sa, &from);
+    stats_of(w, 1, &info);
+    assert_true(dt_addr_eq(&info.path.remote.addr, &from.addr));
+    assert_true(dt_addr_eq(&info.epochs[0].path.remote.addr, &from.addr));
+    from.addr = w->host[0].addr;
+    dt_endpoint_peer_moved(w->host[1].ep, w->now, info.epochs[0].sa, &from);
+    done(w);
+}
+
+static void soft_limit_brings_a_new_epoch(void **state)
+{
+    struct world *w = pair_up(24, WORLD_DOVETAIL, NULL);
+    struct dt_tunnel_info info;
+    stats_of(w, 0, &info);
+    for (unsigned i = 0; i < 5; i++)
+        dt_endpoint_soft_limit(w->host[0].ep, w->now, info.epochs[0].sa);
+    world_pass(w, 1);
+    assert_int_equal(world_epoch(w, 0), 2);
+    done(w);
+}
+
+static void ping_is_answered(void **state)
+{
+    struct world *w = pair_up(25, WORLD_DOVETAIL, NULL);
+    struct dt_tunnel_info info;
+    dt_endpoint_ping(w->host[0].ep, w->now, w->host[0].client);
+    world_pass(w, 0.5);
+    assert_int_equal(w->host[0].seen[DT_EPOCH_PING_REPLY], 1);
+    stats_of(w, 0, &info);
+    assert_int_equal(info.rtt, 20 * DT_MSEC);
+    assert_string_equal(info.state, "up");
+    assert_true(info.peer_is_dovetail);
+    assert_int_equal(info.probe_kind, DT_PROBE_AGREED);
+    done(w);
+}
+
+static void strangers_are_probed_otherwise(void **state)
+{
+    struct world *w = pair_up(26, WORLD_AT_ONCE, NULL);
+    struct dt_tunnel_info info;
+    char a[DT_ADDR_STRLEN];
+    stats_of(w, 0, &info);
+    assert_false(info.peer_is_dovetail);
+    assert_int_equal(info.probe_kind, DT_PROBE_TTL1);
+    assert_string_equal(dt_addr_str(a, &info.probe_dst), "10.1.0.1");
+    done(w);
+}
+
+static void plain_at_both_ends(void **state) /* the baseline: probe = off */
+{
+    struct world *w = malloc(sizeof(*w));
+    struct dt_tunnel_cfg cfg;
+    world_init(w, 27, 2);
+    world_serve(w, 1, WORLD_AT_ONCE);
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    cfg.probe = DT_PROBE_OFF;
+    w->host[0].kind = WORLD_AT_ONCE;
+    world_connect(w, 0, 1, &cfg);
+    world_pass(w, 100);
+    assert_true(world_up(w, 0));
+    assert_int_equal(w->host[0].probes, 0);
+    assert_true(world_epoch(w, 0) > 4);
+    done(w);
+}
+
+static void full_data_path_is_said(void **state)
+{
+    struct world *w = malloc(sizeof(*w));
+    struct dt_tunnel_info info;
+    world_init(w, 28, 2);
+    world_serve(w, 1, WORLD_DOVETAIL);
+    w->host[0].refuse_install = true;
+    world_connect(w, 0, 1, NULL);
+    world_pass(w, 5);
+    stats_of(w, 0, &info);
+    assert_false(info.up);
+    assert_string_equal(info.why, "the data path is full");
+    w->host[0].refuse_install = false;
+    world_pass(w, 10);
+    assert_true(world_up(w, 0));
+    done(w);
+}
+
+static void many_clients_and_a_cap(void **state)
+{
+    struct world *w = malloc(sizeof(*w));
+    struct dt_gateway_cfg g;
+    struct dt_err err;
+    world_init(w, 29, 6);
+    world_serve(w, 1, WORLD_DOVETAIL);
+    world_gateway_cfg(&g);
+    g.tunnels_max = 3;
+    assert_int_equal(dt_endpoint_gateway_update(w->host[1].ep, w->now, w->host[1].gateway, &g, &err), 0);
+    int clients[] = {0, 2, 3, 4};
+    for (unsigned i = 0; i < 4; i++) {
+        world_connect(w, clients[i], 1, NULL);
+        world_pass(w, 2);
+    }
+    assert_true(world_up(w, 0) && world_up(w, 2) && world_up(w, 3));
+    assert_false(world_up(w, 4));
+    assert_int_equal(w->host[1].seen[DT_EVENT_LIMIT] > 0, 1);
+    dt_endpoint_down(w->host[0].ep, w->now, w->host[0].client); /* room again */
+    world_pass(w, 20);
+    assert_true(world_up(w, 4));
+    done(w);
+}
+
+/* The mistakes that the explorer plants are seen by this rig too. */
+static void planted_mistakes_are_seen(void **state)
+{
+    for (unsigned side = 0; side < 2; side++) {
+        struct world *w = malloc(sizeof(*w));
+        struct dt_tunnel_cfg cfg;
+        struct dt_gateway_cfg g;
+        struct dt_err err;
+        world_init(w, 30, 2);
+        world_serve(w, 1, WORLD_DOVETAIL);
+        world_gateway_cfg(&g);
+        g.params.faults.server_switch_at_once = side == 1;
+        assert_int_equal(dt_endpoint_gateway_update(w->host[1].ep, w->now, w->host[1].gateway, &g, &err), 0);
+        world_tunnel_cfg(w, &cfg, 0, 1);
+        cfg.params.faults.switch_at_once = side == 0;
+        world_connect(w, 0, 1, &cfg);
+        w->data_every = 5 * DT_MSEC;
+        w->data_both = true;
+        world_pass(w, 1);
+        dt_endpoint_rekey(w->host[0].ep, w->now, w->host[0].client);
+        world_pass(w, 1);
+        assert_true(w->host[side].sins > 0);
+        assert_int_equal(w->host[1 - side].sins, 0);
+        world_end(w);
+        free(w);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rekeys_cost_no_packet),
+        cmocka_unit_test(server_may_not_rekey),
+        cmocka_unit_test(server_rekey_accepted),
+        cmocka_unit_test(both_rekey_the_child),
+        cmocka_unit_test(both_rekey_the_ike_sa),
+        cmocka_unit_test(rekey_meets_delete),
+        cmocka_unit_test(a_lost_delete),
+        cmocka_unit_test(a_late_response),
+        cmocka_unit_test(hold_until_delete_with_a_lost_delete),
+        cmocka_unit_test(gateway_restarts),
+        cmocka_unit_test(client_restarts),
+        cmocka_unit_test(same_identity_comes_again),
+        cmocka_unit_test(dead_client_is_reaped),
+        cmocka_unit_test(second_address_of_the_gateway),
+        cmocka_unit_test(fails_over_to_the_second_gateway),
+        cmocka_unit_test(encap_auto),
+        cmocka_unit_test(encap_auto_later),
+        cmocka_unit_test(wrong_secret_says_so),
+        cmocka_unit_test(no_common_proposal_names_both),
+        cmocka_unit_test(reload_touches_what_changed),
+        cmocka_unit_test(address_changes),
+        cmocka_unit_test(server_follows_a_moved_client),
+        cmocka_unit_test(soft_limit_brings_a_new_epoch),
+        cmocka_unit_test(ping_is_answered),
+        cmocka_unit_test(strangers_are_probed_otherwise),
+        cmocka_unit_test(plain_at_both_ends),
+        cmocka_unit_test(full_data_path_is_said),
+        cmocka_unit_test(many_clients_and_a_cap),
+        cmocka_unit_test(planted_mistakes_are_seen),
+    };
+    return TEST_RUN(tests);
+}
