@@ -19,12 +19,17 @@ static void clean(const char *path)
         dt_nl_rule_del(nl, 6, DT_DP_MARK, DT_DAEMON_TABLE, DT_DAEMON_PRIORITY, NULL);
         dt_nl_close(nl);
     }
-    /* A new daemon may have put its own socket there meanwhile: that one answers. */
-    struct dt_control_client *c = dt_control_connect(path, NULL);
-    if (c != NULL)
+    /* A new daemon may have put its own socket there meanwhile: that one answers, and goes on answering. The killed
+     * one's may do so too while the kernel is still closing its files. */
+    for (int i = 0; i < 20; i++) {
+        struct dt_control_client *c = dt_control_connect(path, NULL);
+        if (c == NULL) {
+            unlink(path);
+            break;
+        }
         dt_control_disconnect(c);
-    else
-        unlink(path);
+        usleep(100000);
+    }
 }
 
 static void watch(int fd, const char *path)

@@ -44,9 +44,11 @@ static const struct dt_ike_cfg *op_authorize(void *ctx, struct dt_ike_session *s
     struct gateway *g = ep_server_of_path(ctx, dt_ike_session_path(s), me, peer);
     if (g)
         return &g->conf->ike;
-    char p[DT_IKE_ID_STRLEN], m[DT_IKE_ID_STRLEN];
-    dt_err_set(err, 24, "no gateway here is %.100s and serves %.100s", me ? dt_ike_id_str(m, me) : "anybody",
-               dt_ike_id_str(p, peer)); /* AUTHENTICATION_FAILED */
+    char p[DT_IKE_ID_STRLEN], m[DT_IKE_ID_STRLEN], h[DT_IKE_ID_STRLEN];
+    struct gateway *here = ep_server_of_path(ctx, dt_ike_session_path(s), NULL, NULL);
+    dt_err_set(err, 24, "no gateway here is %.80s and serves %.80s; here is %.60s",
+               me ? dt_ike_id_str(m, me) : "anybody", dt_ike_id_str(p, peer),
+               here ? dt_ike_id_str(h, &here->cfg.identity) : "none"); /* AUTHENTICATION_FAILED */
     return NULL;
 }
 

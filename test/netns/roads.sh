@@ -1,0 +1,194 @@
+#!/bin/sh
+# The daemon on other roads than one client behind one NAT: IPv6 outside, names, all traffic through the tunnel, branches
+# with networks of their own, tunnels on demand, an address that changes, metrics, reload.
+set -u
+LAB=${LAB:-dtroad}
+. "$(dirname "$0")/../../lab/lab.sh"
+. "$LAB_ROOT/lab/dovetail.sh"
+FLOW=$LAB_BIN/../lab/lab-flow
+DOVETAIL=$LAB_BIN/dovetail
+PARAMS='maxidle = 2s pingtime = 300ms pingtries = 8 pingtime2 = 500ms pingtries2 = 3 timeout = 3s elimit = 1'
+
+# client (two uplinks) - internet - gateway - server
+topology()
+{
+    lab_ns client internet gateway server branch
+    lab_wire client eth0 '192.0.2.2/24 2001:db8:1::2/64' internet c0 '192.0.2.1/24 2001:db8:1::1/64'
+    lab_wire client eth1 '198.51.100.2/24 2001:db8:2::2/64' internet c1 '198.51.100.1/24 2001:db8:2::1/64'
+    lab_wire internet g0 '203.0.113.254/24 2001:db8:9::fe/64' gateway eth0 '203.0.113.1/24 2001:db8:9::1/64'
+    lab_wire gateway inside '10.1.0.1/16 fd01::1/64' server eth0 '10.1.0.10/16 fd01::10/64'
+    lab_wire client lan '10.2.0.1/16 fd02::1/64' branch eth0 '10.2.0.10/16 fd02::10/64'
+    ip -n "$LAB-client" route add default via 192.0.2.1
+    ip -n "$LAB-client" -6 route add default via 2001:db8:1::1
+    ip -n "$LAB-gateway" route add default via 203.0.113.254
+    ip -n "$LAB-gateway" -6 route add default via 2001:db8:9::fe
+    for n in server:10.1.0.1:fd01::1 branch:10.2.0.1:fd02::1; do
+        ns=${n%%:*} rest=${n#*:}
+        ip -n "$LAB-$ns" route add default via "${rest%%:*}"
+        ip -n "$LAB-$ns" -6 route add default via "${rest#*:}"
+    done
+    lab_forward client internet gateway
+    ip -n "$LAB-internet" route add unreachable 10.0.0.0/8
+    ip -n "$LAB-internet" -6 route add unreachable fd00::/8
+}
+
+client_conf() # GATEWAY [SETTINGS] [PROTECT]
+{
+    dt_conf client <<C
+tunnel "office" {
+    gateway = $1
+    local   = "anna@example.net"
+    remote  = "vpn.example.net"
+    psk     = "file:$LAB_DIR/psk"
+    protect = ${3:-"{ 10.1.0.0/16, fd01::/64 }"}
+    $PARAMS
+    ${2:-}
+}
+C
+}
+
+carries() # NS
+{
+    lab_in "$1" ping -q -c 2 -i 0.2 -W 2 10.1.0.10 && lab_in "$1" ping -q -c 2 -i 0.2 -W 2 fd01::10
+}
+
+up() # TEXT
+{
+    dt_start client || { tap_report 1 "$1: the daemon starts"; cat "$LAB_DIR/dt-client.log"; return; }
+    tap_ok "$1: up" dt client up office --timeout 15
+}
+
+field_is() # JQ WANTED
+{
+    v=$(dt_field client office "$1")
+    echo "$1 is $v, wanted $2"
+    [ "$v" = "$2" ]
+}
+
+lab_begin
+umask 077
+echo 'a secret of more than sixteen bytes' >"$LAB_DIR/psk"
+topology
+dt_conf gateway 'metrics = "127.0.0.1:9470"' <<C
+gateway "head-office" {
+    identity = "vpn.example.net"
+    psk      = "file:$LAB_DIR/psk"
+    protect  = { "0.0.0.0/0", "::/0" }
+    pool     = { "10.9.0.0/16", "fd09::/64" }
+    $PARAMS
+}
+C
+dt_start gateway || { cat "$LAB_DIR/dt-gateway.log"; echo "Bail out! the gateway did not start"; exit 1; }
+lab_run server echo "$FLOW" echo 4411
+lab_run server iperf iperf3 -s
+
+# ---- IPv6 outside
+for encap in esp udp; do
+    client_conf '"2001:db8:9::1"' "encap = $encap"
+    up "IPv6 outside, $encap"
+    tap_ok "IPv6 outside, $encap: both versions inside" carries client
+    tap_ok "IPv6 outside, $encap: TCP" lab_in client iperf3 -c 10.1.0.10 -t 1
+    dt_stop client
+done
+
+# ---- the first gateway is dead, the second lives; and names
+client_conf '{ "203.0.113.77", "203.0.113.1" }' 'encap = udp'
+dt_start client
+tap_ok "the first gateway does not answer, the second does: up" dt client up office --timeout 25
+tap_ok "and it carries" carries client
+dt_stop client
+mkdir -p "/etc/netns/$LAB-client"
+echo '203.0.113.1 vpn.example.net' >"/etc/netns/$LAB-client/hosts"
+client_conf '"vpn.example.net"'
+up "a gateway with a name"
+dt_stop client
+: >"/etc/netns/$LAB-client/hosts"
+: >"/etc/netns/$LAB-client/resolv.conf"
+dt_start client
+dt client up office --timeout 3 >"$LAB_DIR/up.out" 2>&1
+tap_ok "a name that cannot be resolved: it is named" grep -q 'name vpn.example.net cannot be resolved' "$LAB_DIR/up.out"
+echo '203.0.113.1 vpn.example.net' >"/etc/netns/$LAB-client/hosts"
+tap_ok "and once it can be, the tunnel comes up by itself" dt_wait_up client office 15
+dt_stop client
+rm -rf "/etc/netns/$LAB-client"
+
+# ---- everything through the tunnel, the gateway's own address included
+client_conf '"203.0.113.1"' 'encap = udp' '{ "0.0.0.0/0", "::/0" }'
+up "protect = 0.0.0.0/0"
+tap_ok "protect = 0.0.0.0/0: carries" carries client
+tap_ok "protect = 0.0.0.0/0: even what the internet has goes inside" sh -c "ip netns exec $LAB-client ip route get 192.0.2.1 2>&1 | grep -q 'dev eth0\|local'; ip netns exec $LAB-client ip route get 203.0.113.1 | grep -q dovetail"
+dt_stop client
+tap_ok "afterwards the way out is free" lab_in client ping -q -c 1 -W 2 203.0.113.1
+
+# ---- a branch with its own network
+dt_stop gateway
+dt_conf gateway 'metrics = "127.0.0.1:9470"' <<C
+gateway "head-office" {
+    identity = "vpn.example.net"
+    psk      = "file:$LAB_DIR/psk"
+    protect  = { "10.1.0.0/16", "fd01::/64" }
+    remote   = { "10.2.0.0/16", "fd02::/64" }
+    $PARAMS
+}
+C
+dt_start gateway
+client_conf '"203.0.113.1"' 'encap = udp inside = { "10.2.0.0/16", "fd02::/64" }'
+up "a branch"
+tap_ok "a branch: its hosts reach the server" carries branch
+tap_ok "a branch: the server reaches its hosts" lab_in server ping -q -c 2 -i 0.2 -W 2 10.2.0.10
+tap_ok "a branch: IPv6 too" lab_in server ping -q -c 2 -i 0.2 -W 2 fd02::10
+tap_ok "a branch: the client itself speaks from its inside address" lab_in client ping -q -c 2 -i 0.2 -W 2 10.1.0.10
+
+# ---- reload: another tunnel is added and taken away, the first goes on
+spi=$(dt_field client office '.epochs[] | select(.carries) | .spi_in')
+cp "$LAB_DIR/dt-client/conf" "$LAB_DIR/conf.before"
+cat >>"$LAB_DIR/dt-client/conf" <<C
+tunnel "second" { gateway = "203.0.113.1" local = ben@example.net remote = vpn.example.net psk = "file:$LAB_DIR/psk"
+    protect = 10.1.99.0/24 inside = 10.2.99.0/24 encap = udp $PARAMS }
+C
+tap_ok "reload: a second tunnel is added" sh -c "$DOVETAIL --socket $LAB_DIR/dt-client/sock reload | grep -q '^second: added'"
+tap_ok "reload: it comes up" dt client up second --timeout 15
+sed -i 's|10.1.99.0/24|10.1.98.0/24|' "$LAB_DIR/dt-client/conf"
+tap_ok "reload: it is changed" sh -c "$DOVETAIL --socket $LAB_DIR/dt-client/sock reload | grep -q '^second: changed'"
+tap_ok "reload: its new selectors are negotiated" lab_wait 8 "dt client --json status second | jq -e '.tunnels[0].state == \"up\" and .tunnels[0].remote_selectors[0] == \"10.1.98.0/24\"'"
+cp "$LAB_DIR/conf.before" "$LAB_DIR/dt-client/conf"
+kill -HUP "$(lab_pid dt-client)"
+tap_ok "SIGHUP: it is removed" lab_wait 5 "! dt client status second"
+tap_ok "its route is gone" sh -c "! ip netns exec $LAB-client ip route show table 17494 | grep -q 10.1.9"
+tap_ok "and the first tunnel was not touched" field_is '.epochs[] | select(.carries) | .spi_in' "$spi"
+
+# ---- the uplink changes: another address, another road
+lab_run branch flow "$FLOW" send 10.1.0.10 4411 -i 10 -t 0 -g 80
+sleep 1
+ip -n "$LAB-client" addr del 192.0.2.2/24 dev eth0
+ip -n "$LAB-client" route replace default via 198.51.100.1
+sleep 6
+lab_stop flow TERM
+o=$(jq -r -s '.[-1].longest_outage_s' "$LAB_DIR/flow.log")
+tap_note "the uplink changed: silent for $o s"
+tap_ok "the uplink changed: it goes on within 4 s" awk -v o="$o" 'BEGIN { exit !(o < 4) }'
+tap_ok "from the new address" field_is '.local_address | sub(":[0-9]*$"; "")' 198.51.100.2
+dt_stop client
+ip -n "$LAB-client" addr add 192.0.2.2/24 dev eth0
+ip -n "$LAB-client" route replace default via 192.0.2.1
+
+# ---- on demand, and not at all
+client_conf '"203.0.113.1"' 'encap = udp inside = { "10.2.0.0/16", "fd02::/64" } start = demand'
+dt_start client
+sleep 1
+tap_ok "start = demand: nothing happens by itself" field_is .state down
+tap_ok "start = demand: the first packet brings it up and is not lost" lab_in branch ping -q -c 1 -W 3 10.1.0.10
+tap_ok "start = demand: it is up" dt_wait_up client office 5
+dt_stop client
+client_conf '"203.0.113.1"' 'encap = udp inside = { "10.2.0.0/16", "fd02::/64" } start = manual'
+dt_start client
+sleep 1
+tap_ok "start = manual: down" field_is .state down
+tap_ok "start = manual: up when asked" dt client up office --timeout 10
+
+# ---- metrics
+tap_ok "metrics of the gateway" sh -c "ip netns exec $LAB-gateway curl -s http://127.0.0.1:9470/metrics | grep -q 'dovetail_gateway_clients{gateway=\"head-office\",verified=\"yes\"} 1'"
+tap_ok "metrics: nothing else is served" sh -c "ip netns exec $LAB-gateway curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:9470/etc/passwd | grep -q 404"
+dt_stop client
+dt_stop gateway
+tap_end
