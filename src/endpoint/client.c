@@ -60,8 +60,10 @@ bool ep_client_open(struct tunnel *t, dt_time now, bool udp, bool beside)
     if (!l)
         return false;
     l->udp = udp;
-    /* Two sessions that race must not end each other at the server: then it finds old ones out by itself. */
-    conf->ike.initial_contact = !beside && c->cfg.encap != DT_ENCAP_AUTO;
+    /* For the first one since the tunnel was started: the server may have sessions of a life before. Later ones leave
+     * the old epochs alone, which carry data meanwhile; and two that race must not end each other. The server finds out
+     * by itself which sessions are dead. */
+    conf->ike.initial_contact = !c->contacted && !beside && c->cfg.encap != DT_ENCAP_AUTO;
     l->s = dt_ike_open(ep->ike, now, &conf->ike, &path, l, &err);
     if (!l->s) {
         ep_link_gone(l);
@@ -198,6 +200,7 @@ void ep_client_session_up(struct link *l, dt_time now)
     struct client *c = t->c;
     char at[DT_ADDRPORT_STRLEN], id[DT_IKE_ID_STRLEN];
     l->up = true;
+    c->contacted = true;
     t->path = *dt_ike_session_path(l->s);
     ep_event(t->ep, t, now, DT_EVENT_SESSION_UP, "a session with %s at %s is up%s",
              dt_ike_id_str(id, dt_ike_session_remote_id(l->s)), dt_addrport_str(at, &t->path.remote),

@@ -477,12 +477,10 @@ static void timer_due(struct timer *timer, dt_time now)
         ep_link_due(DT_CONTAINER_OF(timer, struct link, timer), now);
     } else {
         struct tunnel *t = DT_CONTAINER_OF(timer, struct tunnel, timer);
-        if (t->is_client) {
+        if (t->is_client)
             ep_client_due(t, now);
-        } else {
-            dt_epoch_server_tick(&t->s->e, now);
-            ep_settle(t, now);
-        }
+        else
+            ep_server_due(t, now);
     }
 }
 

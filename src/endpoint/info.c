@@ -165,12 +165,14 @@ static void digest_tunnel(const struct tunnel *t, dt_time now, struct dt_digest 
         const struct client *c = t->c;
         dt_epoch_client_digest(&c->e, now, d);
         dt_digest_u64(d, (uint64_t)c->place << 8 | (uint64_t)c->race.stage << 4 |
-                             (uint64_t)c->race.done << 3 | (uint64_t)c->race.suspect << 2 | c->keep_place);
+                             (uint64_t)c->race.done << 3 | (uint64_t)c->race.suspect << 2 |
+                             (uint64_t)c->contacted << 1 | c->keep_place);
         digest_time(d, c->race.at, now);
         digest_time(d, c->suspected, now);
     } else {
         dt_epoch_server_digest(&t->s->e, now, d);
         dt_digest_u64(d, t->s->leased);
+        digest_time(d, t->s->orphan_at, now);
     }
     dt_list_for_each (n, &t->links) {
         const struct link *l = DT_CONTAINER_OF(n, struct link, node);

@@ -80,7 +80,7 @@ struct client {
     struct link *link;    /* the session that the engine speaks of */
     struct race race;
     unsigned place; /* which gateway and which local path */
-    bool keep_place, up, unprobed;
+    bool keep_place, contacted, up, unprobed;
     uint32_t won; /* an epoch was verified: to be looked at when the engine has returned */
     dt_time suspected;
 };
@@ -91,6 +91,8 @@ struct server {
     struct gateway *gateway;
     struct dt_ike_id peer;
     bool leased, up;
+    dt_time
+        orphan_at; /* its last session is over: it ends then, unless the client comes again; DT_NEVER: it has one */
 };
 
 struct tunnel {
@@ -250,6 +252,7 @@ void ep_server_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
 void ep_server_child_down(struct link *l, dt_time now, struct sa *sa);
 void ep_server_heard(struct sa *sa, dt_time now);
 void ep_server_settle(struct tunnel *t, dt_time now);
+void ep_server_due(struct tunnel *t, dt_time now);
 struct gateway *ep_server_gateway(const struct dt_endpoint *ep, uint32_t id);
 struct gateway *ep_server_of_path(const struct dt_endpoint *ep, const struct dt_path *path,
                                   const struct dt_ike_id *me, const struct dt_ike_id *peer);

@@ -147,6 +147,7 @@ static struct tunnel *new_peer(struct dt_endpoint *ep, dt_time now, struct gatew
     dt_epoch_server_init(&s->e, &p, &ep_server_ops, t, ep->rand);
     s->gateway = g;
     s->peer = *id;
+    s->orphan_at = DT_NEVER;
     if (dt_table_insert(&ep->peer_table, &s->by_peer, hash_peer(ep, g, id))) {
         ep_tunnel_free(t);
         return NULL;
@@ -206,7 +207,11 @@ struct link *ep_server_adopt(struct dt_endpoint *ep, dt_time now, struct dt_ike_
         if (links >= ep->limits.sessions_per_tunnel)
             close_oldest(t, now);
         ep_event(ep, t, now, DT_EVENT_SESSION_REPLACED,
-                 "the client opened another session: it takes over once it is heard on it");
+                 links ? "the client opened another session: it takes over once it is heard on it"
+                       : "the client opened a session anew");
+        if (t->s->orphan_at != DT_NEVER)
+            ep->ops.outbound(ep->user, now, t->id, DT_OUTBOUND_HOLD, 0, false);
+        t->s->orphan_at = DT_NEVER;
     } else {
         t = new_peer(ep, now, g, id);
     }
@@ -245,13 +250,29 @@ void ep_server_free(struct tunnel *t, dt_time now, const char *why)
 void ep_server_session_down(struct link *l, dt_time now, const struct dt_err *why)
 {
     struct tunnel *t = l->t;
-    ep_event(t->ep, t, now, DT_EVENT_SESSION_DOWN, "the session is over%s%s", why && why->text[0] ? ": " : "",
+    struct dt_endpoint *ep = t->ep;
+    ep_event(ep, t, now, DT_EVENT_SESSION_DOWN, "the session is over%s%s", why && why->text[0] ? ": " : "",
              why ? why->text : "");
     ep_link_gone(l);
-    if (dt_list_empty(&t->links))
-        ep_server_free(t, now, "its last session is over");
-    else
+    if (!dt_list_empty(&t->links)) {
         ep_settle(t, now);
+    } else if (ep->limits.linger == 0) {
+        ep_server_free(t, now, "its last session is over");
+    } else { /* INITIAL_CONTACT comes just before the session that takes over: the lease stays with the client */
+        t->s->orphan_at = dt_time_add(now, ep->limits.linger);
+        ep->ops.outbound(ep->user, now, t->id, DT_OUTBOUND_DROP, 0, false);
+        ep_settle(t, now);
+    }
+}
+
+void ep_server_due(struct tunnel *t, dt_time now)
+{
+    if (t->s->orphan_at <= now) {
+        ep_server_free(t, now, "its last session is over");
+        return;
+    }
+    dt_epoch_server_tick(&t->s->e, now);
+    ep_settle(t, now);
 }
 
 void ep_server_child_up(struct link *l, dt_time now, struct dt_ike_child *child, const struct dt_child_sa *in)
@@ -306,7 +327,7 @@ void ep_server_settle(struct tunnel *t, dt_time now)
             dt_epoch_server_deleted(e, now, e->e[i].no);
     }
     t->s->up = e->out != 0;
-    ep_timer_set(t->ep, &t->timer, dt_epoch_server_deadline(e));
+    ep_timer_set(t->ep, &t->timer, dt_time_min(dt_epoch_server_deadline(e), t->s->orphan_at));
 }
 
 void dt_endpoint_gateway_remove(struct dt_endpoint *ep, dt_time now, uint32_t gateway)

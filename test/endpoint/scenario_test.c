@@ -480,7 +480,6 @@ static void reload_touches_what_changed(void **state)
     assert_int_equal(world_epoch(w, 0), 2);
     w->data_every = 0;
     world_pass(w, 1);
-    fprintf(stderr, "%s %s\n", c->log, w->host[1].log);
     assert_int_equal(world_first(c)->sent, world_first(&w->host[1])->got);
     assert_int_equal(world_first(c)->dropped, 0);
     done(w);
