@@ -26,7 +26,7 @@ struct timer {
 
 /* What a session borrows (dt_ike_cfg must outlive it): counted, and freed when the last session let go. */
 struct conf {
-    struct dt_list node; /* in the endpoint's list, once it is retired */
+    struct dt_list node; /* in the endpoint's list since it was made; swept once it is retired */
     unsigned refs;
     struct gateway *gateway; /* NULL: a client's, or the gateway is gone */
     dt_time retired;         /* its owner uses another one since then; DT_NEVER: not */
