@@ -20,7 +20,12 @@ void ike_cookie_rotate(struct dt_ike *ike)
 {
     if (ike->now < dt_time_add(ike->secret_since, ike->params.cookie_rotate))
         return;
-    memcpy(ike->secret[1], ike->secret[0], sizeof(ike->secret[0]));
+    /* Nobody asked for longer than two periods: the one before is too old as well. */
+    if (ike->now >=
+        dt_time_add(dt_time_add(ike->secret_since, ike->params.cookie_rotate), ike->params.cookie_rotate))
+        dt_rand_fill(&ike->rand, ike->secret[1], sizeof(ike->secret[1]));
+    else
+        memcpy(ike->secret[1], ike->secret[0], sizeof(ike->secret[0]));
     dt_rand_fill(&ike->rand, ike->secret[0], sizeof(ike->secret[0]));
     ike->secret_version++;
     ike->secret_since = ike->now;

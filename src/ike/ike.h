@@ -296,7 +296,8 @@ void dt_ike_session_rekey(struct dt_ike_session *s, dt_time now);
 void dt_ike_liveness(struct dt_ike_session *s, dt_time now);
 /* New configuration for what is negotiated from now on. */
 void dt_ike_session_set_cfg(struct dt_ike_session *s, const struct dt_ike_cfg *cfg);
-/* The local address changed, or the data path saw the peer's authenticated packets come from elsewhere. */
+/* The local address changed, or the data path saw the peer's authenticated packets come from elsewhere. What is
+ * outstanding is sent again at once; an initiator also sends a request of its own, so that the peer follows. */
 void dt_ike_session_set_path(struct dt_ike_session *s, dt_time now, const struct dt_path *path);
 
 void dt_ike_session_set_owner(struct dt_ike_session *s, void *owner);

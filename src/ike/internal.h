@@ -170,7 +170,7 @@ struct dt_ike_session {
     bool nat_local, nat_remote, same_vendor;
     bool alive_wanted;
     bool unanswered; /* ended by silence */
-    bool silent; /* no callbacks any more */
+    bool silent;     /* no callbacks any more */
     struct dt_ike_id local_id, remote_id;
     struct dt_ike_inside inside;
     struct dt_list sas;

@@ -298,6 +298,7 @@ void dt_ike_session_set_cfg(struct dt_ike_session *s, const struct dt_ike_cfg *c
 
 void dt_ike_session_set_path(struct dt_ike_session *s, dt_time now, const struct dt_path *path)
 {
+    struct ike_exchange *ex;
     if (s->state == DT_SESSION_DEAD || dt_path_eq(&s->path, path))
         return;
     ike_enter(s->ike, now);
@@ -309,6 +310,9 @@ void dt_ike_session_set_path(struct dt_ike_session *s, dt_time now, const struct
             s->ike->count.retransmits_out++;
         }
     }
+    /* The peer follows fresh requests alone. */
+    if (s->initiator && s->state == DT_SESSION_UP && !s->nqueue && (ex = ike_exchange_new(EX_LIVENESS)))
+        ike_queue(s, ex, true);
     ike_leave(s->ike);
 }
 
