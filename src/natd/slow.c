@@ -1,4 +1,4 @@
-/* A dummy device by which a packet over the MTU of the way out, already translated, enters the kernel once more: it
+/* A device without a link, by which a packet over the MTU of the way out, already translated, enters the kernel once more: it
  * accepts the router's own address as a source, so the kernel routes and fragments the packet as any other. */
 #include "natd/natd.h"
 
@@ -40,7 +40,7 @@ static int ask(struct nlmsghdr *h)
     return rc < 0 ? -1 : 0;
 }
 
-static int create(const char *name)
+static int create(const char *name, const char *kind)
 {
     char buf[1024];
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
@@ -51,7 +51,7 @@ static int create(const char *name)
     mnl_attr_put_strz(h, IFLA_IFNAME, name);
     mnl_attr_put_u32(h, IFLA_MTU, 65535);
     struct nlattr *info = mnl_attr_nest_start(h, IFLA_LINKINFO);
-    mnl_attr_put_str(h, IFLA_INFO_KIND, "dummy");
+    mnl_attr_put_str(h, IFLA_INFO_KIND, kind);
     mnl_attr_nest_end(h, info);
     return ask(h);
 }
@@ -72,8 +72,9 @@ unsigned natd_slow_open(unsigned outside, uint8_t mac[6], struct dt_err *err)
 {
     struct ifreq r = {0};
     device_name(r.ifr_name, outside);
-    if (!if_nametoindex(r.ifr_name) && create(r.ifr_name)) {
-        dt_err_set(err, 0, "no dummy device %s: %s", r.ifr_name, strerror(errno));
+    /* A bridge without ports does as well where there are no dummy devices. */
+    if (!if_nametoindex(r.ifr_name) && create(r.ifr_name, "dummy") && create(r.ifr_name, "bridge")) {
+        dt_err_set(err, 0, "neither a dummy nor a bridge device %s can be made: %s", r.ifr_name, strerror(errno));
         return 0;
     }
     if (sysctl_set(r.ifr_name, "accept_local", "1") || sysctl_set(r.ifr_name, "rp_filter", "0") ||

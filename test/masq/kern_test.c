@@ -107,6 +107,23 @@ static void ttl_and_mtu(void **state)
     assert_int_equal(inside(frame, len), TC_SHOT);
 }
 
+/* The neighbour is not known yet: the packet is translated, and waits for it in the kernel. */
+static void unknown_neighbour(void **state)
+{
+    begin();
+    uint8_t frame[PACKET_MAX];
+    size_t len = esp(frame, 200);
+    assert_int_equal(system("ip neigh del 203.0.113.1 dev dtout"), 0);
+    struct dt_masq_config c = rig_config();
+    c.params.gen = 7; /* forget the route that was remembered */
+    rig.rig.configure(&rig.rig, &c);
+    assert_int_equal(inside(frame, len), TC_REDIRECT);
+    assert_int_equal(dt_get_be32(rig.out + 14 + 12), OUT);
+    assert_null(packet_checksums(rig.out, rig.out_len));
+    assert_int_equal(system("ip neigh replace 203.0.113.1 lladdr 02:00:00:00:00:01 dev dtout nud permanent"),
+                     0);
+}
+
 /* IP options move everything that follows. */
 static void ip_options(void **state)
 {
@@ -240,10 +257,15 @@ int main(void)
     for (const struct script *s = rig_scripts; s->name; s++)
         tests[n++] = (struct CMUnitTest){s->name, run_script, NULL, NULL, (void *)(uintptr_t)s};
     const struct CMUnitTest more[] = {
-        cmocka_unit_test(others_pass),      cmocka_unit_test(ttl_and_mtu),
-        cmocka_unit_test(ip_options),       cmocka_unit_test(udp_without_checksum),
-        cmocka_unit_test(udp_checksums),    cmocka_unit_test(truncated_packets),
-        cmocka_unit_test(not_to_this_host), cmocka_unit_test(listing),
+        cmocka_unit_test(others_pass),
+        cmocka_unit_test(ttl_and_mtu),
+        cmocka_unit_test(unknown_neighbour),
+        cmocka_unit_test(ip_options),
+        cmocka_unit_test(udp_without_checksum),
+        cmocka_unit_test(udp_checksums),
+        cmocka_unit_test(truncated_packets),
+        cmocka_unit_test(not_to_this_host),
+        cmocka_unit_test(listing),
     };
     memcpy(tests + n, more, sizeof(more));
     n += DT_ARRAY_LEN(more);

@@ -164,7 +164,7 @@ static __attribute__((noinline)) void hop_find(struct __sk_buff *skb, struct hop
     h->gen = params.gen;
     h->until = now + (h->kind == HOP_KNOWN ? NAT_HOP_LIFE : 0);
     h->ifindex = fib.ifindex;
-    h->mtu = fib.mtu_result;
+    h->mtu = h->kind == HOP_KNOWN ? fib.mtu_result : 0; /* not told without a neighbour */
     __builtin_memcpy(h->mac, fib.dmac, 6);
     __builtin_memcpy(h->mac + 6, fib.smac, 6);
 }
