@@ -272,7 +272,8 @@ static void release(void *user, dt_time now, uint32_t gateway, const struct dt_i
 static enum dt_log_level level_of(const struct dt_event *ev)
 {
     switch (ev->kind) {
-    case DT_EVENT_IKE:
+    case DT_EVENT_IKE: /* refusals, but also collisions and NATs that were found */
+        return strstr(ev->text, "refused") != NULL ? DT_LOG_WARN : DT_LOG_INFO;
     case DT_EVENT_DOWN:
     case DT_EVENT_LIMIT:
     case DT_EPOCH_UNANSWERED:

@@ -299,11 +299,10 @@ void tunnels_clear(struct daemon *d)
 int daemon_reload(struct daemon *d, json_t *report, struct dt_config *bad)
 {
     struct dt_config c;
-    char line[1024];
     int rc = dt_config_load(&c, d->config_file);
     for (size_t i = 0; i < c.nissue; i++)
-        LOG(c.issue[i].warning ? DT_LOG_WARN : DT_LOG_ERROR, "%s",
-            dt_config_issue_str(line, sizeof(line), &c, &c.issue[i]));
+        LOG(c.issue[i].warning ? DT_LOG_WARN : DT_LOG_ERROR, "%s:%u: %s", c.file, c.issue[i].line,
+            c.issue[i].text);
     if (rc != 0) {
         d->config_errors++;
         LOG(DT_LOG_ERROR, "nothing was changed");

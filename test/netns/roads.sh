@@ -187,7 +187,7 @@ tap_ok "start = manual: down" field_is .state down
 tap_ok "start = manual: up when asked" dt client up office --timeout 10
 
 # ---- metrics
-tap_ok "metrics of the gateway" sh -c "ip netns exec $LAB-gateway curl -s http://127.0.0.1:9470/metrics | grep -q 'dovetail_gateway_clients{gateway=\"head-office\",verified=\"yes\"} 1'"
+tap_ok "metrics of the gateway" lab_wait 5 "ip netns exec $LAB-gateway curl -s http://127.0.0.1:9470/metrics | grep -q 'dovetail_gateway_clients{gateway=\"head-office\",verified=\"yes\"} 1'"
 tap_ok "metrics: nothing else is served" sh -c "ip netns exec $LAB-gateway curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:9470/etc/passwd | grep -q 404"
 dt_stop client
 dt_stop gateway

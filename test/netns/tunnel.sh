@@ -264,6 +264,9 @@ chmod 644 /tmp/$LAB-np.conf
 tap_ok "no privilege: a sentence, status 1" fails_with 1 'no privilege' lab_in c2 setpriv --reuid 65534 --clear-groups --inh-caps=-all \
     "$DOVETAILD" --config "/tmp/$LAB-np.conf"
 rm -f "/tmp/$LAB-np.conf"
+tap_ok "no TUN device: a sentence, status 1" fails_with 1 '/dev/net/tun' unshare -m sh -c "mount -t tmpfs none /dev/net &&
+    exec ip netns exec $LAB-c2 $DOVETAILD --config $LAB_DIR/dt-c2/conf"
+tap_ok "and nothing is left behind" nothing_left c2
 tap_ok "a second daemon: a sentence, status 1" fails_with 1 'already running' lab_in c1 "$DOVETAILD" --config "$LAB_DIR/dt-c1/conf"
 tap_ok "a second daemon with another socket: the port is in use" fails_with 1 'port 500' lab_in c1 "$DOVETAILD" --config "$LAB_DIR/dt-c1/conf" \
     --socket "$LAB_DIR/other.sock"
