@@ -10,7 +10,7 @@ struct conf *ep_conf_new(struct dt_endpoint *ep)
         return NULL;
     c->refs = 1; /* the owner's */
     c->retired = DT_NEVER;
-    dt_list_add_tail(&ep->retired, &c->node);
+    dt_list_init(&c->node); /* in the list from ep_conf_retire on */
     return c;
 }
 
