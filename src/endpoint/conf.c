@@ -38,6 +38,7 @@ void ep_conf_retire(struct dt_endpoint *ep, struct conf *c, dt_time now)
         return;
     c->gateway = NULL;
     c->retired = now;
+    dt_list_del(&c->node); /* it has been in the list since it was made */
     dt_list_add_tail(&ep->retired, &c->node);
     ep_conf_unref(ep, c);
 }
