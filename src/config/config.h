@@ -32,6 +32,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "endpoint/endpoint.h"
+#include "policy/policy.h"
 #include "policy/rule.h"
 
 #define DT_CONFIG_FILE         "/etc/dovetail/dovetaild.conf"
@@ -111,6 +112,7 @@ struct dt_config_daemon {
 struct dt_config {
     char *file;
     struct dt_config_daemon daemon;
+    struct dt_policy_limits plans; /* plans { ... } */
     struct dt_epoch_nat nat; /* what the inequalities are checked against: nat { t_out, n_out, t_ei, n } */
     struct dt_config_tunnel *tunnel;
     size_t ntunnel;

@@ -88,6 +88,8 @@ void read_tunnel_section(struct reader *r, const struct dt_block *b);
 void read_gateway_section(struct reader *r, const struct dt_block *b);
 void read_daemon_section(struct reader *r, const struct dt_block *b);
 void read_nat_section(struct reader *r, const struct dt_block *b);
+void read_plans_section(struct reader *r, const struct dt_block *b);
+void config_check_rules(struct reader *r); /* r->c->rules, which is there */
 void config_daemon_defaults(struct dt_config_daemon *d);
 
 #endif

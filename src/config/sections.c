@@ -18,6 +18,7 @@ static const struct {
     {"gateway", true, read_gateway_section},
     {"daemon", false, read_daemon_section},
     {"nat", false, read_nat_section},
+    {"plans", false, read_plans_section},
     {"rule", true, NULL},
     {"group", true, NULL},
 };
@@ -198,6 +199,8 @@ static void read_rules(struct reader *r)
     r->c->rules = dt_rules_parse(r->text, r->len, r->c->file, true, &err);
     if (r->c->rules == NULL)
         reader_error_from(r, &err);
+    else
+        config_check_rules(r);
 }
 
 /* Names that are used twice; what the sections say about each other. */
@@ -232,6 +235,7 @@ int dt_config_parse(struct dt_config *out, const char *text, size_t len, const c
 {
     *out = (struct dt_config){.nat = dt_epoch_nat_default()};
     config_daemon_defaults(&out->daemon);
+    dt_policy_limits_default(&out->plans);
     struct dt_block_file f = {0};
     struct reader r = {.c = out, .f = &f, .text = text, .len = len, .flags = flags};
     struct dt_err err = {0};

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "crypto/crypto.h"
+#include "daemon/plans.h"
 #include "daemon/state.h"
 
 #define EXIT_FAILED 1
@@ -150,6 +151,8 @@ static int open_data_path(struct daemon *d, struct dt_err *err)
                                .mtu = d->cfg.mtu,
                                .natt_port = d->cfg.natt_port,
                                .hold_packets = d->cfg.hold_packets,
+                               .policy = plans_choose,
+                               .policy_ctx = d,
                                .no_udp6 = d->ike6_fd < 0,
                                .no_esp6 = d->ike6_fd < 0};
     d->dp = dt_dp_open(&cfg, err);
@@ -200,7 +203,9 @@ static void close_all(struct daemon *d)
         dt_endpoint_free(d->ep);
     d->ep = NULL;
     loop_close(d);
+    plans_close(d);
     dt_dp_close(d->dp);
+    plans_hook_close(d);
     routes_end(d);
     dt_nl_close(d->nl);
     if (d->leases != NULL)
@@ -216,7 +221,15 @@ static void close_all(struct daemon *d)
 static void idle_check(uv_timer_t *t)
 {
     struct daemon *d = t->data;
-    if (dt_endpoint_idle(d->ep) || daemon_now() >= d->stop_by)
+    dt_time now = daemon_now();
+    /* Plans go first, one layer after the other, while those below still carry. */
+    if (!d->closing && (plans_idle(d) || now >= d->stop_by)) {
+        d->closing = true;
+        d->stop_by = now + STOP_AFTER;
+        dt_endpoint_shutdown(d->ep, now);
+        loop_wake(d);
+    }
+    if (d->closing && (dt_endpoint_idle(d->ep) || now >= d->stop_by))
         uv_stop(&d->loop);
 }
 
@@ -228,7 +241,7 @@ void daemon_stop(struct daemon *d)
     }
     d->stopping = true;
     d->stop_by = daemon_now() + STOP_AFTER;
-    dt_endpoint_shutdown(d->ep, daemon_now());
+    plans_stop(d);
     loop_wake(d);
     uv_timer_start(&d->second, idle_check, 0, 20);
 }

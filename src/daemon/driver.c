@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/plans.h"
 #include "daemon/state.h"
 #include "net/udp_socket.h"
 
@@ -13,13 +14,15 @@ static void send_ike(void *user, const struct dt_path *path, const uint8_t *data
 {
     struct daemon *d = user;
     struct dt_err err = {0};
+    bool nested = plans_nested(d, &path->remote.addr);
     int rc;
     if (flags & DT_IKE_SEND_KEEPALIVE)
-        rc = dt_dp_send_keepalive(d->dp, path, &err);
+        rc = dt_dp_send_keepalive(d->dp, path, nested, &err);
     else if (path->natt)
-        rc = dt_dp_send_ike(d->dp, path, data, len, &err);
+        rc = dt_dp_send_ike(d->dp, path, data, len, nested, &err);
     else
-        rc = dt_udp_send(path->remote.addr.ver == 4 ? d->ike4_fd : d->ike6_fd, path, data, len, &err);
+        rc = dt_udp_send(path->remote.addr.ver == 4 ? d->ike4_fd : d->ike6_fd, path, data, len,
+                         nested ? DT_DP_MARK_NESTED : 0, &err);
     if (rc != 0)
         LOG(DT_LOG_DEBUG, "an IKE message was not sent: %s", err.text);
 }
@@ -42,7 +45,7 @@ static int set_dptun(struct daemon *d, uint32_t id, const struct dt_selectors *l
     struct dt_dp_tunnel dt = {.id = id, .local = *local, .remote = *remote};
     if (t != NULL) {
         dt.mtu = t->cfg.mtu;
-        dt.on_demand = t->cfg.start == DT_START_DEMAND;
+        dt.on_demand = t->cfg.start == DT_START_DEMAND || t->ruled;
     }
     if (dt_dp_tunnel_set(d->dp, &dt, err) != 0)
         return -1;
@@ -80,6 +83,8 @@ static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *sa, 
     x.out.spi = sa->spi_out;
     x.out.key = part(sa->key_out, 0, klen);
     x.out.integ_key = part(sa->key_out, klen, ilen);
+    struct tun *t = tun_by_id(d, sa->tunnel);
+    x.nested = t != NULL && t->nested;
     x.answer4 = sa->answer4;
     x.answer6 = sa->answer6;
     if (find_dptun(d, sa->tunnel) == NULL &&
@@ -178,8 +183,9 @@ static bool local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote
 {
     struct daemon *d = user;
     struct dt_addr first = {0}, all[64];
-    bool way =
-        dt_nl_route_get(d->nl, remote, DT_DP_MARK, &first, NULL, NULL) == 0 && first.ver == remote->ver;
+    struct tun *t = tun_by_id(d, tunnel);
+    uint32_t mark = t != NULL && t->nested ? DT_DP_MARK_NESTED : DT_DP_MARK;
+    bool way = dt_nl_route_get(d->nl, remote, mark, &first, NULL, NULL) == 0 && first.ver == remote->ver;
     if (n == 0) {
         *local = first;
         return way;
@@ -310,6 +316,7 @@ static void event(void *user, const struct dt_event *ev)
         t->resolve_at = daemon_now(); /* perhaps the name has another address by now */
     monitors_event(d, ev);
     waits_event(d, ev);
+    plans_event(d, ev);
 }
 
 static void keylog(void *user, const char *line)
@@ -365,7 +372,9 @@ void driver_dp_event(struct daemon *d, const struct dt_dp_event *ev)
         break;
     case DT_DP_NEED_TUNNEL: {
         struct tun *t = tun_by_id(d, (uint32_t)ev->tunnel);
-        if (t != NULL && t->wanted)
+        if (t != NULL && t->ruled)
+            plans_need(d, ev);
+        else if (t != NULL && t->wanted)
             dt_endpoint_up(d->ep, now, t->id);
         break;
     }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/plans.h"
 #include "daemon/state.h"
 #include "net/udp_socket.h"
 
@@ -39,6 +40,7 @@ static void on_second(uv_timer_t *t)
     dt_time now = daemon_now();
     resolve_tick(d, now);
     waits_tick(d, now);
+    plans_second(d);
     if (d->metrics != NULL)
         metrics_refresh(d);
     loop_wake(d);

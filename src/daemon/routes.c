@@ -171,7 +171,7 @@ void routes_tunnel(struct daemon *d, struct tun *t)
         src4 = info.inside.addr4;
         src6 = info.inside.addr6;
     }
-    if (t->wanted && (inside || t->site || t->cfg.start == DT_START_DEMAND)) {
+    if (t->wanted && (inside || t->site || t->ruled || t->cfg.start == DT_START_DEMAND)) {
         if (t->site)
             source_in(d, &t->cfg.cfg.local, &src4, &src6);
         add_selectors(d, &wanted, &t->cfg.cfg.protect, &src4, &src6, t->cfg.mtu);

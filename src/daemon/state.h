@@ -50,6 +50,10 @@ struct tun {
     struct routes routes;
     char encap_why[160]; /* why this encapsulation was chosen */
     unsigned refusals;   /* since it was last asked to come up */
+    bool ruled;          /* a rule leads to it: plans bring it up and down (plans.c) */
+    bool nested;         /* its outer packets go through another tunnel */
+    uint32_t layer;      /* of the plan that has it up, or on its way; 0: none */
+    char refusal[DT_ERR_TEXT]; /* what its gateway said last */
 };
 
 struct gate {
@@ -73,13 +77,16 @@ struct daemon {
     uv_timer_t settle; /* after news of the network */
     uv_timer_t second; /* once a second: resolving, waits, metrics that are sampled */
     uv_signal_t sigint, sigterm, sighup;
-    bool stopping;
+    bool stopping, closing; /* asked to end; every session is being closed */
     dt_time stop_by;
     int status; /* the process's */
 
     char *config_file;
     struct dt_config_daemon cfg; /* as at start */
     struct dt_rules *rules;
+    struct plans *plans;
+    struct plan_map *plan_map; /* for the workers, under RCU (plans_hook.c) */
+    struct plan_nests *plan_nests;
     struct dt_list tuns, gates;
     struct dt_table dptuns;
     dt_time started;
@@ -164,6 +171,7 @@ struct wait_spec {
 void waits_add(struct daemon *d, struct dt_control_request *req, const struct wait_spec *spec);
 void waits_forget(struct daemon *d, const struct tun *t);
 void monitors_event(struct daemon *d, const struct dt_event *ev);
+void monitors_json(struct daemon *d, json_t *event); /* stolen; to every monitor of all tunnels */
 void monitors_add(struct daemon *d, struct dt_control_request *req, const json_t *names);
 json_t *status_json(struct daemon *d, const json_t *names, const char **unknown);
 json_t *status_tunnel(struct daemon *d, struct tun *t);

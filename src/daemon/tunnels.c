@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/plans.h"
 #include "daemon/state.h"
 
 struct tun *tun_by_id(struct daemon *d, uint32_t id)
@@ -116,7 +117,7 @@ void tun_addresses(struct daemon *d, struct tun *t)
         LOG(DT_LOG_ERROR, "%s: %s", cfg->name, err.text);
         return;
     }
-    if (t->wanted && t->cfg.start == DT_START_DEMAND && t->refusals == 0)
+    if (t->ruled || (t->wanted && t->cfg.start == DT_START_DEMAND && t->refusals == 0))
         driver_hold(d, t);
     else if (t->wanted)
         dt_endpoint_up(d->ep, daemon_now(), t->id);
@@ -138,7 +139,8 @@ static void add_tunnel(struct daemon *d, struct dt_config_tunnel *cfg)
     if (t == NULL)
         return;
     move_tunnel(&t->cfg, cfg);
-    t->wanted = t->cfg.start != DT_START_MANUAL;
+    t->ruled = plans_uses(d->rules, &t->cfg);
+    t->wanted = t->ruled || t->cfg.start != DT_START_MANUAL;
     t->site = t->cfg.cfg.local.n > 0 || t->cfg.cfg.transport;
     t->resolve_at = DT_NEVER;
     dt_list_add_tail(&d->tuns, &t->link);
@@ -154,6 +156,7 @@ static void change_tunnel(struct daemon *d, struct tun *t, struct dt_config_tunn
         same_hosts = strcmp(t->cfg.host[i], cfg->host[i]) == 0;
     clear_tunnel(&t->cfg);
     move_tunnel(&t->cfg, cfg);
+    t->ruled = plans_uses(d->rules, &t->cfg);
     t->site = t->cfg.cfg.local.n > 0 || t->cfg.cfg.transport;
     if (!same_hosts) {
         resolve_cancel(t);
@@ -168,6 +171,7 @@ static void change_tunnel(struct daemon *d, struct tun *t, struct dt_config_tunn
 static void remove_tunnel(struct daemon *d, struct tun *t)
 {
     waits_forget(d, t);
+    plans_forget(d, t);
     resolve_cancel(t);
     t->wanted = false;
     routes_tunnel(d, t);
@@ -210,6 +214,19 @@ static void note(json_t *report, const char *what, const char *name)
     json_array_append_new(json_object_get(report, what), json_string(name));
 }
 
+/* The tunnel is what it was, but the rules may lead to it now, or no more. */
+static void rules_changed(struct daemon *d, struct tun *t)
+{
+    bool ruled = plans_uses(d->rules, &t->cfg);
+    if (ruled == t->ruled)
+        return;
+    t->ruled = ruled;
+    if (t->id != 0 && t->layer == 0)
+        dt_endpoint_down(d->ep, daemon_now(), t->id);
+    t->wanted = ruled || t->cfg.start != DT_START_MANUAL;
+    tun_addresses(d, t);
+}
+
 static size_t apply_tunnels(struct daemon *d, struct dt_config *c, json_t *report)
 {
     size_t same = 0;
@@ -224,6 +241,7 @@ static size_t apply_tunnels(struct daemon *d, struct dt_config *c, json_t *repor
         struct tun *t = tun_by_name(d, c->tunnel[i].cfg.name);
         if (t != NULL && dt_config_tunnel_same(&t->cfg, &c->tunnel[i])) {
             same++;
+            rules_changed(d, t);
             continue;
         }
         note(report, t != NULL ? "changed" : "added", c->tunnel[i].cfg.name);
@@ -275,11 +293,13 @@ int tunnels_apply(struct daemon *d, struct dt_config *c, json_t *report)
     json_object_set_new(report, "added", json_array());
     json_object_set_new(report, "changed", json_array());
     json_object_set_new(report, "removed", json_array());
+    dt_rules_unref(d->rules);
+    d->rules = dt_rules_ref(c->rules);
     size_t same = apply_gateways(d, c, report, &rc);
     same += apply_tunnels(d, c, report);
     json_object_set_new(report, "unchanged", json_integer((json_int_t)same));
-    dt_rules_unref(d->rules);
-    d->rules = dt_rules_ref(c->rules);
+    if (plans_apply(d, &c->plans) != 0)
+        rc = -1;
     d->config_loads++;
     return rc;
 }

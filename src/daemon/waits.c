@@ -257,6 +257,16 @@ static json_t *event_json(const struct dt_event *ev)
     return o;
 }
 
+void monitors_json(struct daemon *d, json_t *event)
+{
+    dt_list_for_each_safe (l, &d->monitors) {
+        struct monitor *m = DT_CONTAINER_OF(l, struct monitor, link);
+        if (json_array_size(m->names) == 0)
+            dt_control_event(m->req, json_copy(event));
+    }
+    json_decref(event);
+}
+
 void monitors_event(struct daemon *d, const struct dt_event *ev)
 {
     json_t *o = NULL;

@@ -323,6 +323,16 @@ void dt_endpoint_down(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
         ep_server_free(t, now, "closed here");
 }
 
+bool dt_endpoint_closing(const struct dt_endpoint *ep, const struct dt_addr *peer)
+{
+    dt_list_for_each (n, &ep->closing) {
+        const struct link *l = DT_CONTAINER_OF(n, struct link, node);
+        if (l->s && dt_addr_eq(&dt_ike_session_path(l->s)->remote.addr, peer))
+            return true;
+    }
+    return false;
+}
+
 void dt_endpoint_rekey(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
 {
     struct tunnel *t = ep_tunnel(ep, tunnel);

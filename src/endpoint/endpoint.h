@@ -270,6 +270,8 @@ void dt_endpoint_tunnel_remove(struct dt_endpoint *ep, dt_time now,
 void dt_endpoint_up(struct dt_endpoint *ep, dt_time now, uint32_t tunnel);
 void dt_endpoint_down(struct dt_endpoint *ep, dt_time now,
                       uint32_t tunnel); /* also throws out a gateway's client */
+/* A session with this peer has been closed and its DELETE is not answered yet (nor given up). */
+bool dt_endpoint_closing(const struct dt_endpoint *ep, const struct dt_addr *peer);
 void dt_endpoint_rekey(struct dt_endpoint *ep, dt_time now, uint32_t tunnel);     /* a new epoch now */
 void dt_endpoint_rekey_ike(struct dt_endpoint *ep, dt_time now, uint32_t tunnel); /* the IKE SA */
 /* A control packet now; DT_EPOCH_PING_REPLY (with the time it took) or DT_EPOCH_IDLE_DEAD follows. */

@@ -209,7 +209,7 @@ void dt_dp_event_done(struct dt_dp_event *ev)
 
 /* ---- IKE on the encapsulation port --------------------------------------------------------------- */
 
-static int send_natt(struct dt_dp *dp, const struct dt_path *path, const struct iovec *iov, int n,
+static int send_natt(struct dt_dp *dp, const struct dt_path *path, const struct iovec *iov, int n, bool nested,
                      struct dt_err *err)
 {
     const struct dp_worker *w = dp->worker[0];
@@ -219,7 +219,7 @@ static int send_natt(struct dt_dp *dp, const struct dt_path *path, const struct 
     struct sockaddr_in6 s6 = {.sin6_family = AF_INET6, .sin6_port = htons(path->remote.port)};
     union {
         struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+        char room[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint32_t))];
     } control;
     struct msghdr m = {.msg_name = v4 ? (void *)&s4 : (void *)&s6,
                        .msg_namelen = v4 ? sizeof s4 : sizeof s6,
@@ -233,6 +233,8 @@ static int send_natt(struct dt_dp *dp, const struct dt_path *path, const struct 
     memcpy(&s4.sin_addr, path->remote.addr.b, 4);
     memcpy(&s6.sin6_addr, path->remote.addr.b, 16);
     dt_outer_source(&m, &path->local.addr);
+    if (nested)
+        dt_outer_mark(&m, dp->cfg.mark_nested);
     if (m.msg_controllen == 0)
         m.msg_control = NULL;
     if (sendmsg(fd, &m, 0) < 0)
@@ -241,20 +243,20 @@ static int send_natt(struct dt_dp *dp, const struct dt_path *path, const struct 
     return 0;
 }
 
-int dt_dp_send_ike(struct dt_dp *dp, const struct dt_path *path, const void *msg, size_t len,
+int dt_dp_send_ike(struct dt_dp *dp, const struct dt_path *path, const void *msg, size_t len, bool nested,
                    struct dt_err *err)
 {
     static const uint8_t marker[DT_NON_ESP_MARKER];
     struct iovec iov[2] = {{.iov_base = (void *)(uintptr_t)marker, .iov_len = sizeof marker},
                            {.iov_base = (void *)(uintptr_t)msg, .iov_len = len}};
-    return send_natt(dp, path, iov, 2, err);
+    return send_natt(dp, path, iov, 2, nested, err);
 }
 
-int dt_dp_send_keepalive(struct dt_dp *dp, const struct dt_path *path, struct dt_err *err)
+int dt_dp_send_keepalive(struct dt_dp *dp, const struct dt_path *path, bool nested, struct dt_err *err)
 {
     uint8_t byte = DT_KEEPALIVE_BYTE;
     struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-    return send_natt(dp, path, &iov, 1, err);
+    return send_natt(dp, path, &iov, 1, nested, err);
 }
 
 void dt_dp_counters(const struct dt_dp *dp, uint64_t out[DT_DPC_COUNT])

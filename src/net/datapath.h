@@ -183,12 +183,13 @@ int dt_dp_probe(struct dt_dp *dp, uint64_t sa, const struct dt_addr *src, const 
 
 /* ---- IKE on the encapsulation port ----------------------------------------------------------- */
 
-/* Sends an IKE message from the UDP socket of path->local.port with the non-ESP marker before it. UDP 500 is
+/* Sends an IKE message from the UDP socket of path->local.port with the non-ESP marker before it.
+ * nested: through another tunnel of this host. UDP 500 is
  * not the data path's: see net/udp_socket.h. */
-int dt_dp_send_ike(struct dt_dp *dp, const struct dt_path *path, const void *msg, size_t len,
+int dt_dp_send_ike(struct dt_dp *dp, const struct dt_path *path, const void *msg, size_t len, bool nested,
                    struct dt_err *err);
 /* A NAT keep-alive: one byte 0xff (RFC 3948 4). */
-int dt_dp_send_keepalive(struct dt_dp *dp, const struct dt_path *path, struct dt_err *err);
+int dt_dp_send_keepalive(struct dt_dp *dp, const struct dt_path *path, bool nested, struct dt_err *err);
 
 /* ---- events ---------------------------------------------------------------------------------- */
 

@@ -238,8 +238,13 @@ static bool own_outer(const struct dt_dp *dp, struct dp_tunnel *t, const struct 
     if (ip->proto != DT_IPPROTO_ESP && ip->proto != DT_IPPROTO_UDP)
         return false;
     struct dp_sa *sa = rcu_dereference(t->out);
-    if (!sa || !dt_addr_eq(&rcu_dereference(sa->route)->path.remote.addr, &ip->dst))
+    if (!sa)
         return false;
+    const struct dt_path *path = &rcu_dereference(sa->route)->path;
+    if (!dt_addr_eq(&path->remote.addr, &ip->dst))
+        return false;
+    if (!dt_addr_is_any(&path->local.addr) && !dt_addr_eq(&path->local.addr, &ip->src))
+        return false; /* somebody else's, which happens to go where the peer is: a tunnel inside this one */
     if (ip->proto == DT_IPPROTO_ESP)
         return dt_esp_out_mode(sa->out) == DT_ESP_TUNNEL;
     uint16_t natt = dp->cfg.natt_port;

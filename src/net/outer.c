@@ -253,6 +253,11 @@ void dt_outer_source(struct msghdr *m, const struct dt_addr *local)
     }
 }
 
+void dt_outer_mark(struct msghdr *m, uint32_t mark)
+{
+    add_cmsg(m, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
+}
+
 /* ---- path MTU ------------------------------------------------------------------------------------ */
 
 /* The kernel's: of the interface, or what ICMP taught it. */

@@ -15,5 +15,7 @@ void dt_outer_parse(struct dt_outer_meta *m, const struct msghdr *h);
 void dt_outer_sockaddr(struct dt_addrport *out, const struct sockaddr_storage *s);
 /* Appends the source address to m's control data, which must have room. */
 void dt_outer_source(struct msghdr *m, const struct dt_addr *local);
+/* The same for a mark of this message alone. */
+void dt_outer_mark(struct msghdr *m, uint32_t mark);
 
 #endif

@@ -70,7 +70,8 @@ ssize_t dt_udp_recv(int fd, uint16_t port, void *buf, size_t cap, struct dt_path
     }
 }
 
-int dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, struct dt_err *err)
+int dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, uint32_t mark,
+                struct dt_err *err)
 {
     bool v4 = path->remote.addr.ver == 4;
     struct sockaddr_in s4 = {.sin_family = AF_INET, .sin_port = htons(path->remote.port)};
@@ -88,6 +89,8 @@ int dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len,
     memcpy(&s6.sin6_addr, path->remote.addr.b, 16);
     memset(&control, 0, sizeof control);
     dt_outer_source(&m, &path->local.addr);
+    if (mark != 0)
+        dt_outer_mark(&m, mark);
     if (m.msg_controllen == 0)
         m.msg_control = NULL;
     if (sendmsg(fd, &m, 0) < 0)

@@ -17,7 +17,9 @@ int dt_udp_open(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err);
  * Returns its length (a datagram longer than cap is dropped and looks like the next one), or -1 when there is
  * none now. */
 ssize_t dt_udp_recv(int fd, uint16_t port, void *buf, size_t cap, struct dt_path *path);
-/* From path->local.addr (or whichever the kernel likes when it is none) to path->remote. 0, or -1. */
-int dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, struct dt_err *err);
+/* From path->local.addr (or whichever the kernel likes when it is none) to path->remote. 0, or -1. mark: of this
+ * datagram instead of the socket's, 0 for that. */
+int dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, uint32_t mark,
+                struct dt_err *err);
 
 #endif

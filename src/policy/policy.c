@@ -250,6 +250,7 @@ static enum dt_policy_verdict hold(struct dt_policy *p, struct plan *pl, const s
 {
     const struct dt_policy_limits *l = &p->limits;
     if (!packet || !p->ops.release) {
+        pl->asked = true;
         dt_err_set(why, 0, "plan %u is %s", pl->id, dt_policy_state_name(pl->state));
         return DT_POLICY_DROP;
     }
@@ -499,7 +500,9 @@ static void due(struct dt_policy *p, dt_time now, struct plan *pl)
         end(p, now, pl, text);
     } else if (pl->state == DT_PLAN_WAITING) {
         bool used = pl->rebuild && (!p->limits.idle || dt_time_sub(now, pl->used) < p->limits.idle);
-        if (pl->held || pl->always || used)
+        bool wanted = pl->held || pl->asked || pl->always || used;
+        pl->asked = false;
+        if (wanted)
             dt_plan_build(p, now, pl);
         else
             dt_plan_unwind(p, now, pl, 0, true); /* `why` says what went wrong */

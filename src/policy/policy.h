@@ -46,9 +46,10 @@ struct dt_policy_action {
     unsigned depth;         /* tunnels below it */
     enum dt_rule_kind kind; /* DT_RULE_TUNNEL or DT_RULE_TRANSPORT */
     struct dt_addr peer;
-    struct dt_flow flow; /* the packet that began the plan */
-    const char *rule;    /* name of the rule */
-    const char *use;     /* the rule's `use`; "" for none */
+    struct dt_addr inner; /* to be reached through it: the next gateway, or the packet's destination */
+    struct dt_flow flow;  /* the packet that began the plan */
+    const char *rule;     /* name of the rule */
+    const char *use;      /* the rule's `use`; "" for none */
     bool udp;
 };
 

@@ -99,7 +99,7 @@ void dt_policy_digest(const struct dt_policy *p, dt_time now, struct dt_digest *
         dt_digest_u64(d, pl->id);
         dt_digest_u64(d, pl->state);
         dt_digest_u64(d, (uint64_t)pl->keyed | (uint64_t)pl->ending << 1 | (uint64_t)pl->rebuild << 2 |
-                             (uint64_t)pl->always << 3);
+                             (uint64_t)pl->always << 3 | (uint64_t)pl->asked << 4);
         dt_digest_u64(d, pl->n);
         for (unsigned i = 0; i < pl->n; i++)
             digest_step(d, &pl->step[i]);

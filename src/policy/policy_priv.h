@@ -47,6 +47,7 @@ struct plan {
     bool ending;  /* once unwound it is gone */
     bool rebuild; /* it was complete once: failures keep what is below */
     bool always;
+    bool asked; /* a packet came while it waited, though none is held here */
     unsigned n; /* steps; step[n - 1] is the top of the pending stack at the start */
     struct step step[DT_PLAN_MAX];
     unsigned done; /* on the completed stack: those of step[n - 1] down to step[n - done] */

@@ -399,7 +399,7 @@ static int rule(struct parser *p, const struct dt_block *b)
 /* Sections of dovetaild's configuration that may stand beside rules. */
 static bool other_section(const char *kind)
 {
-    static const char *const kinds[] = {"group", "tunnel", "gateway", "daemon", "nat"};
+    static const char *const kinds[] = {"group", "tunnel", "gateway", "daemon", "nat", "plans"};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (!strcmp(kind, kinds[i]))
             return true;

@@ -114,6 +114,9 @@ static struct layer *perform(struct dt_policy *p, dt_time now, struct plan *pl, 
         .rule = l->step.rule,
         .use = l->step.use,
         .udp = s->udp,
+        .inner = pl->done + 1 < pl->n && pl->step[pl->n - 2 - pl->done].kind == DT_RULE_TUNNEL
+                     ? pl->step[pl->n - 2 - pl->done].peer
+                     : pl->flow.dst,
     };
     p->ops.perform(p->user, now, &a);
     return l;
