@@ -32,7 +32,7 @@ static void one_seed(uint64_t seed)
     struct world_host *c = &w->host[0], *s = &w->host[1];
     for (unsigned i = 0; i < 3; i++) {
         world_pass(w, 3 + pick(w, 6));
-        switch (clean ? 9 : pick(w, 10)) {
+        switch (clean ? 15 : pick(w, 14)) {
         case 0:
             dt_endpoint_rekey(c->ep, w->now, c->client);
             break;
@@ -64,6 +64,23 @@ static void one_seed(uint64_t seed)
                 dt_endpoint_down(s->ep, w->now, t); /* thrown out */
             break;
         }
+        case 6: /* SIGKILL, and again at once */
+            world_kill(w, 0);
+            world_connect(w, 0, 1, &cfg);
+            break;
+        case 7:
+            world_kill(w, 1);
+            s->leases = s->released = 0;
+            world_serve(w, 1, kind);
+            break;
+        case 8: /* another network; where the gateway is does not change */
+            c->addr = dt_addr4(0xc6336400u + 1 + pick(w, 200));
+            dt_endpoint_network_changed(c->ep, w->now);
+            break;
+        case 9:
+            if (cfg.encap == DT_ENCAP_AUTO)
+                w->esp_blocked = !w->esp_blocked; /* the network likes ESP no more */
+            break;
         default:
             break;
         }
