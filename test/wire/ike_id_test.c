@@ -1,0 +1,82 @@
+#include "support/test.h"
+
+#include "wire/ike_id.h"
+
+static struct dt_ike_id id(const char *text)
+{
+    struct dt_ike_id i;
+    if (dt_ike_id_parse(&i, text))
+        fail_msg("%s", text);
+    return i;
+}
+
+static void types(void **state)
+{
+    assert_int_equal(id("vpn.example.net").type, DT_ID_FQDN);
+    assert_int_equal(id("anna@example.net").type, DT_ID_RFC822_ADDR);
+    assert_int_equal(id("192.0.2.1").type, DT_ID_IPV4_ADDR);
+    assert_int_equal(id("192.0.2.1").len, 4);
+    assert_int_equal(id("2001:db8::1").type, DT_ID_IPV6_ADDR);
+    assert_int_equal(id("keyid:0a0b").type, DT_ID_KEY_ID);
+    assert_int_equal(id("keyid:0a0b").len, 2);
+    assert_int_equal(id("keyid:office").len, 6);
+    assert_int_equal(id("fqdn:192.0.2.1").type, DT_ID_FQDN);
+    assert_int_equal(id("email:anna").type, DT_ID_RFC822_ADDR);
+    assert_int_equal(id("%any").type, DT_ID_ANY);
+}
+
+static void bounds(void **state)
+{
+    struct dt_ike_id i;
+    char longest[DT_IKE_ID_MAX + 2];
+    memset(longest, 'a', sizeof(longest));
+    longest[DT_IKE_ID_MAX + 1] = 0;
+    assert_int_equal(dt_ike_id_parse(&i, longest), -1);
+    longest[DT_IKE_ID_MAX] = 0;
+    assert_int_equal(dt_ike_id_parse(&i, longest), 0);
+    assert_int_equal(dt_ike_id_parse(&i, ""), -1);
+    assert_int_equal(dt_ike_id_parse(&i, "fqdn:"), -1);
+}
+
+static void text(void **state)
+{
+    char out[DT_IKE_ID_STRLEN];
+    static const char *const same[] = {"vpn.example.net", "anna@example.net", "192.0.2.1",
+                                       "2001:db8::1",     "keyid:0a0b",       "%any"};
+    for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+        struct dt_ike_id one = id(same[i]);
+        assert_string_equal(dt_ike_id_str(out, &one), same[i]);
+    }
+    struct dt_ike_id evil = {.type = DT_ID_FQDN, .len = DT_IKE_ID_MAX};
+    memset(evil.data, '\n', sizeof(evil.data));
+    assert_null(strchr(dt_ike_id_str(out, &evil), '\n'));
+    struct dt_ike_id odd = {.type = 9, .len = 2, .data = {1, 2}};
+    assert_string_equal(dt_ike_id_str(out, &odd), "id9:0102");
+    struct dt_ike_id short4 = {.type = DT_ID_IPV4_ADDR, .len = 3, .data = {1, 2, 3}};
+    assert_string_equal(dt_ike_id_str(out, &short4), "id1:010203");
+}
+
+static void matching(void **state)
+{
+    struct dt_ike_id any = id("%any"), star = id("*.example.net"), mail = id("*@example.net"),
+                     key = id("keyid:2a2e");
+    struct dt_ike_id a = id("Vpn.Example.NET"), b = id("vpn.example.net"), c = id("anna@example.net"),
+                     d = id("example.net");
+    struct dt_ike_id k = id("keyid:2A2E"), other = id("keyid:2a2f");
+    assert_true(dt_ike_id_eq(&a, &b));
+    assert_true(dt_ike_id_matches(&any, &a) && dt_ike_id_matches(&any, &k));
+    assert_true(dt_ike_id_matches(&star, &a));
+    assert_false(dt_ike_id_matches(&star, &c));
+    assert_false(dt_ike_id_matches(&star, &d));
+    assert_true(dt_ike_id_matches(&mail, &c));
+    assert_true(dt_ike_id_matches(&key, &k)); /* octets, not a pattern */
+    assert_false(dt_ike_id_matches(&key, &other));
+    assert_false(dt_ike_id_matches(&b, &c));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(types), cmocka_unit_test(bounds),
+                                       cmocka_unit_test(text), cmocka_unit_test(matching)};
+    return TEST_RUN(tests);
+}
