@@ -27,6 +27,7 @@ void dt_config_free(struct dt_config *c)
         tunnel_clear(&c->tunnel[i]);
     for (size_t i = 0; i < c->ngateway; i++)
         gateway_clear(&c->gateway[i]);
+    dt_config_discover_free(c->discover, c->ndiscover);
     dt_rules_unref(c->rules);
     free(c->tunnel);
     free(c->gateway);

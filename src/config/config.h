@@ -34,6 +34,7 @@
 #include "endpoint/endpoint.h"
 #include "policy/policy.h"
 #include "policy/rule.h"
+#include "ted/ted.h"
 
 #define DT_CONFIG_FILE         "/etc/dovetail/dovetaild.conf"
 #define DT_CONFIG_TEXT_MAX     ((size_t)64 << 20) /* bytes of one file */
@@ -76,7 +77,8 @@ struct dt_config_tunnel {
     char *host[DT_TUNNEL_GATEWAYS];
     struct dt_config_psk psk;
     enum dt_config_start start;
-    uint32_t mtu; /* inside; 0: as the path gives */
+    uint32_t mtu;    /* inside; 0: as the path gives */
+    bool discovered; /* not from a file: the daemon found the peer */
 };
 
 struct dt_config_gateway {
@@ -91,6 +93,31 @@ struct dt_config_gateway {
     size_t ndns;
     struct dt_addr dns[DT_IKE_DNS_MAX];
     uint32_t mtu;
+};
+
+/* discover "name" { ... }: gateways that find each other (docs/discovery.md). What belongs to the host - identity,
+ * secrets, peers - stands in the first section. */
+#define DT_CONFIG_DISCOVER_MAX 16
+#define DT_DISCOVER_PEERS      64
+#define DT_DISCOVER_RANGES     16 /* that one half of a proxy may be: what IKE negotiates for a side */
+
+struct dt_discover_peer {
+    struct dt_ike_id id;        /* or a pattern */
+    struct dt_selectors remote; /* for which it may speak; empty: all that the rules let others have */
+};
+
+struct dt_config_discover {
+    unsigned line;
+    uint64_t print;
+    struct dt_ted_rule rule; /* our side first; id: from 1 in the order of the file */
+    struct dt_ted_params params;
+    struct dt_config_gateway
+        gate; /* identity, secrets, proposals and parameters of the epochs, in both roles */
+    size_t npeer;
+    struct dt_discover_peer peer[DT_DISCOVER_PEERS]; /* none: whoever proves a secret */
+    enum dt_encap encap;
+    bool hold;    /* packets wait for the answer; else they are dropped, as the seed does */
+    dt_time idle; /* a tunnel that carried nothing for so long goes; 0: none does */
 };
 
 /* daemon { ... }: everything has a default. */
@@ -118,6 +145,8 @@ struct dt_config {
     size_t ntunnel;
     struct dt_config_gateway *gateway;
     size_t ngateway;
+    struct dt_config_discover *discover;
+    size_t ndiscover;
     struct dt_rules *rules; /* `rule` and `group` sections; without any, an empty set */
     struct dt_config_issue *issue;
     size_t nissue, errors, warnings; /* counts of all, also those past DT_CONFIG_ISSUES_MAX */
@@ -137,6 +166,9 @@ char *dt_config_issue_str(char *out, size_t cap, const struct dt_config *c, cons
 /* Nothing that the daemon acts upon differs. */
 bool dt_config_tunnel_same(const struct dt_config_tunnel *a, const struct dt_config_tunnel *b);
 bool dt_config_gateway_same(const struct dt_config_gateway *a, const struct dt_config_gateway *b);
+void dt_config_discover_free(struct dt_config_discover *d, size_t n);
+bool dt_config_discover_same(const struct dt_config_discover *a, size_t na,
+                             const struct dt_config_discover *b, size_t nb);
 struct dt_config_tunnel *dt_config_find_tunnel(const struct dt_config *c, const char *name);
 struct dt_config_gateway *dt_config_find_gateway(const struct dt_config *c, const char *name);
 

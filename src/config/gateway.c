@@ -105,8 +105,7 @@ static void add_secret(struct reader *r, struct dt_config_gateway *g, unsigned l
 }
 
 /* "file:/PATH" with a line "IDENTITY SECRET" a client. */
-static void read_secrets(struct reader *r, const struct dt_setting *s, void *field,
-                         const struct setting_def *def)
+void read_secrets(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def)
 {
     const size_t cap = (size_t)32 << 20;
     const char *v = reader_value(r, s, 0);

@@ -59,6 +59,10 @@ void read_ike_proposals(struct reader *r, const struct dt_setting *s, void *fiel
 void read_esp_proposals(struct reader *r, const struct dt_setting *s, void *field,
                         const struct setting_def *def);
 
+/* enum dt_encap; secrets of a struct dt_config_gateway from a file. */
+void read_encap(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
+void read_secrets(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
+
 /* An address, or a complaint and false. */
 bool value_addr(struct reader *r, unsigned line, const char *key, const char *text, struct dt_addr *out);
 /* A file's content, at most cap bytes; its length, or -1 with a complaint. Warns when others may read it. */
@@ -86,6 +90,7 @@ void reader_epoch_params(struct reader *r, const struct dt_block *b, struct dt_e
 
 void read_tunnel_section(struct reader *r, const struct dt_block *b);
 void read_gateway_section(struct reader *r, const struct dt_block *b);
+void read_discover_section(struct reader *r, const struct dt_block *b);
 void read_daemon_section(struct reader *r, const struct dt_block *b);
 void read_nat_section(struct reader *r, const struct dt_block *b);
 void read_plans_section(struct reader *r, const struct dt_block *b);

@@ -16,6 +16,7 @@ static const struct {
 } sections[] = {
     {"tunnel", true, read_tunnel_section},
     {"gateway", true, read_gateway_section},
+    {"discover", true, read_discover_section},
     {"daemon", false, read_daemon_section},
     {"nat", false, read_nat_section},
     {"plans", false, read_plans_section},
@@ -187,9 +188,10 @@ static void read_block(struct reader *r, const struct dt_block *b)
     if (near != NULL)
         reader_error(r, b->line, "there is no section \"%.40s\"; did you mean \"%s\"?", b->kind, near);
     else
-        reader_error(r, b->line,
-                     "there is no section \"%.40s\"; tunnel, gateway, daemon, nat, rule and group are",
-                     b->kind);
+        reader_error(
+            r, b->line,
+            "there is no section \"%.40s\"; tunnel, gateway, discover, daemon, nat, rule and group are",
+            b->kind);
 }
 
 /* Rules and groups are read by their own room, from the same text. */

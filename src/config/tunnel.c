@@ -46,8 +46,7 @@ static void read_hosts(struct reader *r, const struct dt_setting *s, void *field
     }
 }
 
-static void read_encap(struct reader *r, const struct dt_setting *s, void *field,
-                       const struct setting_def *def)
+void read_encap(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def)
 {
     static const char *const names[] = {"auto", "esp", "udp"};
     const char *v = reader_value(r, s, 0);

@@ -213,6 +213,15 @@ static void cmd_reload(void *ctx, struct dt_control_request *req, const json_t *
 }
 
 const struct dt_control_command daemon_commands[] = {
-    {"up", cmd_up},         {"down", cmd_down},       {"rekey", cmd_rekey},   {"ping", cmd_ping},
-    {"status", cmd_status}, {"monitor", cmd_monitor}, {"reload", cmd_reload}, {NULL, NULL},
+    {"up", cmd_up},
+    {"down", cmd_down},
+    {"rekey", cmd_rekey},
+    {"ping", cmd_ping},
+    {"status", cmd_status},
+    {"monitor", cmd_monitor},
+    {"reload", cmd_reload},
+    {"discover", discover_cmd},
+    {"discover_listen", discover_listen_cmd},
+    {"discover_status", discover_status_cmd},
+    {NULL, NULL},
 };

@@ -69,6 +69,8 @@ static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *sa, 
 {
     struct daemon *d = user;
     size_t klen = dt_suite_key_len(&sa->suite), ilen = dt_suite_integ_len(&sa->suite);
+    if (discover_admit(d, sa, err) != 0)
+        return -1;
     if (klen + ilen != sa->key_len)
         return dt_err_set(err, 0, "the keys have %u bytes, the suite takes %zu", sa->key_len, klen + ilen);
     struct dt_dp_sa x = {
@@ -210,6 +212,8 @@ static int psk(void *user, uint32_t tunnel, uint32_t gateway, const struct dt_ik
     struct daemon *d = user;
     struct tun *t = tunnel != 0 ? tun_by_id(d, tunnel) : NULL;
     struct gate *g = gateway != 0 ? gate_by_id(d, gateway) : NULL;
+    if ((t != NULL && t->cfg.discovered) || (g != NULL && g->discovery))
+        return discover_psk(d, remote, key);
     const struct dt_config_psk *p = t != NULL   ? &t->cfg.psk
                                     : g != NULL ? dt_config_gateway_psk(&g->cfg, remote)
                                                 : NULL;
@@ -314,6 +318,7 @@ static void event(void *user, const struct dt_event *ev)
     if (t != NULL && (ev->kind == DT_EPOCH_SESSION_DROPPED || ev->kind == DT_EPOCH_SESSION_LOST) &&
         t->resolve_at == DT_NEVER)
         t->resolve_at = daemon_now(); /* perhaps the name has another address by now */
+    discover_event(d, ev);
     monitors_event(d, ev);
     waits_event(d, ev);
     plans_event(d, ev);
@@ -371,6 +376,8 @@ void driver_dp_event(struct daemon *d, const struct dt_dp_event *ev)
         dt_endpoint_peer_moved(d->ep, now, ev->sa, &ev->path.remote);
         break;
     case DT_DP_NEED_TUNNEL: {
+        if (discover_need(d, ev))
+            break;
         struct tun *t = tun_by_id(d, (uint32_t)ev->tunnel);
         if (t != NULL && t->ruled)
             plans_need(d, ev);

@@ -40,6 +40,7 @@ static void on_second(uv_timer_t *t)
     dt_time now = daemon_now();
     resolve_tick(d, now);
     waits_tick(d, now);
+    discover_tick(d, now);
     plans_second(d);
     if (d->metrics != NULL)
         metrics_refresh(d);
@@ -54,7 +55,8 @@ static void read_ike(struct daemon *d, int fd)
         ssize_t n = dt_udp_recv(fd, d->cfg.ike_port, buf, sizeof(buf), &path);
         if (n < 0)
             break;
-        dt_endpoint_ike_input(d->ep, daemon_now(), &path, buf, (size_t)n);
+        if (!discover_datagram(d, &path, buf, (size_t)n))
+            dt_endpoint_ike_input(d->ep, daemon_now(), &path, buf, (size_t)n);
     }
     loop_wake(d);
 }

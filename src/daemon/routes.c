@@ -158,6 +158,8 @@ void routes_tunnel(struct daemon *d, struct tun *t)
 {
     struct routes wanted = {0};
     struct dt_tunnel_info info;
+    if (t->cfg.discovered) /* its packets come by the routing rules of discovery */
+        return;
     bool known = t->id != 0 && dt_endpoint_tunnel_info(d->ep, t->id, &info);
     bool inside = known && (info.inside.addr4.ver || info.inside.addr6.ver);
     struct dt_addr src4 = {0}, src6 = {0};
@@ -183,6 +185,8 @@ void routes_gateway(struct daemon *d, struct gate *g, bool gone)
 {
     struct routes wanted = {0};
     struct dt_addr src4 = {0}, src6 = {0};
+    if (g->discovery)
+        return;
     if (!gone) {
         source_in(d, &g->cfg.cfg.protect, &src4, &src6);
         for (size_t i = 0; i < g->cfg.npool; i++) {

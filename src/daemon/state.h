@@ -48,11 +48,11 @@ struct tun {
     dt_time resolve_pause;
     char resolve_why[160]; /* why there is no address */
     struct routes routes;
-    char encap_why[160]; /* why this encapsulation was chosen */
-    unsigned refusals;   /* since it was last asked to come up */
-    bool ruled;          /* a rule leads to it: plans bring it up and down (plans.c) */
-    bool nested;         /* its outer packets go through another tunnel */
-    uint32_t layer;      /* of the plan that has it up, or on its way; 0: none */
+    char encap_why[160];       /* why this encapsulation was chosen */
+    unsigned refusals;         /* since it was last asked to come up */
+    bool ruled;                /* a rule leads to it: plans bring it up and down (plans.c) */
+    bool nested;               /* its outer packets go through another tunnel */
+    uint32_t layer;            /* of the plan that has it up, or on its way; 0: none */
     char refusal[DT_ERR_TEXT]; /* what its gateway said last */
 };
 
@@ -61,6 +61,7 @@ struct gate {
     struct dt_config_gateway cfg;
     uint32_t id;
     struct routes routes;
+    bool discovery; /* of daemon/discover.h: no routes, and not of the configuration's gateways */
 };
 
 /* What the data path has for a tunnel of the endpoint (of either role), and what it did not tell yet. */
@@ -101,8 +102,9 @@ struct daemon {
     int janitor;         /* the pipe's end; -1 */
     bool rules4, rules6; /* the routing rule is there */
 
-    struct dt_list waits;    /* requests that wait for something to happen (waits.c) */
-    struct dt_list monitors; /* streams of events */
+    struct discover *discover; /* NULL: no discover section (daemon/discover.h) */
+    struct dt_list waits;      /* requests that wait for something to happen (waits.c) */
+    struct dt_list monitors;   /* streams of events */
     uint64_t events, config_loads, config_errors;
 };
 
@@ -138,6 +140,12 @@ void tun_up(struct daemon *d, struct tun *t);
 void tun_down(struct daemon *d, struct tun *t);
 /* Adds to the endpoint, or updates there, with the addresses that are known now. */
 void tun_addresses(struct daemon *d, struct tun *t);
+/* For daemon/discover.h, which has tunnels and a gateway that stand in no configuration. tunnels_add takes what *cfg
+ * owns; NULL: no memory. */
+struct tun *tunnels_add(struct daemon *d, struct dt_config_tunnel *cfg);
+void tunnels_remove(struct daemon *d, struct tun *t);
+struct gate *gates_add(struct daemon *d, struct dt_config_gateway *cfg, bool discovery, struct dt_err *err);
+void gates_remove(struct daemon *d, struct gate *g);
 int daemon_reload(struct daemon *d, json_t *report,
                   struct dt_config *bad); /* -1: *bad says why, and wants a free */
 
@@ -175,6 +183,24 @@ void monitors_json(struct daemon *d, json_t *event); /* stolen; to every monitor
 void monitors_add(struct daemon *d, struct dt_control_request *req, const json_t *names);
 json_t *status_json(struct daemon *d, const json_t *names, const char **unknown);
 json_t *status_tunnel(struct daemon *d, struct tun *t);
+
+/* discover.c and its neighbours: all of them do nothing without a discover section */
+int discover_apply(struct daemon *d, struct dt_config *c, json_t *report); /* takes the sections out of *c */
+void discover_clear(struct daemon *d);
+void discover_tick(struct daemon *d, dt_time now);
+void discover_event(struct daemon *d, const struct dt_event *ev);
+bool discover_need(struct daemon *d, const struct dt_dp_event *ev); /* true: it was discovery's */
+bool discover_datagram(struct daemon *d, const struct dt_path *path, const uint8_t *msg, size_t len);
+int discover_psk(struct daemon *d, const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX]);
+int discover_admit(struct daemon *d, const struct dt_endpoint_sa *sa,
+                   struct dt_err *err); /* -1: it may not */
+void discover_counters(struct daemon *d, json_t *o);
+struct dt_ted_packet;
+void discover_listeners(struct daemon *d, const char *name, const char *rule,
+                        const struct dt_ted_packet *packet, const struct dt_addr *peer, const char *text);
+void discover_cmd(void *ctx, struct dt_control_request *req, const json_t *args);
+void discover_listen_cmd(void *ctx, struct dt_control_request *req, const json_t *args);
+void discover_status_cmd(void *ctx, struct dt_control_request *req, const json_t *args);
 
 /* metrics.c */
 int metrics_open(struct daemon *d, const struct dt_addrport *at, struct dt_err *err);

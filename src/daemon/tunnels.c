@@ -39,7 +39,7 @@ static struct gate *gate_by_name(struct daemon *d, const char *name)
 {
     dt_list_for_each (l, &d->gates) {
         struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
-        if (strcmp(g->cfg.cfg.name, name) == 0)
+        if (!g->discovery && strcmp(g->cfg.cfg.name, name) == 0)
             return g;
     }
     return NULL;
@@ -133,11 +133,11 @@ static void literal_addresses(struct tun *t)
             t->found[i].n = 1;
 }
 
-static void add_tunnel(struct daemon *d, struct dt_config_tunnel *cfg)
+struct tun *tunnels_add(struct daemon *d, struct dt_config_tunnel *cfg)
 {
     struct tun *t = calloc(1, sizeof(*t));
     if (t == NULL)
-        return;
+        return NULL;
     move_tunnel(&t->cfg, cfg);
     t->ruled = plans_uses(d->rules, &t->cfg);
     t->wanted = t->ruled || t->cfg.start != DT_START_MANUAL;
@@ -147,6 +147,7 @@ static void add_tunnel(struct daemon *d, struct dt_config_tunnel *cfg)
     literal_addresses(t);
     tun_addresses(d, t);
     resolve_start(d, t);
+    return t;
 }
 
 static void change_tunnel(struct daemon *d, struct tun *t, struct dt_config_tunnel *cfg)
@@ -168,7 +169,7 @@ static void change_tunnel(struct daemon *d, struct tun *t, struct dt_config_tunn
         resolve_start(d, t);
 }
 
-static void remove_tunnel(struct daemon *d, struct tun *t)
+void tunnels_remove(struct daemon *d, struct tun *t)
 {
     waits_forget(d, t);
     plans_forget(d, t);
@@ -182,25 +183,28 @@ static void remove_tunnel(struct daemon *d, struct tun *t)
     free(t);
 }
 
-static int add_gateway(struct daemon *d, struct dt_config_gateway *cfg, struct dt_err *err)
+struct gate *gates_add(struct daemon *d, struct dt_config_gateway *cfg, bool discovery, struct dt_err *err)
 {
     struct gate *g = calloc(1, sizeof(*g));
-    if (g == NULL)
-        return dt_err_set(err, 0, "out of memory");
+    if (g == NULL) {
+        dt_err_set(err, 0, "out of memory");
+        return NULL;
+    }
+    g->discovery = discovery;
     move_gateway(&g->cfg, cfg);
     g->id = dt_endpoint_gateway_add(d->ep, daemon_now(), &g->cfg.cfg, err);
     if (g->id == 0) {
         LOG(DT_LOG_ERROR, "%s: %s", g->cfg.cfg.name, err->text);
         clear_gateway(&g->cfg);
         free(g);
-        return -1;
+        return NULL;
     }
     dt_list_add_tail(&d->gates, &g->link);
     routes_gateway(d, g, false);
-    return 0;
+    return g;
 }
 
-static void remove_gateway(struct daemon *d, struct gate *g)
+void gates_remove(struct daemon *d, struct gate *g)
 {
     dt_endpoint_gateway_remove(d->ep, daemon_now(), g->id);
     routes_gateway(d, g, true);
@@ -232,9 +236,9 @@ static size_t apply_tunnels(struct daemon *d, struct dt_config *c, json_t *repor
     size_t same = 0;
     dt_list_for_each_safe (l, &d->tuns) {
         struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
-        if (dt_config_find_tunnel(c, t->cfg.cfg.name) == NULL) {
+        if (!t->cfg.discovered && dt_config_find_tunnel(c, t->cfg.cfg.name) == NULL) {
             note(report, "removed", t->cfg.cfg.name);
-            remove_tunnel(d, t);
+            tunnels_remove(d, t);
         }
     }
     for (size_t i = 0; i < c->ntunnel; i++) {
@@ -248,7 +252,7 @@ static size_t apply_tunnels(struct daemon *d, struct dt_config *c, json_t *repor
         if (t != NULL)
             change_tunnel(d, t, &c->tunnel[i]);
         else
-            add_tunnel(d, &c->tunnel[i]);
+            tunnels_add(d, &c->tunnel[i]);
     }
     return same;
 }
@@ -259,9 +263,9 @@ static size_t apply_gateways(struct daemon *d, struct dt_config *c, json_t *repo
     struct dt_err err = {0};
     dt_list_for_each_safe (l, &d->gates) {
         struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
-        if (dt_config_find_gateway(c, g->cfg.cfg.name) == NULL) {
+        if (!g->discovery && dt_config_find_gateway(c, g->cfg.cfg.name) == NULL) {
             note(report, "removed", g->cfg.cfg.name);
-            remove_gateway(d, g);
+            gates_remove(d, g);
         }
     }
     for (size_t i = 0; i < c->ngateway; i++) {
@@ -272,7 +276,7 @@ static size_t apply_gateways(struct daemon *d, struct dt_config *c, json_t *repo
         }
         note(report, g != NULL ? "changed" : "added", c->gateway[i].cfg.name);
         if (g == NULL) {
-            if (add_gateway(d, &c->gateway[i], &err) != 0)
+            if (gates_add(d, &c->gateway[i], false, &err) == NULL)
                 *rc = -1;
             continue;
         }
@@ -295,6 +299,9 @@ int tunnels_apply(struct daemon *d, struct dt_config *c, json_t *report)
     json_object_set_new(report, "removed", json_array());
     dt_rules_unref(d->rules);
     d->rules = dt_rules_ref(c->rules);
+    /* First discovery: its gateway serves names below .ted alone, another one may serve everybody. */
+    if (discover_apply(d, c, report) != 0)
+        rc = -1;
     size_t same = apply_gateways(d, c, report, &rc);
     same += apply_tunnels(d, c, report);
     json_object_set_new(report, "unchanged", json_integer((json_int_t)same));
@@ -306,11 +313,12 @@ int tunnels_apply(struct daemon *d, struct dt_config *c, json_t *report)
 
 void tunnels_clear(struct daemon *d)
 {
+    discover_clear(d);
     dt_list_for_each_safe (l, &d->tuns) {
-        remove_tunnel(d, DT_CONTAINER_OF(l, struct tun, link));
+        tunnels_remove(d, DT_CONTAINER_OF(l, struct tun, link));
     }
     dt_list_for_each_safe (l, &d->gates) {
-        remove_gateway(d, DT_CONTAINER_OF(l, struct gate, link));
+        gates_remove(d, DT_CONTAINER_OF(l, struct gate, link));
     }
     dt_rules_unref(d->rules);
     d->rules = NULL;

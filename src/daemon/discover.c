@@ -1,0 +1,408 @@
+#include "daemon/discover.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/udp_socket.h"
+#include "wire/ip.h"
+
+#define BATCH 64 /* probes that are looked at before others have their turn */
+#define PAUSE_MS                                                                                             \
+    10 /* after a full batch: at most 6,400 probes a second are looked at, the rest is dropped unseen */
+
+/* ---- what the engine asks for ---- */
+
+static void send_probe(void *user, const struct dt_addr *src, const struct dt_addr *dst, uint16_t sport,
+                       const uint8_t *msg, size_t len)
+{
+    struct discover *x = user;
+    struct dt_err err = {0};
+    if (dt_raw_udp_send(src->ver == 4 ? x->raw4 : x->raw6, src, sport, dst, x->daemon->cfg.ike_port, msg, len,
+                        &err) == 0)
+        return;
+    x->count.probes_unsent++;
+    LOG(DT_LOG_DEBUG, "a probe was not sent %s", err.text);
+}
+
+static void send_reply(void *user, const struct dt_addr *from, const struct dt_addr *to, const uint8_t *msg,
+                       size_t len)
+{
+    struct discover *x = user;
+    struct daemon *d = x->daemon;
+    struct dt_err err = {0};
+    struct dt_path path = {.local = {*from, d->cfg.ike_port}, .remote = {*to, d->cfg.ike_port}};
+    if (dt_udp_send(to->ver == 4 ? d->ike4_fd : d->ike6_fd, &path, msg, len, &err) == 0)
+        return;
+    x->count.replies_unsent++;
+    LOG(DT_LOG_DEBUG, "a reply was not sent: %s", err.text);
+}
+
+static bool own_addr(void *user, const struct dt_addr *towards, struct dt_addr *own)
+{
+    struct discover *x = user;
+    return dt_nl_route_get(x->daemon->nl, towards, DT_DP_MARK, own, NULL, NULL) == 0 &&
+           own->ver == towards->ver;
+}
+
+static void answer(void *user, dt_time now, const struct dt_ted_answer *a)
+{
+    struct discover *x = user;
+    if (x->closing)
+        return;
+    if (discover_asks_answer(x, a))
+        return;
+    if (a->found)
+        discover_found(x, a);
+    else
+        discover_refused(x, a);
+}
+
+static void event(void *user, dt_time now, const struct dt_ted_event *e)
+{
+    static const enum dt_log_level level[] = {[DT_TED_EVENT_PROBE] = DT_LOG_DEBUG,
+                                              [DT_TED_EVENT_FOUND] = DT_LOG_INFO,
+                                              [DT_TED_EVENT_REFUSED] = DT_LOG_WARN,
+                                              [DT_TED_EVENT_SILENCE] = DT_LOG_INFO,
+                                              [DT_TED_EVENT_REPLIED] = DT_LOG_DEBUG};
+    LOG(level[e->kind], "discover: %s: %s", dt_ted_event_name(e->kind), e->text);
+    discover_tell(user, dt_ted_event_name(e->kind), e->rule, &e->packet, &e->peer, e->text);
+}
+
+static const struct dt_ted_ops ted_ops = {send_probe, send_reply, own_addr, answer, event};
+
+/* ---- time ---- */
+
+static void on_timer(uv_timer_t *t)
+{
+    struct discover *x = t->data;
+    dt_ted_tick(x->ted, daemon_now());
+    discover_arm(x);
+    loop_wake(x->daemon);
+}
+
+void discover_arm(struct discover *x)
+{
+    dt_time at = dt_ted_deadline(x->ted), now = daemon_now();
+    if (uv_is_closing((uv_handle_t *)&x->timer))
+        return;
+    if (at == DT_NEVER)
+        uv_timer_stop(&x->timer);
+    else
+        uv_timer_start(&x->timer, on_timer, at <= now ? 0 : (at - now + DT_MSEC - 1) / DT_MSEC, 0);
+}
+
+void discover_tick(struct daemon *d, dt_time now)
+{
+    struct discover *x = d->discover;
+    if (x == NULL)
+        return;
+    discover_tunnels_tick(x, now);
+    discover_asks_tick(x, now);
+    discover_arm(x);
+}
+
+/* ---- probes that pass through, replies ---- */
+
+static void on_tap(uv_poll_t *p, int status, int events);
+
+static void on_pause_over(uv_timer_t *t)
+{
+    struct discover *x = t->data;
+    uv_poll_start(&x->tap4, UV_READABLE, on_tap);
+    uv_poll_start(&x->tap6, UV_READABLE, on_tap);
+}
+
+static void on_tap(uv_poll_t *p, int status, int events)
+{
+    struct discover *x = p->data;
+    static uint8_t buf[2048];
+    struct dt_tap_probe probe;
+    int n = 0;
+    uint8_t ver = p == &x->tap4 ? 4 : 6;
+    while (n < BATCH && dt_tap_recv(x->tap, ver, buf, sizeof(buf), &probe)) {
+        n++;
+        dt_ted_probe_input(x->ted, daemon_now(), &probe.src, &probe.dst, probe.msg, probe.len);
+    }
+    if (n == BATCH) {
+        x->count.tap_pauses++;
+        uv_poll_stop(&x->tap4);
+        uv_poll_stop(&x->tap6);
+        uv_timer_start(&x->pause, on_pause_over, PAUSE_MS, 0);
+    }
+}
+
+bool discover_datagram(struct daemon *d, const struct dt_path *path, const uint8_t *msg, size_t len)
+{
+    struct discover *x = d->discover;
+    int exchange = dt_ted_exchange(msg, len);
+    if (exchange == 0 || x == NULL)
+        return exchange != 0; /* nobody asked: IKE has no use for it */
+    /* A probe to an address of ours that no rule protects is nobody's; the tap has taken the others. */
+    if (exchange == DT_TED_EXCHANGE_REPLY && path->remote.port == d->cfg.ike_port)
+        dt_ted_reply_input(x->ted, daemon_now(), &path->remote.addr, &path->local.addr, msg, len);
+    else if (exchange == DT_TED_EXCHANGE_REPLY)
+        x->count.foreign_replies++;
+    discover_arm(x);
+    return true;
+}
+
+/* ---- packets without a tunnel ---- */
+
+static bool has_ports(uint8_t proto)
+{
+    return proto == DT_IPPROTO_TCP || proto == DT_IPPROTO_UDP || proto == 132 || proto == 33 || proto == 136;
+}
+
+enum dt_ted_verdict discover_packet(struct discover *x, uint64_t rule, const struct dt_ted_packet *p,
+                                    struct dt_ted_answer *a)
+{
+    enum dt_ted_verdict v = dt_ted_packet(x->ted, daemon_now(), rule, p, a);
+    discover_arm(x);
+    return v;
+}
+
+bool discover_need(struct daemon *d, const struct dt_dp_event *ev)
+{
+    struct discover *x = d->discover;
+    if (ev->tunnel < DISCOVER_DP)
+        return false;
+    if (x == NULL || ev->tunnel >= DISCOVER_REFUSED)
+        return true;
+    uint64_t rule = (ev->tunnel - DISCOVER_DP) >> 8;
+    struct dt_ted_answer a;
+    struct dt_ted_packet p = {.src = ev->flow.src, .dst = ev->flow.dst, .protocol = ev->flow.proto};
+    if (has_ports(p.protocol)) {
+        p.sport = ev->flow.sport;
+        p.dport = ev->flow.dport;
+    }
+    switch (discover_packet(x, rule, &p, &a)) {
+    case DT_TED_FOUND:
+        discover_found(x, &a);
+        break;
+    case DT_TED_REFUSED:
+        discover_refused(x, &a);
+        break;
+    case DT_TED_PROBING:
+    case DT_TED_LIMITED:
+    case DT_TED_NO_RULE:
+        break;
+    }
+    return true;
+}
+
+void discover_rematch(struct discover *x, uint64_t rule)
+{
+    const struct dt_config_discover *r = discover_rule(x, rule);
+    for (size_t k = 0; r != NULL && k < r->rule.count; k++)
+        dt_dp_tunnel_rematch(x->daemon->dp, DISCOVER_DP + (rule << 8) + k);
+}
+
+const struct dt_config_discover *discover_rule(const struct discover *x, uint64_t id)
+{
+    return id >= 1 && id <= x->nrule ? &x->rule[id - 1] : NULL;
+}
+
+/* ---- rules ---- */
+
+/* A mask with holes becomes several prefixes; a range of dt_ted_half_ranges is always one prefix. */
+static size_t prefixes(struct dt_prefix *out, const struct dt_addr *addr, const struct dt_addr *mask)
+{
+    struct dt_range range[DT_DISCOVER_RANGES];
+    int n = dt_ted_half_ranges(range, DT_DISCOVER_RANGES, addr, mask);
+    size_t count = 0;
+    for (int i = 0; i < n; i++)
+        count += dt_range_prefix(&range[i], &out[count]);
+    return count;
+}
+
+static size_t steer_rules(struct dt_steer_rule *out, size_t cap, const struct dt_ted_proxy *p)
+{
+    struct dt_prefix src[DT_DISCOVER_RANGES], dst[DT_DISCOVER_RANGES];
+    size_t ns = prefixes(src, &p->src, &p->src_mask), nd = prefixes(dst, &p->dst, &p->dst_mask), n = 0;
+    for (size_t i = 0; i < ns; i++)
+        for (size_t k = 0; k < nd && n < cap; k++)
+            out[n++] = (struct dt_steer_rule){
+                .src = src[i], .dst = dst[k], .proto = p->protocol, .sport = p->sport, .dport = p->dport};
+    return n;
+}
+
+static int set_catch_all(struct discover *x, const struct dt_config_discover *r, struct dt_err *err)
+{
+    for (size_t k = 0; k < r->rule.count; k++) {
+        struct dt_dp_tunnel t = {.id = DISCOVER_DP + (r->rule.id << 8) + k,
+                                 .order = UINT32_MAX,
+                                 .catch_all = true,
+                                 .no_hold = !r->hold};
+        if (discover_selectors(&t.local, &t.remote, &r->rule.proxy[k], err) != 0 ||
+            dt_dp_tunnel_set(x->daemon->dp, &t, err) != 0 ||
+            dt_dp_tunnel_state(x->daemon->dp, t.id, DT_DP_HOLD, 0, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The gateway that peers meet who found us: our side of all rules, and what others may have. */
+static int add_gate(struct discover *x, struct dt_err *err)
+{
+    struct dt_config_gateway g = x->rule[0].gate;
+    g.secret = NULL; /* discover_trust.c has them */
+    g.nsecret = 0;
+    dt_ike_id_parse(&g.cfg.peers, "*.ted");
+    for (size_t i = 0; i < x->nrule; i++)
+        for (size_t k = 0; k < x->rule[i].rule.count; k++) {
+            struct dt_selectors own, others;
+            if (discover_selectors(&own, &others, &x->rule[i].rule.proxy[k], err) != 0)
+                return -1;
+            for (size_t s = 0; s < own.n; s++)
+                if (!dt_selectors_add(&g.cfg.protect, &own.v[s]))
+                    return dt_err_set(err, 0, "the discover sections protect more than %d ranges",
+                                      DT_SELECTORS_MAX);
+            for (size_t s = 0; s < others.n; s++)
+                if (!dt_selectors_add(&g.cfg.remote, &others.v[s]))
+                    return dt_err_set(err, 0, "the discover sections name more than %d remote ranges",
+                                      DT_SELECTORS_MAX);
+        }
+    x->gate = gates_add(x->daemon, &g, true, err);
+    dt_wipe(&g, sizeof(g));
+    return x->gate != NULL ? 0 : -1;
+}
+
+static int set_rules(struct discover *x, struct dt_err *err)
+{
+    static struct dt_tap_half half[DT_TAP_HALVES];
+    static struct dt_steer_rule steer[DT_STEER_RULES];
+    size_t nhalf = 0, nsteer = 0;
+    for (size_t i = 0; i < x->nrule; i++) {
+        const struct dt_ted_rule *r = &x->rule[i].rule;
+        if (dt_ted_rule_set(x->ted, daemon_now(), r, err) != 0 || set_catch_all(x, &x->rule[i], err) != 0)
+            return -1;
+        for (size_t k = 0; k < r->count; k++) {
+            if (nhalf < DT_ARRAY_LEN(half))
+                half[nhalf++] = (struct dt_tap_half){r->proxy[k].src, r->proxy[k].src_mask};
+            nsteer += steer_rules(steer + nsteer, DT_ARRAY_LEN(steer) - nsteer, &r->proxy[k]);
+        }
+    }
+    if (nsteer == DT_ARRAY_LEN(steer))
+        return dt_err_set(err, 0, "the discover sections come to %d routing rules or more", DT_STEER_RULES);
+    return dt_tap_set(x->tap, half, nhalf, err) != 0 || dt_steer_set(x->steer, steer, nsteer, err) != 0 ? -1
+                                                                                                        : 0;
+}
+
+static int open_host(struct discover *x, struct dt_err *err)
+{
+    struct daemon *d = x->daemon;
+    x->raw4 = dt_raw_udp_open(4, DT_DP_MARK, err);
+    x->raw6 = x->raw4 >= 0 ? dt_raw_udp_open(6, DT_DP_MARK, err) : -1;
+    x->tap = x->raw6 >= 0 ? dt_tap_open(d->cfg.ike_port, err) : NULL;
+    x->steer = x->tap != NULL
+                   ? dt_steer_open(dt_dp_tun_index(d->dp), DT_DP_MARK, DISCOVER_TABLE, DISCOVER_TABLE, err)
+                   : NULL;
+    return x->steer != NULL ? 0 : -1;
+}
+
+static struct discover *open_all(struct daemon *d, struct dt_config *c, struct dt_err *err)
+{
+    struct discover *x = calloc(1, sizeof(*x));
+    if (x == NULL)
+        return NULL;
+    *x = (struct discover){.daemon = d,
+                           .rule = c->discover,
+                           .nrule = c->ndiscover,
+                           .raw4 = -1,
+                           .raw6 = -1,
+                           .next_refusal = DISCOVER_REFUSED};
+    c->discover = NULL;
+    c->ndiscover = 0;
+    struct dt_list *lists[] = {&x->founds, &x->refusals, &x->asks, &x->listeners};
+    for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
+        dt_list_init(lists[i]);
+    struct dt_rand rand = dt_rand_system();
+    x->ted = dt_ted_new(&ted_ops, x, &x->rule[0].params, &rand);
+    uv_timer_init(&d->loop, &x->timer);
+    uv_timer_init(&d->loop, &x->pause);
+    x->timer.data = x->pause.data = x;
+    d->discover = x;
+    if (x->ted == NULL || open_host(x, err) != 0 || add_gate(x, err) != 0 || set_rules(x, err) != 0)
+        return NULL;
+    uv_poll_init(&d->loop, &x->tap4, dt_tap_fd(x->tap, 4));
+    uv_poll_init(&d->loop, &x->tap6, dt_tap_fd(x->tap, 6));
+    x->tap4.data = x->tap6.data = x;
+    on_pause_over(&x->pause);
+    return x;
+}
+
+static void free_it(uv_handle_t *h)
+{
+    free(h->data);
+}
+
+static void stop_poll(uv_poll_t *p)
+{
+    if (p->data != NULL) {
+        uv_poll_stop(p);
+        uv_close((uv_handle_t *)p, NULL);
+    }
+}
+
+void discover_clear(struct daemon *d)
+{
+    struct discover *x = d->discover;
+    if (x == NULL)
+        return;
+    x->closing = true;
+    discover_commands_clear(x);
+    discover_tunnels_clear(x);
+    for (size_t i = 0; i < x->nrule; i++)
+        for (size_t k = 0; k < x->rule[i].rule.count; k++)
+            dt_dp_tunnel_remove(d->dp, DISCOVER_DP + (x->rule[i].rule.id << 8) + k);
+    if (x->gate != NULL)
+        gates_remove(d, x->gate);
+    stop_poll(&x->tap4);
+    stop_poll(&x->tap6);
+    dt_ted_free(x->ted);
+    dt_tap_close(x->tap);
+    dt_steer_close(x->steer);
+    if (x->raw4 >= 0)
+        close(x->raw4);
+    if (x->raw6 >= 0)
+        close(x->raw6);
+    dt_config_discover_free(x->rule, x->nrule);
+    d->discover = NULL;
+    /* Handles are closed by the loop; the last one frees what they stand in. */
+    uv_close((uv_handle_t *)&x->pause, NULL);
+    uv_close((uv_handle_t *)&x->timer, free_it);
+}
+
+int discover_apply(struct daemon *d, struct dt_config *c, json_t *report)
+{
+    struct dt_err err = {0};
+    struct discover *x = d->discover;
+    if (x != NULL && dt_config_discover_same(x->rule, x->nrule, c->discover, c->ndiscover))
+        return 0;
+    const char *what = x == NULL ? "added" : c->ndiscover > 0 ? "changed" : "removed";
+    if (x != NULL || c->ndiscover > 0)
+        json_array_append_new(json_object_get(report, what), json_string("discover"));
+    discover_clear(d);
+    if (c->ndiscover == 0 || open_all(d, c, &err) != NULL)
+        return 0;
+    LOG(DT_LOG_ERROR, "discover: %s", err.text[0] ? err.text : "out of memory");
+    discover_clear(d);
+    return -1;
+}
+
+/* ---- events for people ---- */
+
+void discover_tell(struct discover *x, const char *name, uint64_t rule, const struct dt_ted_packet *packet,
+                   const struct dt_addr *peer, const char *text)
+{
+    const struct dt_config_discover *r = discover_rule(x, rule);
+    char label[40];
+    struct dt_event ev = {
+        .at = daemon_now(), .kind = DT_EVENT_DISCOVERY, .tunnel_name = r != NULL ? r->rule.name : ""};
+    snprintf(label, sizeof(label), "discover_%s", name);
+    ev.name = label;
+    ev.client = true;
+    snprintf(ev.text, sizeof(ev.text), "%s", text);
+    monitors_event(x->daemon, &ev);
+    discover_listeners(x->daemon, name, ev.tunnel_name, packet, peer, text);
+}

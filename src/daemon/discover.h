@@ -1,0 +1,104 @@
+/* Discovery in the daemon (docs/discovery.md): the engine of ted/ted.h between the data path, which meets packets for
+ * hosts without a tunnel, the taps of net/discovery.h, and the endpoint, which negotiates what was found.
+ *
+ *   discover.c           rules, sockets, probes and replies, the engine's callbacks
+ *   discover_tunnels.c   what was found becomes a tunnel of the endpoint; what was refused is told to the sender
+ *   discover_trust.c     who may speak for what
+ *   discover_commands.c  `dovetail discover`
+ *
+ * Everything belongs to the control thread. */
+#ifndef DT_DAEMON_DISCOVER_H
+#define DT_DAEMON_DISCOVER_H
+
+#include "daemon/state.h"
+#include "net/discovery.h"
+#include "ted/ted.h"
+
+#define DISCOVER_DP       (1ull << 40) /* data path tunnels of the rules: + rule * 256 + proxy */
+#define DISCOVER_REFUSED  (1ull << 41) /* and of refusals: + a number */
+#define DISCOVER_TABLE    17496u       /* routing table, and the first of three priorities */
+#define DISCOVER_REFUSALS 1024
+#define DISCOVER_ASKS     64
+
+/* A discovered tunnel, beside its struct tun. */
+struct found {
+    struct dt_list link;
+    struct tun *tun;
+    uint64_t rule;
+    struct dt_addr src, dst; /* the hosts that asked first */
+    struct dt_addr own, peer;
+    struct dt_ted_proxy proxy;
+    dt_time since, up_at; /* up_at: when it was last seen up; 0 never */
+    dt_time busy_at;
+    uint64_t packets;
+};
+
+/* A pair of hosts (and a protocol and port) that is told "no" at once. */
+struct refusal {
+    struct dt_list link;
+    uint64_t id; /* of the data path */
+    struct dt_ted_packet packet;
+    bool whole; /* the pair of hosts, whatever the protocol */
+    dt_time until;
+};
+
+/* `dovetail discover DST`, waiting. */
+struct ask {
+    struct dt_list link;
+    struct discover *d;
+    struct dt_control_request *req;
+    uint64_t rule;
+    struct dt_ted_packet packet;
+    bool up;
+    dt_time until;
+    json_t *answer; /* up: what is to be said once the tunnel is there */
+    uint32_t tunnel;
+    char name[DT_NAME_MAX];
+};
+
+struct discover {
+    struct daemon *daemon;
+    struct dt_ted *ted;
+    struct dt_config_discover *rule; /* rule[i].rule.id is i + 1 */
+    size_t nrule;
+    struct gate *gate; /* for peers that found us */
+    struct dt_tap *tap;
+    struct dt_steer *steer;
+    int raw4, raw6;
+    uv_poll_t tap4, tap6;
+    uv_timer_t timer, pause; /* the engine's deadline; the taps after a flood */
+    struct dt_list founds, refusals, asks, listeners;
+    size_t nfound, nrefusal, nask;
+    uint64_t next_refusal;
+    bool look_for_twins, closing;
+    struct {
+        uint64_t probes_unsent, replies_unsent, tap_pauses, tunnels, tunnels_lost, tunnels_idle, twins,
+            unnegotiable, untrusted, refusals_full, foreign_replies;
+    } count;
+};
+
+/* discover.c */
+const struct dt_config_discover *discover_rule(const struct discover *x, uint64_t id);
+enum dt_ted_verdict discover_packet(struct discover *x, uint64_t rule, const struct dt_ted_packet *p,
+                                    struct dt_ted_answer *a);
+void discover_arm(struct discover *x);
+void discover_rematch(struct discover *x, uint64_t rule);
+void discover_tell(struct discover *x, const char *name, uint64_t rule, const struct dt_ted_packet *packet,
+                   const struct dt_addr *peer, const char *text);
+
+/* discover_tunnels.c */
+struct tun *discover_found(struct discover *x, const struct dt_ted_answer *a);
+void discover_refused(struct discover *x, const struct dt_ted_answer *a);
+void discover_tunnels_tick(struct discover *x, dt_time now);
+void discover_tunnels_clear(struct discover *x);
+struct found *discover_of_tun(struct discover *x, const struct tun *t);
+int discover_selectors(struct dt_selectors *src, struct dt_selectors *dst, const struct dt_ted_proxy *p,
+                       struct dt_err *err);
+
+/* discover_commands.c */
+bool discover_asks_answer(struct discover *x,
+                          const struct dt_ted_answer *a); /* true: the asks alone wanted it */
+void discover_asks_tick(struct discover *x, dt_time now);
+void discover_commands_clear(struct discover *x);
+
+#endif

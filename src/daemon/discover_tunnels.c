@@ -1,0 +1,345 @@
+/* What was found becomes a tunnel of the endpoint, with exactly the intersection as its selectors; what was refused
+ * becomes an answer to the sender. Both are forgotten in time. */
+#include "daemon/discover.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DEAD_AFTER                                                                                           \
+    (20 * DT_SEC) /* a discovered tunnel that is not up for so long goes; the next packet asks anew */
+#define REFUSALS_OK 2
+
+/* ---- selectors ---- */
+
+static int half(struct dt_selectors *out, const struct dt_addr *addr, const struct dt_addr *mask,
+                uint8_t proto, uint16_t port, struct dt_err *err)
+{
+    struct dt_range range[DT_DISCOVER_RANGES];
+    char text[100];
+    int n = dt_ted_half_ranges(range, DT_DISCOVER_RANGES, addr, mask);
+    out->n = 0;
+    if (n < 0)
+        return dt_err_set(err, 0,
+                          "%s is more than %d ranges of addresses, and IKE negotiates at most so many",
+                          dt_ted_half_str(text, addr, mask), DT_DISCOVER_RANGES);
+    for (int i = 0; i < n; i++) {
+        struct dt_selector s = dt_selector_range(&range[i]);
+        s.proto = proto;
+        if (port != DT_TED_PORT_NONE)
+            s.port_from = s.port_to = port;
+        out->v[out->n++] = s;
+    }
+    return 0;
+}
+
+int discover_selectors(struct dt_selectors *src, struct dt_selectors *dst, const struct dt_ted_proxy *p,
+                       struct dt_err *err)
+{
+    *src = *dst = (struct dt_selectors){0};
+    return half(src, &p->src, &p->src_mask, p->protocol, p->sport, err) != 0 ||
+                   half(dst, &p->dst, &p->dst_mask, p->protocol, p->dport, err) != 0
+               ? -1
+               : 0;
+}
+
+/* ---- refusals ---- */
+
+static void drop_refusal(struct discover *x, struct refusal *r)
+{
+    dt_dp_tunnel_remove(x->daemon->dp, r->id);
+    dt_list_del(&r->link);
+    x->nrefusal--;
+    free(r);
+}
+
+static bool same_pair(const struct dt_ted_packet *a, const struct dt_ted_packet *b)
+{
+    return dt_addr_eq(&a->src, &b->src) && dt_addr_eq(&a->dst, &b->dst);
+}
+
+static void forget_refusals(struct discover *x, const struct dt_ted_packet *p)
+{
+    dt_list_for_each_safe (l, &x->refusals) {
+        struct refusal *r = DT_CONTAINER_OF(l, struct refusal, link);
+        if (same_pair(&r->packet, p) &&
+            (r->whole || (r->packet.protocol == p->protocol && r->packet.dport == p->dport)))
+            drop_refusal(x, r);
+    }
+}
+
+/* From now on the data path answers such packets by itself ("administratively prohibited"). */
+static void add_refusal(struct discover *x, uint64_t rule, const struct dt_ted_packet *p, bool whole,
+                        dt_time ttl)
+{
+    struct dt_err err = {0};
+    dt_list_for_each (l, &x->refusals) {
+        struct refusal *r = DT_CONTAINER_OF(l, struct refusal, link);
+        if (same_pair(&r->packet, p) &&
+            (r->whole || (!whole && r->packet.protocol == p->protocol && r->packet.dport == p->dport)))
+            return;
+    }
+    if (x->nrefusal == DISCOVER_REFUSALS) {
+        x->count.refusals_full++;
+        drop_refusal(x, DT_CONTAINER_OF(x->refusals.next, struct refusal, link));
+    }
+    struct refusal *r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return;
+    *r = (struct refusal){
+        .id = x->next_refusal++, .packet = *p, .whole = whole, .until = dt_time_add(daemon_now(), ttl)};
+    struct dt_selector s = dt_selector_addr(&p->src), t = dt_selector_addr(&p->dst);
+    if (!whole) {
+        s.proto = t.proto = p->protocol;
+        if (p->dport != 0)
+            t.port_from = t.port_to = p->dport;
+    }
+    struct dt_dp_tunnel dp = {.id = r->id};
+    dt_selectors_add(&dp.local, &s);
+    dt_selectors_add(&dp.remote, &t);
+    dt_list_add_tail(&x->refusals, &r->link);
+    x->nrefusal++;
+    if (dt_dp_tunnel_set(x->daemon->dp, &dp, &err) != 0) /* it is in state drop */
+        drop_refusal(x, r);
+    else
+        discover_rematch(x, rule);
+}
+
+void discover_refused(struct discover *x, const struct dt_ted_answer *a)
+{
+    const struct dt_config_discover *r = discover_rule(x, a->rule);
+    if (r != NULL)
+        add_refusal(x, a->rule, &a->packet, a->peer.ver == 0, r->params.negative_ttl);
+}
+
+/* ---- tunnels ---- */
+
+static uint32_t hash_of(const struct dt_ted_proxy *p, const struct dt_addr *own, const struct dt_addr *peer)
+{
+    struct dt_digest d;
+    char text[DT_TED_PROXY_STRLEN];
+    dt_digest_init(&d);
+    dt_ted_proxy_str(text, p);
+    dt_digest_bytes(&d, text, strlen(text));
+    dt_digest_bytes(&d, own->b, 16);
+    dt_digest_bytes(&d, peer->b, 16);
+    return (uint32_t)dt_digest_value(&d);
+}
+
+/* NAME.HASH.ted (discover_trust.c). */
+static void tunnel_identity(struct dt_ike_id *out, const struct dt_ike_id *own, uint32_t hash)
+{
+    char tail[16];
+    *out = *own;
+    int n = snprintf(tail, sizeof(tail), ".%08x.ted", hash);
+    if (own->len + n <= DT_IKE_ID_MAX) {
+        memcpy(out->data + own->len, tail, (size_t)n);
+        out->len = (uint8_t)(own->len + n);
+    }
+}
+
+static int describe(struct discover *x, struct dt_config_tunnel *t, const struct dt_ted_answer *a,
+                    const struct dt_addr *own, struct dt_err *err)
+{
+    const struct dt_config_discover *r = discover_rule(x, a->rule), *host = &x->rule[0];
+    char peer[DT_ADDR_STRLEN];
+    uint32_t hash = hash_of(&a->result, own, &a->peer);
+    dt_addr_str(peer, &a->peer);
+    *t = (struct dt_config_tunnel){.start = DT_START_ALWAYS, .mtu = r->gate.mtu, .discovered = true};
+    dt_tunnel_cfg_default(&t->cfg);
+    snprintf(t->cfg.name, sizeof(t->cfg.name), "%.14s/%.39s/%08x", r->rule.name, peer, hash);
+    tunnel_identity(&t->cfg.local_id, &host->gate.cfg.identity, hash);
+    struct dt_ike_id by_address;
+    dt_ike_id_parse(&by_address, peer);
+    for (size_t i = 0; i < host->gate.nsecret; i++)
+        if (dt_ike_id_eq(&host->gate.secret[i].id, &by_address))
+            t->cfg.remote_id = by_address; /* a gateway that is known by its address alone */
+    t->cfg.ike = r->gate.cfg.ike;
+    t->cfg.esp = r->gate.cfg.esp;
+    t->cfg.params = r->gate.cfg.params;
+    t->cfg.encap = r->encap;
+    t->cfg.probe = r->gate.cfg.probe ? DT_PROBE_AUTO : DT_PROBE_OFF;
+    if (discover_selectors(&t->cfg.local, &t->cfg.protect, &a->result, err) != 0)
+        return -1;
+    t->host[0] = strdup(peer);
+    t->nhost = t->host[0] != NULL;
+    return 0;
+}
+
+static struct found *find(struct discover *x, const struct dt_ted_answer *a)
+{
+    dt_list_for_each (l, &x->founds) {
+        struct found *f = DT_CONTAINER_OF(l, struct found, link);
+        if (f->rule == a->rule && dt_addr_eq(&f->peer, &a->peer) && dt_ted_proxy_eq(&f->proxy, &a->result))
+            return f;
+    }
+    return NULL;
+}
+
+struct found *discover_of_tun(struct discover *x, const struct tun *t)
+{
+    dt_list_for_each (l, &x->founds) {
+        struct found *f = DT_CONTAINER_OF(l, struct found, link);
+        if (f->tun == t)
+            return f;
+    }
+    return NULL;
+}
+
+static void cannot(struct discover *x, const struct dt_ted_answer *a, const char *why)
+{
+    x->count.unnegotiable++;
+    LOG(DT_LOG_WARN, "discover: %s", why);
+    discover_tell(x, "refused", a->rule, &a->packet, &a->peer, why);
+    discover_refused(x, a);
+}
+
+struct tun *discover_found(struct discover *x, const struct dt_ted_answer *a)
+{
+    struct found *f = find(x, a);
+    struct dt_addr own;
+    struct dt_config_tunnel cfg = {0};
+    struct dt_err err = {0};
+    const struct dt_config_discover *r = discover_rule(x, a->rule);
+    forget_refusals(x, &a->packet);
+    if (f != NULL) {
+        discover_rematch(x, a->rule);
+        return f->tun;
+    }
+    if (r == NULL)
+        return NULL;
+    if (x->nfound >= r->gate.cfg.tunnels_max) {
+        cannot(x, a, "no more tunnels are made: tunnels_max is reached");
+        return NULL;
+    }
+    if (dt_nl_route_get(x->daemon->nl, &a->peer, DT_DP_MARK, &own, NULL, &err) != 0 ||
+        describe(x, &cfg, a, &own, &err) != 0 || (f = calloc(1, sizeof(*f))) == NULL) {
+        cannot(x, a, err.text[0] ? err.text : "out of memory");
+        return NULL;
+    }
+    dt_time now = daemon_now();
+    *f = (struct found){.rule = a->rule,
+                        .src = a->packet.src,
+                        .dst = a->packet.dst,
+                        .own = own,
+                        .peer = a->peer,
+                        .proxy = a->result,
+                        .since = now,
+                        .busy_at = now};
+    f->tun = tunnels_add(x->daemon, &cfg);
+    if (f->tun == NULL || f->tun->id == 0) {
+        cannot(x, a, f->tun != NULL ? f->tun->resolve_why : "out of memory");
+        if (f->tun != NULL)
+            tunnels_remove(x->daemon, f->tun);
+        free(f);
+        return NULL;
+    }
+    dt_list_add_tail(&x->founds, &f->link);
+    x->nfound++;
+    x->count.tunnels++;
+    discover_rematch(x, a->rule);
+    loop_wake(x->daemon);
+    return f->tun;
+}
+
+static void drop_found(struct discover *x, struct found *f)
+{
+    dt_ted_forget(x->ted, f->rule, &f->src, &f->dst);
+    tunnels_remove(x->daemon, f->tun);
+    dt_list_del(&f->link);
+    x->nfound--;
+    free(f);
+}
+
+/* ---- in time ---- */
+
+/* Both ends found each other at once, and there are two tunnels for the same traffic: the one that was begun at the
+ * lower address stays. Both ends decide alike. */
+static bool has_better_twin(struct discover *x, const struct found *f)
+{
+    struct daemon *d = x->daemon;
+    struct dt_tunnel_info mine, other;
+    if (dt_addr_cmp(&f->own, &f->peer) < 0 || !dt_endpoint_tunnel_info(d->ep, f->tun->id, &mine))
+        return false;
+    for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); t != 0; t = dt_endpoint_tunnel_next(d->ep, t))
+        if (dt_endpoint_tunnel_info(d->ep, t, &other) && !other.client && x->gate != NULL &&
+            other.gateway == x->gate->id && other.up && dt_addr_eq(&other.path.remote.addr, &f->peer) &&
+            dt_selectors_eq(&other.local_ts, &f->tun->cfg.cfg.local) &&
+            dt_selectors_eq(&other.remote_ts, &f->tun->cfg.cfg.protect))
+            return true;
+    return false;
+}
+
+/* True: it is gone. */
+static bool look(struct discover *x, struct found *f, dt_time now)
+{
+    const struct dt_config_discover *r = discover_rule(x, f->rule);
+    struct dt_tunnel_info info;
+    struct dt_dp_tunnel_counters c;
+    char text[DT_ERR_TEXT];
+    struct dt_ted_packet hosts = {.src = f->src, .dst = f->dst};
+    if (!dt_endpoint_tunnel_info(x->daemon->ep, f->tun->id, &info))
+        return false;
+    if (x->look_for_twins && has_better_twin(x, f)) {
+        x->count.twins++;
+        drop_found(x, f);
+        return true;
+    }
+    if (info.up)
+        f->up_at = now;
+    dt_time quiet = now - (f->up_at ? f->up_at : f->since);
+    if (!info.up && (quiet > DEAD_AFTER || (f->up_at == 0 && f->tun->refusals >= REFUSALS_OK))) {
+        snprintf(text, sizeof(text), "the tunnel with the peer that was found is given up: %.180s",
+                 info.why[0] ? info.why : info.state);
+        x->count.tunnels_lost++;
+        LOG(DT_LOG_WARN, "%s: %s", f->tun->cfg.cfg.name, text);
+        discover_tell(x, "lost", f->rule, &hosts, &f->peer, text);
+        bool never = f->up_at == 0;
+        uint64_t rule = f->rule;
+        drop_found(x, f);
+        if (never && r != NULL) /* do not try at once again */
+            add_refusal(x, rule, &hosts, true, r->params.negative_ttl);
+        return true;
+    }
+    if (dt_dp_tunnel_counters(x->daemon->dp, f->tun->id, &c) && c.tx_packets + c.rx_packets != f->packets) {
+        f->packets = c.tx_packets + c.rx_packets;
+        f->busy_at = now;
+    }
+    if (r != NULL && r->idle != 0 && now - f->busy_at > r->idle) {
+        x->count.tunnels_idle++;
+        discover_tell(x, "idle", f->rule, &hosts, &f->peer,
+                      "the tunnel carried nothing for long and is closed");
+        drop_found(x, f);
+        return true;
+    }
+    return false;
+}
+
+/* A client of our gateway for peers came up or moved on: perhaps it carries what a tunnel of ours does. */
+void discover_event(struct daemon *d, const struct dt_event *ev)
+{
+    if (d->discover != NULL && ev->tunnel != 0 && !ev->client)
+        d->discover->look_for_twins = true;
+}
+
+void discover_tunnels_tick(struct discover *x, dt_time now)
+{
+    dt_list_for_each_safe (l, &x->founds) {
+        look(x, DT_CONTAINER_OF(l, struct found, link), now);
+    }
+    x->look_for_twins = false;
+    dt_list_for_each_safe (l, &x->refusals) {
+        struct refusal *r = DT_CONTAINER_OF(l, struct refusal, link);
+        if (r->until <= now)
+            drop_refusal(x, r);
+    }
+}
+
+void discover_tunnels_clear(struct discover *x)
+{
+    dt_list_for_each_safe (l, &x->founds) {
+        drop_found(x, DT_CONTAINER_OF(l, struct found, link));
+    }
+    dt_list_for_each_safe (l, &x->refusals) {
+        drop_refusal(x, DT_CONTAINER_OF(l, struct refusal, link));
+    }
+}
