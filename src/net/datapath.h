@@ -43,6 +43,9 @@
 #define DT_DP_MARK        0x44560001u /* default of `mark` */
 #define DT_DP_MARK_NESTED 0x44560002u
 
+#define DT_DP_PAIR_AGAIN (250 * DT_MSEC)
+#define DT_DP_HOLD_AGE   (10 * DT_SEC) /* what waits longer for a rematch is dropped at the next one */
+
 struct dt_dp;
 
 /* The 5-tuple of a packet as the selectors see it. Ports as in base/selector.h (ICMP: type << 8 | code); 0 in
@@ -105,6 +108,10 @@ struct dt_dp_tunnel {
      * older. Replaced by dt_dp_tunnel_set once negotiation has narrowed them. */
     struct dt_selectors local, remote;
     uint32_t order;
+    /* Nobody's tunnel, but what discovery looks into: in state hold, the first packet of each pair of hosts raises
+     * DT_DP_NEED_TUNNEL (again after DT_DP_PAIR_AGAIN); dt_dp_tunnel_rematch() then hands on what waits. */
+    bool catch_all;
+    bool no_hold;   /* catch_all: raise the event and drop the packet */
     bool on_demand; /* in state hold, the first packet raises DT_DP_NEED_TUNNEL (again every second while it
                        holds) */
     uint32_t mtu;   /* never larger inside than this; 0: as the path gives */
@@ -124,6 +131,10 @@ enum dt_dp_state {
 /* `sa`: the id of an SA pair of this tunnel for DT_DP_SEND, else ignored. */
 int dt_dp_tunnel_state(struct dt_dp *dp, uint64_t tunnel, enum dt_dp_state state, uint64_t sa,
                        struct dt_err *err);
+
+/* Looks anew for a tunnel for each packet that this catch_all tunnel holds: what another one carries now goes to it,
+ * whatever its state (sent, held there, or dropped with an ICMP error); the rest waits on. */
+void dt_dp_tunnel_rematch(struct dt_dp *dp, uint64_t tunnel);
 
 struct dt_dp_tunnel_counters {
     uint64_t held, held_bytes; /* now */

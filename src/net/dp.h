@@ -26,6 +26,7 @@
 #define DP_PROBES       16 /* control packets of a tunnel that may still be answered */
 #define DP_PMTU_LIFE    (600 * DT_SEC)
 #define DP_EVENTS       1024
+#define DP_PAIRS        256
 #define DP_COMMANDS     4096
 #define DP_PREFIXES_MAX 256 /* that the selectors of one tunnel may come to */
 #define DP_BUDGET       16  /* buffers read from one descriptor before the others have their turn */
@@ -71,6 +72,7 @@ struct dp_sa {
 struct dp_held {
     struct dp_held *next;
     struct dt_vnet vnet;
+    dt_time since;
     uint32_t len;
     uint8_t packet[];
 };
@@ -180,6 +182,10 @@ struct dp_worker {
     uint8_t *rx_mem, *tunbuf_mem, *tx_mem; /* as allocated */
     double icmp_tokens, no_sa_tokens, need_tokens;
     dt_time icmp_at, no_sa_at, need_at;
+    struct {
+        unsigned long hash;
+        dt_time at;
+    } pair[DP_PAIRS]; /* of hosts for which a catch_all tunnel raised an event */
     uint8_t icmp[1400];
 };
 
@@ -227,6 +233,9 @@ bool dp_limit(dt_time now, double rate, double *tokens, dt_time *at);
 void dp_tun_readable(struct dp_worker *w);
 void dp_packet_out(struct dp_worker *w, struct dp_tunnel *t, struct dp_sa *sa, const struct dt_vnet *vnet,
                    uint8_t *packet, size_t len);
+/* What a packet that waited meets now. False: still nobody but `t`. */
+bool dp_packet_again(struct dp_worker *w, const struct dp_tunnel *t, const struct dt_vnet *vnet,
+                     uint8_t *packet, size_t len);
 void dp_icmp_error(struct dp_worker *w, const uint8_t *packet, size_t len, uint32_t mtu);
 
 /* tx.c: the batch that is being filled. */
@@ -237,6 +246,7 @@ void dp_tx_flush(struct dp_worker *w);
 bool dp_hold(struct dp_worker *w, struct dp_tunnel *t, const struct dp_desc *d, const struct dt_vnet *vnet,
              const uint8_t *packet, size_t len);
 void dp_release(struct dp_worker *w, struct dp_tunnel *t);
+void dp_rematch(struct dp_worker *w, struct dp_tunnel *t);
 void dp_hold_free(struct dt_dp *dp, struct dp_tunnel *t);
 
 /* inbound.c: from the sockets to the TUN device. */

@@ -28,6 +28,7 @@ bool dp_hold(struct dp_worker *w, struct dp_tunnel *t, const struct dp_desc *d, 
     }
     e->next = NULL;
     e->vnet = *vnet;
+    e->since = w->now;
     e->len = (uint32_t)len;
     memcpy(e->packet, packet, len);
     if (!h->head)
@@ -57,6 +58,8 @@ void dp_release(struct dp_worker *w, struct dp_tunnel *t)
     struct dp_sa *sa = rcu_dereference(t->out);
     int state = atomic_load(&t->state);
 
+    if (h->head && state == DT_DP_HOLD && rcu_dereference(t->desc)->t.catch_all)
+        dp_rematch(w, t);
     if (!h->head || state == DT_DP_HOLD || (state == DT_DP_SEND && !sa))
         return;
     for (struct dp_held *e; (e = take(w->dp, t, h));) {
@@ -69,6 +72,34 @@ void dp_release(struct dp_worker *w, struct dp_tunnel *t)
         }
         free(e);
     }
+}
+
+void dp_rematch(struct dp_worker *w, struct dp_tunnel *t)
+{
+    struct dp_hold *h = &t->hold[w->index], stay = {.head = NULL, .tail = &stay.head};
+    struct dp_held *e;
+    while ((e = h->head)) {
+        h->head = e->next;
+        bool old = e->since + DT_DP_HOLD_AGE < w->now;
+        if (!old && !dp_packet_again(w, t, &e->vnet, e->packet, e->len)) {
+            e->next = NULL;
+            *stay.tail = e;
+            stay.tail = &e->next;
+            continue;
+        }
+        atomic_fetch_sub(&t->held, 1);
+        atomic_fetch_sub(&t->held_bytes, e->len);
+        atomic_fetch_sub(&w->dp->held_total, e->len);
+        if (old) {
+            atomic_fetch_add_explicit(&t->hold_drops, 1, memory_order_relaxed);
+            dp_count(w, DT_DPC_OUT_HOLD_DROP, 1);
+        } else {
+            atomic_fetch_add_explicit(&t->released, 1, memory_order_relaxed);
+        }
+        free(e);
+    }
+    h->head = stay.head;
+    h->tail = stay.head ? stay.tail : &h->head;
 }
 
 /* When no worker can see the tunnel any more. */

@@ -7,8 +7,9 @@
 #include "wire/esp.h"
 #include "wire/icmp.h"
 
-#define ICMP_RATE 100 /* errors a second for each worker */
-#define NEED_RATE 100 /* events a second for each worker, beside one a second for each tunnel */
+#define ICMP_RATE 100  /* errors a second for each worker */
+#define PAIR_RATE 1000 /* events a second for each worker, for pairs of hosts */
+#define NEED_RATE 100  /* events a second for each worker, beside one a second for each tunnel */
 
 /* A packet from the TUN device and what is known of it. */
 struct out_packet {
@@ -208,9 +209,26 @@ static bool closes_ring(struct dt_dp *dp, struct dp_tunnel *inner, struct dp_tun
     return true; /* too deep */
 }
 
+/* Has this pair of hosts raised no event a short while ago? One slot for several pairs: at worst one more event. */
+static bool pair_is_new(struct dp_worker *w, const struct out_packet *k)
+{
+    struct dt_addr both[2] = {k->ip.src, k->ip.dst};
+    unsigned long hash = dp_hash(w->dp, both, sizeof both);
+    if (w->pair[hash % DP_PAIRS].hash == hash && w->now - w->pair[hash % DP_PAIRS].at < DT_DP_PAIR_AGAIN)
+        return false;
+    if (!dp_limit(w->now, PAIR_RATE, &w->need_tokens, &w->need_at))
+        return false;
+    w->pair[hash % DP_PAIRS].hash = hash;
+    w->pair[hash % DP_PAIRS].at = w->now;
+    return true;
+}
+
 static void need_tunnel(struct dp_worker *w, struct dp_tunnel *t, const struct out_packet *k)
 {
-    if (t) {
+    if (t && rcu_dereference(t->desc)->t.catch_all) {
+        if (!pair_is_new(w, k))
+            return;
+    } else if (t) {
         uint64_t last = atomic_load_explicit(&t->need_at, memory_order_relaxed);
         if ((last && w->now - last < DT_SEC) || !atomic_compare_exchange_strong(&t->need_at, &last, w->now))
             return;
@@ -266,6 +284,42 @@ static struct dp_tunnel *choose(struct dp_worker *w, struct out_packet *k)
     return t;
 }
 
+static void to_tunnel(struct dp_worker *w, struct dp_tunnel *t, struct out_packet *k)
+{
+    struct dp_sa *sa = rcu_dereference(t->out);
+    int state = atomic_load_explicit(&t->state, memory_order_acquire);
+    if (state == DT_DP_SEND && sa) {
+        if (t->hold[w->index].head)
+            dp_release(w, t); /* what waited goes first */
+        packet_out(w, t, sa, k);
+        return;
+    }
+    if (state == DT_DP_DROP) {
+        atomic_fetch_add_explicit(&t->drops, 1, memory_order_relaxed);
+        dp_count(w, DT_DPC_OUT_DROP, 1);
+        dp_icmp_error(w, k->p, k->len, 0);
+        return;
+    }
+    const struct dp_desc *d = rcu_dereference(t->desc);
+    if (d->t.catch_all && d->t.no_hold)
+        dp_count(w, DT_DPC_OUT_DROP, 1);
+    else
+        dp_hold(w, t, d, &k->vnet, k->p, k->len);
+    if (d->t.on_demand || d->t.catch_all)
+        need_tunnel(w, t, k);
+}
+
+bool dp_packet_again(struct dp_worker *w, const struct dp_tunnel *t, const struct dt_vnet *vnet,
+                     uint8_t *packet, size_t len)
+{
+    struct out_packet k = {.vnet = *vnet, .p = packet, .len = len};
+    struct dp_tunnel *now = classify(&k) ? dp_lookup(w->dp, &k.ip, &k.ports, NULL) : NULL;
+    if (!now || now == t || rcu_dereference(now->desc)->t.catch_all)
+        return false;
+    to_tunnel(w, now, &k);
+    return true;
+}
+
 static void from_tun(struct dp_worker *w, uint8_t *buf, size_t n)
 {
     struct out_packet k = {.p = buf + DT_VNET_LEN, .len = n - DT_VNET_LEN};
@@ -278,26 +332,8 @@ static void from_tun(struct dp_worker *w, uint8_t *buf, size_t n)
         return;
     }
     struct dp_tunnel *t = choose(w, &k);
-    if (!t)
-        return;
-    struct dp_sa *sa = rcu_dereference(t->out);
-    int state = atomic_load_explicit(&t->state, memory_order_acquire);
-    if (state == DT_DP_SEND && sa) {
-        if (t->hold[w->index].head)
-            dp_release(w, t); /* what waited goes first */
-        packet_out(w, t, sa, &k);
-        return;
-    }
-    if (state == DT_DP_DROP) {
-        atomic_fetch_add_explicit(&t->drops, 1, memory_order_relaxed);
-        dp_count(w, DT_DPC_OUT_DROP, 1);
-        dp_icmp_error(w, k.p, k.len, 0);
-        return;
-    }
-    const struct dp_desc *d = rcu_dereference(t->desc);
-    dp_hold(w, t, d, &k.vnet, k.p, k.len);
-    if (d->t.on_demand)
-        need_tunnel(w, t, &k);
+    if (t)
+        to_tunnel(w, t, &k);
 }
 
 void dp_tun_readable(struct dp_worker *w)

@@ -160,6 +160,12 @@ int dt_dp_tunnel_state(struct dt_dp *dp, uint64_t id, enum dt_dp_state state, ui
     return 0;
 }
 
+void dt_dp_tunnel_rematch(struct dt_dp *dp, uint64_t tunnel)
+{
+    if (tunnel_by_id(dp, tunnel))
+        tell_all(dp, tunnel);
+}
+
 bool dt_dp_tunnel_counters(struct dt_dp *dp, uint64_t id, struct dt_dp_tunnel_counters *out)
 {
     struct dp_tunnel *t = tunnel_by_id(dp, id);
