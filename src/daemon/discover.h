@@ -19,6 +19,7 @@
 #define DISCOVER_TABLE    17496u       /* routing table, and the first of three priorities */
 #define DISCOVER_REFUSALS 1024
 #define DISCOVER_ASKS     64
+#define DISCOVER_EVENT    200u /* struct dt_event.kind: past those of the endpoint */
 
 /* A discovered tunnel, beside its struct tun. */
 struct found {

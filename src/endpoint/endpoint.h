@@ -187,7 +187,6 @@ enum dt_event_kind {
     DT_EVENT_SUSPECT,      /* an unproved hint that the peer forgot us */
     DT_EVENT_UNKNOWN_SPI,
     DT_EVENT_LIMIT, /* something bounded is full */
-    DT_EVENT_DISCOVERY = 200, /* the daemon's own: tunnel endpoint discovery */
 };
 
 struct dt_event {
