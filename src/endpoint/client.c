@@ -206,7 +206,15 @@ void ep_client_session_up(struct link *l, dt_time now)
              dt_ike_id_str(id, dt_ike_session_remote_id(l->s)), dt_addrport_str(at, &t->path.remote),
              l->udp ? ", for ESP in UDP" : "");
     take_inside(l, now);
-    if (l != c->link && c->e.session == DT_EPOCH_OPENING) { /* the second came first: it is the session now */
+    if (l == c->race.beside && c->race.suspect) {
+        /* The peer has proved who it is, in a new session; its hint that it forgot the old one was true. */
+        struct link *old = c->link;
+        c->race = (struct race){.at = DT_NEVER};
+        c->link = l;
+        if (old)
+            ep_link_close(old, now, false);
+    } else if (l != c->link &&
+               c->e.session == DT_EPOCH_OPENING) { /* the second came first: it is the session now */
         c->race.beside = c->link;
         c->link = l;
     }

@@ -37,8 +37,9 @@ void dt_epoch_client_params(struct dt_epoch_client *c, const struct dt_epoch_par
     c->p = dt_slots_sane(p);
 }
 
-/* Which epoch may carry data? The newest verified one; past its limit, or after it, one that is not verified.
- */
+/* Which epoch may carry data? The newest verified one; past its limit, or after it, one that is not verified. One that
+ * answers no ping falls silent while another is on probation: behind a NAT of the seed's kind each of its packets would
+ * be an outstanding item without an answer, which keeps the probes out. */
 static void choose(struct dt_epoch_client *c, dt_time now)
 {
     struct dt_epoch *best = dt_slots_newest(c->e, DT_EPOCH_PROVED);
@@ -51,6 +52,8 @@ static void choose(struct dt_epoch_client *c, dt_time now)
         } else if (now >= c->limit) {
             want = young;
             forced = true;
+        } else if (best && best->dead) {
+            want = NULL;
         }
     }
     uint32_t no = want ? want->no : 0, before = c->out;
@@ -364,6 +367,8 @@ static void alive(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
     e->tries = 0;
     e->heard = now;
     e->dead = e->idle = false;
+    if (c->out != e->no)
+        choose(c, now);
     if (was_idle)
         emit(c, now, DT_EPOCH_IDLE_OVER, e->no, 0, n, took);
     if (!c->p.faults.no_idle_ping && c->p.probe)

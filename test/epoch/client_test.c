@@ -177,10 +177,13 @@ static void idle_tunnel_is_pinged(void **state) /* 621, 615 to 619, claims 13 an
     rig_pass(r, 1);
     rig_expect(r, "negotiate 1"); /* 603, 605 */
     assert_false(dt_epoch_client_verified(&r->c));
-    assert_int_equal(r->c.out, 1);
+    assert_int_equal(r->c.out, 1); /* perhaps only one direction is dead */
     dt_epoch_client_negotiated(&r->c, r->now, 2, DT_EPOCH_ASKED);
+    rig_expect(r, "use 0, probe 2"); /* but it may not stand in the way of the probes */
+    dt_epoch_client_heard(&r->c, r->now, 1);
+    rig_expect(r, "use 1");
     dt_epoch_client_heard(&r->c, r->now, 2);
-    rig_expect(r, "probe 2, use 2");
+    rig_expect(r, "use 2");
     free(r);
 }
 
