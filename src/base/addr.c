@@ -174,7 +174,8 @@ char *dt_prefix_str(char *out, const struct dt_prefix *p)
 char *dt_addrport_str(char *out, const struct dt_addrport *a)
 {
     char text[DT_ADDR_STRLEN];
-    snprintf(out, DT_ADDRPORT_STRLEN, a->addr.ver == 6 ? "[%s]:%u" : "%s:%u", dt_addr_str(text, &a->addr), a->port);
+    snprintf(out, DT_ADDRPORT_STRLEN, a->addr.ver == 6 ? "[%s]:%u" : "%s:%u", dt_addr_str(text, &a->addr),
+             a->port);
     return out;
 }
 
@@ -235,4 +236,35 @@ bool dt_range_prefix(const struct dt_range *r, struct dt_prefix *out)
         }
     }
     return false;
+}
+
+/* The shortest prefix that begins at `from` and does not pass `to`. */
+static struct dt_prefix widest(const struct dt_addr *from, const struct dt_addr *to)
+{
+    uint8_t bits = (uint8_t)(dt_addr_size(from) * 8);
+    struct dt_prefix best = {.addr = *from, .len = bits};
+    while (best.len > 0 && !(from->b[(best.len - 1) / 8] & 0x80 >> (best.len - 1) % 8)) {
+        struct dt_prefix wider = {.addr = *from, .len = (uint8_t)(best.len - 1)};
+        struct dt_range whole = dt_prefix_range(&wider);
+        if (dt_addr_cmp(&whole.to, to) > 0)
+            break;
+        best = wider;
+    }
+    return best;
+}
+
+size_t dt_range_prefixes(const struct dt_range *r, struct dt_prefix *out, size_t max, bool *all)
+{
+    struct dt_addr from = r->from;
+    bool done = r->from.ver == 0;
+    size_t n = 0;
+    while (!done && n < max) {
+        out[n] = widest(&from, &r->to);
+        struct dt_range part = dt_prefix_range(&out[n++]);
+        from = part.to;
+        done = dt_addr_cmp(&from, &r->to) >= 0 || !dt_addr_next(&from);
+    }
+    if (all != NULL)
+        *all = done;
+    return n;
 }

@@ -64,6 +64,9 @@ struct dt_range dt_prefix_range(const struct dt_prefix *p);
 bool dt_range_has(const struct dt_range *r, const struct dt_addr *a);
 /* False when they share nothing (or differ in version). */
 bool dt_range_intersect(struct dt_range *out, const struct dt_range *a, const struct dt_range *b);
+/* The fewest prefixes that make up the range, in order; returns how many were written (at most max). *all (may be NULL):
+ * the whole range is in them. */
+size_t dt_range_prefixes(const struct dt_range *r, struct dt_prefix *out, size_t max, bool *all);
 /* The prefix when the range is exactly one. */
 bool dt_range_prefix(const struct dt_range *r, struct dt_prefix *out);
 

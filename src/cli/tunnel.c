@@ -132,6 +132,8 @@ static int run_reload(struct dt_cli *cli, int argc, char **argv)
             json_array_foreach(json_object_get(result, what[k]), i, t)
                 fprintf(cli->out, "%s: %s\n", json_string_value(t), what[k]);
         fprintf(cli->out, "%.0f unchanged and undisturbed\n", dt_cli_num(result, "unchanged"));
+        if (*dt_cli_str(result, "note"))
+            fprintf(cli->out, "%s\n", dt_cli_str(result, "note"));
     }
     json_decref(result);
     return DT_CLI_DONE;

@@ -81,6 +81,12 @@ void read_daemon_section(struct reader *r, const struct dt_block *b)
     }
     d->line = b->line;
     reader_section(r, b, d, defs, DT_ARRAY_LEN(defs), seen);
+    struct dt_digest digest;
+    reader_digest(r, b, &digest);
+    d->print = dt_digest_value(&digest);
+    if (strchr(d->device, '/') != NULL || strchr(d->device, ' ') != NULL)
+        reader_error(r, b->line, "device = \"%s\": a name without blanks and slashes would be right",
+                     d->device);
     if (d->ike_port == d->natt_port)
         reader_error(r, b->line, "ike_port and natt_port are both %u; two different ones would be right",
                      d->ike_port);

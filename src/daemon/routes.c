@@ -14,9 +14,22 @@ static void rules_del(struct daemon *d)
     d->rules4 = d->rules6 = false;
 }
 
+/* The kernel would give the device a link-local address and look for routers through it. */
+static void no_link_local(const char *device)
+{
+    char path[96];
+    snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/addr_gen_mode", device);
+    FILE *f = fopen(path, "we");
+    if (f == NULL)
+        return;
+    fputs("1\n", f); /* none; where it cannot be written, it is noise in counters at most */
+    fclose(f);
+}
+
 int routes_begin(struct daemon *d, struct dt_err *err)
 {
     rules_del(d);
+    no_link_local(dt_dp_tun_name(d->dp));
     return dt_nl_link_up(d->nl, dt_dp_tun_index(d->dp), 0, err);
 }
 
@@ -108,32 +121,19 @@ void routes_set(struct daemon *d, struct routes *now, const struct routes *wante
 static void add_range(struct daemon *d, struct routes *r, const struct dt_range *range,
                       const struct dt_addr *src, uint32_t mtu)
 {
-    struct dt_addr from = range->from;
-    uint8_t bits = from.ver == 4 ? 32 : 128;
-    while (r->nroute < DT_DAEMON_ROUTES_MAX) {
-        /* The shortest prefix that begins at `from` and does not pass the end. */
-        struct dt_prefix best = {.addr = from, .len = bits};
-        for (uint8_t len = bits; len > 0; len--) {
-            uint8_t bit = (uint8_t)(len - 1);
-            struct dt_prefix p = {.addr = from, .len = bit};
-            if (from.b[bit / 8] & (0x80 >> bit % 8))
-                break;
-            struct dt_range whole = dt_prefix_range(&p);
-            if (dt_addr_cmp(&whole.to, &range->to) > 0)
-                break;
-            best = p;
-        }
+    struct dt_prefix part[DT_DAEMON_ROUTES_MAX];
+    bool all;
+    size_t n = dt_range_prefixes(range, part, DT_DAEMON_ROUTES_MAX - r->nroute, &all);
+    for (size_t i = 0; i < n; i++) {
         struct dt_nl_route *x = &r->route[r->nroute++];
         *x = (struct dt_nl_route){
-            .dst = best, .ifindex = dt_dp_tun_index(d->dp), .table = DT_DAEMON_TABLE, .mtu = mtu};
-        if (src != NULL && src->ver == from.ver)
+            .dst = part[i], .ifindex = dt_dp_tun_index(d->dp), .table = DT_DAEMON_TABLE, .mtu = mtu};
+        if (src != NULL && src->ver == range->from.ver)
             x->src = *src;
-        struct dt_range done = dt_prefix_range(&best);
-        from = done.to;
-        if (dt_addr_cmp(&from, &range->to) >= 0 || !dt_addr_next(&from))
-            return;
     }
-    LOG(DT_LOG_WARN, "a protected range takes more than %d routes; the rest has none", DT_DAEMON_ROUTES_MAX);
+    if (!all)
+        LOG(DT_LOG_WARN, "what is protected takes more than %d routes; the rest has none",
+            DT_DAEMON_ROUTES_MAX);
 }
 
 static void add_selectors(struct daemon *d, struct routes *r, const struct dt_selectors *list,

@@ -340,6 +340,12 @@ int daemon_reload(struct daemon *d, json_t *report, struct dt_config *bad)
             dt_config_free(&c);
         return -1;
     }
+    if (c.daemon.print != d->cfg.print) {
+        static const char note_text[] =
+            "the daemon section has changed: that takes a restart, and nothing of it was taken over";
+        LOG(DT_LOG_WARN, "%s", note_text);
+        json_object_set_new(report, "note", json_string(note_text));
+    }
     tunnels_apply(d, &c, report);
     LOG(DT_LOG_INFO, "configuration read again: %zu added, %zu changed, %zu removed, %lld unchanged",
         json_array_size(json_object_get(report, "added")),

@@ -1,5 +1,7 @@
 #include "policy/block.h"
 
+#include "base/bytes.h"
+
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -269,6 +271,7 @@ int dt_block_parse(struct dt_block_file *out, const char *text, size_t len, cons
                           DT_BLOCK_TEXT_MAX);
     /* A token takes its length and a NUL: at most twice the text. */
     out->strings = malloc(len * 2 + 1);
+    out->nstrings = len * 2 + 1;
     if (!out->strings)
         return dt_err_set(err, 0, "%s:1: out of memory", file);
     struct lexer l = {
@@ -286,6 +289,8 @@ void dt_block_file_free(struct dt_block_file *f)
     free(f->blocks);
     free(f->settings);
     free(f->values);
+    if (f->strings)
+        dt_wipe(f->strings, f->nstrings);
     free(f->strings);
     *f = (struct dt_block_file){0};
 }

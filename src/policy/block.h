@@ -35,7 +35,8 @@ struct dt_block_file {
     size_t top_n;      /* top-level settings seen (they are not kept) ... */
     unsigned top_line; /* ... and the line of the first, whose name is top_key */
     const char *top_key;
-    char *strings; /* what all of the above point into */
+    char *strings; /* what all of the above point into; wiped at free, since there may be secrets among them */
+    size_t nstrings;
 };
 
 /* 0, or -1 with "file:line: what, and what would be right". dt_block_file_free() either way. */

@@ -1,6 +1,7 @@
 #include "support/test.h"
 
 #include "base/addr.h"
+#include "base/bytes.h"
 #include "base/rand.h"
 
 static void parses_and_prints(void **state)
@@ -26,7 +27,8 @@ static void prefixes_refuse_host_bits(void **state)
     assert_string_equal(dt_prefix_str(text, &p), "10.0.0.0/8");
     assert_int_equal(dt_prefix_parse(&p, "10.1.2.3", false), 0);
     assert_int_equal(p.len, 32);
-    static const char *const bad[] = {"10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/8x", "::/129", "/8"};
+    static const char *const bad[] = {"10.0.0.0/",   "10.0.0.0/33", "10.0.0.0/-1",
+                                      "10.0.0.0/8x", "::/129",      "/8"};
     for (size_t i = 0; i < 6; i++)
         assert_int_equal(dt_prefix_parse(&p, bad[i], true), -1);
 }
@@ -88,14 +90,45 @@ static void next_and_prev_stop_at_the_ends(void **state)
     assert_int_equal(dt_addr4_host(&a), 0x0a0000ff);
 }
 
+static void ranges_as_prefixes(void **state)
+{
+    static const struct {
+        const char *range, *want;
+    } cases[] = {
+        {"10.0.0.0-10.0.0.255", "10.0.0.0/24 "},
+        {"0.0.0.0-255.255.255.255", "0.0.0.0/0 "},
+        {"::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "::/0 "},
+        {"10.0.0.1-10.0.0.6", "10.0.0.1/32 10.0.0.2/31 10.0.0.4/31 10.0.0.6/32 "},
+        {"255.255.255.255-255.255.255.255", "255.255.255.255/32 "},
+        {"fd00::-fd00::2", "fd00::/127 fd00::2/128 "},
+    };
+    (void)state;
+    for (size_t i = 0; i < DT_ARRAY_LEN(cases); i++) {
+        struct dt_range r;
+        struct dt_prefix p[8];
+        char text[512] = "", one[DT_PREFIX_STRLEN];
+        bool all;
+        assert_int_equal(dt_range_parse(&r, cases[i].range), 0);
+        size_t n = dt_range_prefixes(&r, p, 8, &all);
+        assert_true(all);
+        for (size_t k = 0; k < n; k++)
+            strcat(strcat(text, dt_prefix_str(one, &p[k])), " ");
+        assert_string_equal(text, cases[i].want);
+    }
+    struct dt_range r;
+    struct dt_prefix p[2];
+    bool all;
+    dt_range_parse(&r, "10.0.0.1-10.0.0.6");
+    assert_int_equal(dt_range_prefixes(&r, p, 2, &all), 2);
+    assert_false(all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parses_and_prints),
-        cmocka_unit_test(prefixes_refuse_host_bits),
-        cmocka_unit_test(ranges_intersect_like_sets),
-        cmocka_unit_test(a_range_knows_its_prefix),
-        cmocka_unit_test(next_and_prev_stop_at_the_ends),
+        cmocka_unit_test(ranges_as_prefixes),        cmocka_unit_test(parses_and_prints),
+        cmocka_unit_test(prefixes_refuse_host_bits), cmocka_unit_test(ranges_intersect_like_sets),
+        cmocka_unit_test(a_range_knows_its_prefix),  cmocka_unit_test(next_and_prev_stop_at_the_ends),
     };
     return TEST_RUN(tests);
 }
