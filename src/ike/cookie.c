@@ -50,6 +50,12 @@ static bool cookie_ok(struct dt_ike *ike, const struct ike_msg *m, struct dt_spa
     return dt_ct_equal(want, cookie.p, COOKIE_LEN);
 }
 
+bool ike_cookie_valid(struct dt_ike *ike, const struct ike_msg *m, struct dt_span ni)
+{
+    struct dt_ike_notify_payload n;
+    return ike_find_notify(&m->outer, DT_N_COOKIE, &n) && cookie_ok(ike, m, ni, n.data);
+}
+
 enum ike_cookie_verdict ike_cookie_check(struct dt_ike *ike, const struct ike_msg *m, struct dt_span ni)
 {
     struct dt_ike_notify_payload n;

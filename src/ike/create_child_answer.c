@@ -55,12 +55,13 @@ static int make(struct ike_sa *sa, const struct ike_msg *m, struct made *out, st
         shared_len = dt_ke_shared_len(group);
     }
     dt_rand_fill(&ike->rand, out->nonce, IKE_NONCE_LEN);
+    int rc = -1;
     out->child = ike_child_new(s, err);
-    if (!out->child)
-        return -1;
-    out->sa.spi_in = out->child->spi_in;
-    int rc = ike_keys_child(sa, dt_span(shared, shared_len), out->ni, dt_span(out->nonce, IKE_NONCE_LEN),
+    if (out->child) {
+        out->sa.spi_in = out->child->spi_in;
+        rc = ike_keys_child(sa, dt_span(shared, shared_len), out->ni, dt_span(out->nonce, IKE_NONCE_LEN),
                             false, &out->sa, err);
+    }
     dt_wipe(shared, sizeof(shared));
     return rc;
 }

@@ -60,12 +60,12 @@ static void answer_clear(struct dt_ike *ike, const struct ike_msg *m, uint16_t t
     struct dt_ike_builder b;
     struct dt_ike_header h = m->h;
     h.flags = (uint8_t)(DT_IKE_FLAG_RESPONSE | (~m->h.flags & DT_IKE_FLAG_INITIATOR));
-    if (m->len < DT_IKE_HEADER_LEN + 8 || !ike_unauth_allowed(ike))
+    if (!ike_unauth_allowed(ike))
         return;
     dt_ike_build(&b, buf, sizeof(buf), &h);
     ike_write_notify(&b, type, dt_span(NULL, 0));
     size_t len = dt_ike_build_end(&b);
-    if (len)
+    if (len && len <= m->len)
         ike_send(ike, NULL, m->path, buf, len, 0);
 }
 

@@ -297,6 +297,8 @@ int ike_keys_child(struct ike_sa *sa, struct dt_span shared, struct dt_span ni, 
 /* ---- cookie.c ---- */
 enum ike_cookie_verdict { COOKIE_GO_ON, COOKIE_DEMAND, COOKIE_DROP };
 enum ike_cookie_verdict ike_cookie_check(struct dt_ike *ike, const struct ike_msg *m, struct dt_span ni);
+bool ike_cookie_valid(struct dt_ike *ike, const struct ike_msg *m,
+                      struct dt_span ni); /* it brought a right one */
 size_t ike_cookie_make(struct dt_ike *ike, const struct ike_msg *m, struct dt_span ni,
                        uint8_t out[IKE_COOKIE_MAX]);
 void ike_cookie_rotate(struct dt_ike *ike);

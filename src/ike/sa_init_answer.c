@@ -15,7 +15,7 @@ static void answer(struct dt_ike *ike, const struct ike_msg *m, uint16_t type, s
     dt_ike_build(&b, buf, sizeof(buf), &h);
     ike_write_notify(&b, type, data);
     size_t len = dt_ike_build_end(&b);
-    if (len)
+    if (len && len <= m->len)
         ike_send(ike, NULL, m->path, buf, len, 0);
 }
 
@@ -87,7 +87,7 @@ static bool choose(struct dt_ike *ike, const struct ike_msg *m, struct request *
     return true;
 }
 
-static size_t build(struct dt_ike_session *s, const struct ike_msg *m, const struct request *r)
+static size_t build(struct dt_ike_session *s, const struct ike_msg *m, const struct request *r, bool vendor)
 {
     struct dt_ike *ike = s->ike;
     struct ike_handshake *hs = s->hs;
@@ -105,11 +105,27 @@ static size_t build(struct dt_ike_session *s, const struct ike_msg *m, const str
         s->nat_remote = remote || r->cfg->encap == DT_ENCAP_FORCE;
         ike_nat_write(ike, &b, h.spi_i, h.spi_r, m->path, r->cfg->encap == DT_ENCAP_FORCE);
     }
-    if (ike->params.vendor_id.len)
+    if (vendor && ike->params.vendor_id.len)
         dt_ike_raw_write(&b, DT_P_VENDOR, ike->params.vendor_id);
     return dt_ike_build_end(&b);
 }
 
+/* Nobody who has not shown that he is where he says gets more octets than he sent: first the Vendor ID goes, then a
+ * cookie is asked for (*proof). */
+static size_t build_fitting(struct dt_ike_session *s, const struct ike_msg *m, const struct request *r,
+                            bool *proof)
+{
+    size_t len = build(s, m, r, true);
+    if (len <= m->len || *proof)
+        return len;
+    len = build(s, m, r, false);
+    if (len <= m->len)
+        return len;
+    *proof = true;
+    return 0;
+}
+
+/* -1: refused, with *err; 1: only with a cookie. */
 static int begin(struct dt_ike_session *s, const struct ike_msg *m, const struct request *r,
                  struct dt_err *err)
 {
@@ -133,7 +149,10 @@ static int begin(struct dt_ike_session *s, const struct ike_msg *m, const struct
     int rc = ike_keys_derive(sa, NULL, dt_span(shared, dt_ke_shared_len(sa->group)), r->ni,
                              dt_span(hs->nonce, IKE_NONCE_LEN), hs, err);
     dt_wipe(shared, sizeof(shared));
-    size_t len = rc ? 0 : build(s, m, r);
+    bool proof = ike_cookie_valid(ike, m, r->ni), had = proof;
+    size_t len = rc ? 0 : build_fitting(s, m, r, &proof);
+    if (proof && !had)
+        return 1;
     if (!len || ike_bytes_set(&hs->got, m->data, m->len) || ike_bytes_set(&hs->sent, ike->scratch, len) ||
         ike_response_set(sa, ike->scratch, len))
         return -1;
@@ -144,6 +163,14 @@ static int begin(struct dt_ike_session *s, const struct ike_msg *m, const struct
             !memcmp(m->outer.v[i].body.p, ike->params.vendor_id.p, ike->params.vendor_id.len))
             s->same_vendor = true;
     return dt_table_insert(&ike->by_init, &hs->node, init_hash(ike, m->h.spi_i, &m->path->remote));
+}
+
+static void demand_cookie(struct dt_ike *ike, const struct ike_msg *m, struct dt_span ni)
+{
+    uint8_t cookie[IKE_COOKIE_MAX];
+    size_t len = ike_cookie_make(ike, m, ni, cookie);
+    ike->count.cookies_sent++;
+    answer(ike, m, DT_N_COOKIE, dt_span(cookie, len));
 }
 
 void ike_init_got_request(struct dt_ike *ike, struct ike_msg *m)
@@ -173,13 +200,9 @@ void ike_init_got_request(struct dt_ike *ike, struct ike_msg *m)
     switch (ike_cookie_check(ike, m, r.ni)) {
     case COOKIE_DROP:
         return;
-    case COOKIE_DEMAND: {
-        uint8_t cookie[IKE_COOKIE_MAX];
-        size_t len = ike_cookie_make(ike, m, r.ni, cookie);
-        ike->count.cookies_sent++;
-        answer(ike, m, DT_N_COOKIE, dt_span(cookie, len));
+    case COOKIE_DEMAND:
+        demand_cookie(ike, m, r.ni);
         return;
-    }
     case COOKIE_GO_ON:
         break;
     }
@@ -190,7 +213,13 @@ void ike_init_got_request(struct dt_ike *ike, struct ike_msg *m)
         return;
     s->half_open = true;
     ike->nhalf_open++;
-    if (begin(s, m, &r, &err)) {
+    int rc = begin(s, m, &r, &err);
+    if (rc > 0) {
+        demand_cookie(ike, m, r.ni);
+        ike_session_end(s, NULL);
+        return;
+    }
+    if (rc) {
         if (err.notify == DT_N_INVALID_SYNTAX)
             answer(ike, m, DT_N_INVALID_SYNTAX, dt_span(NULL, 0));
         ike_event(ike, NULL, DT_IKE_EV_REFUSED, m->path, err.notify, "%s", err.text);

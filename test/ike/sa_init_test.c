@@ -299,6 +299,49 @@ static void old_cookies_die(void **state)
     finish();
 }
 
+/* DESIGN: nothing unauthenticated can make us send more than it sent. */
+static bool never_more_than_came(struct net *n, struct net_packet *p)
+{
+    static size_t came;
+    if (p->from == 0)
+        came = p->len;
+    else if (p->exchange == DT_IKE_SA_INIT)
+        assert_true(p->len <= came);
+    return false;
+}
+
+static void short_request_gets_no_longer_answer(void **state)
+{
+    net_init(&net, 12, 2, dt_crypto_null());
+    net.params.vendor_id = dt_span(NULL, 0);
+    net_restart(&net, 0);
+    net.params.vendor_id = dt_span("a very long name of a vendor, longer than the rest", 50);
+    net_restart(&net, 1);
+    proposal(&a->cfg.ike, "aes128gcm16-prfsha256-x25519");
+    net.filter = never_more_than_came;
+    come_up();
+    assert_int_equal(dt_ike_counters(b->ike)->cookies_sent, 0); /* the vendor's name was left out */
+    finish();
+    uint8_t data[400], ke[32] = {9};
+    unsigned cookies = 0;
+    struct dt_ike_builder w;
+    struct dt_ike_header h = {.spi_i = 5, .exchange = DT_IKE_SA_INIT, .flags = DT_IKE_FLAG_INITIATOR};
+    struct dt_proposals offer;
+    net_init(&net, 13, 2, dt_crypto_null());
+    net.filter = only_cookies;
+    net.filter_ctx = &cookies;
+    proposal(&offer, "aes128gcm16-prfsha256-x25519");
+    dt_ike_build(&w, data, sizeof(data), &h);
+    dt_ike_sa_write(&w, &offer);
+    dt_ike_ke_write(&w, DT_KE_X25519, dt_span(ke, sizeof(ke)));
+    dt_ike_raw_write(&w, DT_P_NONCE, dt_span(ke, 16)); /* shorter than ours */
+    struct dt_path path = {.local = {b->addr, 500}, .remote = {a->addr, 20001}};
+    dt_ike_input(b->ike, net.now, &path, data, dt_ike_build_end(&w));
+    assert_int_equal(cookies, 1);
+    assert_int_equal(dt_ike_usage(b->ike).half_open, 0);
+    finish();
+}
+
 static void repeated_request_makes_one_session(void **state)
 {
     net_init(&net, 11, 2, dt_crypto_null());
@@ -326,6 +369,7 @@ int main(void)
         cmocka_unit_test(half_open_cap),
         cmocka_unit_test(cookie_and_another_group),
         cmocka_unit_test(old_cookies_die),
+        cmocka_unit_test(short_request_gets_no_longer_answer),
         cmocka_unit_test(repeated_request_makes_one_session),
     };
     return TEST_RUN(tests);
