@@ -92,7 +92,7 @@ struct server {
     struct dt_ike_id peer;
     bool leased, up;
     dt_time
-        orphan_at; /* its last session is over: it ends then, unless the client comes again; DT_NEVER: it has one */
+        orphan_at; /* its last session is over, or it is silent for too long: it ends then; DT_NEVER: not */
 };
 
 struct tunnel {

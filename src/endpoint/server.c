@@ -8,6 +8,9 @@
 #define OVERTAKEN                                                                                            \
     (10 * DT_SEC) /* so long after a newer session was heard, an older one is asked whether it lives */
 
+#define SILENT_PINGS                                                                                         \
+    20 /* times maxidle + pingtries2 * pingtime2, after which a Dovetail client is given up */
+
 /* ---- gateways ---- */
 
 struct gateway *ep_server_gateway(const struct dt_endpoint *ep, uint32_t id)
@@ -82,9 +85,31 @@ static dt_time op_last_heard(void *user, uint32_t epoch)
     return sa ? ep_sa_last_heard(sa) : 0;
 }
 
+/* A Dovetail pings when it hears nothing: one that has not been heard for so long is gone, or asleep. It is not asked by
+ * IKE: the NAT before it may have forgotten the session, and the silence would end what a ping of the client's revives. */
+static bool gone_for_good(const struct tunnel *t, dt_time now)
+{
+    const struct dt_epoch_params *p = &t->s->e.p;
+    dt_time last = 0;
+    dt_list_for_each (n, &t->sas) {
+        const struct sa *sa = DT_CONTAINER_OF(n, struct sa, list);
+        dt_time heard = ep_sa_last_heard(sa);
+        last = heard > last ? heard : last;
+        last = sa->since > last ? sa->since : last;
+    }
+    return now >= dt_time_add(last, SILENT_PINGS * (p->maxidle + p->pingtries2 * p->pingtime2));
+}
+
 static void op_liveness(void *user, dt_time now)
 {
     struct tunnel *t = user;
+    const struct link *newest =
+        dt_list_empty(&t->links) ? NULL : DT_CONTAINER_OF(t->links.prev, struct link, node);
+    if (newest && newest->peer_probes) {
+        if (gone_for_good(t, now))
+            t->s->orphan_at = now;
+        return;
+    }
     dt_list_for_each (n, &t->links) {
         ep_link_due(DT_CONTAINER_OF(n, struct link, node), now);
     }
@@ -268,7 +293,7 @@ void ep_server_session_down(struct link *l, dt_time now, const struct dt_err *wh
 void ep_server_due(struct tunnel *t, dt_time now)
 {
     if (t->s->orphan_at <= now) {
-        ep_server_free(t, now, "its last session is over");
+        ep_server_free(t, now, dt_list_empty(&t->links) ? "its last session is over" : "not heard for long");
         return;
     }
     dt_epoch_server_tick(&t->s->e, now);

@@ -11,6 +11,10 @@ void ike_rekey_schedule(struct ike_sa *sa)
     dt_time life = ike->params.ike_lifetime, when = DT_NEVER;
     if (life != DT_NEVER)
         when = dt_time_add(ike->now, life - life / 10 + dt_rand_below(&ike->rand, life / 10 + 1));
+    /* Rekeying is the initiator's task: what a responder asks may find a NAT that has forgotten the session, and the
+     * silence would end it. Twice the time, for a peer that never does. */
+    if (life != DT_NEVER && !sa->session->initiator)
+        when = dt_time_add(when, life);
     dt_heap_set(&ike->timers, &sa->life.t, when);
 }
 

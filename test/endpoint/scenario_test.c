@@ -307,10 +307,39 @@ static void dead_client_is_reaped(void **state)
 {
     struct world *w = pair_up(12, WORLD_DOVETAIL, NULL);
     world_kill(w, 0);
-    world_pass(w, 200);
+    world_pass(w, 15);
+    assert_int_not_equal(dt_endpoint_tunnel_next(w->host[1].ep, 0), 0);
+    world_pass(w, 20); /* and no epoch is left */
     assert_int_equal(dt_endpoint_tunnel_next(w->host[1].ep, 0), 0);
     assert_int_equal(w->host[1].released, 1);
     assert_int_equal(world_sas(&w->host[1]), 0);
+    done(w);
+}
+
+/* A nap: the server waits, and what the client has works as soon as it wakes. */
+static void laptop_naps(void **state)
+{
+    struct world *w = pair_up(34, WORLD_DOVETAIL, NULL);
+    struct dt_tunnel_cfg cfg;
+    struct dt_gateway_cfg g;
+    struct dt_err err;
+    world_gateway_cfg(&g);
+    g.params.keylife = 1000 * DT_SEC;
+    assert_int_equal(dt_endpoint_gateway_update(w->host[1].ep, w->now, w->host[1].gateway, &g, &err), 0);
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    cfg.params.keylife = 1000 * DT_SEC;
+    assert_int_equal(dt_endpoint_tunnel_update(w->host[0].ep, w->now, w->host[0].client, &cfg, &err), 0);
+    dt_endpoint_rekey(w->host[0].ep, w->now, w->host[0].client);
+    world_pass(w, 3);
+    assert_int_equal(world_epoch(w, 0), 2);
+    w->host[0].dead = true;
+    world_pass(w, 90);
+    w->host[0].dead = false;
+    world_data(w, 0, 0);
+    world_pass(w, 1);
+    assert_int_equal(world_first(&w->host[1])->got, 1);
+    assert_int_equal(world_epoch(w, 0), 2);
+    assert_int_equal(w->host[1].seen[DT_EVENT_SESSION_DOWN], 0);
     done(w);
 }
 
@@ -692,6 +721,7 @@ int main(void)
         cmocka_unit_test(client_restarts),
         cmocka_unit_test(same_identity_comes_again),
         cmocka_unit_test(dead_client_is_reaped),
+        cmocka_unit_test(laptop_naps),
         cmocka_unit_test(second_address_of_the_gateway),
         cmocka_unit_test(fails_over_to_the_second_gateway),
         cmocka_unit_test(encap_auto),
