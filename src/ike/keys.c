@@ -37,7 +37,7 @@ static const char *wireshark_cipher(const struct dt_suite *s)
                                   : "AES-GCM-256 with 16 octet ICV [RFC5282]";
     if (s->encr == DT_ENCR_AES_CBC)
         return s->key_bits == 128 ? "AES-CBC-128 [RFC3602]" : "AES-CBC-256 [RFC3602]";
-    return "ChaCha20-Poly1305 [RFC7634]";
+    return NULL;
 }
 
 static const char *wireshark_integ(const struct dt_suite *s)
@@ -64,9 +64,12 @@ static void keylog(struct ike_sa *sa, struct dt_span ei, struct dt_span er, stru
         return;
     struct dt_ike_header h;
     ike_header(sa, &h, 0, false, 0);
-    snprintf(line, sizeof(line), "%016" PRIx64 ",%016" PRIx64 ",%s,%s,\"%s\",%s,%s,\"%s\"", h.spi_i, h.spi_r,
-             dt_hex(h1, ei.p, ei.len), dt_hex(h2, er.p, er.len), wireshark_cipher(&sa->suite),
-             dt_hex(h3, ai.p, ai.len), dt_hex(h4, ar.p, ar.len), wireshark_integ(&sa->suite));
+    const char *cipher = wireshark_cipher(&sa->suite);
+    /* A cipher that Wireshark cannot decrypt would stop it from reading the file: a comment then. */
+    snprintf(line, sizeof(line), "%s%016" PRIx64 ",%016" PRIx64 ",%s,%s,\"%s\",%s,%s,\"%s\"",
+             cipher ? "" : "# ", h.spi_i, h.spi_r, dt_hex(h1, ei.p, ei.len), dt_hex(h2, er.p, er.len),
+             cipher ? cipher : "ChaCha20-Poly1305", dt_hex(h3, ai.p, ai.len), dt_hex(h4, ar.p, ar.len),
+             wireshark_integ(&sa->suite));
     ike->ops.keylog(ike->ctx, line);
     dt_wipe(line, sizeof(line));
     dt_wipe(h1, sizeof(h1));
