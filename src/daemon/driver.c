@@ -57,7 +57,8 @@ static int set_dptun(struct daemon *d, uint32_t id, const struct dt_selectors *l
         return dt_err_set(err, 0, "out of memory");
     }
     n->id = id;
-    return 0;
+    /* A gateway's tunnel sends once it was heard; what goes back to the client in the moment until then waits. */
+    return t == NULL ? dt_dp_tunnel_state(d->dp, id, DT_DP_HOLD, 0, err) : 0;
 }
 
 static struct dt_span part(const uint8_t *key, size_t at, size_t len)

@@ -1,0 +1,344 @@
+#!/bin/sh
+# Tunnel endpoint discovery (seed 004): five gateways around one core, none of which knows another, each with two subnets
+# and a policy of its own. The core lets no inside address pass save in a probe, so that what arrives came through a tunnel.
+#
+#   g1  10.1.0.0/16 with all            g4  a port: UDP 4411 of its own side
+#   g2  two proxies, one a subnet       g5  a source: only 10.1.1.0/24 and 10.2.0.0/16 may come
+#   g3  a protocol: UDP
+set -u
+LAB=${LAB:-dtted}
+. "$(dirname "$0")/../../lab/lab.sh"
+. "$(dirname "$0")/../../lab/dovetail.sh"
+BUILD=$(dirname "$LAB_BIN")
+FLOW=$BUILD/lab/lab-flow GUN=$BUILD/lab/lab-tedgun
+lab_begin
+
+add_site() # N
+{
+    lab_ns "g$1" "h$1a" "h$1b"
+    lab_wire core "c$1" "192.0.$1.254/24" "g$1" eth0 "192.0.$1.1/24"
+    lab_wire "g$1" ina "10.$1.1.1/24" "h$1a" eth0 "10.$1.1.10/24"
+    lab_wire "g$1" inb "10.$1.2.1/24" "h$1b" eth0 "10.$1.2.10/24"
+    ip -n "$LAB-g$1" route add default via "192.0.$1.254"
+    ip -n "$LAB-h$1a" route add default via "10.$1.1.1"
+    ip -n "$LAB-h$1b" route add default via "10.$1.2.1"
+    ip -n "$LAB-core" route add "10.$1.0.0/16" via "192.0.$1.1"
+    lab_forward "g$1"
+    lab_run "h$1a" "echo$1a" "$FLOW" echo 4411
+    lab_run "h$1b" "echo$1b" "$FLOW" echo 4411
+    lab_run "h$1a" "other$1a" "$FLOW" echo 9999
+}
+
+conf() # N PROXY...
+{
+    conf_n=$1 conf_list=
+    shift
+    for p in "$@"; do conf_list="$conf_list${conf_list:+, }\"$p\""; done
+    dt_conf "g$conf_n" <<C
+discover "mesh" {
+    protect  = { $conf_list }
+    identity = "g$conf_n.example.net"
+    psk      = "file:$LAB_DIR/psk"
+    peers    = { "*.example.net 10.0.0.0/8" }
+    remember = 4s
+}
+C
+    dt_start "g$conf_n"
+}
+
+# sends FROM TO [COUNT]: a numbered flow from one host to another; true when nothing was lost
+sends()
+{
+    lab_in "h$1" "$FLOW" send "$(addr_of "$2")" "${3:-4411}" -i 20 -t 0.4 >"$LAB_DIR/flow.out" 2>&1
+    jq -e '.sent > 10 and .lost == 0' "$LAB_DIR/flow.out" >/dev/null || { cat "$LAB_DIR/flow.out"; false; }
+}
+
+addr_of()
+{
+    case $1 in *a) echo "10.${1%a}.1.10" ;; *b) echo "10.${1%b}.2.10" ;; *c) echo "10.${1%c}.9.10" ;; esac
+}
+
+# refused FROM-GATEWAY FROM TO PATTERN [PORT]: nothing arrives, and the gateway says why with both sides' values
+refused()
+{
+    lab_in "h$2" "$FLOW" send "$(addr_of "$3")" "${5:-4411}" -i 50 -t 0.3 >"$LAB_DIR/flow.out" 2>&1
+    jq -e '.received == 0' "$LAB_DIR/flow.out" >/dev/null || { cat "$LAB_DIR/flow.out"; return 1; }
+    grep -E "$4" "$LAB_DIR/dt-g$1.log"
+}
+
+counter() # N NAME
+{
+    dt "g$1" --json discover | jq -r ".counters.$2"
+}
+
+rss() # N: kilobytes
+{
+    awk '/^VmRSS/ { print $2 }' "/proc/$(lab_pid "dt-g$1")/status"
+}
+
+lab_ns core
+lab_forward core
+echo a-secret-of-the-whole-mesh-0123456789 >"$LAB_DIR/psk"
+chmod 600 "$LAB_DIR/psk"
+for i in 1 2 3 4 5; do add_site $i; done
+# A subnet behind g2 that g2 does not protect.
+lab_ns h2c
+lab_wire g2 inc 10.2.9.1/24 h2c eth0 10.2.9.10/24
+ip -n "$LAB-h2c" route add default via 10.2.9.1
+lab_in core nft -f - <<N
+table ip guard {
+    counter clear { }
+    chain forward {
+        type filter hook forward priority filter; policy accept;
+        udp dport 500 accept
+        ip saddr 10.0.0.0/8 counter name clear drop
+        ip daddr 10.0.0.0/8 counter name clear drop
+    }
+}
+N
+tap_ok 'five gateways start; none names another in its configuration' true
+conf 1 '10.1.0.0/16 10.0.0.0/8' || tap_note "g1: $(tail -n 3 "$LAB_DIR/dt-g1.log")"
+conf 2 '10.2.1.0/24 10.0.0.0/8' '10.2.2.0/24 10.0.0.0/8'
+conf 3 '10.3.0.0/16 10.0.0.0/8 udp'
+conf 4 '10.4.0.0/16 10.0.0.0/8 udp 4411 any'
+conf 5 '10.5.0.0/16 10.1.1.0/24' '10.5.0.0/16 10.2.0.0/16'
+for i in 1 2 3 4 5; do dt_monitor g$i; done
+
+# ---- asking, before there is any tunnel
+ask()
+{
+    dt g1 --json discover "$@" >"$LAB_DIR/ask.json" 2>"$LAB_DIR/ask.err"
+}
+asked()
+{
+    ask 10.2.1.10 --from 10.1.1.10 && cat "$LAB_DIR/ask.json" &&
+        jq -e '.peer == "192.0.2.1" and .result.text == "10.1.0.0/16 10.2.1.0/24" and .steps[1].figure == "3B" and .rtt_ms > 0' "$LAB_DIR/ask.json" &&
+        dt g1 --json status | jq -e '.tunnels | length == 0'
+}
+tap_ok 'discover DST prints peer, proxies and intersection, and makes no tunnel' asked
+asked_no()
+{
+    ask 10.3.1.10 --from 10.1.1.10 --protocol tcp --dport 80
+    [ $? = 1 ] && cat "$LAB_DIR/ask.err" && grep 'initiator tcp, responder udp\|initiator ip, responder udp\|does not lie' "$LAB_DIR/ask.err" &&
+        jq -e '.result == null and .peer == "192.0.3.1"' "$LAB_DIR/ask.json"
+}
+tap_ok 'discover DST for what the peer does not allow ends with 1 and both sides' asked_no
+asked_silent()
+{
+    ask 10.77.0.1 --from 10.1.1.10
+    [ $? = 1 ] && grep 'nobody answered 4 probes' "$LAB_DIR/ask.err"
+}
+tap_ok 'a host that nobody protects: times out, is said' asked_silent
+asked_up()
+{
+    ask 10.2.2.10 --from 10.1.2.10 --up
+    cat "$LAB_DIR/ask.json" "$LAB_DIR/ask.err"
+    jq -e '.tunnel != null and .result.text == "10.1.0.0/16 10.2.2.0/24"' "$LAB_DIR/ask.json" && dt g1 --json status | jq -e '[.tunnels[].state] == ["up"]'
+}
+tap_ok 'discover DST --up goes on to a tunnel' asked_up
+
+# ---- all pairs that both policies allow, from the first packet on
+for pair in 1a-2b 1b-2a 2a-1b 2b-1a 1a-3b 2b-3a 3a-1b 3b-2a 1b-4a 2a-4b 3a-4a 1a-5b 2a-5a 2b-5b 5a-1a 5b-2b; do
+    tap_ok "$pair: found, negotiated and carried without the loss of a packet" sends "${pair%-*}" "${pair#*-}"
+done
+exact()
+{
+    dt g1 --json discover | jq -r '.tunnels[].proxy.text' | sort >"$LAB_DIR/texts"
+    cat "$LAB_DIR/texts"
+    dt g3 --json discover | jq -r '.tunnels[].proxy.text' | sort >>"$LAB_DIR/texts"
+    cat "$LAB_DIR/texts"
+    grep -x '10.1.0.0/16 10.4.0.0/16 udp any 4411' "$LAB_DIR/texts" && grep -x '10.1.1.0/24 10.5.0.0/16' "$LAB_DIR/texts" &&
+        grep -x '10.1.0.0/16 10.3.0.0/16 udp' "$LAB_DIR/texts"
+}
+tap_ok 'tunnels carry exactly the intersections' exact
+one_each()
+{
+    lab_wait 5 "[ \$(dt g1 --json status | jq '[.tunnels[], .gateways[].clients[]] | length') -le 12 ]"
+    for i in 1 2 3 4 5; do dt "g$i" --json status | jq -c '{tunnels: [.tunnels[].name], clients: [.gateways[].clients[].identity]}'; done
+}
+tap_ok 'each intersection has one tunnel, whoever began' one_each
+
+# ---- pairs with disjoint policies
+tap_ok '3a-5a: the source is not admitted, with both sides' refused 3 3a 5a 'refused: .*10\.3\.0\.0/16.*192\.0\.5\.1.*10\.5\.0\.0/16'
+tap_ok '1b-5a: nor is the other subnet of a site that may' refused 1 1b 5a 'refused: .*10\.1\.0\.0/16.*192\.0\.5\.1.*10\.5\.0\.0/16'
+tap_ok '1a-4a on another port: refused, with both sides' refused 1 1a 4a 'refused: .*192\.0\.4\.1.*udp 4411|refused: .*192\.0\.4\.1.*4411' 9999
+tcp_refused()
+{
+    ! lab_in h1a ping -c 2 -i 0.3 -W 1 10.3.1.10 || return 1
+    grep -E 'refused: .*192\.0\.3\.1.*udp' "$LAB_DIR/dt-g1.log"
+}
+tap_ok '1a-3a with another protocol: refused, with both sides' tcp_refused
+said_no()
+{
+    lab_in h1a ping -c 3 -i 0.3 -W 1 10.3.1.10
+    lab_in h1a ping -c 3 -i 0.3 -W 1 10.3.1.10 | grep -i 'prohibited\|filtered\|unreachable'
+}
+tap_ok 'the sender is told at once (ICMP) while the refusal is remembered' said_no
+nothing_clear()
+{
+    lab_in core nft list counter ip guard clear
+    [ "$(lab_in core nft -j list counter ip guard clear | jq '.nftables[1].counter.packets')" = 0 ]
+}
+tap_ok 'no inside packet ever tried to cross the core in the clear' nothing_clear
+
+# ---- two ends at once
+twins()
+{
+    lab_in h2a "$FLOW" send 10.4.2.10 4411 -i 10 -t 1 >"$LAB_DIR/t1" &
+    t1=$!
+    for i in 2 5; do dt_stop "g$i" && dt_start "g$i"; done
+    sleep 0.5
+    wait $t1
+    lab_in h2b "$FLOW" send 10.5.1.10 4411 -i 10 -t 2 >"$LAB_DIR/t2" &
+    t2=$!
+    lab_in h5a "$FLOW" send 10.2.2.10 4411 -i 10 -t 2 >"$LAB_DIR/t3"
+    wait $t2
+    cat "$LAB_DIR/t2" "$LAB_DIR/t3"
+    lab_wait 8 'n=$(dt g2 --json status | jq "[.tunnels[] | select(.name | contains(\"192.0.5.1\"))] + [.gateways[].clients[] | select(.identity | contains(\"g5.\"))] | length"); [ "$n" = 1 ]'
+}
+tap_ok 'both ends at once: one tunnel for the traffic stays' twins
+
+# ---- a sixth gateway
+add_six()
+{
+    for i in 1 2 3 4 5; do cksum "$LAB_DIR/dt-g$i/conf" && lab_pid "dt-g$i"; done >"$LAB_DIR/before"
+    add_site 6
+    conf 6 '10.6.0.0/16 10.0.0.0/8'
+    sends 1a 6a && sends 6b 2a && sends 6a 3a || return 1
+    for i in 1 2 3 4 5; do cksum "$LAB_DIR/dt-g$i/conf" && lab_pid "dt-g$i"; done | cmp - "$LAB_DIR/before"
+}
+tap_ok 'a sixth gateway is added: it reaches the others, and nothing changed in them' add_six
+
+# ---- probes for others
+passes()
+{
+    lab_run h2c listen "$GUN" listen 10.2.9.10 500 6
+    before=$(counter 2 probes_answered)
+    sleep 0.3
+    lab_in h1a "$FLOW" send 10.2.9.10 4411 -i 100 -t 0.3 >/dev/null 2>&1
+    lab_wait 4 "grep -q '^10.1.1.10 ' '$LAB_DIR/listen.log'"
+    cat "$LAB_DIR/listen.log"
+    # From the source host itself, 116 octets, initiator cookie, no responder cookie, exchange 240.
+    grep -qE '^10\.1\.1\.10 [0-9]+ [0-9a-f]{16}0{16}0d10f000' "$LAB_DIR/listen.log" && [ "$(counter 2 probes_answered)" = "$before" ]
+}
+tap_ok 'a probe for a host that the gateway does not protect passes untouched' passes
+
+# ---- what strangers send
+quiet_start()
+{
+    lab_in h1a "$FLOW" send 10.2.1.10 4411 -i 5 -t 0.5 >/dev/null
+    lab_run h1a steady "$FLOW" send 10.2.1.10 4411 -i 5 -t 60 -g 50
+    ANSWERED=$(counter 2 probes_answered) RSS=$(rss 2) T=$(date +%s.%N)
+    TUNNELS=$(dt g2 --json status | jq '[.tunnels[], .gateways[].clients[]] | length')
+}
+quiet_end()
+{
+    sleep 0.3
+    kill -TERM "$(lab_pid steady)"
+    wait "$(lab_pid steady)" 2>/dev/null
+    rm -f "$LAB_DIR/steady.pid"
+    SECONDS_=$(awk -v a="$T" -v b="$(date +%s.%N)" 'BEGIN { print b - a }')
+    DREW=$(($(counter 2 probes_answered) - ANSWERED)) GREW=$(($(rss 2) - RSS))
+    tail -n 1 "$LAB_DIR/steady.log" >"$LAB_DIR/steady.json"
+    tap_note "$1: drew $DREW replies in $SECONDS_ s, memory $GREW kB, flow $(jq -c '{sent, lost, longest_outage_s}' "$LAB_DIR/steady.json")"
+    : >"$LAB_DIR/steady.log"
+}
+# calm LIMIT-A-SECOND BURST: what all of them must show
+calm()
+{
+    awk -v n="$DREW" -v s="$SECONDS_" -v r="$1" -v b="$2" 'BEGIN { exit !(n <= r * s + b) }' || { echo "drew $DREW replies"; return 1; }
+    # A build with the address sanitizer keeps freed memory for a while.
+    [ "$GREW" -lt 16384 ] || { echo "memory grew by $GREW kB"; return 1; }
+    jq -e '.sent > 0 and .lost <= .sent * 0.02' "$LAB_DIR/steady.json" || return 1
+    [ "$(dt g2 --json status | jq '[.tunnels[], .gateways[].clients[]] | length')" = "$TUNNELS" ]
+}
+STRANGER=h3b
+
+quiet_start
+lab_in core "$GUN" probe 10.1.1.10 10.2.1.10 192.0.1.1 -n 200000 -r 100000 >"$LAB_DIR/gun"
+quiet_end "flood of one source, $(cat "$LAB_DIR/gun")"
+tap_ok 'a flood of probes from one source: replies within its limit, memory and tunnels as before' calm 20 21
+quiet_start
+lab_in core "$GUN" probe 10.1.1.10 10.2.1.10 192.0.1.1 -i -n 200000 -r 100000 >"$LAB_DIR/gun"
+quiet_end "flood of many sources, $(cat "$LAB_DIR/gun")"
+tap_ok 'a flood of probes with many forged identities: replies within the limit of all' calm 500 501
+quiet_start
+lab_in core "$GUN" probe 10.1.1.10 10.2.1.10 192.0.1.1 -f 7 -n 20000 -r 20000 >"$LAB_DIR/gun"
+lab_in core "$GUN" reply 192.0.3.1 192.0.2.1 -f 9 -n 20000 -r 20000 >>"$LAB_DIR/gun"
+quiet_end "fuzzed, $(tr '\n' ' ' <"$LAB_DIR/gun")"
+tap_ok 'fuzzed probes and replies change nothing' calm 500 501
+quiet_start
+LATE=$(counter 2 replies_late)
+lab_in core "$GUN" reply 192.0.3.1 192.0.2.1 -n 100000 -r 100000 >"$LAB_DIR/gun"
+quiet_end "forged replies, $(cat "$LAB_DIR/gun")"
+forged()
+{
+    [ "$(counter 2 replies_late)" -gt "$LATE" ] && calm 20 21
+}
+tap_ok 'a flood of replies that answer no probe of ours is counted and dropped' forged
+reflected()
+{
+    # A probe whose reply would go to the gateway itself, or to a broadcast of probes back: it draws nothing.
+    a=$(counter 2 probes_answered)
+    lab_in core "$GUN" probe 10.1.1.10 10.2.1.10 192.0.2.1 -n 10
+    sleep 0.5
+    [ "$(counter 2 probes_answered)" = "$a" ]
+}
+tap_ok 'a probe in our own name is not answered (no reflection)' reflected
+replayed()
+{
+    before=$(dt g2 --json discover | jq '.tunnels | length')
+    lab_in core "$GUN" probe 10.1.1.10 10.2.1.10 192.0.1.1 -n 5 -r 10
+    sleep 0.5
+    [ "$(dt g2 --json discover | jq '.tunnels | length')" = "$before" ] && [ "$(counter 1 replies_late)" -ge 1 ]
+}
+tap_ok 'a probe that is replayed leaves nothing at the responder, its reply nothing at the initiator' replayed
+
+# ---- who may speak for what
+liar()
+{
+    lab_ns g7 h7a
+    lab_wire core c7 192.0.7.254/24 g7 eth0 192.0.7.1/24
+    lab_wire g7 ina 11.7.1.1/24 h7a eth0 11.7.1.10/24
+    ip -n "$LAB-g7" route add default via 192.0.7.254
+    ip -n "$LAB-h7a" route add default via 11.7.1.1
+    ip -n "$LAB-core" route add 11.7.0.0/16 via 192.0.7.1
+    lab_forward g7
+    dt_conf g7 <<C
+discover "mesh" {
+    protect  = { "11.7.0.0/16 10.0.0.0/8" }
+    identity = "g7.elsewhere.org"
+    psk      = "file:$LAB_DIR/psk"
+}
+C
+    dt_start g7
+    dt_conf g1 <<C
+discover "mesh" {
+    protect  = { "10.1.0.0/16 any" }
+    identity = "g1.example.net"
+    psk      = "file:$LAB_DIR/psk"
+    peers    = { "*.example.net 10.0.0.0/8", "g7.elsewhere.org 11.8.0.0/16" }
+    remember = 4s
+}
+C
+    dt g1 reload || return 1
+    lab_in h7a ping -c 4 -i 0.5 -W 1 10.1.1.10 && return 1
+    grep 'g7.elsewhere.org may speak for 11.8.0.0/16' "$LAB_DIR/dt-g1.log"
+}
+tap_ok 'a peer that answers for more than it may is refused by name' liar
+
+# ---- the end leaves nothing
+gone()
+{
+    dt_stop g1
+    [ "$(lab_in g1 ip rule | grep -c 1749)" = 0 ] && ! lab_in g1 nft list ruleset | grep -q dovetail
+}
+tap_ok 'a gateway that ends leaves no rule and no table' gone
+killed()
+{
+    dt_stop g2 KILL
+    lab_wait 3 '! lab_in g2 nft list ruleset | grep -q dovetail' || { lab_in g2 nft list ruleset; return 1; }
+    lab_wait 3 'lab_in h2c ping -c 1 -W 1 10.2.9.1' && dt_start g2 && lab_wait 10 'sends 2a 3a'
+}
+tap_ok 'one that is killed holds no probe back, and comes again' killed
+tap_end
