@@ -4,11 +4,13 @@
  *   static-tunnel --side a|b --tun NAME --local ADDR --remote ADDR --encap esp|udp --inside ADDR[,ADDR]
  *                 --protect PREFIX[,PREFIX] [--mine PREFIX[,PREFIX]] [--suite aes128gcm|aes256gcm|chacha|cbc|null]
  *                 [--transport] [--esn] [--mtu N] [--workers N] [--no-gso] [--state hold|send|drop] [--crypto NAME]
- *                 [--df copy|set|clear] [--soft PACKETS] [--answer ADDR[,ADDR]] [--no-routes]
+ *                 [--df copy|set|clear] [--soft PACKETS] [--answer ADDR[,ADDR]] [--no-routes] [--keys N] [--nested]
+ *                 [--local2 ADDR --remote2 ADDR --protect2 PREFIX[,PREFIX]]   a second tunnel, whose outer packets
+ *                                                                             go through the first
  *
  * Prints "ready NAME" when packets can flow, then an event a line. Reads commands from standard input: "state
  * hold|send|drop", "probe SRC DST IDENT SEQ TTL", "rekey N" (a new epoch, from keys number N, beside the old one),
- * "forget N", "counters", "quit". Ends when standard input does, unless --daemon. */
+ * "forget N", "path ADDR PORT", "counters", "quit". Ends when standard input does, unless --daemon. */
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
@@ -24,8 +26,10 @@
 struct options {
     char side;
     const char *tun, *suite, *crypto, *encap;
-    struct dt_addr local, remote, inside[2], answer[2];
-    struct dt_selectors protect, mine;
+    struct dt_addr local, remote, inside[2], answer[2], local2, remote2;
+    struct dt_selectors protect, mine, protect2;
+    unsigned keys;
+    bool nested;
     bool transport, esn, no_gso, daemon, no_routes;
     uint32_t mtu, workers;
     enum dt_dp_state state;
@@ -80,23 +84,22 @@ static struct dt_suite parse_suite(const char *s)
 static void parse(struct options *o, int argc, char **argv)
 {
     static const struct option opts[] = {
-        {"side", 1, NULL, 's'},      {"tun", 1, NULL, 't'},
-        {"local", 1, NULL, 'l'},     {"remote", 1, NULL, 'r'},
-        {"encap", 1, NULL, 'e'},     {"inside", 1, NULL, 'i'},
-        {"protect", 1, NULL, 'p'},   {"mine", 1, NULL, 'm'},
-        {"suite", 1, NULL, 'c'},     {"transport", 0, NULL, 'T'},
-        {"esn", 0, NULL, 'E'},       {"mtu", 1, NULL, 'u'},
-        {"workers", 1, NULL, 'w'},   {"no-gso", 0, NULL, 'G'},
-        {"state", 1, NULL, 'S'},     {"crypto", 1, NULL, 'C'},
-        {"daemon", 0, NULL, 'D'},    {"df", 1, NULL, 'f'},
-        {"soft", 1, NULL, 'o'},      {"answer", 1, NULL, 'a'},
-        {"no-routes", 0, NULL, 'R'}, {0},
+        {"side", 1, NULL, 's'},      {"tun", 1, NULL, 't'},      {"local", 1, NULL, 'l'},
+        {"remote", 1, NULL, 'r'},    {"encap", 1, NULL, 'e'},    {"inside", 1, NULL, 'i'},
+        {"protect", 1, NULL, 'p'},   {"mine", 1, NULL, 'm'},     {"suite", 1, NULL, 'c'},
+        {"transport", 0, NULL, 'T'}, {"esn", 0, NULL, 'E'},      {"mtu", 1, NULL, 'u'},
+        {"workers", 1, NULL, 'w'},   {"no-gso", 0, NULL, 'G'},   {"state", 1, NULL, 'S'},
+        {"crypto", 1, NULL, 'C'},    {"daemon", 0, NULL, 'D'},   {"df", 1, NULL, 'f'},
+        {"soft", 1, NULL, 'o'},      {"answer", 1, NULL, 'a'},   {"no-routes", 0, NULL, 'R'},
+        {"keys", 1, NULL, 'k'},      {"nested", 0, NULL, 'N'},   {"local2", 1, NULL, '1'},
+        {"remote2", 1, NULL, '2'},   {"protect2", 1, NULL, '3'}, {0},
     };
     *o = (struct options){.side = 'a',
                           .tun = "dt%d",
                           .suite = "aes128gcm",
                           .crypto = "auto",
                           .encap = "udp",
+                          .keys = 1,
                           .state = DT_DP_SEND};
     for (int c; (c = getopt_long(argc, argv, "", opts, NULL)) != -1;) {
         switch (c) {
@@ -113,6 +116,23 @@ static void parse(struct options *o, int argc, char **argv)
         case 'r':
             if (dt_addr_parse(&o->remote, optarg) < 0)
                 die("not an address", optarg);
+            break;
+        case '1':
+            if (dt_addr_parse(&o->local2, optarg) < 0)
+                die("not an address", optarg);
+            break;
+        case '2':
+            if (dt_addr_parse(&o->remote2, optarg) < 0)
+                die("not an address", optarg);
+            break;
+        case '3':
+            parse_prefixes(&o->protect2, optarg);
+            break;
+        case 'k':
+            o->keys = (unsigned)atoi(optarg);
+            break;
+        case 'N':
+            o->nested = true;
             break;
         case 'e':
             o->encap = optarg;
@@ -179,7 +199,8 @@ static void parse(struct options *o, int argc, char **argv)
 }
 
 /* Both directions of one epoch; `set` is the number of the keys. */
-static int add_sa(struct dt_dp *dp, const struct options *o, unsigned set, struct dt_err *err)
+static int add_sa(struct dt_dp *dp, const struct options *o, uint64_t tunnel, unsigned set,
+                  struct dt_err *err)
 {
     uint8_t key[2][DT_KEY_MAX];
     struct dt_suite suite = parse_suite(o->suite);
@@ -192,12 +213,13 @@ static int add_sa(struct dt_dp *dp, const struct options *o, unsigned set, struc
             key[d][i] = (uint8_t)(i * 7 + d * 101 + set * 31);
     struct dt_dp_sa sa = {
         .id = set,
-        .tunnel = 1,
-        .path = {.local = {.addr = o->local, .port = DT_PORT_NATT},
-                 .remote = {.addr = o->remote, .port = DT_PORT_NATT},
+        .tunnel = tunnel,
+        .nested = tunnel == 2 || o->nested,
+        .path = {.local = {.addr = tunnel == 2 ? o->local2 : o->local, .port = DT_PORT_NATT},
+                 .remote = {.addr = tunnel == 2 ? o->remote2 : o->remote, .port = DT_PORT_NATT},
                  .natt = !strcmp(o->encap, "udp")},
         .local = o->mine,
-        .remote = o->protect,
+        .remote = tunnel == 2 ? o->protect2 : o->protect,
     };
     for (int i = 0; i < 2; i++) {
         if (o->answer[i].ver == 4)
@@ -233,9 +255,10 @@ static void set_up_device(struct dt_dp *dp, const struct options *o)
         if (o->inside[i].ver &&
             dt_nl_addr_add(nl, index, &o->inside[i], o->inside[i].ver == 4 ? 32 : 128, &err) < 0)
             die("device", err.text);
-    for (size_t i = 0; i < o->protect.n && !o->no_routes; i++) {
+    for (size_t i = 0; i < (size_t)o->protect.n + o->protect2.n && !o->no_routes; i++) {
         struct dt_nl_route r = {.ifindex = index};
-        if (!dt_range_prefix(&o->protect.v[i].range, &r.dst))
+        size_t k2 = i - o->protect.n;
+        if (!dt_range_prefix(i < o->protect.n ? &o->protect.v[i].range : &o->protect2.v[k2].range, &r.dst))
             continue;
         for (int k = 0; k < 2; k++)
             if (o->inside[k].ver == r.dst.addr.ver)
@@ -277,11 +300,13 @@ static void show_counters(struct dt_dp *dp)
 static bool command(struct dt_dp *dp, const struct options *o, char *line)
 {
     struct dt_err err = {.text = ""};
-    static unsigned current = 1;
+    static unsigned current;
     char word[16] = "", x[64] = "", y[64] = "";
     unsigned ident = 0, seq = 0, ttl = 0;
     struct dt_addr src, dst;
 
+    if (current == 0)
+        current = o->keys;
     if (sscanf(line, "%15s", word) != 1)
         return true;
     if (!strcmp(word, "quit"))
@@ -293,11 +318,17 @@ static bool command(struct dt_dp *dp, const struct options *o, char *line)
              dt_addr_parse(&src, x) == 0 && dt_addr_parse(&dst, y) == 0)
         dt_dp_probe(dp, current, &src, &dst, (uint16_t)ident, (uint16_t)seq, (uint8_t)ttl, &err);
     else if (!strcmp(word, "rekey") && sscanf(line, "%*s %u", &seq) == 1) {
-        if (add_sa(dp, o, seq, &err) == 0)
+        if (add_sa(dp, o, 1, seq, &err) == 0)
             current = seq;
     } else if (!strcmp(word, "forget") && sscanf(line, "%*s %u", &seq) == 1)
         dt_dp_sa_remove(dp, seq);
-    else if (!strcmp(word, "counters"))
+    else if (!strcmp(word, "path") && sscanf(line, "%*s %63s %u", x, &seq) == 2 &&
+             dt_addr_parse(&dst, x) == 0) {
+        struct dt_path path = {.local = {.addr = o->local, .port = DT_PORT_NATT},
+                               .remote = {.addr = dst, .port = (uint16_t)seq},
+                               .natt = !strcmp(o->encap, "udp")};
+        dt_dp_sa_path(dp, current, &path, &err);
+    } else if (!strcmp(word, "counters"))
         show_counters(dp);
     else
         printf("what?\n");
@@ -361,8 +392,12 @@ int main(int argc, char **argv)
     struct dt_dp_tunnel t = {.id = 1, .local = o.mine, .remote = o.protect, .on_demand = true, .df = o.df};
     if (!dp)
         die("open", err.text);
-    if (dt_dp_tunnel_set(dp, &t, &err) < 0 || add_sa(dp, &o, 1, &err) < 0 ||
-        dt_dp_tunnel_state(dp, 1, o.state, 1, &err) < 0)
+    struct dt_dp_tunnel t2 = {.id = 2, .local = o.mine, .remote = o.protect2};
+    if (dt_dp_tunnel_set(dp, &t, &err) < 0 || add_sa(dp, &o, 1, o.keys, &err) < 0 ||
+        dt_dp_tunnel_state(dp, 1, o.state, o.keys, &err) < 0)
+        die("tunnel", err.text);
+    if (o.remote2.ver && (dt_dp_tunnel_set(dp, &t2, &err) < 0 || add_sa(dp, &o, 2, 100, &err) < 0 ||
+                          dt_dp_tunnel_state(dp, 2, DT_DP_SEND, 100, &err) < 0))
         die("tunnel", err.text);
     set_up_device(dp, &o);
     if (dt_dp_start(dp, &err) < 0)

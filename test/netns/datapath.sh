@@ -270,6 +270,61 @@ kill -9 "$(lab_pid a)"
 wait "$(lab_pid a)" 2>/dev/null
 tap_ok 'and after a kill too' lab_wait 3 "! ip -n $LAB-a link show dta"
 
+# --- limits and moves
+both 4 udp --soft 20
+pings a 10.77.0.2 -c 30
+tap_ok 'soft limit: reported, and packets go on' sh -c "grep -c 'event soft' $LAB_DIR/a.log | grep -qx 1"
+both 4 udp
+pings a 10.77.0.2
+lab_in r nft -f - <<N
+table ip move {
+    chain c {
+        type nat hook postrouting priority srcnat;
+        oifname "right" udp sport 4500 snat to 198.51.100.254:4600
+    }
+}
+N
+lab_in a ping -n -q -c 2 -i 0.1 -W 1 10.77.0.2 >/dev/null
+tap_ok 'a peer that moved is reported' heard b 'event path-changed sa 1 .* path 198.51.100.254:4600'
+say b path 198.51.100.254 4600
+tap_ok 'and answered where it is now' pings a 10.77.0.2
+lab_in r nft delete table ip move
+stop_both
+
+# --- one tunnel inside another: a reaches c through b, and 10.90.0.0/24 behind c through c
+lab_ns c
+lab_wire b inner 10.78.0.1/24 c eth0 10.78.0.9/24
+ip -n "$LAB-c" route add default via 10.78.0.1
+ip -n "$LAB-c" addr add 10.90.0.1/32 dev lo
+lab_run c serve-c "$STREAM" serve 7000
+for encap in udp esp; do
+    BOPT='--mine 10.78.0.0/24' AOPT='--local2 10.77.0.1 --remote2 10.78.0.9 --protect2 10.90.0.0/24'
+    both 4 $encap
+    mkfifo "$LAB_DIR/c.in" 2>/dev/null
+    exec 5<>"$LAB_DIR/c.in"
+    ip netns exec "$LAB-c" "$TUNNEL" --side b --keys 100 --tun dtc --local 10.78.0.9 --remote 10.77.0.1 --encap $encap \
+        --mine 10.90.0.0/24 --protect 10.77.0.1/32 --no-routes <"$LAB_DIR/c.in" >"$LAB_DIR/c.log" 2>&1 &
+    echo $! >"$LAB_DIR/c.pid"
+    lab_wait 5 "grep -q ^ready $LAB_DIR/c.log"
+    lab_in c ip rule add not fwmark 0x44560001 table 77 2>/dev/null
+    lab_in c ip route replace 10.77.0.1/32 dev dtc src 10.90.0.1 table 77
+    tap_ok "nested, $encap: through both tunnels" pings a 10.90.0.1
+    tap_ok "nested, $encap: 10 MB of TCP, every byte" stream a 10.90.0.1 10000000
+    tap_ok "nested, $encap: the inner peer saw ESP alone" test "$(grep -c 'event first' "$LAB_DIR/c.log")" = 1
+    lab_stop c
+    rm -f "$LAB_DIR/c.in"
+done
+AOPT="--local2 10.77.0.1 --remote2 10.78.0.9 --protect2 10.90.0.0/24,$B4/32 --mine $A4/32 --nested" BOPT=''
+both 4 udp
+lab_in a ip rule add fwmark 0x44560002 table 78
+lab_in a ip route add $B4/32 dev dta table 78
+lab_in a ip route add 10.78.0.0/24 dev dta table 78
+lab_in a ping -n -q -c 3 -i 0.1 -W 1 10.90.0.1 >/dev/null
+tap_ok 'nested: a ring of tunnels goes nowhere and is counted' test "$(count a out_loop)" = 3
+lab_in a ip rule del fwmark 0x44560002 table 78
+AOPT=''
+stop_both
+
 # --- transport mode: host to host, routed into the device unless marked
 stop_both
 for n in a b; do
