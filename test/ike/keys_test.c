@@ -133,6 +133,7 @@ static void rekeyed_ike_sa(void **state)
                               dt_span(nr, vector_bytes(&v, "nr", nr, sizeof(nr))), dt_span(spis, 16)};
         struct dt_span g = dt_span(gir, vector_bytes(&v, "gir", gir, sizeof(gir)));
         size_t len = vector_bytes(&v, "sk_d", sk_d, sizeof(sk_d));
+        assert_true(len <= sizeof(sk_d));
         memcpy(old->sk_d, sk_d, len);
         vector_bytes(&v, "out", want, sizeof(want));
         dt_put_be64(spis, 3);
