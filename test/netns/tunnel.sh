@@ -273,6 +273,24 @@ tap_ok "a second daemon with another socket: the port is in use" fails_with 1 'p
 tap_ok "and it leaves no socket" [ ! -e "$LAB_DIR/other.sock" ]
 sed -i 's|encap|encup|' "$LAB_DIR/dt-c1/conf"
 tap_ok "a reload with an error: status 2, nothing changed" fails_with 2 'encup' dt c1 reload
+# shapeless datagrams, and IKE headers (to SPIs that nobody has, of every exchange type, cut anywhere) behind which is nothing
+cat >"$LAB_DIR/garbage" <<'G'
+for n in $(seq 150); do
+    head -c $((n * 9)) /dev/urandom >/dev/udp/203.0.113.1/500
+    head -c $((n * 9)) /dev/urandom >/dev/udp/203.0.113.1/4500
+    { printf 'AAAAAAAABBBBBBBB! '; printf "\\x$(printf %x $((n + 20)))\010\0\0\0\0\0\0\004\0"; head -c $((n * 6)) /dev/zero; } |
+        head -c $((n * 8)) >/dev/udp/203.0.113.1/500
+    { printf '\0\0\0\0AAAAAAAA\0\0\0\0\0\0\0\0! "\010\0\0\0\0\0\0'; printf "\0\\x$(printf %x $n)!\0\377\377"; head -c $n /dev/urandom; } >/dev/udp/203.0.113.1/4500
+done 2>/dev/null
+G
+rm -f "$LAB_DIR/flow.log"
+lab_run c1 flow "$FLOW" send 10.1.0.10 4411 -i 5 -t 0 -g 60
+lab_in c2 bash "$LAB_DIR/garbage"
+sleep 0.5
+flow_stop flow
+tap_note "garbage: $(dt gateway --json status | jq -c .ike)"
+tap_ok "garbage on UDP 500 and 4500 is counted" sh -c "$DOVETAIL --socket $LAB_DIR/dt-gateway/sock --json status | jq -e '.ike.malformed + .ike.unknown_spi > 100'"
+tap_ok "and no packet of c1 is lost by it" [ "$(flow_field flow lost)" = 0 ]
 tap_ok "none of it disturbed the tunnel of c1" same_epochs c1 "$was"
 tap_ok "nor its traffic" carries c1
 
@@ -302,6 +320,14 @@ if command -v conntrack >/dev/null; then
     sleep 8
     flow_stop flow
     outage "NAT reboot" "$(awk -v b=$BOUND 'BEGIN { print b + 1 }')"
+    # and it comes back as another kind of NAT: another port for the same client
+    lab_in router nft flush chain ip lab_nat post
+    lab_in router nft add rule ip lab_nat post oifname wan masquerade fully-random
+    start_flow
+    lab_in router conntrack -F >/dev/null 2>&1
+    sleep 8
+    flow_stop flow
+    outage "NAT reboot, another port outside" "$(awk -v b=$BOUND 'BEGIN { print b + 1 }')"
 else
     tap_skip "NAT reboot" "conntrack"
 fi
