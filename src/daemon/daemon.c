@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -267,6 +269,26 @@ static void look_around(struct daemon *d)
     }
 }
 
+/* systemd, when it started us with Type=notify. */
+static void notify_ready(void)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    static const char word[] = "READY=1";
+    if (path == NULL || strlen(path) >= sizeof(sa.sun_path) || (path[0] != '/' && path[0] != '@'))
+        return;
+    memcpy(sa.sun_path, path, strlen(path));
+    if (path[0] == '@')
+        sa.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    if (fd >= 0 && sendto(fd, word, sizeof(word) - 1, MSG_NOSIGNAL, (struct sockaddr *)&sa, len) < 0)
+        LOG(DT_LOG_DEBUG, "nobody listens at NOTIFY_SOCKET: %s", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    unsetenv("NOTIFY_SOCKET");
+}
+
 static int run(struct daemon *d, struct dt_config *c)
 {
     struct dt_err err = {0};
@@ -290,6 +312,7 @@ static int run(struct daemon *d, struct dt_config *c)
     LOG(DT_LOG_INFO, "dovetaild %s runs: device %s, %u workers, control socket %s", DT_VERSION,
         dt_dp_tun_name(d->dp), dt_dp_workers(d->dp), d->cfg.socket);
     loop_wake(d);
+    notify_ready();
     uv_run(&d->loop, UV_RUN_DEFAULT);
     rc = d->status;
     close_all(d);
