@@ -19,9 +19,6 @@ struct sim_explore_config sim_explore_default(void)
         .jobs = 1,
         .states_max = 16000000,
     };
-    c.params.epoch.keylife = 120 * DT_SEC;
-    c.params.epoch.rekeymargin = 40 * DT_SEC;
-    c.params.epoch.rekeyfuzz = 50;
     return c;
 }
 
@@ -39,9 +36,9 @@ static const struct plant {
     {                                                                                                                 \
         #field, text, CLIENT_OR_SERVER, offsetof(struct dt_epoch_faults, field), cold                                 \
     }
-#define MASQ(field, text)                                                                                             \
+#define MASQ(field, text, cold)                                                                                       \
     {                                                                                                                 \
-        #field, text, NAT, offsetof(struct dt_masq_faults, field), false                                              \
+        #field, text, NAT, offsetof(struct dt_masq_faults, field), cold                                               \
     }
     EPOCH(switch_at_once, "the client sends data on a new epoch before it is verified", false),
     EPOCH(server_switch_at_once, "the server sends data on a new epoch before it is heard", false),
@@ -54,11 +51,11 @@ static const struct plant {
     EPOCH(no_elimit, "a session is never dropped, however often it fails", false),
     EPOCH(idle_ends_nothing, "pingtries2 pings are not answered, and no new epoch follows", false),
     EPOCH(server_no_fallback, "neither DELETE nor the old epoch's end moves the server to the new epoch", false),
-    MASQ(convert_waiting, "the NAT gives a new SPI to the client that was made to wait"),
-    MASQ(two_outstanding, "a client's new SPI takes the place of another client's outstanding item"),
-    MASQ(keep_outstanding, "the NAT never looks at t_out"),
-    MASQ(ignore_server, "the NAT does not serialise equal cookies"),
-    MASQ(short_t_ei, "traffic does not keep an established item alive"),
+    MASQ(convert_waiting, "the NAT gives a new SPI to the client that was made to wait", true),
+    MASQ(two_outstanding, "a client's new SPI takes the place of another client's outstanding item", false),
+    MASQ(keep_outstanding, "the NAT never looks at t_out", false),
+    MASQ(ignore_server, "the NAT does not serialise equal cookies", true),
+    MASQ(short_t_ei, "traffic does not keep an established item alive", false),
 };
 #define PLANTS (sizeof plants / sizeof *plants)
 
@@ -79,6 +76,9 @@ bool sim_explore_plant(struct sim_explore_config *cfg, const char *name)
         char *faults = plants[i].owner == NAT ? (char *)&cfg->masq_faults : (char *)&cfg->params.epoch.faults;
         *(bool *)(faults + plants[i].offset) = true;
         cfg->plant = plants[i].name;
+        cfg->shallow_first = true;
+        cfg->states_max = 2000000;
+        cfg->budget = (struct sim_budget){.lose = 1, .tick = 1, .env = {1, 0, 0, 1, 1, 0, 1, 0}};
         cfg->cold |= plants[i].cold;
         return true;
     }
@@ -283,10 +283,13 @@ int sim_cmd_explore(const struct sim_options *o)
         cfg.budget.lose = (uint8_t)o->losses;
     if (o->duplicates != UINT64_MAX)
         cfg.budget.duplicate = (uint8_t)o->duplicates;
-    if (o->states)
-        cfg.states_max = o->states;
+    if (getenv("B"))
+        for (int i = 0; i < 11 && getenv("B")[i]; i++)
+            ((uint8_t *)&cfg.budget)[i] = (uint8_t)(getenv("B")[i] - '0');
     if (o->plant && !sim_explore_plant(&cfg, o->plant))
         return sim_complain(2, "there is no mistake \"%s\" to plant; --plant list names them", o->plant);
+    if (o->states)
+        cfg.states_max = o->states;
     if (sim_explore(&cfg, &e, &err))
         return sim_complain(1, "%s", err.text);
     report(o, &cfg, &e);

@@ -251,19 +251,22 @@ static int in_processes(struct search *s, const char *root, size_t root_len)
 /* ---- the shortest way to a violation ----------------------------------------------------------------------- */
 
 /* Deeper and deeper, until it is met: then no shorter path meets any. */
-static void shorten(struct search *s, const char *root, size_t root_len, uint64_t patience)
+static uint64_t shorten(struct search *s, const char *root, size_t root_len, unsigned most, uint64_t patience)
 {
     struct sim_trace longest = s->sh->trace;
     char what[200];
     uint64_t used = 0;
+    int known = atomic_load(&s->sh->found);
     memcpy(what, s->sh->what, sizeof what);
     s->by_depth = true;
     s->collect = false;
-    for (unsigned limit = 1; limit < (unsigned)longest.n && used < patience; limit++) {
+    for (unsigned limit = 1; limit < most && used < patience; limit++) {
         memset((void *)s->seen, 0, (s->mask + 1) * sizeof *s->seen);
         atomic_store(&s->sh->states, 0);
         atomic_store(&s->sh->stop, 0);
         atomic_store(&s->sh->found, 0);
+        atomic_store(&s->sh->full, 0);
+        atomic_store(&s->sh->cut, 0);
         s->limit = limit;
         s->room = patience - used;
         sim_arena_load(root, root_len);
@@ -272,11 +275,15 @@ static void shorten(struct search *s, const char *root, size_t root_len, uint64_
         expand(s);
         used += atomic_load(&s->sh->states);
         if (atomic_load(&s->sh->found))
-            return;
+            return used;
+        if (!atomic_load(&s->sh->cut))
+            break; /* there is nothing deeper */
+        progress(s);
     }
     s->sh->trace = longest;
     memcpy(s->sh->what, what, sizeof what);
-    atomic_store(&s->sh->found, 2);
+    atomic_store(&s->sh->found, known);
+    return used;
 }
 
 /* What is not needed for the violation goes out, one action at a time. */
@@ -331,6 +338,20 @@ static void put_away(struct search *s)
 
 static void search(struct search *s, const char *root, size_t root_len, struct sim_explored *out, struct dt_err *err, int *bad)
 {
+    if (s->cfg->shallow_first) {
+        if (judge(s))
+            out->states = shorten(s, root, root_len, s->cfg->depth, s->cfg->states_max);
+        out->transitions = atomic_load(&s->sh->transitions);
+        out->worst_s = dt_time_seconds(atomic_load(&s->sh->worst));
+        out->violations = atomic_load(&s->sh->found) != 0;
+        out->exhausted = !out->violations && !atomic_load(&s->sh->full) && !atomic_load(&s->sh->cut);
+        if (out->violations) {
+            thin_out(s, root, root_len);
+            out->trace = s->sh->trace;
+            memcpy(out->what, s->sh->what, sizeof out->what);
+        }
+        return;
+    }
     /* the first levels here, so that there is work to share out */
     if (enter(s, sim_state_digest(s->state), 0) && judge(s)) {
         s->collect = s->cfg->jobs > 1;
@@ -351,7 +372,7 @@ static void search(struct search *s, const char *root, size_t root_len, struct s
     out->worst_s = dt_time_seconds(atomic_load(&s->sh->worst));
     if (!atomic_load(&s->sh->found))
         return;
-    shorten(s, root, root_len, 400000);
+    shorten(s, root, root_len, (unsigned)s->sh->trace.n, 400000);
     thin_out(s, root, root_len);
     out->violations = 1;
     out->trace = s->sh->trace;

@@ -57,6 +57,7 @@ struct sim_explore_config {
     struct sim_budget budget;
     bool cold; /* begin before anything was negotiated, else with both tunnels up and verified */
     struct dt_masq_faults masq_faults;
+    bool shallow_first; /* deeper and deeper, until something is violated: for planted mistakes */
     unsigned depth, jobs;
     uint64_t states_max;
     bool progress;
