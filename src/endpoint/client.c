@@ -268,6 +268,7 @@ void ep_client_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
             ep_event(t->ep, t, now, DT_EVENT_PROBE_KIND,
                      "no control packet fits the traffic selectors: epochs are used unverified");
     }
+    c->e.peer_speaks = !l->peer_probes && can;
     dt_epoch_client_negotiated(&c->e, now, sa->epoch,
                                !ours          ? DT_EPOCH_BY_PEER
                                : l == c->link ? DT_EPOCH_ASKED

@@ -312,6 +312,7 @@ void ep_server_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
         ep_event(t->ep, t, now, DT_EVENT_LIMIT, "the SA cannot be installed: %s", err.text);
         dt_ike_child_delete(child, now);
     } else {
+        t->s->e.peer_probes = l->peer_probes;
         dt_epoch_server_negotiated(&t->s->e, now, sa->epoch, asked ? DT_EPOCH_ASKED : DT_EPOCH_BY_PEER);
     }
     ep_settle(t, now);

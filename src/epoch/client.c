@@ -375,20 +375,32 @@ static void alive(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
         e->probe_at = dt_time_add(now, c->p.maxidle);
 }
 
-void dt_epoch_client_heard(struct dt_epoch_client *c, dt_time now, uint32_t no)
+/* What a server says first, on an epoch that it has not been spoken to on, shows that it can reach us and not that
+ * we reach it: a NAT may have delivered it by an old item, or to everybody. So only the answer to a probe verifies
+ * (608), unless the peer waits (FIG. 7), or none is answered: then the second epoch in a row takes what it gets. */
+static void heard(struct dt_epoch_client *c, dt_time now, uint32_t no, bool answer)
 {
     struct dt_epoch *e = dt_slots_find(c->e, no);
     if (!c->started || !e)
         return;
     if (e->phase == DT_EPOCH_PROBING) {
         e->heard = now;
-        verify(c, now, e);
+        if (answer || !c->peer_speaks || c->unverified > 0)
+            verify(c, now, e);
     } else if (e->phase == DT_EPOCH_PROVED) {
+        bool dead = e->dead;
         e->was_proved = true;
         alive(c, now, e);
+        if (dead)
+            choose(c, now);
     } else {
         e->heard = now;
     }
+}
+
+void dt_epoch_client_heard(struct dt_epoch_client *c, dt_time now, uint32_t no)
+{
+    heard(c, now, no, false);
 }
 
 /* A peer that sends on the old epoch until it sees its DELETE (strongSwan) has answered there: what we send
@@ -425,7 +437,7 @@ void dt_epoch_client_probe_reply(struct dt_epoch_client *c, dt_time now, uint32_
     }
     if (c->p.faults.verify_on_any && probed && probed->phase == DT_EPOCH_PROBING)
         came = probed;
-    dt_epoch_client_heard(c, now, came->no);
+    heard(c, now, came->no, true);
     /* Heard may have changed everything but the slots' places. */
     if (probed && probed->phase == DT_EPOCH_PROBING && probed->no > came_on && !probed->elsewhere)
         answered_elsewhere(c, now, probed, came_on);
@@ -523,9 +535,12 @@ void dt_epoch_client_reopen(struct dt_epoch_client *c, dt_time now)
 
 /* ---- timers ---- */
 
+static void look_again(struct dt_epoch_client *c, dt_time now);
+
 /* 607 to 611: the next probe, or a new epoch. */
 static void probe_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
 {
+    look_again(c, now);
     if (e->tries < c->p.pingtries || c->p.faults.probe_forever) {
         e->probe_at = dt_time_add(now, c->p.pingtime);
         send_probe(c, now, e);
@@ -541,6 +556,21 @@ static void probe_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e
         drop_and_open(c, now);
     else if (!dt_slots_newest(c->e, DT_EPOCH_PROBING))
         want_negotiation(c, now);
+}
+
+/* Has an epoch that did not answer been heard after all? Then it carries data again. */
+static void look_again(struct dt_epoch_client *c, dt_time now)
+{
+    for (unsigned i = 0; i < DT_EPOCH_MAX; i++) {
+        struct dt_epoch *e = &c->e[i];
+        if (e->phase != DT_EPOCH_PROVED || !e->dead || !c->ops->last_heard)
+            continue;
+        dt_time seen = dt_time_min(now, c->ops->last_heard(c->user, e->no));
+        if (seen > e->heard) {
+            alive(c, seen, e);
+            choose(c, now);
+        }
+    }
 }
 
 /* 621, 615 to 619. */
@@ -662,7 +692,8 @@ void dt_epoch_client_digest(const struct dt_epoch_client *c, dt_time now, struct
 {
     dt_slots_digest(c->e, c->out, now, d);
     dt_digest_u64(d, (uint64_t)c->started | (uint64_t)c->ping_asked << 1 | (uint64_t)c->negotiating << 2 |
-                         (uint64_t)c->fresh << 3 | (uint64_t)c->out_forced << 4 | (uint64_t)c->session << 8);
+                         (uint64_t)c->fresh << 3 | (uint64_t)c->out_forced << 4 |
+                         (uint64_t)c->peer_speaks << 5 | (uint64_t)c->session << 8);
     dt_digest_u64(d, (uint64_t)c->nepoch << 32 | c->unverified);
     dt_digest_u64(d, (uint64_t)c->opens << 32 | c->refused);
     dt_digest_time(d, c->limit, now);

@@ -153,6 +153,7 @@ struct dt_epoch {
     bool was_proved;  /* verified, or heard, at some time */
     bool idle;        /* nothing received for maxidle: being pinged */
     bool dead;        /* pingtries2 pings unanswered */
+    bool redundant;   /* RETIRING because the peer was to delete it (RFC 7296 2.8.1) */
     uint16_t seq;     /* of the last probe */
     uint32_t tries;   /* probes or idle pings since the last sign of life */
     dt_time t0;       /* negotiated */
@@ -191,6 +192,8 @@ struct dt_epoch_client {
     uint8_t session; /* enum dt_epoch_session */
     uint32_t out;    /* epoch that carries data; 0: held */
     bool out_forced;
+    bool peer_speaks;     /* set by the owner: the peer may send on a new epoch before it has heard us there, and
+                             answers probes: nothing but such an answer verifies an epoch */
     bool fresh;           /* an epoch was verified since the last negotiation began */
     uint32_t proved;      /* the newest verified epoch, also when it is gone */
     dt_time limit;        /* its t0 + keylife - rekeymargin: until then data waits for a verified epoch */
@@ -260,6 +263,7 @@ struct dt_epoch_server {
     uint32_t out;
     bool out_forced;
     bool negotiating;
+    bool peer_probes; /* set by the owner: the client speaks first on every new epoch, also on one that we began */
     dt_time negotiate_by;
     dt_time reap_at; /* next look whether the client lives */
 };

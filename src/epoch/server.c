@@ -141,7 +141,7 @@ void dt_epoch_server_negotiated(struct dt_epoch_server *s, dt_time now, uint32_t
     if (origin == DT_EPOCH_ASKED) {
         s->negotiating = false;
         s->negotiate_by = DT_NEVER;
-        e->probe_at = dt_time_add(now, 2 * s->p.pingtime);
+        e->probe_at = s->peer_probes ? DT_NEVER : dt_time_add(now, 2 * s->p.pingtime);
     }
     if (s->reap_at == DT_NEVER)
         s->reap_at = dt_time_add(now, reap_after(s));
@@ -200,6 +200,7 @@ void dt_epoch_server_retire(struct dt_epoch_server *s, dt_time now, uint32_t no,
     if (!e)
         return;
     e->phase = DT_EPOCH_RETIRING;
+    e->redundant = !del;
     e->rekey_at = e->probe_at = DT_NEVER;
     e->del_at = del ? now : DT_NEVER;
     choose(s, now);
@@ -320,7 +321,8 @@ size_t dt_epoch_server_count(const struct dt_epoch_server *s)
 void dt_epoch_server_digest(const struct dt_epoch_server *s, dt_time now, struct dt_digest *d)
 {
     dt_slots_digest(s->e, s->out, now, d);
-    dt_digest_u64(d, (uint64_t)s->out_forced | (uint64_t)s->negotiating << 2);
+    dt_digest_u64(d, (uint64_t)s->out_forced | (uint64_t)s->negotiating << 2 |
+                         (uint64_t)s->peer_probes << 3);
     dt_digest_time(d, s->negotiating ? s->negotiate_by : DT_NEVER, now);
     dt_digest_time(d, s->reap_at, now);
 }

@@ -14,7 +14,7 @@ struct sim_explore_config sim_explore_default(void)
         .seed = 1,
         .pairing = sim_pairing_by_name("both"),
         .params = sim_params_default(),
-        .budget = {.lose = 1, .duplicate = 1, .tick = 3, .env = {1, 1, 1, 1, 1, 1, 1, 0}},
+        .budget = {.lose = 1, .duplicate = 1, .tick = 1, .env = {1, 0, 0, 1, 1, 0, 1, 0}},
         .depth = 64,
         .jobs = 1,
         .states_max = 16000000,
@@ -283,9 +283,6 @@ int sim_cmd_explore(const struct sim_options *o)
         cfg.budget.lose = (uint8_t)o->losses;
     if (o->duplicates != UINT64_MAX)
         cfg.budget.duplicate = (uint8_t)o->duplicates;
-    if (getenv("B"))
-        for (int i = 0; i < 11 && getenv("B")[i]; i++)
-            ((uint8_t *)&cfg.budget)[i] = (uint8_t)(getenv("B")[i] - '0');
     if (o->plant && !sim_explore_plant(&cfg, o->plant))
         return sim_complain(2, "there is no mistake \"%s\" to plant; --plant list names them", o->plant);
     if (o->states)

@@ -47,7 +47,8 @@ struct sim_summary {
 int sim_run_many(const struct sim_run_config *cfg, uint64_t first, uint64_t n, unsigned jobs, bool progress,
                  struct sim_summary *out, struct dt_err *err);
 void sim_summary_free(struct sim_summary *s);
-/* Is that what Dovetail promises? (plain promises nothing.) */
+/* Is that what Dovetail promises with Dovetail at both ends? (With a plain server it promises recovery from what
+ * the client can notice, and plain IPsec promises nothing: both are true.) */
 bool sim_summary_good(const struct sim_run_config *cfg, const struct sim_summary *s);
 
 #endif

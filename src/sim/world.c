@@ -41,10 +41,13 @@ static void stream_call(struct sim_call *c, struct sim_net *net)
 {
     struct sim_stream *s = DT_CONTAINER_OF(c, struct sim_stream, call);
     struct sim_world *w = s->world;
+    if (!s->waiting || net->now != s->due)
+        return; /* its pace has changed since */
     s->waiting = false;
     if (!s->period)
         return;
-    s->due = net->now + s->period;
+    /* within a quarter of the pace: what is exactly periodic falls into step with the timers of others */
+    s->due = net->now + s->period * 3 / 4 + sim_world_below(w, s->period / 2 + 1);
     s->waiting = true;
     sim_net_call_at(net, s->due, c);
     sim_host_traffic(s->index & 1 ? w->server : w->clients[s->index / 2], s->index / 2, s->due);
@@ -52,12 +55,13 @@ static void stream_call(struct sim_call *c, struct sim_net *net)
 
 static void stream_set(struct sim_stream *s, dt_time period)
 {
-    s->period = period;
-    if (!period || s->waiting)
-        return; /* one that waits takes the new pace when its time comes */
-    s->due = s->world->net->now + sim_world_below(s->world, period);
-    s->waiting = true;
     struct sim_flow *f = &s->world->flows[s->index];
+    dt_time due = s->world->net->now + sim_world_below(s->world, period);
+    s->period = period;
+    if (!period || (s->waiting && s->due <= due))
+        return; /* what is due before is still sent */
+    s->due = due;
+    s->waiting = true;
     if (f->expected == f->sent) /* nothing is missing: the silence was ours */
         f->good_next = s->due;
     sim_net_call_at(s->world->net, s->due, &s->call);

@@ -187,6 +187,21 @@ static void idle_tunnel_is_pinged(void **state) /* 621, 615 to 619, claims 13 an
     free(r);
 }
 
+/* FIG. 8: what a server says before it was spoken to does not verify; the answer to a probe does. */
+static void server_that_speaks_first_proves_nothing(void **state)
+{
+    struct rig *r = verified(rig_params());
+    r->c.peer_speaks = true;
+    dt_epoch_client_rekey(&r->c, r->now);
+    dt_epoch_client_negotiated(&r->c, r->now, 2, DT_EPOCH_ASKED);
+    rig_expect(r, "negotiate 1, probe 2");
+    dt_epoch_client_heard(&r->c, r->now, 2);
+    rig_expect(r, "");
+    dt_epoch_client_probe_reply(&r->c, r->now, 2, 2, r->c.e[1].seq);
+    rig_expect(r, "use 2");
+    free(r);
+}
+
 static void server_rekey_is_declined(void **state) /* 620, claim 11 */
 {
     struct dt_epoch_params p = rig_params();
@@ -430,6 +445,7 @@ int main(void)
         cmocka_unit_test(rekey_time_is_spread_over_the_window),
         cmocka_unit_test(slow_negotiation_is_abandoned_elimit_times),
         cmocka_unit_test(idle_tunnel_is_pinged),
+        cmocka_unit_test(server_that_speaks_first_proves_nothing),
         cmocka_unit_test(server_rekey_is_declined),
         cmocka_unit_test(peer_that_holds_until_delete),
         cmocka_unit_test(peer_deletes_what_carries),
