@@ -51,10 +51,10 @@ struct dt_masq_config dt_masq_defaults(void)
                    .n_out = 5,
                    .share_esp = 1024,
                    .share_ike = 256,
-                   .share_frag = 64,
+                   .share_frag = 256,
                    .multicast = 1,
                    .gen = 1},
-        .sizes = {.esp = 65536, .ike = 65536, .clients = 16384, .servers = 4096, .frags = 4096},
+        .sizes = {.esp = 65536, .ike = 65536, .clients = 16384, .servers = 4096, .frags = 16384},
     };
 }
 

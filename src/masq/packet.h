@@ -24,6 +24,7 @@ MQ_COLD int mq_frag_first(struct mq *m, uint64_t now, const struct dt_masq_facts
                          .server = f->side == DT_MASQ_INSIDE ? f->dst : f->src,
                          .nat = v->nat,
                          .first_len = f->len,
+                         .got = f->len,
                          .multicast = v->verdict == DT_MASQ_MULTICAST};
     struct mq_frag *old = MQ_LOOKUP(m, frag, &k);
     if (old)
@@ -50,8 +51,15 @@ MQ_COLD int mq_frag_later(struct mq *m, uint64_t now, const struct dt_masq_facts
     }
     if (f->frag_off < fr->first_len)
         return mq_drop(v, DT_MASQ_RULE_FRAG_OVERLAP);
-    if (fr->multicast) {
-        struct mq_server_key ks = {fr->server};
+    uint32_t client = fr->client, server = fr->server, nat = fr->nat;
+    uint8_t to_many = fr->multicast;
+    MQ_ADD(&fr->got, f->len);
+    if (!(f->flags & DT_MASQ_F_MORE))
+        fr->total = (uint32_t)f->frag_off + f->len;
+    if (fr->total && fr->got >= fr->total) /* that was all: no need to wait for t_frag */
+        mq_frag_gone(m, &k, client);
+    if (to_many) {
+        struct mq_server_key ks = {server};
         struct mq_server *s = MQ_LOOKUP(m, server, &ks);
         uint32_t n = s ? mq_peers(m, now, s, MQ_P(m)->multicast_cap) : 0;
         if (!n)
@@ -61,8 +69,8 @@ MQ_COLD int mq_frag_later(struct mq *m, uint64_t now, const struct dt_masq_facts
         v->n = (uint16_t)n;
         return 0;
     }
-    v->nat = fr->nat;
-    return mq_forward(v, DT_MASQ_RULE_FRAG_FOLLOW, f->side == DT_MASQ_INSIDE ? fr->server : fr->client);
+    v->nat = nat;
+    return mq_forward(v, DT_MASQ_RULE_FRAG_FOLLOW, f->side == DT_MASQ_INSIDE ? server : client);
 }
 
 /* ---- ICMP errors -----------------------------------------------------------------------------------------

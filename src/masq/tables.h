@@ -120,6 +120,7 @@ struct mq_frag {
     uint32_t client, server, nat;
     uint16_t first_len;
     uint8_t multicast, pad;
+    uint32_t got, total; /* bytes seen; all of them, once the last fragment was */
 };
 
 /* Name, number for the reaper and for pins. */

@@ -415,23 +415,26 @@ static void fragments(struct rig *r)
     begin(r);
     EXPECT(0, frag(ESP_OUT(C1, S1, 0x1001), 7, 800, 100, false), FRAG_UNKNOWN, 0); /* first not seen */
     EXPECT(0, frag(ESP_OUT(C1, S1, 0x1001), 7, 0, 800, true), ESP_CREATE, S1);
-    EXPECT(0, frag(ESP_OUT(C1, S1, 0x1001), 7, 800, 100, false), FRAG_FOLLOW, S1);
     EXPECT(0, frag(ESP_OUT(C1, S1, 0x1001), 8, 800, 100, false), FRAG_UNKNOWN, 0); /* another id */
     EXPECT(0, frag(ESP_OUT(C2, S1, 0x1001), 7, 800, 100, false), FRAG_UNKNOWN, 0); /* another client */
     EXPECT(0, frag(ESP_OUT(C1, S1, 0x1001), 7, 792, 100, false), FRAG_OVERLAP, 0);
     EXPECT(0, frag(ESP_OUT(C1, S1, 0x1001), 7, 8, 100, true), FRAG_OVERLAP, 0);
+    EXPECT(0, frag(ESP_OUT(C1, S1, 0x1001), 7, 800, 100, false), FRAG_FOLLOW, S1);
+    EXPECT(0, frag(ESP_OUT(C1, S1, 0x1001), 7, 800, 100, false), FRAG_UNKNOWN, 0); /* it was complete */
     EXPECT(0, frag(ESP_IN(S1, 0x2001), 9, 0, 400, true), ESP_CONVERT, C1);
+    EXPECT(1, frag(ESP_IN(S1, 0), 9, 800, 40, false), FRAG_FOLLOW, C1); /* any order */
     EXPECT(1, frag(ESP_IN(S1, 0), 9, 400, 400, true), FRAG_FOLLOW, C1);
-    EXPECT(1, frag(ESP_IN(S1, 0), 9, 800, 40, false), FRAG_FOLLOW, C1);
-    EXPECT_BEFORE(30, frag(ESP_IN(S1, 0), 9, 800, 40, false), FRAG_FOLLOW, C1);
-    EXPECT(30, frag(ESP_IN(S1, 0), 9, 800, 40, false), FRAG_UNKNOWN, 0); /* never completed */
+    EXPECT(1, frag(ESP_IN(S1, 0), 9, 400, 400, true), FRAG_UNKNOWN, 0);
+    EXPECT(2, frag(ESP_IN(S1, 0x2001), 10, 0, 400, true), ESP_IN_ESTABLISHED, C1);
+    EXPECT_BEFORE(32, frag(ESP_IN(S1, 0), 10, 800, 40, false), FRAG_FOLLOW, C1);
+    EXPECT(32, frag(ESP_IN(S1, 0), 10, 400, 400, true), FRAG_UNKNOWN, 0); /* never completed */
     /* UDP: a later fragment may be anybody's */
-    EXPECT(31, frag(IKE_OUT(C1, S1, 11, 0), 7, 800, 100, false), PASS, 0);
-    EXPECT(31, frag(IKE_OUT(C1, S1, 11, 0), 7, 0, 800, true), IKE_CREATE, S1);
-    EXPECT(31, frag(IKE_OUT(C1, S1, 11, 0), 7, 800, 100, false), FRAG_FOLLOW, S1);
+    EXPECT(33, frag(IKE_OUT(C1, S1, 11, 0), 7, 800, 100, false), PASS, 0);
+    EXPECT(33, frag(IKE_OUT(C1, S1, 11, 0), 7, 0, 800, true), IKE_CREATE, S1);
+    EXPECT(33, frag(IKE_OUT(C1, S1, 11, 0), 7, 800, 100, false), FRAG_FOLLOW, S1);
     /* a first fragment that was dropped takes no others along */
-    EXPECT(32, frag(IKE_OUT(C2, S1, 11, 0), 7, 0, 800, true), IKE_COLLISION, 0);
-    EXPECT(32, frag(IKE_OUT(C2, S1, 11, 0), 7, 800, 100, false), PASS, 0);
+    EXPECT(34, frag(IKE_OUT(C2, S1, 11, 0), 7, 0, 800, true), IKE_COLLISION, 0);
+    EXPECT(34, frag(IKE_OUT(C2, S1, 11, 0), 7, 800, 100, false), PASS, 0);
 }
 
 static void fragment_share(struct rig *r)
