@@ -195,6 +195,13 @@ static int load(struct dt_kernel *k, const struct dt_kernel_opts *o, struct dt_e
         return dt_err_set(err, 0, "the kernel program cannot be read: %s", strerror(errno));
     list_tables(k);
     size_tables(k, &o->sizes);
+    if (o->bench) {
+        bpf_program__set_autoload(k->skel->progs.nat_bench_inside, true);
+        bpf_program__set_autoload(k->skel->progs.nat_bench_outside, true);
+        bpf_program__set_autoload(k->skel->progs.nat_bench_empty, true);
+        bpf_program__set_autoload(k->skel->progs.nat_bench_sink, true);
+        bpf_program__set_autoload(k->skel->progs.nat_bench_source, true);
+    }
     find_tables(k, o);
     int rc = nat__load(k->skel);
     if (rc) {
@@ -280,11 +287,27 @@ const struct nat_last *dt_kernel_last(const struct dt_kernel *k)
 
 int dt_kernel_prog_fd(const struct dt_kernel *k, enum dt_kernel_prog which)
 {
-    const struct bpf_program *p = which == DT_KERNEL_INSIDE    ? k->skel->progs.nat_inside
-                                  : which == DT_KERNEL_OUTSIDE ? k->skel->progs.nat_outside
-                                  : which == DT_KERNEL_EGRESS  ? k->skel->progs.nat_egress
-                                                               : k->skel->progs.nat_empty;
-    return bpf_program__fd(p);
+    const struct bpf_program *const prog[] = {
+        [DT_KERNEL_INSIDE] = k->skel->progs.nat_inside,
+        [DT_KERNEL_OUTSIDE] = k->skel->progs.nat_outside,
+        [DT_KERNEL_EGRESS] = k->skel->progs.nat_egress,
+        [DT_KERNEL_BENCH_INSIDE] = k->skel->progs.nat_bench_inside,
+        [DT_KERNEL_BENCH_OUTSIDE] = k->skel->progs.nat_bench_outside,
+        [DT_KERNEL_BENCH_EMPTY] = k->skel->progs.nat_bench_empty,
+        [DT_KERNEL_BENCH_SINK] = k->skel->progs.nat_bench_sink,
+        [DT_KERNEL_BENCH_SOURCE] = k->skel->progs.nat_bench_source,
+    };
+    return bpf_program__fd(prog[which]);
+}
+
+struct nat_bench *dt_kernel_bench(struct dt_kernel *k)
+{
+    return (struct nat_bench *)(void *)&k->skel->bss->bench;
+}
+
+volatile uint64_t *dt_kernel_bench_sunk(struct dt_kernel *k)
+{
+    return (volatile uint64_t *)(void *)&k->skel->bss->bench_sunk;
 }
 
 int dt_kernel_table_fd(const struct dt_kernel *k, unsigned table)

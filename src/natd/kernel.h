@@ -15,6 +15,7 @@ struct dt_kernel_opts {
     bool flush; /* forget what is pinned there */
     /* Where nothing is pinned: the tables of a program that is attached here; may be NULL. */
     const char *inside, *outside;
+    bool bench; /* load the benchmark's programs as well */
 };
 
 /* Loads the program, with the pinned tables when there are some of the same shape. NULL, and a sentence that names
@@ -55,7 +56,18 @@ int dt_kernel_watch_fd(const struct dt_kernel *k);
 void dt_kernel_watch_read(struct dt_kernel *k);
 
 /* For tests and the benchmark: file descriptors of the programs and tables. */
-enum dt_kernel_prog { DT_KERNEL_INSIDE, DT_KERNEL_OUTSIDE, DT_KERNEL_EGRESS, DT_KERNEL_EMPTY };
+enum dt_kernel_prog {
+    DT_KERNEL_INSIDE,
+    DT_KERNEL_OUTSIDE,
+    DT_KERNEL_EGRESS,
+    DT_KERNEL_BENCH_INSIDE,
+    DT_KERNEL_BENCH_OUTSIDE,
+    DT_KERNEL_BENCH_EMPTY,
+    DT_KERNEL_BENCH_SINK,
+    DT_KERNEL_BENCH_SOURCE,
+};
+struct nat_bench *dt_kernel_bench(struct dt_kernel *k);
+volatile uint64_t *dt_kernel_bench_sunk(struct dt_kernel *k);
 int dt_kernel_prog_fd(const struct dt_kernel *k, enum dt_kernel_prog which);
 int dt_kernel_table_fd(const struct dt_kernel *k, unsigned table);
 int dt_kernel_peers_fd(const struct dt_kernel *k); /* addressees of the last multicast, per processor */

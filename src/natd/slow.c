@@ -74,7 +74,8 @@ unsigned natd_slow_open(unsigned outside, uint8_t mac[6], struct dt_err *err)
     device_name(r.ifr_name, outside);
     /* A bridge without ports does as well where there are no dummy devices. */
     if (!if_nametoindex(r.ifr_name) && create(r.ifr_name, "dummy") && create(r.ifr_name, "bridge")) {
-        dt_err_set(err, 0, "neither a dummy nor a bridge device %s can be made: %s", r.ifr_name, strerror(errno));
+        dt_err_set(err, 0, "neither a dummy nor a bridge device %s can be made: %s", r.ifr_name,
+                   strerror(errno));
         return 0;
     }
     if (sysctl_set(r.ifr_name, "accept_local", "1") || sysctl_set(r.ifr_name, "rp_filter", "0") ||

@@ -4,7 +4,7 @@
 
 #include "masq/shapes.h"
 
-#define NAT_HOPS_LOG2 10
+#define NAT_HOPS_LOG2 12
 #define NAT_HOPS      (1 << NAT_HOPS_LOG2)
 #define NAT_HOP_LIFE  1000000000ull /* a route is believed for so many nanoseconds */
 #define NAT_PULL      (14 + 60 + 8 + 60 + 24)
@@ -24,6 +24,13 @@ struct nat_setup {
     uint32_t slow_ifindex; /* the device for packets that the kernel must fragment; 0: drop them */
     uint8_t slow_mac[6];
     uint8_t pad[6];
+};
+
+/* For the benchmark's own programs. */
+struct nat_bench {
+    uint32_t items, clients, hot, random, state; /* item i: client + i % clients, SPI spi + i */
+    uint32_t client, server, own, spi, inwards;
+    uint8_t head[48]; /* Ethernet, IP and the first eight bytes after it */
 };
 
 /* What the last packet came to; kept only while setup.clock is set. */
