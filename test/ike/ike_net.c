@@ -164,6 +164,12 @@ bool net_quiet(struct net *net)
 
 /* ---- what a host answers and writes down ---- */
 
+static void meddle(struct net_host *h, struct dt_ike_session *s, struct dt_ike_child *c)
+{
+    if (h->net->meddle)
+        h->net->meddle(h->net, h, s, c);
+}
+
 static int psk(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *local,
                const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX])
 {
@@ -198,6 +204,7 @@ static int lease(void *ctx, struct dt_ike_session *s, const struct dt_ike_inside
 static void notify_in(void *ctx, struct dt_ike_session *s, const struct dt_ike_notify *n)
 {
     host_of(ctx)->got = *n;
+    meddle(host_of(ctx), s, NULL);
 }
 
 static size_t notify_out(void *ctx, struct dt_ike_session *s, struct dt_ike_notify *v, size_t cap)
@@ -212,6 +219,7 @@ static void session_up(void *ctx, struct dt_ike_session *s)
 {
     host_of(ctx)->ups++;
     host_of(ctx)->session = s;
+    meddle(host_of(ctx), s, NULL);
 }
 
 static void session_down(void *ctx, struct dt_ike_session *s, const struct dt_err *why)
@@ -221,27 +229,32 @@ static void session_down(void *ctx, struct dt_ike_session *s, const struct dt_er
     h->last_down = *why;
     if (h->session == s)
         h->session = NULL;
+    meddle(h, NULL, NULL);
 }
 
 static void session_rekeyed(void *ctx, struct dt_ike_session *s)
 {
     host_of(ctx)->rekeyed++;
+    meddle(host_of(ctx), s, NULL);
 }
 
 static void path_changed(void *ctx, struct dt_ike_session *s, const struct dt_path *path)
 {
     host_of(ctx)->moves++;
     host_of(ctx)->path = *path;
+    meddle(host_of(ctx), s, NULL);
 }
 
 static void alive(void *ctx, struct dt_ike_session *s)
 {
     host_of(ctx)->alive++;
+    meddle(host_of(ctx), s, NULL);
 }
 
 static void suspect(void *ctx, struct dt_ike_session *s, const struct dt_err *hint)
 {
     host_of(ctx)->suspects++;
+    meddle(host_of(ctx), s, NULL);
 }
 
 struct net_child *net_child_of(struct net_host *h, struct dt_ike_child *c)
@@ -262,6 +275,7 @@ static void child_up(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c
     h->child[h->nchild++] = (struct net_child){.handle = c, .session = s, .sa = *sa, .up = true};
     if (h->auto_delete_old && sa->initiator && sa->replaces)
         dt_ike_child_delete(sa->replaces, h->net->now);
+    meddle(h, s, c);
 }
 
 static void child_failed(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c,
@@ -271,6 +285,7 @@ static void child_failed(void *ctx, struct dt_ike_session *s, struct dt_ike_chil
     h->failed++;
     h->last_failed = *err;
     h->wanted = h->wanted == c ? NULL : h->wanted;
+    meddle(h, s, NULL);
 }
 
 static void child_down(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c, enum dt_ike_down why)
@@ -283,16 +298,19 @@ static void child_down(void *ctx, struct dt_ike_session *s, struct dt_ike_child 
     k->handle = NULL;
     k->why = why;
     h->child_downs++;
+    meddle(h, s, NULL);
 }
 
 static void child_redundant(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c)
 {
     host_of(ctx)->redundants++;
     net_child_of(host_of(ctx), c)->redundant = true;
+    meddle(host_of(ctx), s, c);
 }
 
 static bool child_ask(void *ctx, struct dt_ike_session *s, struct dt_ike_child *old)
 {
+    meddle(host_of(ctx), s, old);
     return !old || !host_of(ctx)->decline_rekey;
 }
 

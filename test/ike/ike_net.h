@@ -79,6 +79,8 @@ struct net {
     /* Sees every packet before it flies; true: it is taken away (the filter may keep a copy). */
     bool (*filter)(struct net *net, struct net_packet *p);
     void *filter_ctx;
+    /* Called at the end of every callback of every engine: may call back into it. */
+    void (*meddle)(struct net *net, struct net_host *h, struct dt_ike_session *s, struct dt_ike_child *c);
     const struct dt_crypto *crypto;
     struct dt_ike_params params;
 };
