@@ -87,9 +87,10 @@ static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *sa, 
     x.out.key = part(sa->key_out, 0, klen);
     x.out.integ_key = part(sa->key_out, klen, ilen);
     struct tun *t = tun_by_id(d, sa->tunnel);
-    x.nested = t != NULL && t->nested;
+    x.below = t != NULL ? t->below : 0;
     x.answer4 = sa->answer4;
     x.answer6 = sa->answer6;
+    keylog_sa(d, sa);
     if (find_dptun(d, sa->tunnel) == NULL &&
         set_dptun(d, sa->tunnel, &sa->local_ts, &sa->remote_ts, err) != 0)
         return -1;
@@ -187,7 +188,7 @@ static bool local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote
     struct daemon *d = user;
     struct dt_addr first = {0}, all[64];
     struct tun *t = tun_by_id(d, tunnel);
-    uint32_t mark = t != NULL && t->nested ? DT_DP_MARK_NESTED : DT_DP_MARK;
+    uint32_t mark = t != NULL && t->below != 0 ? DT_DP_MARK_NESTED : DT_DP_MARK;
     bool way = dt_nl_route_get(d->nl, remote, mark, &first, NULL, NULL) == 0 && first.ver == remote->ver;
     if (n == 0) {
         *local = first;

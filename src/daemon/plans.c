@@ -176,8 +176,9 @@ static void perform(void *user, dt_time now, const struct dt_policy_action *a)
     }
     l->t = t;
     t->layer = l->id;
-    t->nested = a->below != 0;
-    if (t->nested)
+    struct layer *lower = layer_by_id(p, a->below);
+    t->below = lower != NULL && lower->t != NULL ? lower->t->id : 0;
+    if (t->below != 0)
         publish_nests(p);
     t->wanted = true;
     t->refusals = 0;
@@ -244,7 +245,7 @@ static void layer_end(struct plans *p, struct layer *l)
     if (t == NULL)
         return;
     t->layer = 0;
-    t->nested = false;
+    t->below = 0;
     driver_hold(p->d, t); /* what comes now waits, and begins the plan anew */
 }
 

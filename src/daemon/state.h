@@ -51,7 +51,7 @@ struct tun {
     char encap_why[160];       /* why this encapsulation was chosen */
     unsigned refusals;         /* since it was last asked to come up */
     bool ruled;                /* a rule leads to it: plans bring it up and down (plans.c) */
-    bool nested;               /* its outer packets go through another tunnel */
+    uint32_t below;            /* the tunnel that its outer packets go through; 0: none */
     uint32_t layer;            /* of the plan that has it up, or on its way; 0: none */
     char refusal[DT_ERR_TEXT]; /* what its gateway said last */
 };
@@ -129,6 +129,9 @@ extern const struct dt_endpoint_ops driver_ops;
 void driver_dp_event(struct daemon *d, const struct dt_dp_event *ev);
 /* Makes the data path hold what the tunnel will carry, before there is any epoch. */
 void driver_hold(struct daemon *d, struct tun *t);
+
+/* keylog.c */
+void keylog_sa(struct daemon *d, const struct dt_endpoint_sa *sa);
 
 /* tunnels.c */
 int tunnels_apply(struct daemon *d, struct dt_config *c, json_t *report); /* takes what it needs out of *c */

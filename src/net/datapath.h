@@ -15,7 +15,7 @@
  *  inbound:  socket -> SA by SPI -> open -> selectors of the SA, ECN -> control packet? -> coalesced -> TUN
  *
  * Loops. Every outer packet of an SA carries the socket mark `mark` (SO_MARK), save those of an SA with
- * `nested`, which carry `mark_nested`. The owner's rule "not fwmark `mark` lookup TABLE" (net/netlink.h)
+ * `below`, which carry `mark_nested`. The owner's rule "not fwmark `mark` lookup TABLE" (net/netlink.h)
  * sends what tunnels protect into the TUN device and outer packets past it; nested outer packets are routed
  * into the device again and there matched like any other. What a tunnel sends to its own peer (ESP, or UDP
  * from the encapsulation or IKE ports) never matches that tunnel; tunnels inside one another are followed by
@@ -158,7 +158,7 @@ struct dt_dp_sa {
     struct dt_path path;          /* natt: in UDP to path.remote.port; else raw ESP, ports ignored */
     struct dt_selectors local,
         remote;  /* as negotiated: checked outbound, and on every packet inside (RFC 4301 5.2) */
-    bool nested; /* its outer packets go through another tunnel of this host */
+    uint64_t below; /* nested: its outer packets go through this other tunnel of this host; 0: they do not */
     /* Echo requests to these from inside the epoch are answered by the data path, on the outbound SA of this very
      * epoch (FIG. 7, 706), and do not reach the TUN device. None: nothing is answered. */
     struct dt_addr answer4, answer6;

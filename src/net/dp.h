@@ -55,7 +55,7 @@ struct dp_sa {
     struct dt_selectors local, remote;
     struct dt_addr answer4, answer6, inner_local, inner_remote;
     enum dt_esp_mode mode;
-    bool nested;
+    uint64_t below; /* nested: through this tunnel */
     atomic_uint mtu;            /* outer; 0: not known */
     atomic_uint inner4, inner6; /* inner MTU that follows */
     atomic_uint_fast64_t mtu_until;
@@ -283,7 +283,7 @@ void dp_outer_close(struct dp_worker *w);
 void dp_outer_drain_errors(struct dp_sock *s);
 /* One batch, sealed, of one SA: packets i .. n of w->tx whose verdict is ok. */
 void dp_outer_send(struct dp_worker *w);
-uint32_t dp_outer_mtu(const struct dt_dp *dp, const struct dp_route *r, bool nested);
+uint32_t dp_outer_mtu(struct dt_dp *dp, const struct dp_route *r, const struct dp_sa *sa);
 void dp_sa_set_mtu(struct dp_sa *sa, const struct dt_path *path, uint32_t mtu, dt_time now);
 
 #endif

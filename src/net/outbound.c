@@ -46,7 +46,7 @@ static uint32_t inner_limit(struct dp_worker *w, struct dp_sa *sa, const struct 
 {
     if (w->now >= atomic_load_explicit(&sa->mtu_until, memory_order_relaxed)) {
         const struct dp_route *r = rcu_dereference(sa->route);
-        dp_sa_set_mtu(sa, &r->path, dp_outer_mtu(w->dp, r, sa->nested), w->now);
+        dp_sa_set_mtu(sa, &r->path, dp_outer_mtu(w->dp, r, sa), w->now);
     }
     uint32_t limit = atomic_load_explicit(ver == 4 ? &sa->inner4 : &sa->inner6, memory_order_relaxed);
     if (d->t.mtu && (limit == 0 || d->t.mtu < limit))

@@ -260,16 +260,34 @@ void dt_outer_mark(struct msghdr *m, uint32_t mark)
 
 /* ---- path MTU ------------------------------------------------------------------------------------ */
 
+/* Inside another tunnel of this host: what that one carries. The kernel's own idea does not serve, since in transport
+ * mode what inner packets were told counts for the outer ones too, which have the same destination, and so on down. */
+static uint32_t nested_mtu(struct dt_dp *dp, uint64_t below, bool v4)
+{
+    uint32_t mtu = dp->cfg.mtu;
+    rcu_read_lock();
+    struct dp_tunnel *t = dp_tunnel_find(dp, below);
+    struct dp_sa *lower = t ? rcu_dereference(t->out) : NULL;
+    uint32_t inner = lower ? atomic_load(v4 ? &lower->inner4 : &lower->inner6) : 0;
+    uint32_t limit = t ? rcu_dereference(t->desc)->t.mtu : 0;
+    rcu_read_unlock();
+    if (inner && inner < mtu)
+        mtu = inner;
+    return limit && limit < mtu ? limit : mtu;
+}
+
 /* The kernel's: of the interface, or what ICMP taught it. */
-uint32_t dp_outer_mtu(const struct dt_dp *dp, const struct dp_route *r, bool nested)
+uint32_t dp_outer_mtu(struct dt_dp *dp, const struct dp_route *r, const struct dp_sa *sa)
 {
     bool v4 = r->path.remote.addr.ver == 4;
+    if (sa->below)
+        return nested_mtu(dp, sa->below, v4);
     int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), mtu = 0;
     socklen_t len = sizeof mtu;
 
     if (fd < 0)
         return 0;
-    set_int(fd, SOL_SOCKET, SO_MARK, (int)(nested ? dp->cfg.mark_nested : dp->cfg.mark));
+    set_int(fd, SOL_SOCKET, SO_MARK, (int)dp->cfg.mark);
     /* A raw path has no port; connect() wants one, and sends nothing. */
     struct sockaddr_in6 to;
     memcpy(&to, &r->to, sizeof r->to);
@@ -286,12 +304,12 @@ void dp_sa_set_mtu(struct dp_sa *sa, const struct dt_path *path, uint32_t mtu, d
     atomic_store(&sa->mtu, mtu);
     atomic_store(&sa->inner4, mtu ? dt_tunnel_inner_mtu(sa->out, path, mtu, 4) : 0);
     atomic_store(&sa->inner6, mtu ? dt_tunnel_inner_mtu(sa->out, path, mtu, 6) : 0);
-    atomic_store(&sa->mtu_until, dt_time_add(now, DP_PMTU_LIFE));
+    atomic_store(&sa->mtu_until, dt_time_add(now, sa->below ? DT_SEC : DP_PMTU_LIFE));
 }
 
 static void mtu_changed(struct dp_worker *w, struct dp_sa *sa, const struct dp_route *r)
 {
-    uint32_t mtu = dp_outer_mtu(w->dp, r, sa->nested);
+    uint32_t mtu = dp_outer_mtu(w->dp, r, sa);
     if (mtu == 0 || mtu == atomic_load(&sa->mtu))
         return;
     dp_sa_set_mtu(sa, &r->path, mtu, w->now);
@@ -316,14 +334,24 @@ struct out_call {
     uint16_t segs[DT_ESP_BATCH], size[DT_ESP_BATCH];
 };
 
-static void set_df(struct dp_sock *s, uint8_t ver, bool df)
+/* DF_NESTED: set, but the kernel's path MTU is not asked (see nested_mtu). */
+enum { DF_CLEAR, DF_SET, DF_NESTED };
+
+static int df_of(const struct dp_sa *sa, bool df)
 {
+    return !df ? DF_CLEAR : sa->below ? DF_NESTED : DF_SET;
+}
+
+static void set_df(struct dp_sock *s, uint8_t ver, int df)
+{
+    static const int v4[] = {IP_PMTUDISC_DONT, IP_PMTUDISC_DO, IP_PMTUDISC_PROBE};
+    static const int v6[] = {IPV6_PMTUDISC_WANT, IPV6_PMTUDISC_DO, IPV6_PMTUDISC_PROBE};
     if (s->df == df)
         return;
     if (ver == 4)
-        set_int(s->fd, IPPROTO_IP, IP_MTU_DISCOVER, df ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT);
+        set_int(s->fd, IPPROTO_IP, IP_MTU_DISCOVER, v4[df]);
     else
-        set_int(s->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, df ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_WANT);
+        set_int(s->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, v6[df]);
     s->df = df;
 }
 
@@ -363,7 +391,7 @@ static void add_message(const struct dp_worker *w, struct out_call *c, const str
     dt_outer_source(m, &r->path.local.addr);
     if (tos)
         add_cmsg(m, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &tos, sizeof tos);
-    if (sa->nested)
+    if (sa->below)
         add_cmsg(m, SOL_SOCKET, SO_MARK, &w->dp->cfg.mark_nested, sizeof w->dp->cfg.mark_nested);
     c->segs[c->n] = (uint16_t)n;
     c->size[c->n] = (uint16_t)x->pkt[i].len;
@@ -477,9 +505,9 @@ void dp_outer_send(struct dp_worker *w)
             continue;
         }
         unsigned n = run_length(x, i, gso);
-        if (s->df != x->df[i]) { /* what is waiting goes with the old setting */
+        if (s->df != df_of(sa, x->df[i])) { /* what is waiting goes with the old setting */
             send_call(w, s, &c, sa, r);
-            set_df(s, r->path.remote.addr.ver, x->df[i]);
+            set_df(s, r->path.remote.addr.ver, df_of(sa, x->df[i]));
         }
         add_message(w, &c, sa, r, i, n);
         i += n;

@@ -287,7 +287,7 @@ int dt_dp_sa_add(struct dt_dp *dp, const struct dt_dp_sa *conf, struct dt_err *e
     sa->inner_local = conf->inner_local;
     sa->inner_remote = conf->inner_remote;
     sa->mode = conf->in.mode;
-    sa->nested = conf->nested;
+    sa->below = conf->below;
     sa->route = route_new(&conf->path);
     sa->in = dt_esp_in_new(dp->cfg.crypto, &conf->in, err);
     sa->out = sa->in ? dt_esp_out_new(dp->cfg.crypto, &conf->out, err) : NULL;
@@ -297,7 +297,7 @@ int dt_dp_sa_add(struct dt_dp *dp, const struct dt_dp_sa *conf, struct dt_err *e
         destroy_sa(sa);
         return -1;
     }
-    dp_sa_set_mtu(sa, &conf->path, dp_outer_mtu(dp, sa->route, sa->nested), clock_now());
+    dp_sa_set_mtu(sa, &conf->path, dp_outer_mtu(dp, sa->route, sa), clock_now());
     publish_sa(dp, sa, sa->tunnel);
     return 0;
 }
@@ -312,7 +312,7 @@ int dt_dp_sa_path(struct dt_dp *dp, uint64_t id, const struct dt_path *path, str
     struct dp_route *r = route_new(path), *old = sa->route;
     if (!r)
         return dt_err_set(err, 0, "out of memory for an SA's path");
-    dp_sa_set_mtu(sa, path, dp_outer_mtu(dp, r, sa->nested), clock_now());
+    dp_sa_set_mtu(sa, path, dp_outer_mtu(dp, r, sa), clock_now());
     rcu_assign_pointer(sa->route, r);
     call_rcu(&old->rcu, free_route);
     return 0;

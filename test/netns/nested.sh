@@ -8,6 +8,7 @@ LAB=${LAB:-dtnest}
 . "$(dirname "$0")/../../lab/lab.sh"
 . "$LAB_ROOT/lab/dovetail.sh"
 
+STREAMER=$LAB_BIN/../lab/lab-stream
 PARAMS='maxidle = 2s pingtime = 300ms pingtries = 6 pingtime2 = 300ms pingtries2 = 3 timeout = 2s elimit = 1'
 
 topology()
@@ -70,11 +71,116 @@ rule "receiver" { action = transport to = 10.3.0.9 }
 rule "vpn3" { action = tunnel gateway = g3 to = 10.3.0.0/24 }
 rule "vpn2" { action = tunnel gateway = g2 to = 198.51.102.3 }
 rule "vpn1" { action = tunnel gateway = g1 to = 198.51.101.2 }
-plans { retry_max = 2s }
+plans { retry_max = 2s idle = ${1:-300s} }
 C
     } | dt_conf client "keylog = \"$LAB_DIR/client.keys\""
 }
 
+# --- captures: every link, from the side of whoever is nearer to the client
+# What is searched for on the wires: the bytes of the pings (`ping -p`), and how lab-stream's sequence goes on after
+# any multiple of 65536.
+MARK=doVetaiLdoVetaiL
+STREAM='\xa7\x4e\xf5\x9c\x43\xea\x91\x38\xdf\x86\x2d\xd4\x7b\x22\xc9'
+capture_start()
+{
+    lab_run client cap-a tcpdump -ni eth0 -s 0 -U -w "$LAB_DIR/a.pcap"
+    lab_run g1 cap-b tcpdump -ni in -s 0 -U -w "$LAB_DIR/b.pcap"
+    lab_run g2 cap-c tcpdump -ni in -s 0 -U -w "$LAB_DIR/c.pcap"
+    lab_run g3 cap-d tcpdump -ni in -s 0 -U -w "$LAB_DIR/d.pcap"
+    lab_wait 5 "grep -q listening $LAB_DIR/cap-a.log $LAB_DIR/cap-b.log $LAB_DIR/cap-c.log $LAB_DIR/cap-d.log"
+    sleep 0.3
+}
+
+capture_stop()
+{
+    sleep 0.5
+    for c in a b c d; do lab_stop "cap-$c" INT; done
+}
+
+talk() # SECONDS
+{
+    lab_in client ping -i 0.05 -w "$1" -p 646f56657461694c 10.3.0.9 >>"$LAB_DIR/talk" 2>&1
+}
+
+answers()
+{
+    grep -c 'bytes from' "$LAB_DIR/talk"
+}
+
+nothing_plain()
+{
+    for c in a b c d; do
+        [ "$(wc -c <"$LAB_DIR/$c.pcap")" -gt 1000 ] || { echo "$c.pcap is empty"; return 1; }
+        ! LC_ALL=C grep -aq "$MARK" "$LAB_DIR/$c.pcap" || { echo "the payload is on link $c"; return 1; }
+        ! LC_ALL=C grep -aqP "$STREAM" "$LAB_DIR/$c.pcap" || { echo "the stream is on link $c"; return 1; }
+    done
+}
+
+layers() # PCAP: the stacks of headers that tshark sees once it has the keys, with how often
+{
+    mkdir -p "$LAB_DIR/ws"
+    cp "$LAB_DIR/client.keys.esp" "$LAB_DIR/ws/esp_sa"
+    WIRESHARK_CONFIG_DIR=$LAB_DIR/ws tshark -r "$1" -o esp.enable_encryption_decode:TRUE -T fields \
+        -e frame.protocols -e ip.dst 2>/dev/null
+}
+
+four_layers()
+{
+    layers "$LAB_DIR/a.pcap" >"$LAB_DIR/layers"
+    # to the host: g1 outside, then g2, g3, the host itself; the TCP segment in the middle
+    grep -q "ip:esp:ip:esp:ip:esp:ip:esp:tcp.*	192.0.2.1,198.51.101.2,198.51.102.3,10.3.0.9$" "$LAB_DIR/layers" ||
+        { sort "$LAB_DIR/layers" | uniq -c | sort -rn | head; return 1; }
+}
+
+plan() # JQ
+{
+    dt client --json status | jq -r ".plans[0] | $1"
+}
+
+plan_up()
+{
+    [ "$(plan '.state + " " + ([.layers[] | .state] | join(","))')" = "up up,up,up,up" ]
+}
+
+# The layers that were popped or pushed since line N of the monitor, by rule.
+moves() # EVENT
+{
+    tail -n +"$SINCE" "$LAB_DIR/dt-client/events" | jq -r "select(.event == \"$1\") | .rule" | tr '\n' ' '
+}
+
+mark_events()
+{
+    SINCE=$(($(wc -l <"$LAB_DIR/dt-client/events") + 1))
+}
+
+popped() # 'RULES '
+{
+    echo "completed_pop: $(moves completed_pop)"
+    [ "$(moves completed_pop)" = "$1" ]
+}
+
+kernel_state() # NS: what the daemon could leave in the kernel, without what changes by itself
+{
+    lab_in "$1" sh -c 'ip -o addr; ip -o rule; ip -o route show table all; ip -o link' | sed 's/ *valid_lft.*//; s/qlen .*//' | grep -v '^.*fe80' | sort
+}
+
+idle_state()
+{
+    echo "plans: $(dt client --json status | jq -c .plans)"
+    echo "epochs: $(dt client --json status | jq -c '[.tunnels[].epochs | length]')"
+    [ "$(dt client --json status | jq '(.plans | length) + ([.tunnels[].epochs | length] | add)')" = 0 ]
+}
+
+gateways_idle() # NS...
+{
+    for ns in "$@"; do
+        n=$(dt "$ns" --json status | jq '[.gateways[].clients | length] | add')
+        echo "$ns has $n clients"
+        [ "$n" = 0 ] || return 1
+    done
+}
+
+# =================================================================================================================
 lab_begin
 umask 077
 echo 'a secret of more than sixteen bytes' >"$LAB_DIR/secret"
@@ -85,11 +191,70 @@ gateway g3 198.51.102.3 10.3.0.9
 gateway host 10.3.0.9 10.3.0.9 'transport = yes'
 client
 for ns in g1 g2 g3 host client; do
-    tap_ok "$ns starts" dt_start "$ns" || cat "$LAB_DIR/dt-$ns.log"
+    dt_start "$ns" || { cat "$LAB_DIR/dt-$ns.log"; echo "Bail out! $ns did not start"; exit 1; }
 done
+before=$(kernel_state client)
 dt_monitor client
-tap_ok "ping" lab_in client ping -c 5 -i 0.5 -W 3 10.3.0.9
-dt client status
-dt client --json status | jq -c .plans
-cat $LAB_DIR/dt-client.log | tail -80
+lab_run host stream "$STREAMER" serve 7000
+lab_run host iperf iperf3 -s
+sleep 0.3
+
+# ---- on demand, in order
+explained=$(dt client --json explain --rules "$LAB_DIR/dt-client/conf" 192.0.2.10 10.3.0.9 tcp 40000 7000 | jq -r '[.plan[].rule] | join(" ")')
+tap_ok "explain says what will be built" [ "$explained" = "vpn1 vpn2 vpn3 receiver" ]
+tap_ok "nothing is up before the first packet" idle_state
+mark_events
+capture_start
+tap_ok "the first packet is held and delivered: TCP through four layers" lab_in client "$STREAMER" send 10.3.0.9 7000 3000000
+talk 1
+tap_ok "every ping is answered" [ "$(answers)" -ge 18 ]
+tap_ok "the layers came up in order" [ "$(moves completed_push)" = "vpn1 vpn2 vpn3 receiver " ]
+tap_ok "status shows them" plan_up
+capture_stop
+tap_ok "no payload on any link" nothing_plain
+if command -v tshark >/dev/null; then
+    tap_ok "tshark with the keys: four ESP layers, in the order of FIG. 4" four_layers
+else
+    tap_skip "tshark with the keys: four ESP layers" tshark
+fi
+lab_in client iperf3 -c 10.3.0.9 -t 2 -J >"$LAB_DIR/iperf.json" 2>&1
+tap_ok "iperf3 through four layers" jq -e '.end.sum_received.bytes > 1000000' "$LAB_DIR/iperf.json"
+tap_note "$(jq -r '.end.sum_received.bits_per_second / 1e6 | floor' "$LAB_DIR/iperf.json") Mb/s TCP through four layers"
+
+# ---- a lower layer is re-keyed: those above do not notice
+mark_events
+was=$(dt client --json status | jq -c '[.tunnels[] | select(.name != "g1") | .epochs[0].spi_in]')
+tap_ok "the lowest layer is re-keyed" dt client rekey g1
+tap_ok "those above go on undisturbed" [ "$(dt client --json status | jq -c '[.tunnels[] | select(.name != "g1") | .epochs[0].spi_in]')" = "$was" ]
+tap_ok "and nothing was popped" popped ""
+tap_ok "and it carries" lab_in client ping -q -c 2 -i 0.2 -W 2 10.3.0.9
+
+# ---- the third gateway is killed
+mark_events
+: >"$LAB_DIR/talk"
+capture_start
+talk 25 &
+sleep 1
+dt_stop g3 KILL
+tap_ok "g3 killed: exactly the layers above it are torn down, in order" lab_wait 25 'popped "receiver vpn3 "'
+popped "receiver vpn3 "
+tap_ok "those below stay" [ "$(plan '[.layers[] | select(.state == "up") | .rule] | join(" ")')" = "vpn1 vpn2" ]
+sleep 1
+mark_events
+dt_start g3
+tap_ok "g3 is back: the plan is rebuilt by itself" lab_wait 25 plan_up
+tap_note "pushed: $(moves completed_push)"
+sleep 1
+: >"$LAB_DIR/talk"
+talk 3
+tap_ok "and carries" [ "$(answers)" -gt 40 ]
+capture_stop
+tap_ok "nothing plain left anywhere meanwhile" nothing_plain
+
+# ---- the end
+mark_events
+dt_stop client
+lab_wait 5 "gateways_idle g1 g2 g3"
+tap_ok "at the end the gateways have no clients left" gateways_idle g1 g2 g3
+tap_ok "nor the kernel anything" [ -z "$(lab_in client ip route show table 17494 2>/dev/null)" ]
 tap_end

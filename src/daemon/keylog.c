@@ -1,0 +1,68 @@
+/* Keys of SAs for Wireshark, beside those of IKE: lines of its esp_sa table, in the file of the key log with ".esp" added.
+ * Only where the user asks for a key log. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/bytes.h"
+#include "crypto/crypto.h"
+#include "daemon/state.h"
+
+static const char *encryption(const struct dt_suite *s)
+{
+    switch (s->encr) {
+    case DT_ENCR_AES_GCM_16:
+        return "AES-GCM with 16 octet ICV [RFC4106]";
+    case DT_ENCR_CHACHA20_POLY1305:
+        return "ChaCha20 with Poly1305 [RFC7634]";
+    case DT_ENCR_AES_CBC:
+        return "AES-CBC [RFC3602]";
+    default:
+        return "NULL";
+    }
+}
+
+static const char *integrity(const struct dt_suite *s)
+{
+    switch (s->integ) {
+    case DT_INTEG_HMAC_SHA2_256_128:
+        return "HMAC-SHA-256-128 [RFC4868]";
+    case DT_INTEG_HMAC_SHA2_384_192:
+        return "HMAC-SHA-384-192 [RFC4868]";
+    case DT_INTEG_HMAC_SHA2_512_256:
+        return "HMAC-SHA-512-256 [RFC4868]";
+    default:
+        return "NULL"; /* combined modes bring their own */
+    }
+}
+
+static void one(FILE *f, const struct dt_endpoint_sa *sa, const struct dt_addr *from,
+                const struct dt_addr *to, uint32_t spi, const uint8_t *key)
+{
+    char a[DT_ADDR_STRLEN], b[DT_ADDR_STRLEN], k1[2 * DT_KEY_MAX + 1], k2[2 * DT_KEY_MAX + 1];
+    size_t klen = dt_suite_key_len(&sa->suite), ilen = dt_suite_integ_len(&sa->suite);
+    fprintf(f, "\"IPv%u\",\"%s\",\"%s\",\"0x%08x\",\"%s\",\"0x%s\",\"%s\",\"%s%s\"\n", from->ver,
+            dt_addr_str(a, from), dt_addr_str(b, to), spi, encryption(&sa->suite), dt_hex(k1, key, klen),
+            integrity(&sa->suite), ilen ? "0x" : "", dt_hex(k2, key + klen, ilen));
+    dt_wipe(k1, sizeof(k1));
+    dt_wipe(k2, sizeof(k2));
+}
+
+void keylog_sa(struct daemon *d, const struct dt_endpoint_sa *sa)
+{
+    char path[sizeof(d->cfg.keylog) + 8];
+    if (d->keylog == NULL)
+        return;
+    snprintf(path, sizeof(path), "%s.esp", d->cfg.keylog);
+    mode_t old = umask(0077);
+    FILE *f = fopen(path, "ae");
+    umask(old);
+    if (f == NULL) {
+        LOG(DT_LOG_WARN, "cannot write the key log %s: %s", path, strerror(errno));
+        return;
+    }
+    setvbuf(f, NULL, _IONBF, 0); /* no buffer with keys is left behind */
+    one(f, sa, &sa->path.local.addr, &sa->path.remote.addr, sa->spi_out, sa->key_out);
+    one(f, sa, &sa->path.remote.addr, &sa->path.local.addr, sa->spi_in, sa->key_in);
+    fclose(f);
+}
