@@ -214,7 +214,7 @@ static int add_sa(struct dt_dp *dp, const struct options *o, uint64_t tunnel, un
     struct dt_dp_sa sa = {
         .id = set,
         .tunnel = tunnel,
-        .nested = tunnel == 2 || o->nested,
+        .below = tunnel == 2 || o->nested ? 1 : 0,
         .path = {.local = {.addr = tunnel == 2 ? o->local2 : o->local, .port = DT_PORT_NATT},
                  .remote = {.addr = tunnel == 2 ? o->remote2 : o->remote, .port = DT_PORT_NATT},
                  .natt = !strcmp(o->encap, "udp")},
