@@ -209,8 +209,8 @@ void dt_dp_event_done(struct dt_dp_event *ev)
 
 /* ---- IKE on the encapsulation port --------------------------------------------------------------- */
 
-static int send_natt(struct dt_dp *dp, const struct dt_path *path, const struct iovec *iov, int n, bool nested,
-                     struct dt_err *err)
+static int send_natt(struct dt_dp *dp, const struct dt_path *path, const struct iovec *iov, int n,
+                     bool nested, struct dt_err *err)
 {
     const struct dp_worker *w = dp->worker[0];
     bool v4 = path->remote.addr.ver == 4;

@@ -25,7 +25,7 @@
 #define DP_PACKET_MAX   65535u
 #define DP_PROBES       16 /* control packets of a tunnel that may still be answered */
 #define DP_PMTU_LIFE    (600 * DT_SEC)
-#define DP_EVENTS       1024
+#define DP_EVENTS       4096 /* IKE may fill a quarter, strangers a handful a second: room for the rest */
 #define DP_PAIRS        256
 #define DP_COMMANDS     4096
 #define DP_PREFIXES_MAX 256 /* that the selectors of one tunnel may come to */
@@ -61,6 +61,7 @@ struct dp_sa {
     atomic_uint_fast64_t mtu_until;
     atomic_uint_fast64_t high;              /* highest authentic number: newer ones may move the path */
     atomic_uint_fast64_t moved_at, hard_at; /* last event of the kind */
+    atomic_bool first_due;                  /* heard for the first time, and nobody has been told yet */
     atomic_uint_fast64_t selector_drops, bad_inner;
     struct cds_lfht_node by_spi, by_out; /* read by workers */
     struct dt_table_node by_id;          /* control thread */
@@ -219,7 +220,7 @@ void dp_worker_free(struct dp_worker *w);
 int dp_worker_watch(struct dp_worker *w, struct dt_err *err);
 void *dp_worker_main(void *worker);
 bool dp_worker_tell(struct dp_worker *w, const struct dp_cmd *cmd);
-void dp_event(struct dp_worker *w, const struct dt_dp_event *ev);
+bool dp_event(struct dp_worker *w, const struct dt_dp_event *ev); /* false: the ring was full */
 static inline void dp_count(struct dp_worker *w, enum dt_dp_counter c, uint64_t n)
 {
     /* One writer: no locked instruction is needed. */

@@ -118,6 +118,16 @@ static void note_path(struct dp_worker *w, struct dp_sa *sa, uint64_t newest, co
                      .kind = DT_DP_PATH_CHANGED, .sa = sa->id, .tunnel = sa->tunnel->id, .path = from->path});
 }
 
+/* An epoch waits for this: told with a later packet when there is no room now. */
+static void note_first(struct dp_worker *w, struct dp_sa *sa, const struct from *from)
+{
+    if (!atomic_exchange(&sa->first_due, false))
+        return;
+    if (!dp_event(w, &(struct dt_dp_event){
+                         .kind = DT_DP_FIRST, .sa = sa->id, .tunnel = sa->tunnel->id, .path = from->path}))
+        atomic_store(&sa->first_due, true);
+}
+
 /* Packets of one SPI, in the order of their arrival. */
 static void open_batch(struct dp_worker *w, struct dt_esp_pkt *k, size_t n, const struct from *from)
 {
@@ -141,8 +151,9 @@ static void open_batch(struct dp_worker *w, struct dt_esp_pkt *k, size_t n, cons
         }
     }
     if (notes & DT_ESP_NOTE_FIRST)
-        dp_event(w, &(struct dt_dp_event){
-                        .kind = DT_DP_FIRST, .sa = sa->id, .tunnel = sa->tunnel->id, .path = from->path});
+        atomic_store_explicit(&sa->first_due, true, memory_order_relaxed);
+    if (atomic_load_explicit(&sa->first_due, memory_order_relaxed) && newest)
+        note_first(w, sa, from);
     note_path(w, sa, newest, from);
     if (good) {
         atomic_fetch_add_explicit(&sa->tunnel->rx_packets, good, memory_order_relaxed);

@@ -45,7 +45,9 @@ int dt_tun_open(struct dt_tun *tun, const char *name, bool gso, unsigned queues,
         ifr.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (queues > 1 ? IFF_MULTI_QUEUE : 0));
         fd[n] = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
         if (fd[n] < 0) {
-            dt_err_set(err, 0, "cannot open /dev/net/tun: %s; the kernel's TUN driver is needed (modprobe tun)", strerror(errno));
+            dt_err_set(err, 0,
+                       "cannot open /dev/net/tun: %s; the kernel's TUN driver is needed (modprobe tun)",
+                       strerror(errno));
             goto fail;
         }
         if (ioctl(fd[n], TUNSETIFF, &ifr) < 0) {

@@ -20,14 +20,15 @@ bool dp_limit(dt_time now, double rate, double *tokens, dt_time *at)
     return true;
 }
 
-void dp_event(struct dp_worker *w, const struct dt_dp_event *ev)
+bool dp_event(struct dp_worker *w, const struct dt_dp_event *ev)
 {
     struct dt_dp *dp = w->dp;
     struct dt_dp_event e = *ev;
     uint64_t one = 1;
 
     e.at = w->now;
-    if (!dt_ring_push(&w->events, &e)) {
+    bool ok = dt_ring_push(&w->events, &e);
+    if (!ok) {
         if (e.kind == DT_DP_IKE) {
             free(e.data);
             atomic_fetch_sub(&dp->ike_queued, 1);
@@ -37,6 +38,7 @@ void dp_event(struct dp_worker *w, const struct dt_dp_event *ev)
     }
     if (!atomic_exchange(&dp->event_pending, true) && write(dp->event_fd, &one, sizeof one) < 0)
         atomic_store(&dp->event_pending, false);
+    return ok;
 }
 
 bool dp_worker_tell(struct dp_worker *w, const struct dp_cmd *cmd)

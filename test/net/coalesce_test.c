@@ -79,6 +79,7 @@ static uint32_t make(struct flow *f, int n, uint8_t *p, struct dt_rand *r)
         t[13] = odd == 3 ? 0x18 : odd == 4 ? 0x11 : odd == 5 ? 0x50 : 0x10;
         dt_put_be16(t + 14, odd == 6 ? 501 : 500);
         t[20] = odd == 7; /* options differ */
+        t[8] = odd == 10; /* acknowledges something else */
     } else {
         dt_put_be16(t + 4, (uint16_t)(l4 + len));
     }
