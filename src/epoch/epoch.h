@@ -263,7 +263,8 @@ struct dt_epoch_server {
     uint32_t out;
     bool out_forced;
     bool negotiating;
-    bool peer_probes; /* set by the owner: the client speaks first on every new epoch, also on one that we began */
+    bool peer_probes; /* set by the owner: the client speaks first on every new epoch, also on one that we began;
+                         its DELETE of the epoch that carries data forces nothing */
     dt_time negotiate_by;
     dt_time reap_at; /* next look whether the client lives */
 };
