@@ -191,7 +191,7 @@ void dt_epoch_server_peer_deleted(struct dt_epoch_server *s, dt_time now, uint32
         return;
     forget(s, now, e);
     emit(s, now, DT_EPOCH_PEER_DELETED, no, 0, 0, 0);
-    choose_after(s, now, no == s->out);
+    choose_after(s, now, no == s->out && !s->peer_probes);
 }
 
 void dt_epoch_server_retire(struct dt_epoch_server *s, dt_time now, uint32_t no, bool del)
