@@ -60,7 +60,9 @@ enum ike_cookie_verdict ike_cookie_check(struct dt_ike *ike, const struct ike_ms
 {
     struct dt_ike_notify_payload n;
     bool demand = ike->nhalf_open >= ike->params.half_open_cookie;
-    if (demand != ike->cookies_on) {
+    bool calm =
+        ike->nhalf_open < ike->params.half_open_cookie / 2; /* told once, not at every step across the line */
+    if (demand ? !ike->cookies_on : ike->cookies_on && calm) {
         ike->cookies_on = demand;
         ike_event(ike, NULL, demand ? DT_IKE_EV_COOKIES : DT_IKE_EV_COOKIES_OFF, m->path, 0,
                   "%zu sessions are half open; cookies are demanded from %u on", ike->nhalf_open,

@@ -60,7 +60,8 @@ struct dt_ike_params {
     unsigned child_max;        /* children of one session, dying ones included (32) */
     unsigned queue_max;        /* requests of one session that wait for the window (16) */
     dt_time keepalive;         /* NAT keep-alive when nothing was sent for this long (20 s; DT_NEVER: none) */
-    dt_time ike_lifetime; /* rekey of the IKE SA at a random time in the last tenth of this (4 h; DT_NEVER: by the owner alone). Twice that where the peer opened the session. Not a hard end. */
+    dt_time
+        ike_lifetime; /* rekey of the IKE SA at a random time in the last tenth of this (4 h; DT_NEVER: by the owner alone). Twice that where the peer opened the session. Not a hard end. */
     dt_time linger; /* an IKE SA that was replaced and that the peer does not delete goes after this (60 s) */
     uint16_t port_ike, port_natt; /* 500 and 4500; others for tests without privilege */
     struct dt_span

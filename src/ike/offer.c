@@ -150,6 +150,9 @@ int ike_offer_choose(struct dt_ike_session *s, const struct dt_ike_payloads *in,
     if (choose_proposal(s, &offered, in_auth, ke_group, chosen, want_group, err))
         return -1;
     selectors(s, &local, &remote);
+    if (!s->initiator && s->cfg->lease && !remote.n)
+        return dt_err_set(err, DT_N_FAILED_CP_REQUIRED,
+                          "the peer asks for no inside address; here it must have one");
     if (!dt_selectors_narrow(&out->remote_ts, &tsi, &remote) ||
         !dt_selectors_narrow(&out->local_ts, &tsr, &local))
         return dt_err_set(err, DT_N_TS_UNACCEPTABLE, "the peer asks for %s === %s; here is allowed %s === %s",

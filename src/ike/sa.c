@@ -77,6 +77,7 @@ void ike_sa_end(struct ike_sa *sa)
     }
     if (sa->session->current == sa)
         sa->session->current = NULL;
+    ike_kick(sa->session);
 }
 
 void ike_sa_free(struct ike_sa *sa)

@@ -281,12 +281,8 @@ void dt_ike_liveness(struct dt_ike_session *s, dt_time now)
     if (s->state != DT_SESSION_UP)
         return;
     ike_enter(s->ike, now);
-    if (!s->alive_wanted) {
-        struct ike_exchange *ex = s->current->ex || s->nqueue ? NULL : ike_exchange_new(EX_LIVENESS);
-        if (ex)
-            ike_queue(s, ex, true);
-        s->alive_wanted = true;
-    }
+    s->alive_wanted = true; /* window.c sends something when nothing else is under way */
+    ike_kick(s);
     ike_leave(s->ike);
 }
 

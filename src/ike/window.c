@@ -86,6 +86,11 @@ void ike_pump(struct dt_ike_session *s)
         if (!start(s->current, ex))
             ike_exchange_free(ex);
     }
+    if (s->state == DT_SESSION_UP && s->alive_wanted && s->current && !s->current->ex) {
+        struct ike_exchange *ex = ike_exchange_new(EX_LIVENESS);
+        if (ex && !start(s->current, ex))
+            ike_exchange_free(ex);
+    }
 }
 
 int ike_request_send(struct ike_sa *sa, struct ike_exchange *ex, const uint8_t *p, size_t len)

@@ -316,6 +316,17 @@ static void no_inside_address_left(void **state)
     finish();
 }
 
+static void inside_address_is_required(void **state)
+{
+    net_init(&net, 12, 2, dt_crypto_null());
+    b->cfg.lease = true;
+    b->lease.addr4 = dt_addr4(0x0a090007);
+    net_open(&net, 0, 1);
+    assert_true(net_run_until(&net, 30 * DT_SEC, over));
+    assert_int_equal(a->last_failed.notify, DT_N_FAILED_CP_REQUIRED);
+    finish();
+}
+
 static void initial_contact_replaces_what_was_before(void **state)
 {
     net_init(&net, 13, 2, dt_crypto_null());
@@ -380,6 +391,7 @@ int main(void)
         cmocka_unit_test(private_notifies_both_ways),
         cmocka_unit_test(inside_addresses),
         cmocka_unit_test(no_inside_address_left),
+        cmocka_unit_test(inside_address_is_required),
         cmocka_unit_test(initial_contact_replaces_what_was_before),
         cmocka_unit_test(nobody_is_served),
         cmocka_unit_test(closed_while_it_comes_up),

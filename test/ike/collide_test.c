@@ -378,6 +378,26 @@ static void rekey_of_the_ike_sa_meets_deletion_of_a_child(void **state)
     down();
 }
 
+/* The question goes down with the IKE SA that it was asked on: it is asked again on the new one. */
+static void liveness_meets_rekey_of_the_ike_sa(void **state)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        up(seed);
+        struct loss l = {.from = (int)(seed & 1),
+                         .exchange = DT_INFORMATIONAL,
+                         .response = seed & 1,
+                         .times = 1 + (unsigned)(seed % 3)};
+        net.filter = lose;
+        net.filter_ctx = &l;
+        dt_ike_liveness(a->session, net.now);
+        dt_ike_session_rekey(b->session, net.now);
+        settle(1);
+        assert_int_equal(a->alive, 1);
+        assert_int_equal(b->rekeyed, 1);
+        down();
+    }
+}
+
 static void both_close_the_session(void **state)
 {
     up(14);
@@ -413,6 +433,7 @@ int main(void)
         cmocka_unit_test(rekey_of_the_ike_sa_meets_its_deletion),
         cmocka_unit_test(rekey_of_the_ike_sa_meets_rekey_of_a_child),
         cmocka_unit_test(rekey_of_the_ike_sa_meets_deletion_of_a_child),
+        cmocka_unit_test(liveness_meets_rekey_of_the_ike_sa),
         cmocka_unit_test(both_close_the_session),
     };
     return TEST_RUN(tests);
