@@ -117,6 +117,16 @@ static void cmd_down(void *ctx, struct dt_control_request *req, const json_t *ar
     dt_control_answer(req, said(&w, "down"));
 }
 
+static void not_up(struct daemon *d, struct dt_control_request *req, struct tun *t, const char *what)
+{
+    json_t *detail = status_tunnel(d, t);
+    char why[DT_ERR_TEXT + 64];
+    const char *said_why = json_string_value(json_object_get(detail, "why"));
+    snprintf(why, sizeof(why), "%s", said_why != NULL ? said_why : "it is being healed");
+    dt_control_fail(req, 1, detail, "%s is not up, so there is nothing to %s: %s", t->cfg.cfg.name, what,
+                    why);
+}
+
 static void cmd_rekey(void *ctx, struct dt_control_request *req, const json_t *args)
 {
     struct daemon *d = ctx;
@@ -127,8 +137,7 @@ static void cmd_rekey(void *ctx, struct dt_control_request *req, const json_t *a
     struct dt_tunnel_info info;
     for (size_t i = 0; i < w.n; i++)
         if (w.tun[i]->id == 0 || !dt_endpoint_tunnel_info(d->ep, w.tun[i]->id, &info) || !info.up) {
-            dt_control_fail(req, 1, status_tunnel(d, w.tun[i]), "%s is not up, so there is nothing to rekey",
-                            w.tun[i]->cfg.cfg.name);
+            not_up(d, req, w.tun[i], "rekey");
             return;
         }
     set_until(&w, args);
@@ -158,8 +167,7 @@ static void cmd_ping(void *ctx, struct dt_control_request *req, const json_t *ar
     if (!ok)
         return;
     if (w.tun[0]->id == 0 || !dt_endpoint_tunnel_info(d->ep, w.tun[0]->id, &info) || !info.up) {
-        dt_control_fail(req, 1, status_tunnel(d, w.tun[0]),
-                        "%s is not up, so there is nothing to ping through", w.tun[0]->cfg.cfg.name);
+        not_up(d, req, w.tun[0], "ping through");
         return;
     }
     w.count = count < 1 ? 1 : count > 1000 ? 1000 : (unsigned)count;

@@ -133,6 +133,20 @@ static void set_dp(struct daemon *d, json_t *o, uint32_t id)
         json_object_set_new(o, "mtu", json_integer(c.mtu));
 }
 
+/* What is in the way. Nobody may have said anything yet: then whom we wait for. */
+static void set_why(json_t *o, const struct dt_tunnel_info *i)
+{
+    char text[DT_ERR_TEXT + 64], addr[DT_ADDR_STRLEN];
+    if (i->why[0] != '\0')
+        snprintf(text, sizeof(text), "%s", i->why);
+    else if (i->client && i->started && i->path.remote.addr.ver != 0)
+        snprintf(text, sizeof(text), "%s with %s: no answer yet", i->state,
+                 dt_addr_str(addr, &i->path.remote.addr));
+    else
+        snprintf(text, sizeof(text), "%s", i->state);
+    json_object_set_new(o, "why", json_string(text));
+}
+
 /* What endpoint and data path know of a tunnel, of either role. */
 static json_t *info_json(struct daemon *d, const struct dt_tunnel_info *i)
 {
@@ -161,7 +175,7 @@ static json_t *info_json(struct daemon *d, const struct dt_tunnel_info *i)
     if (i->rtt != 0)
         json_object_set_new(o, "rtt_ms", json_real((double)i->rtt / 1e6));
     if (!i->up)
-        json_object_set_new(o, "why", json_string(i->why[0] ? i->why : i->state));
+        set_why(o, i);
     set_id(o, "local", &i->local_id);
     set_id(o, "remote", &i->remote_id);
     set_addrport(o, "local_address", &i->path.local, i->natt);

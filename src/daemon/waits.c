@@ -72,17 +72,13 @@ static void describe(char *out, size_t cap, const struct dt_tunnel_info *i)
 
 static void failed(struct wait *w, struct tun *t, const char *how)
 {
-    struct daemon *d = w->d;
-    struct dt_tunnel_info info;
-    char why[DT_ERR_TEXT] = "";
-    if (t->id == 0)
-        snprintf(why, sizeof(why), "%s",
-                 t->resolve_why[0] ? t->resolve_why : "its gateway's name is being resolved");
-    else if (dt_endpoint_tunnel_info(d->ep, t->id, &info))
-        snprintf(why, sizeof(why), "%.60s%s%.180s", info.why[0] ? "" : info.state, info.why[0] ? "" : "",
-                 info.why);
     struct dt_control_request *req = w->req;
-    json_t *detail = status_tunnel(d, t);
+    json_t *detail = status_tunnel(w->d, t);
+    char why[DT_ERR_TEXT + 64];
+    const char *said = json_string_value(json_object_get(detail, "why"));
+    if (said == NULL)
+        said = json_string_value(json_object_get(detail, "doing"));
+    snprintf(why, sizeof(why), "%s", said != NULL ? said : "nobody knows why");
     forget(w);
     dt_control_fail(req, 1, detail, "%s %s: %s", t->cfg.cfg.name, how, why);
 }
