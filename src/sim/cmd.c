@@ -13,6 +13,7 @@ static const char usage[] =
     "  run NAME | --all        runs a scenario: what happened, and the verdict\n"
     "  explore                 every order of events up to a bound, and what must hold in each state\n"
     "  sweep                   chooses maxidle, pingtime, pingtries, elimit, t_out, n_out, t_ei\n"
+    "  discover                what discovery costs among many gateways (run discovery does the same)\n"
     "options:\n"
     "  --json                  objects for machines\n"
     "  --html FILE, --svg FILE a report for people\n"
@@ -22,6 +23,7 @@ static const char usage[] =
     "  --set NAME=VALUE        a parameter: keylife rekeymargin rekeyfuzz maxidle pingtime pingtries pingtime2\n"
     "                          pingtries2 timeout elimit t_out n_out t_ei (seconds or numbers)\n"
     "  --clients N, --days N   run: N clients in pairs, N days with a fault a day for each pair\n"
+    "  --gateways N            discover: so many (1000)\n"
     "  --jobs N                processes (as many as there are processors)\n"
     "  --trace FILE            run: replays a trace that explore wrote; explore: writes the first violation's\n"
     "  --plant MISTAKE         explore: with a mistake in the engines ('--plant list' names them)\n"
@@ -111,6 +113,8 @@ static int option(struct sim_options *o, const char *word, const char *value)
         return set_param(o, value) ? -1 : 2;
     else if (!strcmp(word, "--clients"))
         return number(word, value, 2, 20000, &v) ? -1 : (o->clients = (uint32_t)(v + v % 2), 2);
+    else if (!strcmp(word, "--gateways"))
+        return number(word, value, 10, 62500, &v) ? -1 : (o->gateways = (uint32_t)v, 2);
     else if (!strcmp(word, "--days"))
         return number(word, value, 1, 3650, &v) ? -1 : (o->days = (uint32_t)v, 2);
     else if (!strcmp(word, "--depth"))
@@ -161,6 +165,7 @@ int sim_main(int argc, char **argv)
         {"run", sim_cmd_run},
         {"explore", sim_cmd_explore},
         {"sweep", sim_cmd_sweep},
+        {"discover", sim_cmd_discover},
     };
     if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help") || !strcmp(argv[1], "-h"))) {
         fputs(usage, stdout);
@@ -178,7 +183,7 @@ int sim_main(int argc, char **argv)
         return status;
     }
     if (argc > 1)
-        return sim_complain(2, "there is no command \"%s\"; there are list, run, explore and sweep", argv[1]);
+        return sim_complain(2, "there is no command \"%s\"; there are list, run, explore, sweep and discover", argv[1]);
     fputs(usage, stderr);
     return 2;
 }

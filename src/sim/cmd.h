@@ -11,6 +11,7 @@ struct sim_options {
     bool json, quiet, all;
     uint64_t seed, seeds;
     uint32_t clients, days, depth;
+    uint32_t gateways; /* discover; 0: not said */
     uint64_t losses, duplicates, states;
     unsigned jobs;
     struct sim_params params;
@@ -25,6 +26,7 @@ int sim_cmd_list(const struct sim_options *o);
 int sim_cmd_run(const struct sim_options *o);
 int sim_cmd_explore(const struct sim_options *o);
 int sim_cmd_sweep(const struct sim_options *o);
+int sim_cmd_discover(const struct sim_options *o);
 
 int sim_main(int argc, char **argv);
 
