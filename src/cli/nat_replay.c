@@ -104,14 +104,14 @@ static void print_json(struct replay *r, const struct capture_packet *p, const s
     json_t *o = json_pack("{s:f, s:s, s:s, s:s, s:s}", "t", dt_time_seconds(p->at), "side",
                           f->side == DT_MASQ_INSIDE ? "inside" : "outside", "proto",
                           f->proto == 50 ? "esp" : "ike", "src", text(a, f->src), "dst", text(b, f->dst));
-    if (!f->frag_off && !(f->flags & DT_MASQ_F_TRUNCATED)) {
-        if (f->proto == 50)
-            json_object_set_new(o, "spi", json_sprintf("0x%08x", f->spi));
-        else
-            json_object_set_new(o, "cookies",
-                                json_pack("[o, o]", json_sprintf("%016llx", (unsigned long long)f->icookie),
-                                          json_sprintf("%016llx", (unsigned long long)f->rcookie)));
-    }
+    bool read = !f->frag_off && !(f->flags & DT_MASQ_F_TRUNCATED); /* else it is not in the packet */
+    if (f->proto == 50)
+        json_object_set_new(o, "spi", read ? json_sprintf("0x%08x", f->spi) : json_null());
+    else
+        json_object_set_new(o, "cookies",
+                            read ? json_pack("[o, o]", json_sprintf("%016llx", (unsigned long long)f->icookie),
+                                             json_sprintf("%016llx", (unsigned long long)f->rcookie))
+                                 : json_null());
     json_object_set_new(o, "verdict",
                         json_string(dt_masq_verdict_name((enum dt_masq_verdict_kind)v->verdict)));
     json_object_set_new(o, "to", to);

@@ -1,0 +1,254 @@
+/* nat replay: captures of every link type, merged by time; what leaves the router is not judged. */
+#include "support/test.h"
+
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "base/bytes.h"
+#include "cli/cli.h"
+
+#define C1  0x0a000001u
+#define C2  0x0a000002u
+#define S1  0xc0000201u
+#define OUT 0xcb007105u
+
+enum { RAW = 101, ETHERNET = 1, SLL = 113, LOOPBACK = 0 };
+
+static uint8_t router_mac[6] = {2, 0, 0, 0, 0, 1}, other_mac[6] = {2, 0, 0, 0, 0, 9};
+
+struct file {
+    char path[64];
+    FILE *f;
+    int link;
+    bool vlan;
+};
+
+static struct file begin(const char *name, int link)
+{
+    struct file f = {.link = link};
+    snprintf(f.path, sizeof(f.path), "/tmp/dt-replay-%d-%s.pcap", (int)getpid(), name);
+    f.f = fopen(f.path, "wb");
+    assert_non_null(f.f);
+    uint32_t head[6] = {0xa1b2c3d4u, 4u << 16 | 2, 0, 0, 65535, (uint32_t)link};
+    fwrite(head, sizeof(head), 1, f.f);
+    return f;
+}
+
+static void put(struct file *f, double t, const uint8_t *ip, size_t len, bool arrives, size_t snap)
+{
+    uint8_t pkt[512] = {0};
+    size_t n = 0;
+    if (f->link == ETHERNET) {
+        memcpy(pkt, arrives ? router_mac : other_mac, 6);
+        memcpy(pkt + 6, arrives ? other_mac : router_mac, 6);
+        dt_put_be16(pkt + 12, f->vlan ? 0x8100 : 0x0800);
+        n = 14;
+        if (f->vlan) {
+            dt_put_be16(pkt + 16, 0x0800);
+            n = 18;
+        }
+    } else if (f->link == SLL) {
+        dt_put_be16(pkt, arrives ? 0 : 4);
+        dt_put_be16(pkt + 14, 0x0800);
+        n = 16;
+    } else if (f->link == LOOPBACK) {
+        pkt[0] = 2;
+        n = 4;
+    }
+    memcpy(pkt + n, ip, len);
+    n += len;
+    uint32_t head[4] = {(uint32_t)t, (uint32_t)((t - (uint32_t)t) * 1e6 + 0.5),
+                        (uint32_t)(snap && snap < n ? snap : n), (uint32_t)n};
+    fwrite(head, sizeof(head), 1, f->f);
+    fwrite(pkt, head[2], 1, f->f);
+}
+
+static size_t ip(uint8_t *p, uint32_t src, uint32_t dst, uint8_t proto, size_t len)
+{
+    memset(p, 0, 20 + len);
+    p[0] = 0x45;
+    dt_put_be16(p + 2, (uint16_t)(20 + len));
+    p[8] = 64;
+    p[9] = proto;
+    dt_put_be32(p + 12, src);
+    dt_put_be32(p + 16, dst);
+    return 20 + len;
+}
+
+static void esp(struct file *f, double t, uint32_t src, uint32_t dst, uint32_t spi, bool arrives)
+{
+    uint8_t p[128];
+    size_t n = ip(p, src, dst, 50, 40);
+    dt_put_be32(p + 20, spi);
+    put(f, t, p, n, arrives, 0);
+}
+
+static void ike(struct file *f, double t, uint32_t src, uint32_t dst, uint64_t i, uint64_t r, bool arrives)
+{
+    uint8_t p[128];
+    size_t n = ip(p, src, dst, 17, 36);
+    dt_put_be16(p + 20, 500);
+    dt_put_be16(p + 22, 500);
+    dt_put_be16(p + 24, 36);
+    dt_put_be64(p + 28, i);
+    dt_put_be64(p + 36, r);
+    put(f, t, p, n, arrives, 0);
+}
+
+static int replay(struct file *in, struct file *out, const char *set, char **text, int *status)
+{
+    size_t len;
+    FILE *o = open_memstream(text, &len), *e = fopen("/dev/null", "w");
+    fclose(in->f);
+    fclose(out->f);
+    char *argv[] = {"dovetail",
+                    "--json",
+                    "nat",
+                    "replay",
+                    "--inside",
+                    in->path,
+                    "--outside",
+                    out->path,
+                    set ? "--set" : NULL,
+                    (char *)(uintptr_t)set,
+                    NULL};
+    *status = dt_cli_main(set ? 10 : 8, argv, o, e);
+    fclose(o);
+    fclose(e);
+    unlink(in->path);
+    unlink(out->path);
+    return *status;
+}
+
+/* "forward>192.0.2.1 drop multicast>10.0.0.1,10.0.0.2": the verdicts, in order. */
+static void verdicts(const char *text, char *out, size_t cap)
+{
+    size_t n = 0;
+    out[0] = '\0';
+    for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
+        json_t *o = json_loads(line, JSON_DISABLE_EOF_CHECK, NULL);
+        assert_non_null(o);
+        const char *v = json_string_value(json_object_get(o, "verdict"));
+        if (v) {
+            static const char *const keys[] = {"t", "side", "proto", "src", "dst", "rule", "to"};
+            for (size_t i = 0; i < DT_ARRAY_LEN(keys); i++)
+                assert_non_null(json_object_get(o, keys[i]));
+            assert_true(json_object_get(o, "spi") || json_object_get(o, "cookies"));
+            n += (size_t)snprintf(out + n, cap - n, "%s%s", n ? " " : "", v);
+            size_t i;
+            json_t *a;
+            json_array_foreach(json_object_get(o, "to"), i, a) n +=
+                (size_t)snprintf(out + n, cap - n, "%c%s", i ? ',' : '>', json_string_value(a));
+        } else {
+            assert_non_null(json_object_get(o, "tables"));
+        }
+        json_decref(o);
+    }
+}
+
+/* Both sides of a router, with what it forwarded on the other side. */
+static void both_sides(int link, bool vlan)
+{
+    struct file in = begin("in", link), out = begin("out", link);
+    in.vlan = out.vlan = vlan;
+    char *text, got[1024];
+    int status;
+    ike(&in, 1, C1, S1, 7, 0, true);
+    ike(&out, 1.0001, OUT, S1, 7, 0, false);
+    ike(&out, 1.1, S1, OUT, 7, 8, true);
+    ike(&in, 1.1001, S1, C1, 7, 8, false);
+    ike(&in, 1.2, C2, S1, 9, 0, true);
+    ike(&out, 1.2001, OUT, S1, 9, 0, false);
+    esp(&in, 2, C1, S1, 0x1001, true);
+    esp(&out, 2.0001, OUT, S1, 0x1001, false);
+    esp(&in, 3, C2, S1, 0x1002, true); /* waits: not on the other side */
+    esp(&out, 3.5, S1, OUT, 0x2001, true);
+    esp(&in, 3.5001, S1, C1, 0x2001, false);
+    esp(&out, 4, S1, OUT, 0x2002, true);
+    esp(&in, 4.0001, S1, C1, 0x2002, false);
+    esp(&in, 4.0001, S1, C2, 0x2002, false);
+    esp(&out, 5, 0xc6336409u, OUT, 0x2003, true);
+    esp(&out, 6, S1, OUT, 255, true);
+    assert_int_equal(replay(&in, &out, NULL, &text, &status), 0);
+    verdicts(text, got, sizeof(got));
+    assert_string_equal(
+        got, "forward>192.0.2.1 forward>10.0.0.1 forward>192.0.2.1 forward>192.0.2.1 drop forward>10.0.0.1 "
+             "multicast>10.0.0.1,10.0.0.2 drop drop");
+    free(text);
+}
+
+static void raw(void **state)
+{
+    both_sides(RAW, false);
+}
+static void ethernet(void **state)
+{
+    both_sides(ETHERNET, false);
+}
+static void tagged(void **state)
+{
+    both_sides(ETHERNET, true);
+}
+static void cooked(void **state)
+{
+    both_sides(SLL, false);
+}
+static void loopback(void **state)
+{
+    both_sides(LOOPBACK, false);
+}
+
+/* Captures of what arrives, and no more. */
+static void arrivals_only(void **state)
+{
+    struct file in = begin("in", RAW), out = begin("out", RAW);
+    char *text, got[512];
+    int status;
+    esp(&in, 100, C1, S1, 0x1001, true);
+    esp(&in, 104.999999, C2, S1, 0x1002, true);
+    esp(&in, 105, C2, S1, 0x1002, true); /* exactly t_out */
+    esp(&out, 106, S1, OUT, 0x2001, true);
+    esp(&out, 107, S1, OUT, 0x2002, true);
+    assert_int_equal(replay(&in, &out, "t_out=5", &text, &status), 0);
+    verdicts(text, got, sizeof(got));
+    assert_string_equal(got, "forward>192.0.2.1 drop forward>192.0.2.1 forward>10.0.0.2 drop");
+    free(text);
+}
+
+/* A capture cut by its snap length, an empty one, and one that is none. */
+static void odd_files(void **state)
+{
+    struct file in = begin("in", ETHERNET), out = begin("out", ETHERNET);
+    char *text, got[512];
+    int status;
+    uint8_t p[128];
+    size_t n = ip(p, C1, S1, 50, 40);
+    dt_put_be32(p + 20, 0x1001);
+    put(&in, 1, p, n, true, 14 + 20 + 8);
+    put(&in, 2, p, n, true, 14 + 10); /* not even the IP header */
+    put(&in, 3, p, n, true, 14 + 20 + 4);
+    assert_int_equal(replay(&in, &out, NULL, &text, &status), 0);
+    verdicts(text, got, sizeof(got));
+    free(text);
+    in = begin("in", RAW);
+    out = begin("out", RAW);
+    rewind(out.f);
+    fputs("this is no capture at all, only text", out.f);
+    assert_int_equal(replay(&in, &out, NULL, &text, &status), 1);
+    free(text);
+    in = begin("in", RAW);
+    out = begin("out", RAW);
+    assert_int_equal(replay(&in, &out, "t_out=soon", &text, &status), 2);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(raw),       cmocka_unit_test(ethernet), cmocka_unit_test(tagged),
+        cmocka_unit_test(cooked),    cmocka_unit_test(loopback), cmocka_unit_test(arrivals_only),
+        cmocka_unit_test(odd_files),
+    };
+    return TEST_RUN(tests);
+}
