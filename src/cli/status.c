@@ -68,6 +68,39 @@ static void notes(struct dt_cli_table *t, const json_t *o)
         dt_cli_table_note(t, "%s", dt_cli_str(o, "note"));
 }
 
+/* Each plan as a tree: what is inside stands under what carries it. */
+static void print_plans(struct dt_cli *cli, const json_t *plans)
+{
+    json_t *p, *l;
+    size_t i, k;
+    json_array_foreach(plans, i, p)
+    {
+        char span[32];
+        fprintf(cli->out, "\nplan %.0f: %s for %s, %.0f pending, %.0f completed; begun by %s\n",
+                dt_cli_num(p, "plan"), dt_cli_str(p, "state"), dt_cli_span(span, dt_cli_num(p, "since_s")),
+                dt_cli_num(p, "pending"), dt_cli_num(p, "completed"), dt_cli_str(p, "packet"));
+        if (*dt_cli_str(p, "why"))
+            fprintf(cli->out, "  not up: %s\n", dt_cli_str(p, "why"));
+        if (json_object_get(p, "retry_s"))
+            fprintf(cli->out, "  next attempt in %.1f s\n", dt_cli_num(p, "retry_s"));
+        json_array_foreach(json_object_get(p, "layers"), k, l)
+        {
+            fprintf(cli->out, "  %*s%s %s (rule %s): %s", (int)k * 2, "", dt_cli_str(l, "kind"),
+                    dt_cli_str(l, "peer"), dt_cli_str(l, "rule"), dt_cli_str(l, "state"));
+            if (json_object_get(l, "since_s"))
+                fprintf(cli->out, " for %s", dt_cli_span(span, dt_cli_num(l, "since_s")));
+            if (json_object_get(l, "verified"))
+                fprintf(cli->out, ", %s",
+                        json_is_true(json_object_get(l, "verified")) ? "verified" : "not verified");
+            if (dt_cli_num(l, "plans") > 1)
+                fprintf(cli->out, ", shared by %.0f plans", dt_cli_num(l, "plans"));
+            fputc('\n', cli->out);
+            if (*dt_cli_str(l, "why"))
+                fprintf(cli->out, "  %*s  (%.70s)\n", (int)k * 2, "", dt_cli_str(l, "why"));
+        }
+    }
+}
+
 static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
 {
     static const char *const tunnel_titles[] = {"TUNNEL",    "STATE", ">EPOCH", ">HEARD",
@@ -108,6 +141,7 @@ static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
         }
         dt_cli_table_print(t, cli->out);
     }
+    print_plans(cli, json_object_get(result, "plans"));
     if (json_array_size(tunnels) == 0 && json_array_size(gateways) == 0)
         fputs("the daemon runs, and its configuration has no tunnel and no gateway\n", cli->out);
     if (*dt_cli_str(result, "note"))

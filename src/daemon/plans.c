@@ -182,6 +182,7 @@ static void perform(void *user, dt_time now, const struct dt_policy_action *a)
         publish_nests(p);
     t->wanted = true;
     t->refusals = 0;
+    t->refusal[0] = '\0';
     if (a->udp && t->cfg.cfg.encap != DT_ENCAP_UDP) {
         struct dt_err err;
         t->cfg.cfg.encap = DT_ENCAP_UDP;
@@ -371,6 +372,7 @@ void plans_event(struct daemon *d, const struct dt_event *ev)
     struct plans *p = d->plans;
     struct tun *t = p != NULL ? tun_by_id(d, ev->tunnel) : NULL;
     struct layer *l = t != NULL && t->layer != 0 ? layer_by_id(p, t->layer) : NULL;
+    char peer[DT_ADDR_STRLEN];
     if (l == NULL)
         return;
     switch (ev->kind) {
@@ -387,7 +389,11 @@ void plans_event(struct daemon *d, const struct dt_event *ev)
     case DT_EPOCH_SESSION_DROPPED:
     case DT_EPOCH_SESSION_LOST:
         if (l->state == PERFORMING) {
-            snprintf(l->why, sizeof(l->why), "%s", t->refusal[0] ? t->refusal : ev->text);
+            if (t->refusal[0] != '\0')
+                snprintf(l->why, sizeof(l->why), "%s", t->refusal);
+            else
+                snprintf(l->why, sizeof(l->why), "no answer from %s: %.180s", dt_addr_str(peer, &l->peer),
+                         ev->text);
         } else if (l->state == UP && l->lost_at == DT_NEVER) {
             snprintf(l->why, sizeof(l->why), "%s", ev->text);
             l->lost_at = daemon_now() + t->cfg.cfg.params.timeout;

@@ -218,6 +218,7 @@ void dt_plan_fail(struct dt_policy *p, dt_time now, struct plan *pl, const char 
     snprintf(pl->why, sizeof pl->why, "%s", why);
     pl->failures++;
     p->c.failed++;
+    pl->asked = false; /* as what was held is dropped */
     dt_plan_release(p, now, pl, 0);
     dt_plan_unwind(p, now, pl, pl->rebuild ? pl->done : 0, false);
 }

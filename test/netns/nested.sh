@@ -8,6 +8,7 @@ LAB=${LAB:-dtnest}
 . "$(dirname "$0")/../../lab/lab.sh"
 . "$LAB_ROOT/lab/dovetail.sh"
 
+DOVETAIL=$LAB_BIN/dovetail
 STREAMER=$LAB_BIN/../lab/lab-stream
 PARAMS='maxidle = 2s pingtime = 300ms pingtries = 6 pingtime2 = 300ms pingtries2 = 3 timeout = 2s elimit = 1'
 
@@ -257,4 +258,136 @@ dt_stop client
 lab_wait 5 "gateways_idle g1 g2 g3"
 tap_ok "at the end the gateways have no clients left" gateways_idle g1 g2 g3
 tap_ok "nor the kernel anything" [ -z "$(lab_in client ip route show table 17494 2>/dev/null)" ]
+for ns in g1 g2 g3 host; do dt_stop "$ns"; done
+
+# ---- five gateways in a row, the fourth of which fails: nothing is left anywhere
+#
+#   c5 10.50.0.10 -- .1 v1 10.50.1.1 -- .2 v2 10.50.2.2 -- ... -- v5 10.50.5.5 -- 10.50.5.9 t5
+five_topology()
+{
+    lab_ns c5 v1 v2 v3 v4 v5 t5
+    lab_wire c5 eth0 10.50.0.10/24 v1 out 10.50.0.1/24
+    for i in 1 2 3 4; do lab_wire "v$i" in "10.50.$i.$i/24" "v$((i + 1))" out "10.50.$i.$((i + 1))/24"; done
+    lab_wire v5 in 10.50.5.5/24 t5 eth0 10.50.5.9/24
+    lab_forward v1 v2 v3 v4 v5
+    ip -n "$LAB-c5" route add default via 10.50.0.1
+    ip -n "$LAB-t5" route add default via 10.50.5.5
+    for i in 1 2 3 4 5; do
+        for net in 0 1 2 3 4 5; do
+            [ "$net" -ge $((i - 1)) ] || ip -n "$LAB-v$i" route add "10.50.$net.0/24" via "10.50.$((i - 1)).$((i - 1))" 2>/dev/null
+            [ "$net" -le "$i" ] || ip -n "$LAB-v$i" route add "10.50.$net.0/24" via "10.50.$i.$((i + 1))"
+        done
+    done
+}
+
+five_gateway() # N SECRET PROTECT
+{
+    dt_conf "v$1" <<C
+gateway "v$1" {
+    listen   = "10.50.$(($1 - 1)).$1"
+    identity = "v$1.example.net"
+    psk      = "file:$2"
+    protect  = "$3"
+    remote   = "10.50.0.10"
+    $PARAMS
+}
+C
+}
+
+inner() # N: what is reached through gateway N
+{
+    if [ "$1" = 5 ]; then echo 10.50.5.9; else echo "10.50.$1.$(($1 + 1))"; fi
+}
+
+five_client()
+{
+    for i in 1 2 3 4 5; do
+        cat <<C
+tunnel "v$i" {
+    gateway = "10.50.$((i - 1)).$i"
+    local   = "anna@example.net"
+    remote  = "v$i.example.net"
+    psk     = "file:$LAB_DIR/secret"
+    protect = { "$(inner $i)", "10.99.0.0/24" }
+    inside  = "10.50.0.10"
+    encap   = esp
+    $PARAMS
+}
+rule "to-v$i" { action = tunnel gateway = v$i to = $(inner $i) }
+C
+    done | dt_conf c5
+}
+
+five_idle()
+{
+    echo "plans: $(dt c5 --json status | jq -c .plans)"
+    echo "epochs: $(dt c5 --json status | jq -c '[.tunnels[].epochs | length]')"
+    [ "$(dt c5 --json status | jq '(.plans | length) + ([.tunnels[].epochs | length] | add)')" = 0 ]
+}
+
+five_moves() # EVENT
+{
+    tail -n +"$SINCE" "$LAB_DIR/dt-c5/events" | jq -r "select(.event == \"$1\") | .rule" | tr '\n' ' '
+}
+
+same_kernel()
+{
+    kernel_state c5 >"$LAB_DIR/after5"
+    diff "$LAB_DIR/before5" "$LAB_DIR/after5"
+}
+
+told() # WORDS
+{
+    jq -r 'select(.event == "action_failed") | .text' "$LAB_DIR/dt-c5/events" | tail -n 1 | tee "$LAB_DIR/told"
+    grep -qi -- "$1" "$LAB_DIR/told"
+}
+
+five_fails() # TEXT WORDS
+{
+    SINCE=$(($(wc -l <"$LAB_DIR/dt-c5/events") + 1))
+    lab_in c5 ping -q -c 1 -W 1 10.50.5.9 >/dev/null
+    lab_wait 20 five_idle
+    tap_ok "$1: no plan, no SA and no timer is left" five_idle
+    tap_ok "$1: three had come up, in order" [ "$(five_moves completed_push)" = "to-v1 to-v2 to-v3 " ]
+    tap_ok "$1: and went in the exact reverse" [ "$(five_moves completed_pop)" = "to-v3 to-v2 to-v1 " ]
+    tap_ok "$1: the reason is told" told "$2"
+    tap_ok "$1: no route and no address is left" same_kernel
+    lab_wait 5 "gateways_idle v1 v2 v3 v5" # an SA that was deleted still receives for two seconds
+    tap_ok "$1: nor a client on any gateway" gateways_idle v1 v2 v3 v5
+}
+
+five_topology
+echo 'another secret of more than sixteen bytes' >"$LAB_DIR/wrong"
+for i in 1 2 3 4 5; do five_gateway "$i" "$LAB_DIR/secret" "$(inner $i)"; done
+five_gateway 4 "$LAB_DIR/wrong" "$(inner 4)"
+five_client
+for ns in v1 v2 v3 v4 v5 c5; do
+    dt_start "$ns" || { cat "$LAB_DIR/dt-$ns.log"; echo "Bail out! $ns did not start"; exit 1; }
+done
+dt_monitor c5
+sleep 0.5
+kernel_state c5 >"$LAB_DIR/before5"
+five_fails "the fourth of five refuses" authentic
+dt_stop v4 KILL
+five_fails "the fourth of five does not answer" "no answer from 10.50.3.4"
+five_gateway 4 "$LAB_DIR/secret" 10.99.0.0/24
+dt_start v4
+five_fails "the fourth of five gives less" '10.50.4.5 is outside of it'
+five_gateway 4 "$LAB_DIR/secret" "$(inner 4)"
+dt v4 reload >/dev/null
+tap_ok "once it works, all five come up" lab_in c5 ping -q -c 3 -i 0.5 -W 3 10.50.5.9
+
+# ---- rules reloaded while a plan is being built
+dt c5 --json status | jq -c '.plans[0].layers | map(.state)' >/dev/null
+dt_stop v4 KILL
+dt_stop c5
+dt_start c5
+dt_monitor c5
+lab_in c5 ping -q -c 1 -W 1 10.50.5.9 >/dev/null
+SINCE=1
+tap_ok "the fourth is being waited for" sh -c "$DOVETAIL --socket $LAB_DIR/dt-c5/sock --json status | jq -e '.plans[0].layers[3].state == \"performing\"'"
+sed -i 's/^rule "to-v5".*/rule "to-v5" { action = tunnel gateway = v1 to = 10.50.5.9 }/; s|^rule "to-v[1234]".*||' "$LAB_DIR/dt-c5/conf"
+tap_ok "the rules change meanwhile" dt c5 reload
+tap_ok "the old plan is gone with all its layers" lab_wait 15 "[ \"\$($DOVETAIL --socket $LAB_DIR/dt-c5/sock --json status | jq '[.plans[] | select(.layers | length == 5)] | length')\" = 0 ]"
+tap_note "what is there: $(dt c5 --json status | jq -c '[.plans[] | [.state, (.layers | map(.rule + " " + .state))]]')"
 tap_end
