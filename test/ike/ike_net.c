@@ -423,6 +423,31 @@ struct dt_ike_session *net_open(struct net *net, int a, int b)
     return s;
 }
 
+static bool both_children_up(struct net *net)
+{
+    return net->host[0].child_ups && net->host[1].child_ups;
+}
+
+void net_come_up(struct net *net)
+{
+    net_open(net, 0, 1);
+    assert_true(net_run_until(net, 60 * DT_SEC, both_children_up));
+    net_run(net, net->now + DT_SEC);
+    assert_true(net_quiet(net));
+    assert_int_equal(dt_ike_session_state(net->host[0].session), DT_SESSION_UP);
+    net_check_pairs(&net->host[0], &net->host[1]);
+}
+
+void net_finish(struct net *net)
+{
+    if (net->host[0].session)
+        dt_ike_close(net->host[0].session, net->now, false);
+    net_run(net, DT_NEVER);
+    net_check_empty(&net->host[0]);
+    net_check_empty(&net->host[1]);
+    net_free(net);
+}
+
 size_t net_children_up(struct net_host *h)
 {
     size_t n = 0;

@@ -101,6 +101,10 @@ void net_run(struct net *net, dt_time until);
 /* Runs until the condition holds; false: it did not within `within`. */
 bool net_run_until(struct net *net, dt_time within, bool (*done)(struct net *net));
 bool net_quiet(struct net *net); /* nothing in flight, nothing outstanding anywhere */
+/* Host 0 opens to host 1: both sessions and their first children are up, nothing is under way. */
+void net_come_up(struct net *net);
+/* Host 0 closes its session, if it has one; both hosts must be empty then. Frees everything. */
+void net_finish(struct net *net);
 /* The children that are up at a host; the newest of them. */
 size_t net_children_up(struct net_host *h);
 struct net_child *net_newest(struct net_host *h);
