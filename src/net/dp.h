@@ -29,6 +29,7 @@
 #define DP_PAIRS        256
 #define DP_COMMANDS     4096
 #define DP_PREFIXES_MAX 256 /* that the selectors of one tunnel may come to */
+#define DP_OPEN          16        /* packets opened at a time: they still lie in the nearest cache when they are looked at */
 #define DP_BUDGET       16  /* buffers read from one descriptor before the others have their turn */
 
 struct dp_tunnel;
@@ -131,9 +132,8 @@ struct dp_tx {
     struct dp_sa *sa;
     uint8_t *buf;
     size_t used;
-    unsigned n;
+    unsigned n, sealed;
     struct dt_esp_pkt pkt[DT_ESP_BATCH];
-    uint32_t at[DT_ESP_BATCH]; /* where each sealed packet begins */
     uint8_t tos[DT_ESP_BATCH];
     bool df[DT_ESP_BATCH];
 };

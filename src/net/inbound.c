@@ -189,7 +189,7 @@ static void ike_in(struct dp_worker *w, const uint8_t *p, size_t len, const stru
 /* One buffer from the kernel: one datagram, or several of one size from one place. */
 static void datagrams(struct dp_worker *w, uint8_t *p, size_t len, size_t size, const struct from *from)
 {
-    struct dt_esp_pkt k[DT_ESP_BATCH];
+    struct dt_esp_pkt k[DP_OPEN];
     uint32_t spi = 0;
     size_t n = 0;
 
@@ -198,7 +198,7 @@ static void datagrams(struct dp_worker *w, uint8_t *p, size_t len, size_t size, 
         dp_count(w, DT_DPC_RECEIVED, 1);
         switch (dt_natt_kind(p + at, l)) {
         case DT_NATT_ESP:
-            if (n && (n == DT_ESP_BATCH || dt_get_be32(p + at) != spi)) {
+            if (n && (n == DP_OPEN || dt_get_be32(p + at) != spi)) {
                 open_batch(w, k, n, from);
                 n = 0;
             }
@@ -292,7 +292,7 @@ static uint8_t *raw_payload(struct from *from, uint8_t ver, uint8_t *p, size_t *
 void dp_esp_readable(struct dp_worker *w, struct dp_sock *s, uint8_t ver)
 {
     struct in_call c;
-    struct dt_esp_pkt k[DT_ESP_BATCH];
+    struct dt_esp_pkt k[DP_OPEN];
     struct from from = {.tos = 0}, next = {.tos = 0};
 
     for (int budget = DP_BUDGET / 4; budget > 0; budget--) {
@@ -313,8 +313,8 @@ void dp_esp_readable(struct dp_worker *w, struct dp_sock *s, uint8_t ver)
                 dp_count(w, DT_DPC_IN_SHORT, 1);
                 continue;
             }
-            if (m && (m == DT_ESP_BATCH || dt_get_be32(p) != dt_get_be32(k[m - 1].p) ||
-                      next.tos != from.tos || !dt_path_eq(&next.path, &from.path))) {
+            if (m && (m == DP_OPEN || dt_get_be32(p) != dt_get_be32(k[m - 1].p) || next.tos != from.tos ||
+                      !dt_path_eq(&next.path, &from.path))) {
                 open_batch(w, k, m, &from);
                 m = 0;
             }

@@ -109,6 +109,13 @@ static void single_out(struct dp_worker *w, struct dp_tunnel *t, const struct la
     count_out(t, 1, k->len);
 }
 
+static bool fits(const struct dp_sa *sa, size_t payload)
+{
+    uint32_t mtu = atomic_load_explicit(&sa->mtu, memory_order_relaxed);
+    const struct dp_route *r = rcu_dereference(sa->route);
+    return mtu == 0 || dt_tunnel_outer_overhead(&r->path) + dt_esp_sealed_len(sa->out, payload) <= mtu;
+}
+
 static void packet_out(struct dp_worker *w, struct dp_tunnel *t, struct dp_sa *sa, struct out_packet *k)
 {
     const struct dp_desc *d = rcu_dereference(t->desc);
@@ -146,6 +153,9 @@ static void packet_out(struct dp_worker *w, struct dp_tunnel *t, struct dp_sa *s
         /* A packet that may be fragmented and is too long is fragmented outside, whatever is configured. */
         .df = !big && (d->t.df == DT_DP_DF_SET || (d->t.df == DT_DP_DF_COPY && k->ip.df)),
     };
+    /* Below the least MTU that may be signalled (576, 1280) the outer packet is fragmented. */
+    if (l.df && !fits(sa, largest - l.skip))
+        l.df = false;
     if (gso)
         segments_out(w, t, &l, &s);
     else

@@ -405,7 +405,7 @@ static void add_message(const struct dp_worker *w, struct out_call *c, const str
 }
 
 /* The kernel would not cut message i for this device: each packet by itself. */
-static unsigned send_singly(struct dp_sock *s, const struct out_call *c, unsigned i)
+static unsigned send_singly(struct dp_sock *s, const struct out_call *c, unsigned i, int *why)
 {
     struct msghdr m = c->msg[i].msg_hdr;
     struct iovec iov;
@@ -414,13 +414,17 @@ static unsigned send_singly(struct dp_sock *s, const struct out_call *c, unsigne
     unsigned sent = 0;
 
     m.msg_iov = &iov;
-    m.msg_controllen -= CMSG_SPACE(sizeof(uint16_t)); /* the size for UDP_SEGMENT stands last */
+    if (c->segs[i] > 1)
+        m.msg_controllen -= CMSG_SPACE(sizeof(uint16_t)); /* the size for UDP_SEGMENT stands last */
     if (m.msg_controllen == 0)
         m.msg_control = NULL;
     while (left) {
         size_t n = left < c->size[i] ? left : c->size[i];
         iov = (struct iovec){.iov_base = p, .iov_len = n};
-        sent += sendmsg(s->fd, &m, 0) >= 0;
+        if (sendmsg(s->fd, &m, 0) >= 0)
+            sent++;
+        else
+            *why = errno;
         p += n;
         left -= n;
     }
@@ -443,7 +447,10 @@ static void send_call(struct dp_worker *w, struct dp_sock *s, struct out_call *c
 {
     bool waited = false;
     int tried = -1;
+    int df = s->df;
     for (unsigned i = 0; i < c->n;) {
+        if (s->df != df && df >= 0)
+            set_df(s, r->path.remote.addr.ver, df);
         int n = sendmmsg(s->fd, &c->msg[i], c->n - i, 0);
         if (n > 0) {
             count_sent(w, c, i, (unsigned)n);
@@ -459,19 +466,20 @@ static void send_call(struct dp_worker *w, struct dp_sock *s, struct out_call *c
             continue;
         }
         int why = errno;
-        if (why == EMSGSIZE)
-            mtu_changed(w, sa, r);
         dp_outer_drain_errors(s);
-        if (tried != (int)i) { /* it may have been the news of an earlier packet */
+        if (why != EMSGSIZE && tried != (int)i) { /* it may have been the news of an earlier packet */
             tried = (int)i;
             continue;
         }
         unsigned lost = c->segs[i];
-        if ((why == EIO || why == EINVAL) && c->segs[i] > 1) {
-            unsigned sent = send_singly(s, c, i);
-            dp_count(w, DT_DPC_SENT, sent);
-            lost -= sent;
+        if ((why == EIO || why == EINVAL) && c->segs[i] > 1)
+            lost -= send_singly(s, c, i, &why);
+        if (why == EMSGSIZE && lost) { /* older kernels say EINVAL of many, EMSGSIZE of each */
+            mtu_changed(w, sa, r);
+            set_df(s, r->path.remote.addr.ver, false); /* sealed already: in fragments, this once */
+            lost = c->segs[i] - send_singly(s, c, i, &why);
         }
+        dp_count(w, DT_DPC_SENT, c->segs[i] - lost);
         dp_count(w, DT_DPC_SEND_FAILED, lost);
         i++;
     }
@@ -493,6 +501,7 @@ void dp_outer_send(struct dp_worker *w)
     struct dp_sock *s = socket_for(w, &r->path);
     struct out_call c;
     bool gso = r->path.natt && !w->dp->cfg.no_gso;
+    size_t overhead = dt_tunnel_outer_overhead(&r->path), mtu = atomic_load(&sa->mtu);
 
     c.n = 0;
     if (s->fd < 0) {
@@ -504,7 +513,8 @@ void dp_outer_send(struct dp_worker *w)
             i++;
             continue;
         }
-        unsigned n = run_length(x, i, gso);
+        /* What is to be fragmented is not for the kernel to cut. */
+        unsigned n = run_length(x, i, gso && (x->df[i] || x->pkt[i].len + overhead <= mtu));
         if (s->df != df_of(sa, x->df[i])) { /* what is waiting goes with the old setting */
             send_call(w, s, &c, sa, r);
             set_df(s, r->path.remote.addr.ver, df_of(sa, x->df[i]));

@@ -53,7 +53,7 @@ static uint64_t add_plain(uint64_t sum, const uint8_t *p, size_t len)
 
 uint64_t dt_csum_add(uint64_t sum, const void *p, size_t len)
 {
-    /* A running sum must not wrap: keep it below 2^33 or so. */
+    /* A running sum must not wrap: keep it below 2^33. */
     sum = (sum & 0xffffffff) + (sum >> 32);
 #if defined(__x86_64__)
     if (len >= 128 && __builtin_cpu_supports("avx2"))

@@ -44,14 +44,18 @@ static inline uint64_t dt_csum_word(uint16_t host_order)
     return v;
 }
 
-/* The pseudo-header of TCP, UDP and ICMPv6 (RFC 793, 768, 8200 8.1): len is the upper layer's. Addresses are
- * `alen` (4 or 16) bytes each. */
-static inline uint64_t dt_csum_pseudo(const void *src, const void *dst, size_t alen, uint8_t proto,
-                                      uint32_t len)
+/* The pseudo-header of TCP, UDP and ICMPv6 (RFC 793, 768, 8200 8.1): len is the upper layer's. Addresses are `alen`
+ * (4 or 16) bytes each. */
+static inline uint64_t dt_csum_pseudo(const void *src, const void *dst, size_t alen, uint8_t proto, uint32_t len)
 {
-    uint64_t sum = dt_csum_add(0, src, alen);
-    sum = dt_csum_add(sum, dst, alen);
-    return sum + dt_csum_word(proto) + dt_csum_word((uint16_t)len) + dt_csum_word((uint16_t)(len >> 16));
+    uint64_t sum = dt_csum_word(proto) + dt_csum_word((uint16_t)len) + dt_csum_word((uint16_t)(len >> 16));
+    for (size_t i = 0; i < alen; i += 4) {
+        uint32_t s, d;
+        memcpy(&s, (const uint8_t *)src + i, 4);
+        memcpy(&d, (const uint8_t *)dst + i, 4);
+        sum += (uint64_t)s + d;
+    }
+    return sum;
 }
 
 /* RFC 1624: a checksum field after one 16-bit word of the message went from `from` to `to` (all as they stand

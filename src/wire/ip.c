@@ -26,8 +26,9 @@ static bool parse4(struct dt_ip *ip, const uint8_t *p, size_t len, bool trusted)
     ip->options = hlen > DT_IP4_HDR_LEN;
     ip->l4 = (uint16_t)hlen;
     ip->total = total;
-    ip->src = dt_addr4_bytes(p + 12);
-    ip->dst = dt_addr4_bytes(p + 16);
+    ip->src = ip->dst = (struct dt_addr){.ver = 4};
+    memcpy(ip->src.b, p + 12, 4);
+    memcpy(ip->dst.b, p + 16, 4);
     return true;
 }
 

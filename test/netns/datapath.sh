@@ -167,6 +167,22 @@ for outer in 4 6; do
     done
 done
 
+lab_in r ip link set right mtu 1280
+lab_in b ip link set eth0 mtu 1280
+for outer in 4 6; do
+    for encap in udp esp; do
+        both $outer $encap
+        lab_in a ping -n -c 1 -W 1 -s 1232 fd77::2 >/dev/null 2>&1
+        tap_ok "path MTU of 1280, $encap over IPv$outer: IPv6's least passes inside, in fragments outside" \
+            pings a fd77::2 -M do -s 1232
+        tap_ok "path MTU of 1280, $encap over IPv$outer: and TCP" stream a fd77::2 1000000
+    done
+done
+lab_in r ip link set right mtu 1500
+lab_in b ip link set eth0 mtu 1500
+lab_in a ip route flush cache 2>/dev/null
+lab_in a ip -6 route flush cache 2>/dev/null
+
 # --- DSCP and ECN
 both 4 udp
 lab_run r dump2 tcpdump --immediate-mode -l -nn -v -i left 'udp port 4500'
