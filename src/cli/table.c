@@ -134,6 +134,8 @@ static void align(struct dt_cli_table *t, size_t c)
 
 void dt_cli_table_print(struct dt_cli_table *t, FILE *out)
 {
+    if (t->columns == 0)
+        abort();
     for (size_t c = 0; c < t->columns; c++)
         align(t, c);
     for (size_t i = 0; i < t->count; i++) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <malloc.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -304,6 +305,7 @@ static int run(struct daemon *d, struct dt_config *c)
     int rc = tunnels_apply(d, c, report);
     json_decref(report);
     dt_config_free(c);
+    malloc_trim(0); /* a long file's structs are gone now */
     if (rc != 0) {
         close_all(d);
         return EXIT_FAILED;
