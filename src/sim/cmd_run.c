@@ -23,6 +23,8 @@ static void add_json(struct sim_text *t, const struct outcome *o)
                      (unsigned long long)s->faults);
     sim_text_add(t, "\"recovery_s\": {\"median\": %.3f, \"p99\": %.3f, \"max\": %.3f}, \"bound_s\": %.3f, ", s->median, s->p99,
                  s->worst, s->bound_s);
+    if (s->late)
+        sim_text_add(t, "\"late_seed\": %llu, ", (unsigned long long)s->late_seed);
     sim_text_add(t, "\"late\": %llu, \"lost_packets\": %llu, \"sent_packets\": %llu, \"availability\": %.8f, ",
                  (unsigned long long)s->late, (unsigned long long)s->lost, (unsigned long long)s->sent, s->available);
     sim_text_add(t, "\"multicast_packets\": %llu, \"wrong_items\": %llu, \"wrong_items_by_unheard\": %llu, \"violations\": %llu, "
@@ -59,6 +61,9 @@ static void add_row(struct sim_text *t, const struct outcome *o)
                  (double)s->multicast / (double)(s->faults ? s->faults : 1),
                  (double)s->wrong_items / (double)(s->faults ? s->faults : 1), 100 * s->available,
                  sim_summary_good(&o->cfg, s) ? "" : "<- not as promised");
+    if (s->late && o->cfg.pairing->server_waits)
+        sim_text_add(t, "%-29s %llu later than the bound, the first with --seed %llu\n", "", (unsigned long long)s->late,
+                     (unsigned long long)s->late_seed);
 }
 
 static const char head[] = "scenario         pairing        recovered     median       p99     worst    bound  lost/run "
