@@ -5,19 +5,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/parameters.h"
+
 struct dt_epoch_params dt_epoch_params_default(void)
 {
     return (struct dt_epoch_params){
-        .keylife = 8 * 3600 * DT_SEC, /* the seed's: 8 hours, 9 minutes, 100 per cent */
-        .rekeymargin = 540 * DT_SEC,
-        .rekeyfuzz = 100,
-        .maxidle = 20 * DT_SEC,
-        .pingtime = 1 * DT_SEC,
-        .pingtries = 12,
-        .pingtime2 = 1 * DT_SEC,
-        .pingtries2 = 5,
-        .timeout = 10 * DT_SEC,
-        .elimit = 2,
+        .keylife = DT_DEFAULT_KEYLIFE,
+        .rekeymargin = DT_DEFAULT_REKEYMARGIN,
+        .rekeyfuzz = DT_DEFAULT_REKEYFUZZ,
+        .maxidle = DT_DEFAULT_MAXIDLE,
+        .pingtime = DT_DEFAULT_PINGTIME,
+        .pingtries = DT_DEFAULT_PINGTRIES,
+        .pingtime2 = DT_DEFAULT_PINGTIME2,
+        .pingtries2 = DT_DEFAULT_PINGTRIES2,
+        .timeout = DT_DEFAULT_TIMEOUT,
+        .elimit = DT_DEFAULT_ELIMIT,
         .reopen_min = 1 * DT_SEC,
         .reopen_max = 60 * DT_SEC,
         .probe = true,
@@ -27,7 +29,7 @@ struct dt_epoch_params dt_epoch_params_default(void)
 
 struct dt_epoch_nat dt_epoch_nat_default(void)
 {
-    return (struct dt_epoch_nat){.t_out = 2 * DT_SEC, .n_out = 4, .t_ei = 300 * DT_SEC, .n = 4};
+    return (struct dt_epoch_nat){.t_out = DT_DEFAULT_T_OUT, .n_out = DT_DEFAULT_N_OUT, .t_ei = DT_DEFAULT_T_EI, .n = 4};
 }
 
 struct checks {

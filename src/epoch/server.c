@@ -42,6 +42,19 @@ void dt_epoch_server_params(struct dt_epoch_server *s, const struct dt_epoch_par
     s->p = dt_slots_sane(p);
 }
 
+/* Of two epochs that a collision made, the peer was to delete this one, and was heard on it since: a packet of the
+ * collision was lost, and it kept the other way round. */
+static struct dt_epoch *kept_after_all(struct dt_epoch_server *s)
+{
+    struct dt_epoch *best = NULL;
+    for (unsigned i = 0; i < DT_EPOCH_MAX; i++) {
+        struct dt_epoch *e = &s->e[i];
+        if (e->phase == DT_EPOCH_RETIRING && e->redundant && e->was_proved && (!best || e->no > best->no))
+            best = e;
+    }
+    return best;
+}
+
 /* 705, 707: the newest epoch that was heard. `over`: the epoch that carried data has just ended; then one that was
  * negotiated to replace it takes over unheard. One that comes later is waited for: a client that begins anew is behind
  * a NAT that must see it speak first. */
@@ -60,6 +73,8 @@ static void choose_after(struct dt_epoch_server *s, dt_time now, bool over)
             want = dt_slots_find(s->e, s->out);
         forced = want != NULL;
     }
+    if (!want)
+        want = kept_after_all(s);
     uint32_t no = want ? want->no : 0, before = s->out;
     if (no == before) {
         s->out_forced = s->out_forced && forced;
@@ -169,6 +184,10 @@ void dt_epoch_server_heard(struct dt_epoch_server *s, dt_time now, uint32_t no)
     if (!e)
         return;
     e->heard = now;
+    if (e->phase == DT_EPOCH_RETIRING && e->redundant && !e->was_proved) {
+        e->was_proved = true;
+        choose(s, now);
+    }
     if (e->phase == DT_EPOCH_RETIRING || e->was_proved)
         return;
     bool probing = e->phase == DT_EPOCH_PROBING;

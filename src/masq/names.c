@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/parameters.h"
 #include "masq/masq.h"
 
 const char *dt_masq_rule_name(enum dt_masq_rule rule)
@@ -40,15 +41,15 @@ const char *dt_masq_state_name(enum dt_masq_state s)
 struct dt_masq_config dt_masq_defaults(void)
 {
     return (struct dt_masq_config){
-        .params = {.t_out = 5 * DT_SEC,
-                   .t_ei = 300 * DT_SEC,
+        .params = {.t_out = DT_DEFAULT_T_OUT,
+                   .t_ei = DT_DEFAULT_T_EI,
                    .t_ike_out = 5 * DT_SEC,
                    .t_ike = 3600 * DT_SEC,
                    .t_frag = 30 * DT_SEC,
                    .multicast_interval = DT_SEC / 100,
                    .multicast_burst = 100,
                    .multicast_cap = DT_MASQ_PEERS_MAX,
-                   .n_out = 5,
+                   .n_out = DT_DEFAULT_N_OUT,
                    .share_esp = 1024,
                    .share_ike = 256,
                    .share_frag = 256,

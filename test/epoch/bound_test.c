@@ -50,7 +50,7 @@ static void the_bound_adds_up(void **state)
 {
     struct dt_epoch_params p = dt_epoch_params_default();
     struct dt_epoch_bound b = dt_epoch_bound(&p, 1, 100 * DT_MSEC);
-    assert_int_equal(b.detect, 25 * DT_SEC);
+    assert_int_equal(b.detect, p.maxidle + p.pingtries2 * p.pingtime2);
     assert_int_equal(b.renegotiate, 30 * DT_SEC);
     assert_true(b.total == b.detect + b.renegotiate + b.reopen + b.verify);
     assert_true(b.epoch_only < b.total);
