@@ -307,11 +307,28 @@ static enum dt_log_level level_of(const struct dt_event *ev)
     }
 }
 
+#define STRANGERS_A_SECOND 10
+
+/* What strangers cause may not fill a disk. */
+static bool log_stranger(struct daemon *d)
+{
+    dt_time second = daemon_now() / DT_SEC;
+    if (second != d->strangers_second) {
+        if (d->strangers > STRANGERS_A_SECOND)
+            LOG(DT_LOG_WARN, "%u more lines about strangers were left out",
+                d->strangers - STRANGERS_A_SECOND);
+        d->strangers_second = second;
+        d->strangers = 0;
+    }
+    return ++d->strangers <= STRANGERS_A_SECOND;
+}
+
 static void event(void *user, const struct dt_event *ev)
 {
     struct daemon *d = user;
     d->events++;
-    LOG(level_of(ev), "%s%s%s", ev->tunnel_name, *ev->tunnel_name ? ": " : "", ev->text);
+    if (ev->tunnel != 0 || log_stranger(d))
+        LOG(level_of(ev), "%s%s%s", ev->tunnel_name, *ev->tunnel_name ? ": " : "", ev->text);
     struct tun *t = ev->tunnel != 0 ? tun_by_id(d, ev->tunnel) : NULL;
     if (t != NULL && ev->kind == DT_EVENT_ENCAP_CHOSEN)
         snprintf(t->encap_why, sizeof(t->encap_why), "%.150s", ev->text);

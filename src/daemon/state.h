@@ -106,6 +106,8 @@ struct daemon {
     struct dt_list waits;      /* requests that wait for something to happen (waits.c) */
     struct dt_list monitors;   /* streams of events */
     uint64_t events, config_loads, config_errors;
+    dt_time strangers_second; /* log lines about those who belong to no tunnel, in this second */
+    unsigned strangers;
 };
 
 static inline dt_time daemon_now(void)

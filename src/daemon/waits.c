@@ -45,6 +45,8 @@ void waits_add(struct daemon *d, struct dt_control_request *req, const struct wa
     w->spec = *spec;
     struct dt_tunnel_info info;
     for (size_t i = 0; i < spec->n; i++)
+        spec->tun[i]->refusals = 0;
+    for (size_t i = 0; i < spec->n; i++)
         if (spec->tun[i]->id != 0 && dt_endpoint_tunnel_info(d->ep, spec->tun[i]->id, &info))
             w->before[i] = info.epoch;
     dt_list_add_tail(&d->waits, &w->link);
