@@ -182,6 +182,18 @@ static void data_path_page(struct daemon *d, FILE *f)
                 (unsigned long long)v[i]);
 }
 
+static void discovery_page(struct daemon *d, FILE *f)
+{
+    json_t *o = json_object(), *v;
+    const char *name;
+    discover_counters(d, o);
+    if (json_object_size(o) > 0)
+        family(f, "discovery", "untyped", "what discovery counted, and what it has now");
+    json_object_foreach(o, name, v)
+        fprintf(f, "dovetail_discovery{what=\"%s\"} %lld\n", name, (long long)json_integer_value(v));
+    json_decref(o);
+}
+
 void metrics_refresh(struct daemon *d)
 {
     struct metrics *m = d->metrics;
@@ -209,6 +221,7 @@ void metrics_refresh(struct daemon *d)
     gateways_page(d, f);
     ike_page(d, f);
     data_path_page(d, f);
+    discovery_page(d, f);
     if (fclose(f) != 0) {
         free(page);
         return;

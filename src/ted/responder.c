@@ -2,6 +2,7 @@
 #include "ted/internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* IPv6 is limited by /64: one host has all of it. */
 static struct dt_ted_bucket *source_bucket(struct dt_ted *t, const struct dt_addr *a)
@@ -31,6 +32,15 @@ static size_t proxies_for(const struct dt_ted *t, const struct dt_ted_packet *pa
     return n;
 }
 
+/* Where a reply may go: one host, not this one by another name. */
+static bool unicast(const struct dt_addr *a)
+{
+    if (a->ver == 4)
+        return a->b[0] != 0 && a->b[0] != 127 && a->b[0] < 224;
+    static const uint8_t loopback[16] = {[15] = 1};
+    return a->b[0] != 0xff && memcmp(a->b, loopback, 16);
+}
+
 bool dt_ted_probe_input(struct dt_ted *t, dt_time now, const struct dt_addr *src, const struct dt_addr *dst, const uint8_t *msg,
                         size_t len)
 {
@@ -45,7 +55,7 @@ bool dt_ted_probe_input(struct dt_ted *t, dt_time now, const struct dt_addr *src
         return false;
     }
     /* A probe speaks of the very packet whose place it takes; another summary is somebody's trick. */
-    if (dt_ted_probe_decode(&p, msg, len, NULL) || !dt_addr_eq(&p.packet.src, src) || !dt_addr_eq(&p.packet.dst, dst)) {
+    if (dt_ted_probe_decode(&p, msg, len, NULL) || !unicast(&p.id) || !dt_addr_eq(&p.packet.src, src) || !dt_addr_eq(&p.packet.dst, dst)) {
         t->counters.probes_bad++;
         return true;
     }

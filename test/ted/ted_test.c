@@ -245,9 +245,17 @@ static void the_responder_speaks_only_for_its_own_hosts(void **state)
     assert_true(dt_ted_probe_input(east.ted, 1, &src, &mine, west.probe, west.probe_len));
     assert_true(dt_ted_probe_input(east.ted, 1, &other, &west.probe_dst, west.probe, west.probe_len));
     assert_true(dt_ted_probe_input(east.ted, 1, &src, &west.probe_dst, west.probe, west.probe_len - 1));
+    /* A reply never goes to many, nor to a host's inside. */
+    static const uint32_t nobody[] = {0xe0000001, 0xffffffff, 0x7f000001, 0x00000001};
+    for (size_t i = 0; i < 4; i++) {
+        uint8_t msg[DT_TED_MAX_MESSAGE];
+        memcpy(msg, west.probe, west.probe_len);
+        dt_put_be32(msg + 28 + 24 + 8, nobody[i]); /* the ID payload's address */
+        assert_true(dt_ted_probe_input(east.ted, 1, &src, &west.probe_dst, msg, west.probe_len));
+    }
     assert_int_equal(east.replies, 0);
     dt_ted_counters(east.ted, &c);
-    assert_int_equal(c.probes_bad, 3);
+    assert_int_equal(c.probes_bad, 7);
     assert_int_equal(c.probes_passed, 1);
     assert_int_equal(c.entries, 0); /* nothing is remembered */
     unpair(&west, &east);
