@@ -16,13 +16,16 @@ lab_begin
 add_site() # N
 {
     lab_ns "g$1" "h$1a" "h$1b"
-    lab_wire core "c$1" "192.0.$1.254/24" "g$1" eth0 "192.0.$1.1/24"
-    lab_wire "g$1" ina "10.$1.1.1/24" "h$1a" eth0 "10.$1.1.10/24"
+    lab_wire core "c$1" "192.0.$1.254/24 2001:db8:$1::fe/64" "g$1" eth0 "192.0.$1.1/24 2001:db8:$1::1/64"
+    lab_wire "g$1" ina "10.$1.1.1/24 fd0$1::1/64" "h$1a" eth0 "10.$1.1.10/24 fd0$1::10/64"
     lab_wire "g$1" inb "10.$1.2.1/24" "h$1b" eth0 "10.$1.2.10/24"
     ip -n "$LAB-g$1" route add default via "192.0.$1.254"
     ip -n "$LAB-h$1a" route add default via "10.$1.1.1"
     ip -n "$LAB-h$1b" route add default via "10.$1.2.1"
     ip -n "$LAB-core" route add "10.$1.0.0/16" via "192.0.$1.1"
+    ip -n "$LAB-g$1" -6 route add default via "2001:db8:$1::fe"
+    ip -n "$LAB-h$1a" -6 route add default via "fd0$1::1"
+    ip -n "$LAB-core" -6 route add "fd0$1::/64" via "2001:db8:$1::1"
     lab_forward "g$1"
     lab_run "h$1a" "echo$1a" "$FLOW" echo 4411
     lab_run "h$1b" "echo$1b" "$FLOW" echo 4411
@@ -39,7 +42,7 @@ discover "mesh" {
     protect  = { $conf_list }
     identity = "g$conf_n.example.net"
     psk      = "file:$LAB_DIR/psk"
-    peers    = { "*.example.net 10.0.0.0/8" }
+    peers    = { "*.example.net 10.0.0.0/8,fd00::/8" }
     remember = 4s
 }
 C
@@ -55,7 +58,7 @@ sends()
 
 addr_of()
 {
-    case $1 in *a) echo "10.${1%a}.1.10" ;; *b) echo "10.${1%b}.2.10" ;; *c) echo "10.${1%c}.9.10" ;; esac
+    case $1 in *v6) echo "fd0${1%v6}::10" ;; *a) echo "10.${1%a}.1.10" ;; *b) echo "10.${1%b}.2.10" ;; *c) echo "10.${1%c}.9.10" ;; esac
 }
 
 # refused FROM-GATEWAY FROM TO PATTERN [PORT]: nothing arrives, and the gateway says why with both sides' values
@@ -86,19 +89,21 @@ lab_ns h2c
 lab_wire g2 inc 10.2.9.1/24 h2c eth0 10.2.9.10/24
 ip -n "$LAB-h2c" route add default via 10.2.9.1
 lab_in core nft -f - <<N
-table ip guard {
+table inet guard {
     counter clear { }
     chain forward {
         type filter hook forward priority filter; policy accept;
         udp dport 500 accept
         ip saddr 10.0.0.0/8 counter name clear drop
         ip daddr 10.0.0.0/8 counter name clear drop
+        ip6 saddr fd00::/8 counter name clear drop
+        ip6 daddr fd00::/8 counter name clear drop
     }
 }
 N
 tap_ok 'five gateways start; none names another in its configuration' true
-conf 1 '10.1.0.0/16 10.0.0.0/8' || tap_note "g1: $(tail -n 3 "$LAB_DIR/dt-g1.log")"
-conf 2 '10.2.1.0/24 10.0.0.0/8' '10.2.2.0/24 10.0.0.0/8'
+conf 1 '10.1.0.0/16 10.0.0.0/8' 'fd01::/64 fd00::/8' || tap_note "g1: $(tail -n 3 "$LAB_DIR/dt-g1.log")"
+conf 2 '10.2.1.0/24 10.0.0.0/8' '10.2.2.0/24 10.0.0.0/8' 'fd02::/64 fd00::/8 udp'
 conf 3 '10.3.0.0/16 10.0.0.0/8 udp'
 conf 4 '10.4.0.0/16 10.0.0.0/8 udp 4411 any'
 conf 5 '10.5.0.0/16 10.1.1.0/24' '10.5.0.0/16 10.2.0.0/16'
@@ -138,7 +143,7 @@ asked_up()
 tap_ok 'discover DST --up goes on to a tunnel' asked_up
 
 # ---- all pairs that both policies allow, from the first packet on
-for pair in 1a-2b 1b-2a 2a-1b 2b-1a 1a-3b 2b-3a 3a-1b 3b-2a 1b-4a 2a-4b 3a-4a 1a-5b 2a-5a 2b-5b 5a-1a 5b-2b; do
+for pair in 1a-2b 1b-2a 2a-1b 2b-1a 1a-3b 2b-3a 3a-1b 3b-2a 1b-4a 2a-4b 3a-4a 1a-5b 2a-5a 2b-5b 5a-1a 5b-2b 1a-2v6 2a-1v6; do
     tap_ok "$pair: found, negotiated and carried without the loss of a packet" sends "${pair%-*}" "${pair#*-}"
 done
 exact()
@@ -176,8 +181,8 @@ said_no()
 tap_ok 'the sender is told at once (ICMP) while the refusal is remembered' said_no
 nothing_clear()
 {
-    lab_in core nft list counter ip guard clear
-    [ "$(lab_in core nft -j list counter ip guard clear | jq '.nftables[1].counter.packets')" = 0 ]
+    lab_in core nft list counter inet guard clear
+    [ "$(lab_in core nft -j list counter inet guard clear | jq '.nftables[1].counter.packets')" = 0 ]
 }
 tap_ok 'no inside packet ever tried to cross the core in the clear' nothing_clear
 
@@ -208,6 +213,19 @@ add_six()
     for i in 1 2 3 4 5; do cksum "$LAB_DIR/dt-g$i/conf" && lab_pid "dt-g$i"; done | cmp - "$LAB_DIR/before"
 }
 tap_ok 'a sixth gateway is added: it reaches the others, and nothing changed in them' add_six
+
+holes()
+{
+    # 10.6.1.0/24 and 10.6.3.0/24, not the subnet between them.
+    dt_stop g6
+    sleep 5 # until g1 has forgotten
+    conf 6 '10.6.1.0/255.255.253.0 10.0.0.0/8'
+    lab_wait 10 'sends 1a 6a' || return 1
+    lab_in h1a "$FLOW" send 10.6.2.10 4411 -i 50 -t 0.3 >"$LAB_DIR/flow.out"
+    jq -e '.received == 0' "$LAB_DIR/flow.out" || return 1
+    dt g6 --json status | jq -c '[.tunnels[], .gateways[].clients[]]'
+}
+tap_ok 'a mask with holes: its subnets are reached, the one between them is not' holes
 
 # ---- probes for others
 passes()
