@@ -17,7 +17,7 @@ sw_start() # NS [EXTRA_CONF]
     mkdir -p "$sw_dir"
     cat >"$sw_dir/strongswan.conf" <<C
 charon-systemd {
-    load = random nonce aes sha2 sha1 hmac kdf gcm chapoly pem pkcs1 x509 pubkey openssl curve25519 kernel-libipsec kernel-netlink socket-default vici updown attr
+    load = random nonce aesni openssl aes sha2 sha1 hmac kdf gcm chapoly pem pkcs1 x509 pubkey curve25519 kernel-libipsec kernel-netlink socket-default vici updown attr
     install_virtual_ip = yes
     retransmit_timeout = 1.0
     retransmit_tries = 3
