@@ -26,7 +26,7 @@
 static const char help[] =
     "dovetaild - IPsec that stays up behind any NAT: client and gateway in one program\n"
     "\n"
-    "Usage: dovetaild [--config FILE] [--socket PATH] [--check] [--verbose]\n"
+    "Usage: dovetaild [--config FILE | FILE] [--socket PATH] [--check] [--verbose]\n"
     "\n"
     "  --config FILE   the configuration (default " DT_CONFIG_FILE ")\n"
     "  --socket PATH   the control socket (default as configured, else " DT_CONTROL_SOCKET ")\n"
@@ -100,6 +100,8 @@ static int parse_args(struct args *a, int argc, char **argv)
             return EXIT_USAGE;
         }
     }
+    if (optind < argc && strcmp(a->config, DT_CONFIG_FILE) == 0)
+        a->config = argv[optind++]; /* a file alone is what is meant */
     if (optind < argc) {
         fprintf(stderr,
                 "dovetaild: \"%s\" is one argument too many; `dovetaild --help` lists what there is\n",
@@ -171,7 +173,8 @@ static int open_endpoint(struct daemon *d, struct dt_err *err)
     struct dt_ike_params ike;
     struct dt_rand rand = dt_rand_system();
     dt_ike_params_default(&ike);
-    ike.unauth_rate = 2000; /* COOKIE demands count: a gateway that comes back is greeted by all its clients at once */
+    ike.unauth_rate =
+        2000; /* COOKIE demands count: a gateway that comes back is greeted by all its clients at once */
     ike.port_ike = d->cfg.ike_port;
     ike.port_natt = d->cfg.natt_port;
     if (d->keylog == NULL)
@@ -250,6 +253,22 @@ void daemon_stop(struct daemon *d)
     uv_timer_start(&d->second, idle_check, 0, 20);
 }
 
+/* A gateway that listens where nobody can reach it. */
+static void look_for_addresses(struct daemon *d, const struct dt_gateway_cfg *g)
+{
+    struct dt_addr all[256];
+    char text[DT_ADDR_STRLEN];
+    int n = dt_nl_addrs(d->nl, dt_dp_tun_index(d->dp), all, (int)DT_ARRAY_LEN(all), NULL);
+    for (size_t i = 0; i < g->nlisten; i++) {
+        bool here = n == (int)DT_ARRAY_LEN(all);
+        for (int k = 0; k < n; k++)
+            here = here || dt_addr_eq(&all[k], &g->listen[i]);
+        if (!here)
+            LOG(DT_LOG_WARN, "gateway %s listens at %s, and this host has no such address now", g->name,
+                dt_addr_str(text, &g->listen[i]));
+    }
+}
+
 /* What would make a gateway useless without a word from anybody. */
 static void look_around(struct daemon *d)
 {
@@ -257,6 +276,8 @@ static void look_around(struct daemon *d)
                                        "/proc/sys/net/ipv6/conf/all/forwarding"};
     if (dt_list_empty(&d->gates))
         return;
+    dt_list_for_each (l, &d->gates)
+        look_for_addresses(d, &DT_CONTAINER_OF(l, struct gate, link)->cfg.cfg);
     for (size_t i = 0; i < DT_ARRAY_LEN(path); i++) {
         FILE *f = fopen(path[i], "re");
         int c = f != NULL ? fgetc(f) : EOF;
