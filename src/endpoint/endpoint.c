@@ -187,9 +187,8 @@ void dt_endpoint_free(struct dt_endpoint *ep)
     dt_ike_free(ep->ike);
     while (!dt_list_empty(&ep->closing))
         ep_link_free(ep, DT_CONTAINER_OF(ep->closing.next, struct link, node));
-    while (!dt_list_empty(&ep->networks)) {
-        struct network *w = DT_CONTAINER_OF(ep->networks.next, struct network, list);
-        dt_list_del(&w->list);
+    dt_list_for_each_safe (n, &ep->networks) {
+        struct network *w = DT_CONTAINER_OF(n, struct network, list);
         ep_free(ep, w, sizeof(*w));
     }
     ep_conf_sweep(ep, DT_NEVER);

@@ -149,7 +149,7 @@ void dt_endpoint_counters(const struct dt_endpoint *ep, struct dt_endpoint_count
 
 size_t dt_endpoint_memory(const struct dt_endpoint *ep)
 {
-    return sizeof(*ep) + ep->bytes + ep->heap.cap * sizeof(ep->heap.v[0]) +
+    return sizeof(*ep) + ep->bytes + ep->heap.cap * sizeof(void *) +
            (ep->tunnel_table.nbucket + ep->peer_table.nbucket + ep->sa_table.nbucket) * sizeof(void *);
 }
 
