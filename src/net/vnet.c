@@ -69,7 +69,19 @@ bool dt_segments_init(struct dt_segments *s, const struct dt_vnet *v, const uint
     s->proto = tcp ? DT_IPPROTO_TCP : DT_IPPROTO_UDP;
     size_t alen = ver == 4 ? 4 : 16;
     const uint8_t *src = packet + (ver == 4 ? 12 : 8);
-    s->pseudo = dt_csum_pseudo(src, src + alen, alen, s->proto, 0);
+    const uint8_t *t = packet + l3;
+    s->ip_sum = 0;
+    if (ver == 4) {
+        s->ip_sum = dt_csum_add(0, packet, 2);
+        s->ip_sum = dt_csum_add(s->ip_sum, packet + 6, 4);
+        s->ip_sum = dt_csum_add(s->ip_sum, packet + 12, l3 - 12u);
+    }
+    s->l4_sum = dt_csum_add(dt_csum_pseudo(src, src + alen, alen, s->proto, 0), t, 4);
+    if (tcp) {
+        s->l4_sum = dt_csum_add(s->l4_sum, t + 8, 4);
+        s->l4_sum = dt_csum_add(s->l4_sum, t + 14, 2);
+        s->l4_sum = dt_csum_add(s->l4_sum, t + 18, l4 - 18);
+    }
     return true;
 }
 
@@ -79,39 +91,43 @@ uint32_t dt_segment_len(const struct dt_segments *s, unsigned i)
     return s->hlen + (i + 1u < s->count ? s->size : payload - (uint32_t)i * s->size);
 }
 
+/* Nothing that was just written is read back: sums come from the original and from what changes. */
 void dt_segment(const struct dt_segments *s, unsigned i, uint8_t *out)
 {
-    uint32_t len = dt_segment_len(s, i);
-    uint32_t l4len = len - s->l3;
+    uint32_t len = dt_segment_len(s, i), l4len = len - s->l3;
     uint8_t *l4 = out + s->l3;
+    const uint8_t *t = s->packet + s->l3;
     bool last = i + 1u == s->count;
+    uint64_t sum = s->l4_sum + dt_csum_word((uint16_t)l4len);
 
     memcpy(out, s->packet, s->hlen);
-    memcpy(out + s->hlen, s->packet + s->hlen + (size_t)i * s->size, len - s->hlen);
     if (s->ver == 4) {
+        uint16_t id = (uint16_t)(dt_get_be16(s->packet + 4) + i);
         dt_put_be16(out + 2, (uint16_t)len);
-        dt_put_be16(out + 4, (uint16_t)(dt_get_be16(out + 4) + i));
-        dt_ip4_checksum(out);
+        dt_put_be16(out + 4, id);
+        dt_csum_put(out + 10, s->ip_sum + dt_csum_word((uint16_t)len) + dt_csum_word(id));
     } else {
         dt_put_be16(out + 4, (uint16_t)(len - DT_IP6_HDR_LEN));
     }
-
-    size_t check = s->tcp ? 16 : 6;
     if (s->tcp) {
-        dt_put_be32(l4 + 4, dt_get_be32(l4 + 4) + (uint32_t)i * s->size);
+        uint32_t seq = dt_get_be32(t + 4) + (uint32_t)i * s->size;
+        uint8_t flags = t[13];
         if (!last)
-            l4[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+            flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
         if (i > 0)
-            l4[13] &= (uint8_t)~TCP_CWR;
+            flags &= (uint8_t)~TCP_CWR;
+        dt_put_be32(l4 + 4, seq);
+        l4[13] = flags;
+        sum += dt_csum_word32(seq) + dt_csum_word((uint16_t)(t[12] << 8 | flags));
     } else {
         dt_put_be16(l4 + 4, (uint16_t)l4len);
+        sum += dt_csum_word((uint16_t)l4len);
     }
-    dt_put_be16(l4 + check, 0);
-    uint64_t sum = s->pseudo + dt_csum_word((uint16_t)l4len);
-    uint16_t v = dt_csum_finish(dt_csum_add(sum, l4, l4len));
+    sum = dt_csum_copy(sum, out + s->hlen, s->packet + s->hlen + (size_t)i * s->size, len - s->hlen);
+    uint16_t v = dt_csum_finish(sum);
     if (!s->tcp && v == 0)
         v = 0xffff;
-    memcpy(l4 + check, &v, 2);
+    memcpy(l4 + (s->tcp ? 16 : 6), &v, 2);
 }
 
 bool dt_vnet_checksum(const struct dt_vnet *v, uint8_t *packet, size_t len)

@@ -39,7 +39,9 @@ struct dt_segments {
     uint16_t count; /* at least 1 */
     uint8_t ver, proto;
     bool tcp;
-    uint64_t pseudo; /* sum of addresses and protocol, without the length */
+    /* Sums of what all segments share: the IPv4 header without length, id and checksum; pseudo-header and transport
+     * header without length, sequence number, flags and checksum. */
+    uint64_t ip_sum, l4_sum;
 };
 
 /* Checks a packet with a gso_type other than none. l3: where the transport header begins. False when the offload

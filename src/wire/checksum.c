@@ -34,6 +34,41 @@ __attribute__((target("avx2"))) static uint64_t add_avx2(uint64_t sum, const uin
     }
     return sum;
 }
+
+__attribute__((target("avx2"))) static uint64_t copy_avx2(uint64_t sum, uint8_t *to, const uint8_t *p,
+                                                          size_t len)
+{
+    const __m256i low = _mm256_set1_epi64x(0xffffffff);
+    __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
+
+    for (; len >= 64; p += 64, to += 64, len -= 64) {
+        __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)p);
+        __m256i y = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
+        _mm256_storeu_si256((__m256i *)(void *)to, x);
+        _mm256_storeu_si256((__m256i *)(void *)(to + 32), y);
+        a = _mm256_add_epi64(a, _mm256_and_si256(x, low));
+        b = _mm256_add_epi64(b, _mm256_srli_epi64(x, 32));
+        c = _mm256_add_epi64(c, _mm256_and_si256(y, low));
+        d = _mm256_add_epi64(d, _mm256_srli_epi64(y, 32));
+    }
+    a = _mm256_add_epi64(_mm256_add_epi64(a, b), _mm256_add_epi64(c, d));
+    uint64_t lane[4];
+    memcpy(lane, &a, sizeof lane);
+    for (int i = 0; i < 4; i++)
+        sum += lane[i];
+    memcpy(to, p, len);
+    for (; len >= 4; p += 4, len -= 4) {
+        uint32_t w;
+        memcpy(&w, p, 4);
+        sum += w;
+    }
+    if (len) {
+        uint32_t w = 0;
+        memcpy(&w, p, len);
+        sum += w;
+    }
+    return sum;
+}
 #endif
 
 static uint64_t add_plain(uint64_t sum, const uint8_t *p, size_t len)
@@ -60,4 +95,16 @@ uint64_t dt_csum_add(uint64_t sum, const void *p, size_t len)
         return add_avx2(sum, p, len);
 #endif
     return add_plain(sum, p, len);
+}
+
+uint64_t dt_csum_copy(uint64_t sum, void *dst, const void *src, size_t len)
+{
+#if defined(__x86_64__)
+    if (len >= 128 && __builtin_cpu_supports("avx2")) {
+        sum = (sum & 0xffffffff) + (sum >> 32);
+        return copy_avx2(sum, dst, src, len);
+    }
+#endif
+    memcpy(dst, src, len);
+    return dt_csum_add(sum, src, len);
 }

@@ -14,6 +14,9 @@
 /* sum + the 16-bit words of p; an odd last byte counts as if a zero byte followed. */
 uint64_t dt_csum_add(uint64_t sum, const void *p, size_t len);
 
+/* The same while copying: dst gets the bytes. They must not overlap. */
+uint64_t dt_csum_copy(uint64_t sum, void *dst, const void *src, size_t len);
+
 static inline uint16_t dt_csum_fold(uint64_t sum)
 {
     sum = (sum & 0xffffffff) + (sum >> 32);
@@ -35,7 +38,7 @@ static inline void dt_csum_put(void *field, uint64_t sum)
     memcpy(field, &v, 2);
 }
 
-/* A host-order 16-bit number as a piece of a sum. */
+/* A host-order number as a piece of a sum. */
 static inline uint64_t dt_csum_word(uint16_t host_order)
 {
     uint8_t b[2] = {(uint8_t)(host_order >> 8), (uint8_t)host_order};
@@ -44,9 +47,15 @@ static inline uint64_t dt_csum_word(uint16_t host_order)
     return v;
 }
 
+static inline uint64_t dt_csum_word32(uint32_t host_order)
+{
+    return dt_csum_word((uint16_t)(host_order >> 16)) + dt_csum_word((uint16_t)host_order);
+}
+
 /* The pseudo-header of TCP, UDP and ICMPv6 (RFC 793, 768, 8200 8.1): len is the upper layer's. Addresses are `alen`
  * (4 or 16) bytes each. */
-static inline uint64_t dt_csum_pseudo(const void *src, const void *dst, size_t alen, uint8_t proto, uint32_t len)
+static inline uint64_t dt_csum_pseudo(const void *src, const void *dst, size_t alen, uint8_t proto,
+                                      uint32_t len)
 {
     uint64_t sum = dt_csum_word(proto) + dt_csum_word((uint16_t)len) + dt_csum_word((uint16_t)(len >> 16));
     for (size_t i = 0; i < alen; i += 4) {

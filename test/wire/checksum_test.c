@@ -36,6 +36,15 @@ static void against_the_slow_way(void **state)
         sum = dt_csum_add(dt_csum_add(0, buf + at, cut), buf + at + cut, len - cut);
         assert_int_equal(wire_order(dt_csum_finish(sum)), slow(buf + at, len));
     }
+    static uint8_t copy[66000];
+    for (int i = 0; i < 1000; i++) {
+        size_t at = dt_rand_below(&r, 64), len = dt_rand_below(&r, 1600);
+        memset(copy, 0xaa, sizeof copy);
+        uint64_t sum = dt_csum_copy(0, copy + 3, buf + at, len);
+        assert_int_equal(wire_order(dt_csum_finish(sum)), slow(buf + at, len));
+        assert_memory_equal(copy + 3, buf + at, len);
+        assert_int_equal(copy[3 + len], 0xaa);
+    }
     memset(buf, 0xff, sizeof buf);
     assert_int_equal(wire_order(dt_csum_finish(dt_csum_add(0, buf, 65536))), slow(buf, 65536));
 }
