@@ -321,26 +321,30 @@ static struct discover *open_all(struct daemon *d, struct dt_config *c, struct d
     uv_timer_init(&d->loop, &x->timer);
     uv_timer_init(&d->loop, &x->pause);
     x->timer.data = x->pause.data = x;
+    x->handles = 2;
     d->discover = x;
     if (x->ted == NULL || open_host(x, err) != 0 || add_gate(x, err) != 0 || set_rules(x, err) != 0)
         return NULL;
     uv_poll_init(&d->loop, &x->tap4, dt_tap_fd(x->tap, 4));
     uv_poll_init(&d->loop, &x->tap6, dt_tap_fd(x->tap, 6));
     x->tap4.data = x->tap6.data = x;
+    x->handles += 2;
     on_pause_over(&x->pause);
     return x;
 }
 
-static void free_it(uv_handle_t *h)
+static void closed(uv_handle_t *h)
 {
-    free(h->data);
+    struct discover *x = h->data;
+    if (--x->handles == 0)
+        free(x);
 }
 
 static void stop_poll(uv_poll_t *p)
 {
     if (p->data != NULL) {
         uv_poll_stop(p);
-        uv_close((uv_handle_t *)p, NULL);
+        uv_close((uv_handle_t *)p, closed);
     }
 }
 
@@ -369,8 +373,8 @@ void discover_clear(struct daemon *d)
     dt_config_discover_free(x->rule, x->nrule);
     d->discover = NULL;
     /* Handles are closed by the loop; the last one frees what they stand in. */
-    uv_close((uv_handle_t *)&x->pause, NULL);
-    uv_close((uv_handle_t *)&x->timer, free_it);
+    uv_close((uv_handle_t *)&x->pause, closed);
+    uv_close((uv_handle_t *)&x->timer, closed);
 }
 
 int discover_apply(struct daemon *d, struct dt_config *c, json_t *report)

@@ -71,6 +71,7 @@ struct discover {
     struct dt_list founds, refusals, asks, listeners;
     size_t nfound, nrefusal, nask;
     uint64_t next_refusal;
+    unsigned handles; /* of the loop, that stand in here */
     bool look_for_twins, closing;
     struct {
         uint64_t probes_unsent, replies_unsent, tap_pauses, tunnels, tunnels_lost, tunnels_idle, twins,

@@ -108,6 +108,10 @@ conf 3 '10.3.0.0/16 10.0.0.0/8 udp'
 conf 4 '10.4.0.0/16 10.0.0.0/8 udp 4411 any'
 conf 5 '10.5.0.0/16 10.1.1.0/24' '10.5.0.0/16 10.2.0.0/16'
 for i in 1 2 3 4 5; do dt_monitor g$i; done
+for i in 1 2; do
+    "$LAB_BIN/dovetail" --socket "$LAB_DIR/dt-g$i/sock" --json discover --listen >"$LAB_DIR/listen$i" 2>/dev/null &
+    echo $! >"$LAB_DIR/listen-g$i.pid"
+done
 
 # ---- asking, before there is any tunnel
 ask()
@@ -185,6 +189,21 @@ nothing_clear()
     [ "$(lab_in core nft -j list counter inet guard clear | jq '.nftables[1].counter.packets')" = 0 ]
 }
 tap_ok 'no inside packet ever tried to cross the core in the clear' nothing_clear
+
+watched()
+{
+    for what in probe found refused silence; do
+        jq -e --arg w "$what" 'select(.event == $w) | .rule == "mesh" and .packet.src != null and (.text | length) > 0' "$LAB_DIR/listen1" | grep -q true || { echo "no $what"; return 1; }
+        jq -e --arg w "discover_$what" 'select(.event == $w)' "$LAB_DIR/dt-g1/events" | grep -q . || { echo "no $what in monitor"; return 1; }
+    done
+    jq -e 'select(.event == "replied") | .peer == "192.0.1.1"' "$LAB_DIR/listen2" | grep -q true
+}
+tap_ok 'discover --listen and monitor tell of probes, answers, refusals and silence' watched
+counted()
+{
+    dt g1 --json discover | tee "$LAB_DIR/counted" | jq -e '.counters | .probes_sent > 0 and .replies_good > 0 and .found > 0 and .refused > 0 and .silent > 0 and .outstanding == 0'
+}
+tap_ok 'and counters count them' counted
 
 # ---- two ends at once
 twins()
