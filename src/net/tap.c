@@ -80,7 +80,7 @@ static void build(struct program *p, uint8_t ver, uint16_t port, const struct dt
         must_be(p, 0);
         op(p, BPF_LDX | BPF_B | BPF_MSH, 0, 0, 0);
     } else {
-        op(p, BPF_LDX | BPF_W | BPF_IMM, 0, 0, DT_IP6_HDR_LEN);
+        op(p, BPF_LDX | BPF_IMM, 0, 0, DT_IP6_HDR_LEN);
     }
     op(p, BPF_LD | BPF_H | BPF_IND, 0, 0, 2);
     must_be(p, port);
@@ -173,7 +173,7 @@ int dt_tap_fd(const struct dt_tap *t, uint8_t ver)
 bool dt_tap_recv(struct dt_tap *t, uint8_t ver, uint8_t *buf, size_t cap, struct dt_tap_probe *out)
 {
     for (int i = 0; i < 16; i++) {
-        struct sockaddr_ll from;
+        struct sockaddr_ll from = {0};
         socklen_t flen = sizeof from;
         struct dt_ip ip;
         struct dt_udp udp;

@@ -52,7 +52,9 @@ static void release_all(struct dp_worker *w)
 {
     struct cds_lfht_iter it;
     struct cds_lfht_node *n;
-    cds_lfht_for_each(w->dp->tunnels, &it, n) dp_release(w, caa_container_of(n, struct dp_tunnel, node));
+    for (cds_lfht_first(w->dp->tunnels, &it); (n = cds_lfht_iter_get_node(&it));
+         cds_lfht_next(w->dp->tunnels, &it))
+        dp_release(w, caa_container_of(n, struct dp_tunnel, node));
 }
 
 static void obey(struct dp_worker *w)
