@@ -10,7 +10,7 @@
 static const char usage[] =
     "usage: dovetail-sim COMMAND [OPTIONS]\n"
     "  list                    the scenarios, each in a sentence\n"
-    "  run NAME | --all        runs a scenario: what happened, and the verdict\n"
+    "  run NAME | all          runs a scenario: what happened, and the verdict\n"
     "  explore                 every order of events up to a bound, and what must hold in each state\n"
     "  sweep                   chooses maxidle, pingtime, pingtries, elimit, t_out, n_out, t_ei\n"
     "  discover                what discovery costs among many gateways (run discovery does the same)\n"
@@ -147,6 +147,10 @@ int sim_options_read(struct sim_options *o, const char *command, int argc, char 
         } else {
             o->name = argv[i++];
         }
+    }
+    if (o->name && !strcmp(o->name, "all")) {
+        o->name = NULL;
+        o->all = true;
     }
     if (o->pairing && !sim_pairing_by_name(o->pairing))
         return sim_complain(2, "there is no pairing \"%s\"; there are plain, client, both and both-accept", o->pairing);

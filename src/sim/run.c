@@ -76,8 +76,15 @@ static void run_single(const struct sim_run_config *cfg, struct sim_world *w, st
     struct sim_net *net = w->net;
     struct sim_case c;
     dt_time bound = dt_seconds(out->bound_s), began = 5 * DT_SEC;
-    sim_net_run(net, began);
-    sim_world_traffic(w, 0, 2, DT_SEC, DT_SEC);
+    /* one client after the other, and each speaks first: the NAT then knows everybody, whatever the pairing */
+    for (uint32_t i = 0; i < 2; i++) {
+        sim_net_run(net, began + i * 3 * DT_SEC);
+        sim_host_traffic(w->clients[i], i, net->now + 2 * DT_SEC);
+        sim_net_run(net, net->now + DT_SEC / 2);
+        sim_host_traffic(w->server, i, net->now + DT_SEC);
+        sim_net_run(net, net->now + DT_SEC / 2);
+        sim_world_traffic(w, i, 1, DT_SEC, DT_SEC);
+    }
     sim_case_begin(&c, cfg->scenario, w, 0, 15 * DT_SEC + sim_world_below(w, 5 * DT_SEC));
     while (!c.done && sim_net_step(net, 365 * 86400 * DT_SEC))
         ;
