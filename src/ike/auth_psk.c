@@ -38,7 +38,7 @@ static int verify(struct ike_sa *sa, bool initiator, struct dt_span data, struct
 {
     uint8_t want[DT_PRF_MAX];
     char a[DT_IKE_ID_STRLEN], b[DT_IKE_ID_STRLEN];
-    size_t len;
+    size_t len = 0;
     if (compute(sa, initiator, want, &len, err))
         return -1;
     bool ok = data.len == len && dt_ct_equal(want, data.p, len);

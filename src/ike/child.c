@@ -119,7 +119,7 @@ void ike_child_fail(struct dt_ike_child *c, const struct dt_err *err)
     struct dt_err copy = *err;
     ike_child_drop(c);
     s->ike->count.children_failed++;
-    if (!s->silent && s->ike->ops.child_failed)
+    if (c->asked && !s->silent && s->ike->ops.child_failed)
         s->ike->ops.child_failed(s->ike->ctx, s, c, &copy);
 }
 
@@ -178,6 +178,7 @@ static struct dt_ike_child *ask(struct dt_ike_session *s, dt_time now, struct dt
     ike_enter(s->ike, now);
     struct ike_exchange *ex = ike_exchange_new(EX_CHILD);
     if (ex && (c = ike_child_new(s, err))) {
+        c->asked = true;
         ex->child = c;
         ex->old = old;
         ex->rekey = old != NULL;

@@ -155,12 +155,10 @@ static void agreed(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m
     uint8_t shared[DT_KE_MAX];
     size_t shared_len = 0;
     const struct dt_ike_payload *pn = dt_ike_find(&m->inner, DT_P_NONCE);
-    if (!ex->child) {
-        undo(s, ex, &err);
-    } else if (!pn || dt_ike_nonce_read(&nr, pn->body)) {
+    if (!pn || dt_ike_nonce_read(&nr, pn->body)) {
         dt_err_set(&err, DT_N_INVALID_SYNTAX, "the peer's answer lacks a well-formed nonce");
         undo(s, ex, &err);
-    } else if (ike_offer_check(s, &m->inner, false, ex->spi_in, &chosen, &child, &err) ||
+    } else if (!ex->child || ike_offer_check(s, &m->inner, false, ex->spi_in, &chosen, &child, &err) ||
                shared_secret(ex, m, &chosen, shared, &shared_len, &err) ||
                ike_keys_child(sa, dt_span(shared, shared_len), dt_span(ex->nonce, IKE_NONCE_LEN), nr, true,
                               &child, &err)) {
@@ -171,14 +169,17 @@ static void agreed(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m
     } else if (lost_collision(s, ex, nr)) {
         dt_err_set(&err, 0, "the peer rekeyed the same child SA at once, and its nonces won");
         undo(s, ex, &err);
-    } else {
+    } else if (ex->child->state == CHILD_WANTED) { /* nobody lost interest from inside the event either */
         struct dt_ike_child *rival = ex->collided ? ex->rival_child : NULL;
-        child.replaces = ex->old;
-        if (ex->old)
+        if (ex->old && ex->old->state == CHILD_UP) {
+            child.replaces = ex->old;
             ex->old->successor = ex->child;
+        }
         ike_child_up(ex->child, &child);
         if (rival && rival->state == CHILD_UP && s->state != DT_SESSION_DEAD)
             IKE_CALL(s, child_redundant, rival);
+    } else if (s->state != DT_SESSION_DEAD) {
+        ike_queue_delete_spi(s, ex->spi_in, NULL);
     }
     dt_wipe(shared, sizeof(shared));
     dt_wipe(&child, sizeof(child));

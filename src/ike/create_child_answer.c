@@ -20,6 +20,8 @@ static uint16_t may_create(struct ike_sa *sa, bool rekey, const struct dt_ike_ch
         return DT_N_TEMPORARY_FAILURE;
     if (ike->ops.child_ask && !ike->ops.child_ask(ike->ctx, s, (struct dt_ike_child *)old))
         return rekey ? DT_N_TEMPORARY_FAILURE : DT_N_NO_ADDITIONAL_SAS;
+    if (old && old->state != CHILD_UP) /* deleted from inside the question */
+        return DT_N_TEMPORARY_FAILURE;
     return 0;
 }
 
@@ -66,11 +68,11 @@ static int make(struct ike_sa *sa, const struct ike_msg *m, struct made *out, st
     return rc;
 }
 
-static size_t build(struct ike_sa *sa, const struct made *a)
+static size_t build(struct ike_sa *sa, const struct made *a, uint32_t spi_in)
 {
     struct dt_ike_builder b;
     ike_sk_begin(sa, &b, DT_CREATE_CHILD_SA, true);
-    ike_offer_answer_sa(&b, &a->chosen, a->child->spi_in);
+    ike_offer_answer_sa(&b, &a->chosen, spi_in);
     dt_ike_raw_write(&b, DT_P_NONCE, dt_span(a->nonce, IKE_NONCE_LEN));
     if (a->dh)
         dt_ike_ke_write(&b, a->dh->group, dt_dh_public(a->dh));
@@ -115,7 +117,7 @@ static void create(struct ike_sa *sa, struct ike_msg *m, struct dt_ike_child *ol
         if (a.child)
             ike_child_drop(a.child);
         refuse(sa, m, &a, &err);
-    } else if (ike_response_set(sa, s->ike->scratch, build(sa, &a))) {
+    } else if (ike_response_set(sa, s->ike->scratch, build(sa, &a, a.sa.spi_in))) {
         ike_child_drop(a.child);
         answer(sa, m, DT_N_TEMPORARY_FAILURE);
     } else {

@@ -236,16 +236,11 @@ static void dispatch(struct dt_ike *ike, struct ike_msg *m)
         ike->count.unknown_spi++;
         if (!response && m->h.spi_i && m->h.spi_r && dt_ike_find(&m->outer, DT_P_SK))
             answer_clear(ike, m, DT_N_INVALID_IKE_SPI);
-    } else if (m->h.exchange == DT_IKE_SA_INIT) {
-        if (response)
-            ike_init_got_response(sa, m);
-        else
-            ike->count.malformed++;
-    } else if (sa->state == SA_INIT) {
-        ike->count.malformed++;
-    } else if (dt_ike_find(&m->outer, DT_P_SK)) {
+    } else if (m->h.exchange == DT_IKE_SA_INIT && response) {
+        ike_init_got_response(sa, m);
+    } else if (m->h.exchange != DT_IKE_SA_INIT && sa->state != SA_INIT && dt_ike_find(&m->outer, DT_P_SK)) {
         protected_message(sa, m);
-    } else if (response) {
+    } else if (m->h.exchange != DT_IKE_SA_INIT && sa->state != SA_INIT && response) {
         clear_hint(sa, m);
     } else {
         ike->count.malformed++;
@@ -258,16 +253,15 @@ void dt_ike_input(struct dt_ike *ike, dt_time now, const struct dt_path *path, u
     ike_enter(ike, now);
     ike->count.in++;
     ike->count.in_bytes += len;
-    if (dt_ike_header_read(&m.h, data, len)) {
-        ike->count.malformed++;
-    } else if (m.h.version >> 4 != 2) {
-        ike->count.malformed++;
-        if (m.h.version >> 4 > 2 && !(m.h.flags & DT_IKE_FLAG_RESPONSE))
-            answer_clear(ike, &m, DT_N_INVALID_MAJOR_VERSION); /* 2.5 */
-    } else if (dt_ike_payloads_read(&m.outer, m.h.next, data + DT_IKE_HEADER_LEN, len - DT_IKE_HEADER_LEN)) {
-        ike->count.malformed++;
-    } else {
+    bool header = !dt_ike_header_read(&m.h, data, len);
+    uint8_t major = header ? m.h.version >> 4 : 0;
+    if (major == 2 &&
+        !dt_ike_payloads_read(&m.outer, m.h.next, data + DT_IKE_HEADER_LEN, len - DT_IKE_HEADER_LEN)) {
         dispatch(ike, &m);
+    } else {
+        ike->count.malformed++;
+        if (major > 2 && !(m.h.flags & DT_IKE_FLAG_RESPONSE))
+            answer_clear(ike, &m, DT_N_INVALID_MAJOR_VERSION); /* 2.5 */
     }
     ike_leave(ike);
 }

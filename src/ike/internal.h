@@ -149,6 +149,7 @@ struct dt_ike_child {
     uint32_t spi_in, spi_out;
     enum ike_child_state state;
     bool in_table;
+    bool asked;                     /* by the owner: it hears of its failure */
     bool counted;                   /* in session->children_up */
     struct dt_ike_child *successor; /* up, and made by our own rekey of this one */
 };
@@ -345,7 +346,7 @@ extern const struct ike_auth_method ike_auth_psk;
 struct dt_ike_child *ike_child_new(struct dt_ike_session *s, struct dt_err *err); /* with an inbound SPI */
 void ike_child_up(struct dt_ike_child *c, struct dt_child_sa *sa);
 void ike_child_fail(struct dt_ike_child *c,
-                    const struct dt_err *err);                     /* of one that is wanted: callback, gone */
+                    const struct dt_err *err); /* of one that is wanted: callback if it was asked for, gone */
 void ike_child_down(struct dt_ike_child *c, enum dt_ike_down why); /* of one that is up: callback, gone */
 void ike_child_drop(struct dt_ike_child *c);                       /* no callback, gone */
 void ike_child_free(struct dt_ike_child *c);                       /* memory only; from ike_leave */

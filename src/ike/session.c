@@ -211,6 +211,8 @@ struct dt_ike_session *dt_ike_open(struct dt_ike *ike, dt_time now, const struct
         s->known = true;
         s->local_id = cfg->local_id;
         s->first = ike_child_new(s, err);
+        if (s->first)
+            s->first->asked = true;
         if (!s->first || ike_init_start(s, err)) {
             s->silent = true;
             ike_session_end(s, NULL);

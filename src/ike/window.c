@@ -78,18 +78,21 @@ void ike_pump(struct dt_ike_session *s)
         }
         return;
     }
-    while (s->state == DT_SESSION_UP && s->current && !s->current->ex && !dt_list_empty(&s->queue)) {
-        struct ike_exchange *ex = DT_CONTAINER_OF(s->queue.next, struct ike_exchange, link);
+    if (s->state != DT_SESSION_UP || !cur || cur->ex)
+        return;
+    struct ike_exchange *ex = NULL;
+    if (!dt_list_empty(&s->queue)) {
+        ex = DT_CONTAINER_OF(s->queue.next, struct ike_exchange, link);
         dt_list_del(&ex->link);
         s->nqueue--;
         s->ike->nqueued--;
-        if (!start(s->current, ex))
-            ike_exchange_free(ex);
+    } else if (s->alive_wanted) {
+        ex = ike_exchange_new(EX_LIVENESS);
     }
-    if (s->state == DT_SESSION_UP && s->alive_wanted && s->current && !s->current->ex) {
-        struct ike_exchange *ex = ike_exchange_new(EX_LIVENESS);
-        if (ex && !start(s->current, ex))
-            ike_exchange_free(ex);
+    if (ex && !start(cur, ex)) {
+        ike_exchange_free(ex);
+        if (!dt_list_empty(&s->queue))
+            ike_kick(s); /* the next one */
     }
 }
 

@@ -59,7 +59,8 @@ char *dt_ike_id_str(char *out, const struct dt_ike_id *id)
     struct dt_addr a;
     switch (id->type) {
     case DT_ID_ANY:
-        return strcpy(out, "%any");
+        snprintf(out, DT_IKE_ID_STRLEN, "%%any");
+        return out;
     case DT_ID_FQDN:
     case DT_ID_RFC822_ADDR:
         return printable(out, DT_IKE_ID_STRLEN, id->data, id->len);

@@ -51,7 +51,7 @@ static bool add(struct dt_proposal *p, uint8_t type, uint16_t id, uint16_t key_b
     return true;
 }
 
-static size_t count(const struct dt_proposal *p, uint8_t type)
+static size_t count(const struct dt_proposal *p, unsigned type)
 {
     size_t n = 0;
     for (size_t i = 0; i < p->n; i++)
@@ -235,7 +235,7 @@ static const struct dt_transform *find(const struct dt_proposal *p, const struct
 
 /* One transform of `type` for both; *ok false: they cannot agree. NULL with *ok: none is needed. */
 static const struct dt_transform *choose_one(const struct dt_proposal *own, const struct dt_proposal *offer,
-                                             uint8_t type, uint16_t prefer, bool *ok)
+                                             unsigned type, uint16_t prefer, bool *ok)
 {
     size_t mine = count(own, type), theirs = count(offer, type);
     const struct dt_transform *first = NULL;
@@ -266,7 +266,7 @@ static bool match(struct dt_proposal *out, const struct dt_proposal *own, const 
     for (size_t i = 0; i < offer->n; i++)
         if (!offer->t[i].type || offer->t[i].type > DT_TRANSFORM_ESN)
             return false; /* RFC 7296 section 3.3.6: a type that is not understood refuses its proposal */
-    for (uint8_t type = DT_TRANSFORM_ENCR; type <= DT_TRANSFORM_ESN; type++) {
+    for (unsigned type = DT_TRANSFORM_ENCR; type <= DT_TRANSFORM_ESN; type++) {
         bool ok;
         if (type == DT_TRANSFORM_KE && (flags & DT_CHOOSE_NO_KE))
             continue;
@@ -303,7 +303,7 @@ bool dt_proposals_answers(const struct dt_proposals *offered, const struct dt_pr
     for (size_t i = 0; i < answer->n; i++)
         if (!find(o, &answer->t[i]) || count(answer, answer->t[i].type) != 1)
             return false;
-    for (uint8_t type = DT_TRANSFORM_ENCR; type <= DT_TRANSFORM_ESN; type++)
+    for (unsigned type = DT_TRANSFORM_ENCR; type <= DT_TRANSFORM_ESN; type++)
         if (count(o, type) && !count(answer, type) && !dt_proposal_has(o, type, 0) &&
             !(type == DT_TRANSFORM_KE && (flags & DT_CHOOSE_NO_KE)))
             return false;
@@ -323,7 +323,7 @@ uint16_t dt_proposal_id(const struct dt_proposal *p, uint8_t type, uint16_t *key
     return 0;
 }
 
-bool dt_proposal_has(const struct dt_proposal *p, uint8_t type, uint16_t id)
+bool dt_proposal_has(const struct dt_proposal *p, unsigned type, uint16_t id)
 {
     for (size_t i = 0; i < p->n; i++)
         if (p->t[i].type == type && p->t[i].id == id)

@@ -76,7 +76,7 @@ bool dt_proposals_answers(const struct dt_proposals *offered, const struct dt_pr
 
 /* The one transform of that type, or 0 (with key length in *key_bits where it is not NULL). */
 uint16_t dt_proposal_id(const struct dt_proposal *p, uint8_t type, uint16_t *key_bits);
-bool dt_proposal_has(const struct dt_proposal *p, uint8_t type, uint16_t id);
+bool dt_proposal_has(const struct dt_proposal *p, unsigned type, uint16_t id);
 struct dt_suite dt_proposal_suite(const struct dt_proposal *p);
 
 #endif
