@@ -85,7 +85,10 @@ same_identifiers()
         identifiers wan "$way && !icmp" >"$LAB_DIR/ids.wan"
         echo "$way: $(wc -l <"$LAB_DIR/ids.lan") packets inside, $(wc -l <"$LAB_DIR/ids.wan") outside"
         [ -s "$LAB_DIR/ids.lan" ] || return 1
-        cmp "$LAB_DIR/ids.lan" "$LAB_DIR/ids.wan" || return 1
+        # a first packet may have had to wait for another client's outstanding item (esp-wait): its retry came through
+        comm -23 "$LAB_DIR/ids.lan" "$LAB_DIR/ids.wan" >"$LAB_DIR/ids.missing"
+        comm -13 "$LAB_DIR/ids.lan" "$LAB_DIR/ids.wan" >"$LAB_DIR/ids.made"
+        [ ! -s "$LAB_DIR/ids.made" ] && [ "$(wc -l <"$LAB_DIR/ids.missing")" -le "$(rule esp-wait)" ] || return 1
     done
 }
 
@@ -153,7 +156,7 @@ replayed()
 {
     setpriv --reuid 65534 --clear-groups "$LAB_BIN/dovetail" --json nat replay --inside "$LAB_DIR/lan.pcap" \
         --outside "$LAB_DIR/wan.pcap" >"$LAB_DIR/replay.json" || return 1
-    jq -es '[.[] | select(.verdict)] as $p | ($p | length) > 600 and all($p[]; .verdict == "forward") and
+    jq -es '[.[] | select(.verdict)] as $p | ($p | length) > 600 and all($p[]; .verdict == "forward" or .rule == "esp-wait") and
         (.[-1].tables.esp | length) == 3' "$LAB_DIR/replay.json" || { jq -c 'select(.verdict != "forward")' "$LAB_DIR/replay.json" | head -n 5; return 1; }
 }
 chmod 755 "$LAB_DIR"
