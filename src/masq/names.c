@@ -43,7 +43,7 @@ struct dt_masq_config dt_masq_defaults(void)
     return (struct dt_masq_config){
         .params = {.t_out = DT_DEFAULT_T_OUT,
                    .t_ei = DT_DEFAULT_T_EI,
-                   .t_ike_out = 5 * DT_SEC,
+                   .t_ike_out = DT_DEFAULT_T_OUT,
                    .t_ike = 3600 * DT_SEC,
                    .t_frag = 30 * DT_SEC,
                    .multicast_interval = DT_SEC / 100,

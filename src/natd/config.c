@@ -100,14 +100,22 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
                  text);
 }
 
-/* libconfuse calls it at the line where the setting ends: an error carries that line. */
+/* libconfuse calls it at the line where the value ends, so an error carries that line; for a list after each value, and
+ * once more at its end. */
 static int check(cfg_t *cfg, cfg_opt_t *opt)
 {
     const char *name = cfg_opt_name(opt), *why = "";
-    const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
-    if (natd_config_set(reading, name, value ? value : "", &why)) {
-        cfg_error(cfg, "%s \"%s\" %s", name, value ? value : "", why);
-        return -1;
+    const struct dt_masq_params *p = &reading->masq.params;
+    unsigned size = cfg_opt_size(opt);
+    unsigned from = !strcmp(name, "clients")     ? p->n_nets
+                    : !strcmp(name, "addresses") ? p->n_outside
+                                                 : size - 1;
+    for (unsigned i = from; i < size; i++) {
+        const char *value = cfg_opt_getnstr(opt, i);
+        if (natd_config_set(reading, name, value ? value : "", &why)) {
+            cfg_error(cfg, "%s \"%s\" %s", name, value ? value : "", why);
+            return -1;
+        }
     }
     return 0;
 }

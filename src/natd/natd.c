@@ -19,6 +19,7 @@
 #include "net/netlink.h"
 
 #define EXIT_FAILED 1
+#define NEWS_SETTLE 20 /* ms: changes come in bursts */
 #define EXIT_USAGE  2
 #define BPF_FS      0xcafe4a11
 #ifndef SO_NETNS_COOKIE
@@ -223,11 +224,21 @@ static void on_tick(uv_timer_t *t)
         natd_network(d, NULL);
 }
 
+/* Links, addresses or routes have changed: look at all of it, and let the program forget the routes it remembers. */
+static void on_settle(uv_timer_t *t)
+{
+    struct natd *d = t->data;
+    natd_network(d, NULL);
+    struct dt_masq_params p = *dt_kernel_params(d->k);
+    p.gen++;
+    dt_kernel_configure(d->k, &p);
+}
+
 static void on_news(uv_poll_t *p, int status, int events)
 {
     struct natd *d = p->data;
-    if (dt_nl_monitor_drain(d->news_fd))
-        natd_network(d, NULL);
+    if (dt_nl_monitor_drain(d->news_fd) && !uv_is_active((uv_handle_t *)&d->settle))
+        uv_timer_start(&d->settle, on_settle, NEWS_SETTLE, 0);
 }
 
 static void on_ring(uv_poll_t *p, int status, int events)
@@ -298,6 +309,8 @@ static int start(struct natd *d, const struct args *a, struct dt_err *err)
     uv_timer_init(&d->loop, &d->tick);
     d->tick.data = d;
     uv_timer_start(&d->tick, on_tick, 1000, 1000);
+    uv_timer_init(&d->loop, &d->settle);
+    d->settle.data = d;
     uv_poll_init(&d->loop, &d->news, d->news_fd);
     d->news.data = d;
     uv_poll_start(&d->news, UV_READABLE, on_news);
@@ -313,7 +326,8 @@ static int start(struct natd *d, const struct args *a, struct dt_err *err)
 static void close_handle(uv_handle_t *h, void *ctx)
 {
     struct natd *d = ctx;
-    bool own = h == (uv_handle_t *)&d->tick || h == (uv_handle_t *)&d->news || h == (uv_handle_t *)&d->ring;
+    bool own = h == (uv_handle_t *)&d->tick || h == (uv_handle_t *)&d->settle ||
+               h == (uv_handle_t *)&d->news || h == (uv_handle_t *)&d->ring;
     for (size_t i = 0; i < DT_ARRAY_LEN(d->signal); i++)
         own |= h == (uv_handle_t *)&d->signal[i];
     if (own && !uv_is_closing(h))

@@ -39,7 +39,7 @@ struct natd {
     const char *config_file; /* NULL: none */
     uv_loop_t loop;
     uv_signal_t signal[4];
-    uv_timer_t tick;
+    uv_timer_t tick, settle;
     uv_poll_t news, ring;
     int news_fd;
     struct dt_kernel *k;

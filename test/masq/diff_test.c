@@ -1,5 +1,5 @@
 /* The same random packets through the program in the kernel and through the rules in user space: no verdict, rule,
- * addressee or source may differ. As many sequences as fit into the time (DT_DIFF_SECONDS, 20 by default). */
+ * addressee or source may differ. As many sequences as fit into the time (DT_DIFF_SECONDS, 30 by default). */
 #include "masq/kern_rig.h"
 
 #include "base/bytes.h"
@@ -154,7 +154,7 @@ static void no_different_verdict(void **state)
         skip();
     }
     const char *s = getenv("DT_DIFF_SECONDS");
-    double until = seconds() + (s ? atof(s) : 20);
+    double until = seconds() + (s ? atof(s) : 30);
     uint64_t seed = test_seed("no_different_verdict"), n = 0;
     do
         one_sequence(seed + n++);
