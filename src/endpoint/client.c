@@ -51,12 +51,19 @@ bool ep_client_open(struct tunnel *t, dt_time now, bool udp, bool beside)
     }
     if (!beside && c->cfg.encap == DT_ENCAP_AUTO)
         udp = ep_race_first_udp(t, &path);
+    struct conf *conf = conf_of(t, udp);
+    if (!conf)
+        return false;
     /* UDP encapsulation ends on port 4500 anyway: begin there (RFC 7296 section 2.23); every other time on 500, for
      * peers that insist. */
     path.natt = udp && (beside || c->e.opens % 2 == 1);
+    if (c->cfg.transport && c->cfg.local.n == 0) {
+        struct dt_selector own = dt_selector_addr(&path.local.addr);
+        memset(&conf->ike.local_ts, 0, sizeof(conf->ike.local_ts));
+        dt_selectors_add(&conf->ike.local_ts, &own);
+    }
     path.local.port = path.remote.port = path.natt ? ep->params.port_natt : ep->params.port_ike;
-    struct conf *conf = conf_of(t, udp);
-    struct link *l = conf ? ep_link_new(t, conf) : NULL;
+    struct link *l = ep_link_new(t, conf);
     if (!l)
         return false;
     l->udp = udp;
@@ -152,8 +159,12 @@ static void op_event(void *user, dt_time now, const struct dt_epoch_event *ev)
     struct tunnel *t = user;
     if (ev->kind == DT_EPOCH_VERIFIED)
         t->c->won = ev->epoch;
+    char at[DT_ADDRPORT_STRLEN];
     if (ev->kind == DT_EPOCH_VERIFIED || ev->kind == DT_EPOCH_SWITCHED)
         t->why[0] = 0;
+    else if (ev->kind == DT_EPOCH_TIMEOUT && t->c->e.session == DT_EPOCH_OPENING)
+        snprintf(t->why, sizeof(t->why), "no answer from %s within %g s",
+                 dt_addrport_str(at, &t->path.remote), dt_time_seconds(t->c->e.p.timeout));
     else if (ev->kind == DT_EPOCH_UNANSWERED || ev->kind == DT_EPOCH_IDLE_DEAD ||
              ev->kind == DT_EPOCH_TIMEOUT || ev->kind == DT_EPOCH_PEER_DELETED ||
              ev->kind == DT_EPOCH_EXPIRED)

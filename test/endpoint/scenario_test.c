@@ -445,6 +445,75 @@ static void encap_auto_later(void **state)
     done(w);
 }
 
+static void silence_says_so(void **state)
+{
+    struct world *w = malloc(sizeof(*w));
+    struct dt_tunnel_info info;
+    world_init(w, 33, 2);
+    world_connect(w, 0, 1, NULL); /* nobody there */
+    world_pass(w, 10);
+    stats_of(w, 0, &info);
+    assert_string_equal(info.why, "no answer from 192.0.2.2:500 within 3 s");
+    assert_string_equal(info.state, "opening a session");
+    done(w);
+}
+
+static void transport_mode(void **state)
+{
+    struct world *w = malloc(sizeof(*w));
+    struct dt_tunnel_cfg cfg;
+    struct dt_gateway_cfg g;
+    struct dt_selector all = dt_selector_all4(), peer;
+    struct dt_tunnel_info info;
+    struct dt_err err;
+    char a[DT_ADDR_STRLEN];
+    world_init(w, 35, 2);
+    world_serve(w, 1, WORLD_DOVETAIL);
+    world_gateway_cfg(&g);
+    g.lease = false;
+    g.transport = true;
+    memset(&g.protect, 0, sizeof(g.protect));
+    peer = dt_selector_addr(&w->host[1].addr);
+    dt_selectors_add(&g.protect, &peer);
+    dt_selectors_add(&g.remote, &all);
+    assert_int_equal(dt_endpoint_gateway_update(w->host[1].ep, w->now, w->host[1].gateway, &g, &err), 0);
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    cfg.transport = true;
+    cfg.inside4 = false;
+    cfg.protect = g.protect;
+    world_connect(w, 0, 1, &cfg);
+    world_pass(w, 1);
+    assert_true(world_up(w, 0));
+    stats_of(w, 0, &info);
+    assert_int_equal(info.local_ts.n, 1);
+    assert_string_equal(dt_addr_str(a, &info.local_ts.v[0].range.from), "192.0.2.1");
+    assert_string_equal(dt_addr_str(a, &info.probe_dst), "192.0.2.2");
+    done(w);
+}
+
+/* Equal states have equal digests, whenever they are reached; a state that behaves otherwise has another. */
+static void digests_know_states(void **state)
+{
+    uint64_t d[3];
+    for (unsigned i = 0; i < 3; i++) {
+        struct world *w = malloc(sizeof(*w));
+        struct dt_digest digest;
+        world_init(w, 36, 2);
+        w->now += i == 1 ? 5000 * DT_SEC : 0; /* another origin of the clock */
+        world_serve(w, 1, WORLD_DOVETAIL);
+        world_connect(w, 0, 1, NULL);
+        world_pass(w, 1);
+        if (i == 2)
+            dt_endpoint_rekey(w->host[0].ep, w->now, w->host[0].client);
+        dt_digest_init(&digest);
+        dt_endpoint_digest(w->host[0].ep, w->now, &digest);
+        d[i] = dt_digest_value(&digest);
+        done(w);
+    }
+    assert_true(d[0] == d[1]);
+    assert_true(d[0] != d[2]);
+}
+
 static void wrong_secret_says_so(void **state)
 {
     struct world *w = malloc(sizeof(*w));
@@ -726,6 +795,9 @@ int main(void)
         cmocka_unit_test(fails_over_to_the_second_gateway),
         cmocka_unit_test(encap_auto),
         cmocka_unit_test(encap_auto_later),
+        cmocka_unit_test(silence_says_so),
+        cmocka_unit_test(transport_mode),
+        cmocka_unit_test(digests_know_states),
         cmocka_unit_test(wrong_secret_says_so),
         cmocka_unit_test(no_common_proposal_names_both),
         cmocka_unit_test(reload_touches_what_changed),
