@@ -239,6 +239,9 @@ tap_ok "down" dt c1 down office
 tap_ok "down: ping does not pass" sh -c "! ip netns exec $LAB-c1 ping -q -c 1 -W 1 10.1.0.10"
 tap_ok "up again" dt c1 up office --timeout 15
 tap_ok "it has the address that it had" [ "$(dt_field c1 office '.inside[0]')" = "$address" ]
+tap_ok "the gateway throws the client out" dt gateway down anna@example.net
+tap_ok "and the client comes back by itself" lab_wait 10 "dt_is_up c1 office"
+tap_ok "a tunnel that is not there: status 1, with the name that was meant" fails_with 1 'did you mean "office"' dt c1 up offise
 tap_ok "monitor has told of it" grep -q '"event":"verified"' "$LAB_DIR/dt-c1/events"
 tap_ok "status fits 100 columns" sh -c "$DOVETAIL --socket $LAB_DIR/dt-c1/sock status | awk 'length > 100 { exit 1 }'"
 
