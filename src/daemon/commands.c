@@ -1,9 +1,18 @@
 /* The control socket's commands. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/suggest.h"
 #include "daemon/state.h"
+
+static void spec_free(struct wait_spec *w)
+{
+    free(w->tun);
+}
+
+/* A wait_spec that frees its list when it goes out of scope. */
+#define SPEC __attribute__((cleanup(spec_free))) struct wait_spec
 
 /* Resolves "tunnels" of the arguments; without names all of them. False: answered already. */
 static bool named(struct daemon *d, struct dt_control_request *req, const json_t *args, struct wait_spec *w)
@@ -11,12 +20,19 @@ static bool named(struct daemon *d, struct dt_control_request *req, const json_t
     const json_t *names = json_object_get(args, "tunnels");
     size_t i;
     json_t *v;
+    size_t most = json_array_size(names);
+    if (most == 0)
+        dt_list_for_each (l, &d->tuns)
+            most++;
     w->n = 0;
+    w->tun = calloc(most + 1, sizeof(struct tun *));
+    if (w->tun == NULL) {
+        dt_control_fail(req, 1, NULL, "out of memory");
+        return false;
+    }
     if (json_array_size(names) == 0) {
-        dt_list_for_each (l, &d->tuns) {
-            if (w->n < DT_ARRAY_LEN(w->tun))
-                w->tun[w->n++] = DT_CONTAINER_OF(l, struct tun, link);
-        }
+        dt_list_for_each (l, &d->tuns)
+            w->tun[w->n++] = DT_CONTAINER_OF(l, struct tun, link);
         if (w->n == 0) {
             dt_control_fail(req, 1, NULL, "the configuration has no tunnel (%s)", d->config_file);
             return false;
@@ -40,8 +56,7 @@ static bool named(struct daemon *d, struct dt_control_request *req, const json_t
                             near != NULL ? "\"?" : "");
             return false;
         }
-        if (w->n < DT_ARRAY_LEN(w->tun))
-            w->tun[w->n++] = t;
+        w->tun[w->n++] = t;
     }
     return true;
 }
@@ -65,7 +80,7 @@ static void set_until(struct wait_spec *w, const json_t *args)
 static void cmd_up(void *ctx, struct dt_control_request *req, const json_t *args)
 {
     struct daemon *d = ctx;
-    struct wait_spec w = {.what = WAIT_UP};
+    SPEC w = {.what = WAIT_UP};
     if (!named(d, req, args, &w))
         return;
     set_until(&w, args);
@@ -96,7 +111,7 @@ static bool throw_out(struct daemon *d, const char *name)
 static void cmd_down(void *ctx, struct dt_control_request *req, const json_t *args)
 {
     struct daemon *d = ctx;
-    struct wait_spec w = {.what = WAIT_UP};
+    SPEC w = {.what = WAIT_UP};
     const json_t *names = json_object_get(args, "tunnels");
     const char *only = json_array_size(names) == 1 ? json_string_value(json_array_get(names, 0)) : NULL;
     if (json_array_size(names) == 0 && !dt_control_arg_bool(args, "all", false)) {
@@ -130,7 +145,7 @@ static void not_up(struct daemon *d, struct dt_control_request *req, struct tun 
 static void cmd_rekey(void *ctx, struct dt_control_request *req, const json_t *args)
 {
     struct daemon *d = ctx;
-    struct wait_spec w = {.what = WAIT_REKEY};
+    SPEC w = {.what = WAIT_REKEY};
     bool ike = dt_control_arg_bool(args, "ike", false);
     if (!named(d, req, args, &w))
         return;
@@ -157,7 +172,7 @@ static void cmd_rekey(void *ctx, struct dt_control_request *req, const json_t *a
 static void cmd_ping(void *ctx, struct dt_control_request *req, const json_t *args)
 {
     struct daemon *d = ctx;
-    struct wait_spec w = {.what = WAIT_PING};
+    SPEC w = {.what = WAIT_PING};
     const char *name = dt_control_arg_string(args, "tunnel");
     int64_t count = dt_control_arg_int(args, "count", 3);
     struct dt_tunnel_info info;

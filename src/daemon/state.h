@@ -176,7 +176,7 @@ void waits_event(struct daemon *d, const struct dt_event *ev);
 void waits_tick(struct daemon *d, dt_time now);
 struct wait_spec {
     enum { WAIT_UP, WAIT_REKEY, WAIT_PING } what;
-    struct tun *tun[64];
+    struct tun **tun; /* n of them; waits_add copies the list */
     size_t n;
     dt_time until;
     unsigned count; /* WAIT_PING */

@@ -14,7 +14,9 @@ struct wait {
     struct daemon *d;
     struct dt_control_request *req;
     struct wait_spec spec;
-    uint32_t before[64]; /* WAIT_REKEY: the epoch that carried data */
+    uint32_t *before; /* WAIT_REKEY: the epoch that carried data */
+    bool *done;       /* this tunnel has reached what is waited for */
+    size_t left;      /* how many have not */
     unsigned sent, answered;
     bool asked; /* WAIT_PING: no answer to the last one yet */
     dt_time at; /* of the last one */
@@ -30,6 +32,9 @@ static void forget(void *arg)
 {
     struct wait *w = arg;
     dt_list_del(&w->link);
+    free(w->spec.tun);
+    free(w->before);
+    free(w->done);
     free(w);
 }
 
@@ -40,15 +45,26 @@ void waits_add(struct daemon *d, struct dt_control_request *req, const struct wa
         dt_control_fail(req, 1, NULL, "out of memory");
         return;
     }
+    dt_list_init(&w->link);
     w->d = d;
     w->req = req;
     w->spec = *spec;
+    w->left = spec->n;
+    w->spec.tun = calloc(spec->n, sizeof(struct tun *));
+    w->before = calloc(spec->n, sizeof(*w->before));
+    w->done = calloc(spec->n, sizeof(*w->done));
+    if (w->spec.tun == NULL || w->before == NULL || w->done == NULL) {
+        forget(w);
+        dt_control_fail(req, 1, NULL, "out of memory");
+        return;
+    }
     struct dt_tunnel_info info;
-    for (size_t i = 0; i < spec->n; i++)
-        spec->tun[i]->refusals = 0;
-    for (size_t i = 0; i < spec->n; i++)
-        if (spec->tun[i]->id != 0 && dt_endpoint_tunnel_info(d->ep, spec->tun[i]->id, &info))
+    for (size_t i = 0; i < spec->n; i++) {
+        struct tun *t = w->spec.tun[i] = spec->tun[i];
+        t->refusals = 0;
+        if (t->id != 0 && dt_endpoint_tunnel_info(d->ep, t->id, &info))
             w->before[i] = info.epoch;
+    }
     dt_list_add_tail(&d->waits, &w->link);
     dt_control_on_cancel(req, forget, w);
 }
@@ -85,33 +101,48 @@ static void failed(struct wait *w, struct tun *t, const char *how)
     dt_control_fail(req, 1, detail, "%s %s: %s", t->cfg.cfg.name, how, why);
 }
 
-/* Ends the request when all it waits for has come about, or cannot. */
-static void look(struct wait *w, dt_time now)
+static void answer(struct wait *w)
 {
-    struct dt_tunnel_info info;
     json_t *list = json_array();
-    size_t done = 0;
+    struct dt_tunnel_info info;
     for (size_t i = 0; i < w->spec.n; i++) {
-        char text[256];
+        char text[256] = "down again";
         struct tun *t = w->spec.tun[i];
-        if (reached(w, i, &info)) {
+        bool there = t->id != 0 && dt_endpoint_tunnel_info(w->d->ep, t->id, &info);
+        if (there && info.up)
             describe(text, sizeof(text), &info);
-            json_array_append_new(list, json_pack("{s:s, s:s, s:i}", "name", t->cfg.cfg.name, "text", text,
-                                                  "epoch", info.epoch));
-            done++;
-        } else if (w->spec.until <= now || t->refusals >= REFUSALS_MAX) {
-            json_decref(list);
-            failed(w, t, w->spec.what == WAIT_UP ? "is not up" : "has no new epoch");
-            return;
-        }
-    }
-    if (done < w->spec.n) {
-        json_decref(list);
-        return;
+        json_array_append_new(list, json_pack("{s:s, s:s, s:i}", "name", t->cfg.cfg.name, "text", text,
+                                              "epoch", there ? (int)info.epoch : 0));
     }
     struct dt_control_request *req = w->req;
     forget(w);
     dt_control_answer(req, json_pack("{s:o}", "tunnels", list));
+}
+
+/* Has this one come about, or failed? True when the request was ended, and w is gone. */
+static bool look_at(struct wait *w, size_t i, dt_time now)
+{
+    struct dt_tunnel_info info;
+    if (w->done[i])
+        return false;
+    if (reached(w, i, &info)) {
+        w->done[i] = true;
+        w->left--;
+    } else if (w->spec.until <= now || w->spec.tun[i]->refusals >= REFUSALS_MAX) {
+        failed(w, w->spec.tun[i], w->spec.what == WAIT_UP ? "is not up" : "has no new epoch");
+        return true;
+    }
+    if (w->left > 0)
+        return false;
+    answer(w);
+    return true;
+}
+
+static void look(struct wait *w, dt_time now)
+{
+    for (size_t i = 0; i < w->spec.n; i++)
+        if (look_at(w, i, now))
+            return;
 }
 
 static void ping_next(struct wait *w, dt_time now)
@@ -156,24 +187,31 @@ void waits_tick(struct daemon *d, dt_time now)
     }
 }
 
+static void ping_answered(struct wait *w, const struct dt_event *ev)
+{
+    if (ev->kind != DT_EPOCH_PING_REPLY || !w->asked)
+        return;
+    w->asked = false;
+    w->answered++;
+    dt_control_event(w->req, json_pack("{s:s, s:i, s:i, s:f}", "tunnel", ev->tunnel_name, "seq", (int)w->sent,
+                                       "epoch", (int)ev->epoch, "ms", (double)ev->took / 1e6));
+}
+
 void waits_event(struct daemon *d, const struct dt_event *ev)
 {
+    if (ev->tunnel == 0)
+        return;
     dt_list_for_each_safe (l, &d->waits) {
         struct wait *w = DT_CONTAINER_OF(l, struct wait, link);
-        bool mine = false;
-        for (size_t i = 0; i < w->spec.n; i++)
-            mine = mine || (w->spec.tun[i]->id == ev->tunnel && ev->tunnel != 0);
-        if (!mine)
+        size_t i = 0;
+        while (i < w->spec.n && w->spec.tun[i]->id != ev->tunnel)
+            i++;
+        if (i == w->spec.n)
             continue;
-        if (w->spec.what != WAIT_PING) {
-            look(w, daemon_now());
-        } else if (ev->kind == DT_EPOCH_PING_REPLY && w->asked) {
-            w->asked = false;
-            w->answered++;
-            dt_control_event(w->req,
-                             json_pack("{s:s, s:i, s:i, s:f}", "tunnel", ev->tunnel_name, "seq", (int)w->sent,
-                                       "epoch", (int)ev->epoch, "ms", (double)ev->took / 1e6));
-        }
+        if (w->spec.what == WAIT_PING)
+            ping_answered(w, ev);
+        else
+            look_at(w, i, daemon_now());
     }
 }
 
