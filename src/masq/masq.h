@@ -44,7 +44,7 @@ struct dt_masq_config {
     void *ctx;
 };
 
-/* t_out, n_out and t_ei as in base/parameters.h, IKE 5 s and 1 h, tables for 65,536 items, multicast on. outside[] is empty.
+/* t_out, n_out and t_ei as in base/parameters.h, IKE t_out and 1 h, tables for 65,536 items, multicast on. outside[] is empty.
  */
 struct dt_masq_config dt_masq_defaults(void);
 /* Sets one parameter from text ("t_out", "5"): seconds with a fraction, numbers, yes or no. 0, or -1 (unknown

@@ -45,6 +45,17 @@ static void configure(struct rig *rig, const struct dt_masq_config *c)
 static void start(struct rig *rig, const struct dt_masq_config *c)
 {
     struct kern_rig *r = rig->ctx;
+    if (memcmp(&r->sizes, &c->sizes, sizeof(c->sizes))) { /* other tables: another program */
+        struct dt_err err;
+        struct dt_kernel_opts o = {.sizes = c->sizes};
+        dt_kernel_close(r->k);
+        r->k = dt_kernel_open(&o, &err);
+        if (!r->k)
+            fail_msg("%s", err.text);
+        dt_kernel_setup(r->k)->outside = r->outside;
+        dt_kernel_setup(r->k)->clock = DT_SEC;
+        r->sizes = c->sizes;
+    }
     dt_kernel_flush(r->k);
     configure(rig, c);
 }
@@ -185,6 +196,7 @@ const char *kern_rig_open(struct kern_rig *r)
     r->k = dt_kernel_open(&o, &err);
     if (!r->k)
         return err.text;
+    r->sizes = c.sizes;
     dt_kernel_setup(r->k)->outside = r->outside;
     dt_kernel_setup(r->k)->clock = DT_SEC;
     return NULL;

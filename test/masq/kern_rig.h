@@ -9,6 +9,7 @@
 struct kern_rig {
     struct rig rig; /* start, packet, configure, sweep */
     struct dt_kernel *k;
+    struct dt_masq_sizes sizes;
     unsigned inside, outside; /* interface indexes */
     uint8_t mac[2][6];        /* of the interface of each side */
     uint8_t out[2048];        /* the last packet as the program left it */

@@ -98,26 +98,6 @@ static void events_and_ticks(void **state)
     dt_masq_free(m);
 }
 
-static void tables_full(void **state)
-{
-    struct dt_masq_config c = rig_config();
-    c.sizes.esp = 2;
-    c.sizes.clients = 4;
-    struct dt_masq *m = dt_masq_new(&c);
-    dt_time t = DT_SEC;
-    for (uint32_t i = 0; i < 2; i++) {
-        assert_int_equal(run(m, t, dt_masq_esp_out(C1 + i, S1, 0x1001)), DT_MASQ_RULE_ESP_CREATE);
-        assert_int_equal(run(m, t, dt_masq_esp_in(S1, OUT, 0x2001 + i)), DT_MASQ_RULE_ESP_CONVERT);
-    }
-    assert_int_equal(run(m, t, dt_masq_esp_out(C3, S1, 0x1001)), DT_MASQ_RULE_ESP_CREATE);
-    assert_int_equal(run(m, t, dt_masq_esp_in(S1, OUT, 0x2009)), DT_MASQ_RULE_FULL);
-    assert_int_equal(run(m, t, dt_masq_esp_out(C3, S1, 0x1001)), DT_MASQ_RULE_ESP_OUT_OUTSTANDING);
-    assert_int_equal(run(m, t, dt_masq_esp_in(S1, OUT, 0x2002)), DT_MASQ_RULE_ESP_IN_ESTABLISHED);
-    assert_int_equal(run(m, t, dt_masq_ike_out(C3 + 1, S1, 1, 0)), DT_MASQ_RULE_IKE_CREATE);
-    assert_int_equal(run(m, t, dt_masq_ike_out(C3 + 2, S1, 2, 0)), DT_MASQ_RULE_FULL); /* clients */
-    dt_masq_free(m);
-}
-
 static void flush(void **state)
 {
     struct dt_masq_config c = rig_config();
@@ -273,9 +253,8 @@ int main(void)
     for (const struct script *s = rig_scripts; s->name; s++)
         tests[n++] = (struct CMUnitTest){s->name, run_script, NULL, NULL, (void *)(uintptr_t)s};
     const struct CMUnitTest more[] = {
-        cmocka_unit_test(events_and_ticks), cmocka_unit_test(tables_full), cmocka_unit_test(flush),
-        cmocka_unit_test(digests),          cmocka_unit_test(faults),      cmocka_unit_test(parameters),
-        cmocka_unit_test(any_sequence),
+        cmocka_unit_test(events_and_ticks), cmocka_unit_test(flush),      cmocka_unit_test(digests),
+        cmocka_unit_test(faults),           cmocka_unit_test(parameters), cmocka_unit_test(any_sequence),
     };
     memcpy(tests + n, more, sizeof(more));
     n += DT_ARRAY_LEN(more);

@@ -577,6 +577,43 @@ static void truncated(struct rig *r)
     EXPECT(0, f, TRUNCATED, 0);
 }
 
+/* What does not fit is dropped, and those who are in the table do not notice. */
+static void tables_full(struct rig *r)
+{
+    struct dt_masq_config c = rig_config();
+    c.sizes.esp = 2;
+    c.sizes.ike = 3;
+    c.sizes.clients = 4;
+    c.sizes.servers = 3;
+    c.sizes.frags = 1;
+    r->start(r, &c);
+    for (uint32_t i = 0; i < 2; i++) {
+        EXPECT(0, ESP_OUT(C1 + i, S1, 0x1001), ESP_CREATE, S1);
+        EXPECT(0, ESP_IN(S1, 0x2001 + i), ESP_CONVERT, C1 + i);
+    }
+    EXPECT(1, ESP_OUT(C3, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(1, ESP_IN(S1, 0x2009), FULL, 0);
+    EXPECT(1, ESP_OUT(C3, S1, 0x1001), ESP_OUT_OUTSTANDING, S1); /* still outstanding */
+    EXPECT(1, ESP_IN(S1, 0x2002), ESP_IN_ESTABLISHED, C2);
+    EXPECT(1, ESP_OUT(C1, S1, 0x1001), ESP_OUT_ESTABLISHED, S1);
+    EXPECT(1, IKE_OUT(C3 + 1, S1, 1, 0), IKE_CREATE, S1);
+    EXPECT(1, IKE_OUT(C3 + 2, S1, 2, 0), FULL, 0); /* clients */
+    EXPECT(1, IKE_OUT(C1, S1, 3, 0), IKE_CREATE, S1);
+    EXPECT(1, IKE_OUT(C1, S1, 4, 0), IKE_CREATE, S1);
+    EXPECT(1, IKE_OUT(C2, S1, 5, 0), FULL, 0);
+    EXPECT(1, frag(ESP_OUT(C1, S1, 0x1001), 1, 0, 800, true), ESP_OUT_ESTABLISHED, S1);
+    EXPECT(1, frag(ESP_OUT(C1, S1, 0x1001), 2, 0, 800, true), FULL, 0);
+    EXPECT(1, ESP_OUT(C1, S2, 0x1002), ESP_CREATE, S2);
+    EXPECT(1, ESP_OUT(C1, S2 + 1, 0x1003), ESP_CREATE, S2 + 1);
+    EXPECT(1, ESP_OUT(C1, S2 + 2, 0x1004), FULL, 0); /* servers */
+    EXPECT(30, ESP_OUT(C1, S1, 0x1001), ESP_OUT_ESTABLISHED, S1);
+    EXPECT(30, ESP_IN(S1, 0x2002), ESP_IN_ESTABLISHED, C2);
+    r->sweep(r, at(r, 31)); /* what has expired leaves room again */
+    EXPECT(31, ESP_OUT(C1, S2 + 2, 0x1004), ESP_CREATE, S2 + 2);
+    EXPECT(31, IKE_OUT(C2, S1, 5, 0), IKE_CREATE, S1);
+    EXPECT(31, frag(ESP_OUT(C1, S1, 0x1001), 2, 0, 800, true), ESP_OUT_ESTABLISHED, S1);
+}
+
 const struct script rig_scripts[] = {
 #define SCRIPT(name)                                                                                         \
     {                                                                                                        \
@@ -606,6 +643,7 @@ const struct script rig_scripts[] = {
     SCRIPT(icmp_from_outside),
     SCRIPT(icmp_from_inside),
     SCRIPT(several_outside),
+    SCRIPT(tables_full),
     SCRIPT(truncated),
     {NULL, NULL},
 #undef SCRIPT
