@@ -211,7 +211,7 @@ struct dt_ike_ops {
     /* A Child SA is agreed. Its inbound SA must be live before this returns: the peer may send at once. */
     void (*child_up)(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c,
                      const struct dt_child_sa *sa);
-    /* What was asked for by open, create or rekey did not come about; the child it should have replaced is
+    /* What the owner asked for by open, create or rekey did not come about; the child it should have replaced is
      * untouched. err->notify: TEMPORARY_FAILURE: try again later; CHILD_SA_NOT_FOUND: the old one is gone
      * (child_down DT_DOWN_GONE came before), create a new one. */
     void (*child_failed)(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c,
@@ -333,8 +333,8 @@ void dt_ike_session_info(const struct dt_ike_session *s, struct dt_ike_session_i
 
 /* The child that comes with IKE_AUTH; NULL once it was reported failed or down. */
 struct dt_ike_child *dt_ike_session_first_child(const struct dt_ike_session *s);
-/* CREATE_CHILD_SA for a further child with the session's configuration. child_up or child_failed follows
- * (never from inside this call). NULL with *err: session not up, limits. */
+/* CREATE_CHILD_SA for a further child with the session's configuration. child_up or child_failed follows (from inside
+ * this call only where memory is out). NULL with *err: session not up, limits. */
 struct dt_ike_child *dt_ike_child_create(struct dt_ike_session *s, dt_time now, struct dt_err *err);
 /* CREATE_CHILD_SA with REKEY_SA. The new child; NULL with *err also when old is being rekeyed by us already
  * or dying. */
