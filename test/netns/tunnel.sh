@@ -257,7 +257,7 @@ log_names "traffic selectors: the gateway's log names both sides" 10.77.0.0 10.1
 lab_in router nft add table ip block
 lab_in router nft add chain ip block f '{ type filter hook forward priority 0; }'
 lab_in router nft add rule ip block f ip saddr 192.168.7.12 drop
-bad_client "a gateway that does not answer" 's|encap|encap|' timeout
+bad_client "a gateway that does not answer" 's|encap|encap|' 'no answer' 203.0.113.1
 lab_in router nft delete table ip block
 printf 'tunnel "x" {\n    gatewey = "203.0.113.1"\n}\n' >"$LAB_DIR/bad.conf"
 tap_ok "a configuration error: file:line, status 2" fails_with 2 'bad.conf:2: .*did you mean "gateway"' "$DOVETAILD" --config "$LAB_DIR/bad.conf"
