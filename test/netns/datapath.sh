@@ -141,6 +141,18 @@ tap_note "IP identification: $ids steps other than 1 in $segments segments"
 tap_ok 'segments: nobody counted a checksum error' \
     test "$(lab_in b nstat -az TcpInCsumErrors | awk '/Csum/ { print $2 }')" = 0
 
+# --- wires of other kinds
+for l in 'a eth0' 'b eth0' 'r left' 'r right'; do lab_in "${l% *}" ip link set "${l#* }" mtu 9000; done
+for encap in udp esp; do
+    both 4 $encap --mtu 8900
+    tap_ok "jumbo frames, $encap: 40 MB, every byte" stream a 10.77.0.2 40000000
+done
+for l in 'a eth0' 'b eth0' 'r left' 'r right'; do lab_in "${l% *}" ip link set "${l#* }" mtu 1500; done
+for n in a b; do lab_in $n ethtool -K eth0 tx off gso off tso off gro off >/dev/null 2>&1; done
+both 4 udp
+tap_ok 'a device that cuts nothing: 10 MB, every byte' stream a 10.77.0.2 10000000
+for n in a b; do lab_in $n ethtool -K eth0 tx on gso on tso on gro on >/dev/null 2>&1; done
+
 # --- path MTU: the way narrows behind the router's left side
 for outer in 4 6; do
     for encap in udp esp; do
