@@ -232,6 +232,7 @@ static int set_catch_all(struct discover *x, const struct dt_config_discover *r,
         struct dt_dp_tunnel t = {.id = DISCOVER_DP + (r->rule.id << 8) + k,
                                  .order = UINT32_MAX,
                                  .catch_all = true,
+                                 .hold_first = true,
                                  .no_hold = !r->hold};
         if (discover_selectors(&t.local, &t.remote, &r->rule.proxy[k], err) != 0 ||
             dt_dp_tunnel_set(x->daemon->dp, &t, err) != 0 ||

@@ -327,6 +327,14 @@ void discover_tunnels_tick(struct discover *x, dt_time now)
         look(x, DT_CONTAINER_OF(l, struct found, link), now);
     }
     x->look_for_twins = false;
+    /* Nothing stays behind by a race between a packet and its tunnel. */
+    for (size_t i = 0; i < x->nrule; i++)
+        for (size_t k = 0; k < x->rule[i].rule.count; k++) {
+            uint64_t id = DISCOVER_DP + (x->rule[i].rule.id << 8) + k;
+            struct dt_dp_tunnel_counters c;
+            if (dt_dp_tunnel_counters(x->daemon->dp, id, &c) && c.held > 0)
+                dt_dp_tunnel_rematch(x->daemon->dp, id);
+        }
     dt_list_for_each_safe (l, &x->refusals) {
         struct refusal *r = DT_CONTAINER_OF(l, struct refusal, link);
         if (r->until <= now)

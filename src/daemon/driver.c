@@ -37,12 +37,13 @@ static struct dt_table_node *find_dptun(struct daemon *d, uint32_t id)
     return n;
 }
 
-/* Tells the data path what a tunnel carries. */
+/* Tells the data path what a tunnel carries. It holds at first: a client's until it is verified, a gateway's until it
+ * was heard; what goes back in the moment until then must not be lost. */
 static int set_dptun(struct daemon *d, uint32_t id, const struct dt_selectors *local,
                      const struct dt_selectors *remote, struct dt_err *err)
 {
     struct tun *t = tun_by_id(d, id);
-    struct dt_dp_tunnel dt = {.id = id, .local = *local, .remote = *remote};
+    struct dt_dp_tunnel dt = {.id = id, .local = *local, .remote = *remote, .hold_first = true};
     if (t != NULL) {
         dt.mtu = t->cfg.mtu;
         dt.on_demand = t->cfg.start == DT_START_DEMAND || t->ruled;
@@ -57,8 +58,7 @@ static int set_dptun(struct daemon *d, uint32_t id, const struct dt_selectors *l
         return dt_err_set(err, 0, "out of memory");
     }
     n->id = id;
-    /* A gateway's tunnel sends once it was heard; what goes back to the client in the moment until then waits. */
-    return t == NULL ? dt_dp_tunnel_state(d->dp, id, DT_DP_HOLD, 0, err) : 0;
+    return 0;
 }
 
 static struct dt_span part(const uint8_t *key, size_t at, size_t len)

@@ -111,14 +111,15 @@ struct dt_dp_tunnel {
     /* Nobody's tunnel, but what discovery looks into: in state hold, the first packet of each pair of hosts raises
      * DT_DP_NEED_TUNNEL (again after DT_DP_PAIR_AGAIN); dt_dp_tunnel_rematch() then hands on what waits. */
     bool catch_all;
-    bool no_hold;   /* catch_all: raise the event and drop the packet */
-    bool on_demand; /* in state hold, the first packet raises DT_DP_NEED_TUNNEL (again every second while it
+    bool hold_first; /* a new tunnel begins in state hold, not drop */
+    bool no_hold;    /* catch_all: raise the event and drop the packet */
+    bool on_demand;  /* in state hold, the first packet raises DT_DP_NEED_TUNNEL (again every second while it
                        holds) */
-    uint32_t mtu;   /* never larger inside than this; 0: as the path gives */
+    uint32_t mtu;    /* never larger inside than this; 0: as the path gives */
     bool copy_dscp_off; /* outer DSCP 0 instead of the inner one (RFC 4301 5.1.2.1) */
     enum { DT_DP_DF_COPY, DT_DP_DF_SET, DT_DP_DF_CLEAR } df; /* IPv4 outside (RFC 4301 8.1); default copy */
 };
-/* Adds a tunnel in state drop, or replaces the description of a living one (its state stays). */
+/* Adds a tunnel in state drop (hold with hold_first), or replaces the description of a living one (its state stays). */
 int dt_dp_tunnel_set(struct dt_dp *dp, const struct dt_dp_tunnel *t, struct dt_err *err);
 /* Held packets are dropped and counted. No such tunnel: nothing happens. */
 void dt_dp_tunnel_remove(struct dt_dp *dp, uint64_t tunnel);
@@ -157,7 +158,7 @@ struct dt_dp_sa {
     struct dt_esp_params in, out; /* in.spi is ours, unique here; out.spi the peer's. Copied */
     struct dt_path path;          /* natt: in UDP to path.remote.port; else raw ESP, ports ignored */
     struct dt_selectors local,
-        remote;  /* as negotiated: checked outbound, and on every packet inside (RFC 4301 5.2) */
+        remote;     /* as negotiated: checked outbound, and on every packet inside (RFC 4301 5.2) */
     uint64_t below; /* nested: its outer packets go through this other tunnel of this host; 0: they do not */
     /* Echo requests to these from inside the epoch are answered by the data path, on the outbound SA of this very
      * epoch (FIG. 7, 706), and do not reach the TUN device. None: nothing is answered. */

@@ -29,8 +29,8 @@
 #define DP_PAIRS        256
 #define DP_COMMANDS     4096
 #define DP_PREFIXES_MAX 256 /* that the selectors of one tunnel may come to */
-#define DP_OPEN          16        /* packets opened at a time: they still lie in the nearest cache when they are looked at */
-#define DP_BUDGET       16  /* buffers read from one descriptor before the others have their turn */
+#define DP_OPEN         16 /* packets opened at a time: they still lie in the nearest cache when they are looked at */
+#define DP_BUDGET       16 /* buffers read from one descriptor before the others have their turn */
 
 struct dp_tunnel;
 struct dp_worker;
@@ -56,7 +56,7 @@ struct dp_sa {
     struct dt_selectors local, remote;
     struct dt_addr answer4, answer6, inner_local, inner_remote;
     enum dt_esp_mode mode;
-    uint64_t below; /* nested: through this tunnel */
+    uint64_t below;             /* nested: through this tunnel */
     atomic_uint mtu;            /* outer; 0: not known */
     atomic_uint inner4, inner6; /* inner MTU that follows */
     atomic_uint_fast64_t mtu_until;
@@ -268,6 +268,9 @@ void dp_probe_send(struct dp_worker *w, const struct dp_cmd *cmd);
 int dp_lookup_init(struct dt_dp *dp);
 void dp_lookup_free(struct dt_dp *dp);
 int dp_lookup_add(struct dt_dp *dp, struct dp_tunnel *t, const struct dp_desc *d, struct dt_err *err);
+/* Removes those prefixes of d that `keep` does not have. */
+void dp_lookup_trim(struct dt_dp *dp, struct dp_tunnel *t, const struct dp_desc *d,
+                    const struct dp_desc *keep);
 void dp_lookup_remove(struct dt_dp *dp, struct dp_tunnel *t, const struct dp_desc *d);
 /* The tunnel that carries this packet, or NULL; never one that `not_for` says. */
 struct dp_tunnel *dp_lookup(struct dt_dp *dp, const struct dt_ip *ip, const struct dt_tunnel_ports *ports,

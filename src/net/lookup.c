@@ -229,6 +229,22 @@ void dp_lookup_remove(struct dt_dp *dp, struct dp_tunnel *t, const struct dp_des
     rcu_read_unlock();
 }
 
+void dp_lookup_trim(struct dt_dp *dp, struct dp_tunnel *t, const struct dp_desc *d,
+                    const struct dp_desc *keep)
+{
+    struct dt_prefix p[DP_PREFIXES_MAX], k[DP_PREFIXES_MAX];
+    int n = tunnel_prefixes(d, p, NULL), m = tunnel_prefixes(keep, k, NULL);
+    rcu_read_lock();
+    for (int i = 0; i < n; i++) {
+        int at = 0;
+        while (at < m && memcmp(&p[i], &k[at], sizeof p[i]))
+            at++;
+        if (at >= m)
+            prefix_remove(dp, &p[i], t);
+    }
+    rcu_read_unlock();
+}
+
 /* ---- the look-up ------------------------------------------------------------------------------------------ */
 
 /* What a tunnel sends to its own peer must not go into that tunnel. */

@@ -96,18 +96,21 @@ int dt_dp_tunnel_set(struct dt_dp *dp, const struct dt_dp_tunnel *conf, struct d
     d->t = *conf;
     if (fresh) {
         t->desc = d;
+        atomic_store(&t->state, conf->hold_first ? DT_DP_HOLD : DT_DP_DROP);
     } else {
+        /* What both descriptions carry is found all the while: first the new prefixes, then the new description,
+         * last the old prefixes away. */
         old = t->desc;
-        dp_lookup_remove(dp, t, old);
-        rcu_assign_pointer(t->desc, d);
+        if (old->t.order != conf->order)
+            dp_lookup_remove(dp, t, old);
     }
     if (dp_lookup_add(dp, t, d, err) < 0 ||
         (fresh && dt_table_insert(&dp->tunnel_ids, &t->by_id, id_hash(dp, t->id)) < 0)) {
-        dp_lookup_remove(dp, t, d);
         if (fresh) {
+            dp_lookup_remove(dp, t, d);
             call_rcu(&t->rcu, free_tunnel);
         } else { /* as it was */
-            rcu_assign_pointer(t->desc, old);
+            dp_lookup_trim(dp, t, d, old);
             dp_lookup_add(dp, t, old, NULL);
             call_rcu(&d->rcu, free_desc);
         }
@@ -119,6 +122,8 @@ int dt_dp_tunnel_set(struct dt_dp *dp, const struct dt_dp_tunnel *conf, struct d
         cds_lfht_add(dp->tunnels, dp_hash(dp, &t->id, sizeof t->id), &t->node);
         rcu_read_unlock();
     } else {
+        rcu_assign_pointer(t->desc, d);
+        dp_lookup_trim(dp, t, old, d);
         call_rcu(&old->rcu, free_desc);
     }
     atomic_fetch_add(&dp->carrier_gen, 1);
