@@ -70,6 +70,7 @@ static int send_all(const char *host, const char *port, uint64_t bytes)
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     if (connect(fd, ai->ai_addr, ai->ai_addrlen) < 0) {
+        freeaddrinfo(ai);
         perror("lab-stream: connect");
         return 1;
     }

@@ -328,12 +328,13 @@ lab_run c serve-c "$STREAM" serve 7000
 for encap in udp esp; do
     BOPT='--mine 10.78.0.0/24' AOPT='--local2 10.77.0.1 --remote2 10.78.0.9 --protect2 10.90.0.0/24'
     both 4 $encap
-    mkfifo "$LAB_DIR/c.in" 2>/dev/null
+    rm -f "$LAB_DIR/c.in" "$LAB_DIR/c.log"
+    mkfifo "$LAB_DIR/c.in"
     exec 5<>"$LAB_DIR/c.in"
     ip netns exec "$LAB-c" "$TUNNEL" --side b --keys 100 --tun dtc --local 10.78.0.9 --remote 10.77.0.1 --encap $encap \
         --mine 10.90.0.0/24 --protect 10.77.0.1/32 --no-routes <"$LAB_DIR/c.in" >"$LAB_DIR/c.log" 2>&1 &
     echo $! >"$LAB_DIR/c.pid"
-    lab_wait 5 "grep -q ^ready $LAB_DIR/c.log"
+    lab_wait 10 "grep -q ^ready $LAB_DIR/c.log"
     lab_in c ip rule add not fwmark 0x44560001 table 77 2>/dev/null
     lab_in c ip route replace 10.77.0.1/32 dev dtc src 10.90.0.1 table 77
     tap_ok "nested, $encap: through both tunnels" pings a 10.90.0.1
