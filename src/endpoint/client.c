@@ -163,7 +163,7 @@ static void op_event(void *user, dt_time now, const struct dt_epoch_event *ev)
     if (ev->kind == DT_EPOCH_VERIFIED || ev->kind == DT_EPOCH_SWITCHED)
         t->why[0] = 0;
     else if (ev->kind == DT_EPOCH_TIMEOUT && t->c->e.session == DT_EPOCH_OPENING)
-        snprintf(t->why, sizeof(t->why), "no answer from %s within %g s",
+        snprintf(t->why, sizeof(t->why), "no answer from %s within timeout, %g s",
                  dt_addrport_str(at, &t->path.remote), dt_time_seconds(t->c->e.p.timeout));
     else if (ev->kind == DT_EPOCH_UNANSWERED || ev->kind == DT_EPOCH_IDLE_DEAD ||
              ev->kind == DT_EPOCH_TIMEOUT || ev->kind == DT_EPOCH_PEER_DELETED ||

@@ -453,7 +453,7 @@ static void silence_says_so(void **state)
     world_connect(w, 0, 1, NULL); /* nobody there */
     world_pass(w, 10);
     stats_of(w, 0, &info);
-    assert_string_equal(info.why, "no answer from 192.0.2.2:500 within 3 s");
+    assert_string_equal(info.why, "no answer from 192.0.2.2:500 within timeout, 3 s");
     assert_string_equal(info.state, "opening a session");
     done(w);
 }
