@@ -66,6 +66,20 @@ static struct dt_span part(const uint8_t *key, size_t at, size_t len)
     return dt_span(key + at, len);
 }
 
+/* Transport mode keeps the packet's own header, whose addresses a NAT changes under the checksum of what is inside. */
+static int check_nat(struct daemon *d, const struct dt_endpoint_sa *sa, struct dt_err *err)
+{
+    struct tun *t = tun_by_id(d, sa->tunnel);
+    if (t == NULL || !sa->transport || !sa->path.natt || t->cfg.cfg.encap != DT_ENCAP_ESP)
+        return 0;
+    dt_err_set(
+        err, 0,
+        "there is a NAT on the way: it changes addresses that the checksum inside transport mode covers, and "
+        "cannot mend it; encap = \"udp\" carries it, or a tunnel");
+    plans_refuse(d, t, err->text);
+    return -1;
+}
+
 static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *sa, struct dt_err *err)
 {
     struct daemon *d = user;
@@ -74,6 +88,8 @@ static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *sa, 
         return -1;
     if (klen + ilen != sa->key_len)
         return dt_err_set(err, 0, "the keys have %u bytes, the suite takes %zu", sa->key_len, klen + ilen);
+    if (check_nat(d, sa, err) != 0)
+        return -1;
     struct dt_dp_sa x = {
         .id = sa->sa, .tunnel = sa->tunnel, .path = sa->path, .local = sa->local_ts, .remote = sa->remote_ts};
     x.in = (struct dt_esp_params){.spi = sa->spi_in,
@@ -88,6 +104,11 @@ static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *sa, 
     x.out.integ_key = part(sa->key_out, klen, ilen);
     struct tun *t = tun_by_id(d, sa->tunnel);
     x.below = t != NULL ? t->below : 0;
+    if (sa->transport && sa->path.natt && sa->local_ts.n == 1 && sa->remote_ts.n == 1) {
+        /* What a NAT has changed is put back, or the checksum inside is wrong (RFC 3948 3.1.2). */
+        x.inner_local = sa->local_ts.v[0].range.from;
+        x.inner_remote = sa->remote_ts.v[0].range.from;
+    }
     x.answer4 = sa->answer4;
     x.answer6 = sa->answer6;
     keylog_sa(d, sa);

@@ -269,20 +269,6 @@ static bool narrow(struct plans *p, struct layer *l, char *why, size_t cap)
     return true;
 }
 
-/* Transport mode keeps the packet's own header, whose addresses a NAT changes under the checksum of what is inside. */
-static bool behind_nat(struct plans *p, const struct layer *l, char *why, size_t cap)
-{
-    struct dt_tunnel_info info;
-    if (!l->t->cfg.cfg.transport || l->t->cfg.cfg.encap != DT_ENCAP_ESP ||
-        !dt_endpoint_tunnel_info(p->d->ep, l->t->id, &info) || !info.natt)
-        return false;
-    snprintf(why, cap,
-             "there is a NAT on the way: it changes the addresses that the checksum inside transport mode "
-             "covers, and "
-             "cannot mend it; encap = \"udp\" carries it, or a tunnel");
-    return true;
-}
-
 static void layer_run(struct plans *p, struct layer *l, dt_time now)
 {
     struct dt_tunnel_info info;
@@ -294,7 +280,7 @@ static void layer_run(struct plans *p, struct layer *l, dt_time now)
         if (l->why[0] != '\0') {
             memcpy(why, l->why, sizeof(why));
             failing(p, l, why);
-        } else if (l->came_up && (narrow(p, l, why, sizeof(why)) || behind_nat(p, l, why, sizeof(why)))) {
+        } else if (l->came_up && narrow(p, l, why, sizeof(why))) {
             failing(p, l, why);
         } else if (l->came_up) {
             l->state = UP;
@@ -382,13 +368,13 @@ void plans_event(struct daemon *d, const struct dt_event *ev)
         l->lost_at = DT_NEVER;
         break;
     case DT_EVENT_IKE: /* the sentence with both sides' values; the refusal follows */
-        if (l->state == PERFORMING || l->state == UP)
+        if (strstr(ev->text, "refused") != NULL)
             snprintf(t->refusal, sizeof(t->refusal), "%s", ev->text);
         return;
     case DT_EPOCH_REFUSED:
     case DT_EPOCH_SESSION_DROPPED:
     case DT_EPOCH_SESSION_LOST:
-        if (l->state == PERFORMING) {
+        if (l->state == PERFORMING && l->why[0] == '\0') {
             if (t->refusal[0] != '\0')
                 snprintf(l->why, sizeof(l->why), "%s", t->refusal);
             else
@@ -403,6 +389,16 @@ void plans_event(struct daemon *d, const struct dt_event *ev)
         return;
     }
     wake(p, daemon_now());
+}
+
+/* From within the endpoint's callbacks too: this layer cannot be. */
+void plans_refuse(struct daemon *d, struct tun *t, const char *why)
+{
+    struct layer *l = d->plans != NULL && t->layer != 0 ? layer_by_id(d->plans, t->layer) : NULL;
+    if (l == NULL || l->state != PERFORMING)
+        return;
+    snprintf(l->why, sizeof(l->why), "%s", why);
+    wake(d->plans, daemon_now());
 }
 
 void plans_need(struct daemon *d, const struct dt_dp_event *ev)

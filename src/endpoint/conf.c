@@ -75,7 +75,8 @@ void ep_conf_client(struct conf *c, const struct dt_tunnel_cfg *cfg, bool udp)
             dt_selectors_add(&k->local_ts, &all6);
     }
     k->transport = cfg->transport;
-    k->encap = udp ? DT_ENCAP_FORCE : DT_ENCAP_OFF;
+    /* Transport mode must know of a NAT: it changes addresses that checksums inside cover. */
+    k->encap = udp ? DT_ENCAP_FORCE : cfg->transport ? DT_ENCAP_DETECT : DT_ENCAP_OFF;
     k->want4 = cfg->inside4;
     k->want6 = cfg->inside6;
     k->want_dns = cfg->inside4 || cfg->inside6;

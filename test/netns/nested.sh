@@ -390,4 +390,53 @@ sed -i 's/^rule "to-v5".*/rule "to-v5" { action = tunnel gateway = v1 to = 10.50
 tap_ok "the rules change meanwhile" dt c5 reload
 tap_ok "the old plan is gone with all its layers" lab_wait 15 "[ \"\$($DOVETAIL --socket $LAB_DIR/dt-c5/sock --json status | jq '[.plans[] | select(.layers | length == 5)] | length')\" = 0 ]"
 tap_note "what is there: $(dt c5 --json status | jq -c '[.plans[] | [.state, (.layers | map(.rule + " " + .state))]]')"
+dt_stop c5
+for ns in v1 v2 v3 v5; do dt_stop "$ns"; done
+
+# ---- transport mode behind a NAT
+nat_client() # ENCAP
+{
+    dt_conf c1 <<C
+tunnel "gw" {
+    gateway = "203.0.113.1"
+    local   = "anna@example.net"
+    remote  = "gw.example.net"
+    psk     = "file:$LAB_DIR/secret"
+    protect = "203.0.113.1"
+    inside  = "192.168.7.11"
+    transport = yes
+    encap   = $1
+    $PARAMS
+}
+rule "end-to-end" { action = transport to = 203.0.113.1 }
+C
+}
+lab_nat_topology 1
+lab_nft_masquerade router wan
+dt_conf gateway <<C
+gateway "gw" {
+    listen   = "203.0.113.1"
+    identity = "gw.example.net"
+    psk      = "file:$LAB_DIR/secret"
+    protect  = "203.0.113.1"
+    remote   = "192.168.7.11"
+    transport = yes
+    $PARAMS
+}
+C
+dt_start gateway
+lab_run gateway stream-nat "$LAB_BIN/../lab/lab-stream" serve 7000
+nat_client esp
+dt_start c1
+dt_monitor c1
+sleep 0.3
+tap_ok "transport mode behind a NAT, raw ESP: nothing passes" sh -c "! ip netns exec $LAB-c1 ping -q -c 2 -W 1 203.0.113.1"
+tap_ok "transport mode behind a NAT, raw ESP: refused with the reason" grep -q 'action_failed.*NAT on the way.*checksum' "$LAB_DIR/dt-c1/events"
+dt_stop c1
+nat_client udp
+dt_start c1
+tap_ok "inside UDP it carries" lab_in c1 ping -q -c 3 -i 0.5 -W 3 203.0.113.1
+tap_ok "and TCP, whose checksum covers the addresses" timeout 20 ip netns exec "$LAB-c1" "$LAB_BIN/../lab/lab-stream" send 203.0.113.1 7000 1000000
+dt_stop c1
+dt_stop gateway
 tap_end
