@@ -126,7 +126,7 @@ MQ_FN uint32_t mq_esp_sender(struct mq *m, uint64_t now, uint32_t server, uint32
 /* An error from outside about a packet that a client sent. It changes no item. */
 MQ_COLD int mq_quote_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
-    if (!mq_is_outside(m, f->qsrc))
+    if (!mq_is_outside(m, f->qsrc) || mq_no_source(f->qdst))
         return mq_pass(v);
     if (f->dst != f->qsrc)
         return mq_drop(v, DT_MASQ_RULE_ICMP_UNKNOWN);
@@ -168,8 +168,8 @@ MQ_FN int mq_from_inside(struct mq *m, uint64_t now, const struct dt_masq_facts 
 {
     if (f->flags & DT_MASQ_F_QUOTE)
         return mq_quote_in(m, now, f, v);
-    if (mq_is_outside(m, f->dst) || mq_in_nets(m, f->dst))
-        return mq_pass(v); /* for the router itself, or for a neighbour */
+    if (mq_is_outside(m, f->dst) || mq_in_nets(m, f->dst) || mq_no_source(f->dst))
+        return mq_pass(v); /* for the router itself, for a neighbour, or for nobody */
     if (mq_no_source(f->src) || mq_is_outside(m, f->src) || (MQ_P(m)->n_nets && !mq_in_nets(m, f->src)))
         return mq_drop(v, DT_MASQ_RULE_SPOOFED);
     if (f->flags & DT_MASQ_F_TRUNCATED)

@@ -378,8 +378,10 @@ static void spoofed(struct rig *r)
     EXPECT(0, from(ESP_IN(S1, 0x2001), OUT), SPOOFED, 0);
     EXPECT(0, from(IKE_IN(S1, 1, 2), 0x00000001u), SPOOFED, 0);
     EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
-    EXPECT(0, ESP_OUT(C1, C2, 0x1001), PASS, 0);  /* a neighbour */
-    EXPECT(0, ESP_OUT(C1, OUT, 0x1001), PASS, 0); /* the router itself */
+    EXPECT(0, ESP_OUT(C1, C2, 0x1001), PASS, 0);          /* a neighbour */
+    EXPECT(0, ESP_OUT(C1, OUT, 0x1001), PASS, 0);         /* the router itself */
+    EXPECT(0, ESP_OUT(C1, 0xe0000001u, 0x1001), PASS, 0); /* nobody */
+    EXPECT(0, ESP_OUT(C1, 0, 0x1001), PASS, 0);
     struct dt_masq_facts elsewhere = ESP_IN(S1, 0x2001);
     elsewhere.dst = OUT + 9;
     EXPECT(0, elsewhere, PASS, 0);
