@@ -1,11 +1,12 @@
 /* lab-flow: a numbered UDP flow and its echo, to count what a tunnel loses, which way, and for how long.
  *
  *   lab-flow echo PORT                                   answers every packet (IPv4 and IPv6)
- *   lab-flow send ADDRESS PORT [-i MS] [-s BYTES] [-t SECONDS] [-g GAP_MS] [-e]
+ *   lab-flow send ADDRESS PORT [-i MS] [-s BYTES] [-t SECONDS] [-g GAP_MS] [-w WAIT] [-e]
  *
  * `send` prints one JSON object at the end (and at SIGTERM or SIGINT): sent, received, lost_out (never reached the
  * echo), lost_back (answered, but the answer never came), duplicates, reordered, longest_outage_s, and outages: each
  * silence longer than GAP_MS with its start (seconds since the epoch) and length. With -e each is also printed when it ends.
+ * Answers are waited for WAIT seconds after the last packet (1).
  *
  * Packet: magic, flow id, sequence number (from 1), and in the answer how many distinct packets of this flow the
  * echo had seen until then; all 32 bit, network order. */
@@ -177,7 +178,7 @@ static void report(const struct run *r)
 }
 
 static int send_flow(const char *host, const char *port, double interval, size_t size, double seconds, double min_gap,
-                     bool tell)
+                     double grace, bool tell)
 {
     static struct run r;
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICHOST}, *ai;
@@ -194,7 +195,6 @@ static int send_flow(const char *host, const char *port, double interval, size_t
     double start = clock_s(CLOCK_MONOTONIC), next = start, end = seconds > 0 ? start + seconds : 1e18;
     r.last_heard = start;
     bool sending = true;
-    double grace = 1.0;
     while (sending || clock_s(CLOCK_MONOTONIC) < end + grace) {
         double now = clock_s(CLOCK_MONOTONIC);
         if (sending && (stop || now >= end)) {
@@ -231,7 +231,7 @@ static int send_flow(const char *host, const char *port, double interval, size_t
 int main(int argc, char **argv)
 {
     struct sigaction sa = {.sa_handler = on_signal};
-    double interval = 0.01, seconds = 10, gap = 0.1;
+    double interval = 0.01, seconds = 10, gap = 0.1, wait = 1;
     size_t size = 200;
     bool tell = false;
     sigaction(SIGTERM, &sa, NULL);
@@ -239,20 +239,21 @@ int main(int argc, char **argv)
     if (argc == 3 && !strcmp(argv[1], "echo"))
         return echo(argv[2]);
     if (argc < 4 || strcmp(argv[1], "send")) {
-        fprintf(stderr, "usage: lab-flow echo PORT | send ADDRESS PORT [-i MS] [-s BYTES] [-t SECONDS] [-g GAP_MS] [-e]\n");
+        fprintf(stderr, "usage: lab-flow echo PORT | send ADDRESS PORT [-i MS] [-s BYTES] [-t SECONDS] [-g GAP_MS] [-w WAIT] [-e]\n");
         return 2;
     }
     optind = 4;
-    for (int c; (c = getopt(argc, argv, "i:s:t:g:e")) != -1;)
+    for (int c; (c = getopt(argc, argv, "i:s:t:g:w:e")) != -1;)
         switch (c) {
         case 'i': interval = atof(optarg) / 1000; break;
         case 's': size = (size_t)atol(optarg); break;
         case 't': seconds = atof(optarg); break;
         case 'g': gap = atof(optarg) / 1000; break;
+        case 'w': wait = atof(optarg); break;
         case 'e': tell = true; break;
         default: return 2;
         }
     if (size < HEADER || size > 60000 || interval <= 0)
         return 2;
-    return send_flow(argv[2], argv[3], interval, size, seconds, gap, tell);
+    return send_flow(argv[2], argv[3], interval, size, seconds, gap, wait, tell);
 }
