@@ -9,7 +9,7 @@
 #include "natd/kernel.h"
 #include "natd/reap.h"
 
-#define BATCH 512
+#define BATCH 128
 
 static const struct {
     size_t key, value;
