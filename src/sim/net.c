@@ -110,6 +110,11 @@ static void travel(struct sim_net *net, struct sim_node *from, struct sim_node *
     push(net, at, EVENT_ARRIVE, to->index, p);
 }
 
+static dt_time late(const struct sim_link *l, const struct sim_packet *p)
+{
+    return l->slow_by && p->ghost.to == l->slow_to ? l->slow_by : 0;
+}
+
 void sim_net_send(struct sim_net *net, struct sim_node *from, struct sim_link *first, struct sim_link *second,
                   struct sim_node *to, struct sim_packet *p)
 {
@@ -126,8 +131,7 @@ void sim_net_send(struct sim_net *net, struct sim_node *from, struct sim_link *f
         for (int k = 0; k < m; k++) {
             struct sim_packet *copy = sent ? sim_packet_copy(&net->pool, p) : p;
             dt_time at = second ? two[k] : one[i];
-            if (first->slow_by && p->ghost.to == first->slow_to)
-                at += first->slow_by;
+            at += late(first, p) + (second ? late(second, p) : 0);
             if (copy)
                 travel(net, from, to, copy, at);
             sent++;

@@ -49,7 +49,8 @@ dt_time sim_race_3(struct sim_case *c)
     dt_time t_out = c->w->cfg.params.nat.t_out, round_trip = 2 * c->w->cfg.wan_delay + 20 * DT_MSEC;
     switch (c->step) {
     case 0:
-        sim_world_traffic(c->w, c->first, 2, 0, STREAM);
+        sim_world_traffic(c->w, c->first, 1, 0, STREAM);
+        sim_world_traffic(c->w, c->first + 1, 1, 0, 0);
         c->scratch[0] = t_out + DT_SEC + sim_world_below(c->w, DT_SEC);
         sim_case_fault(c, "what the server sends to A takes %.1f s longer", dt_time_seconds(c->scratch[0]));
         c->nat->down.slow_to = c->a->node.index;
