@@ -160,16 +160,16 @@ static void both_sides(int link, bool vlan)
     ike(&in, 1.1001, S1, C1, 7, 8, false);
     ike(&in, 1.2, C2, S1, 9, 0, true);
     ike(&out, 1.2001, OUT, S1, 9, 0, false);
-    esp(&in, 2, C1, S1, 0x1001, true);
-    esp(&out, 2.0001, OUT, S1, 0x1001, false);
-    esp(&in, 3, C2, S1, 0x1002, true); /* waits: not on the other side */
-    esp(&out, 3.5, S1, OUT, 0x2001, true);
-    esp(&in, 3.5001, S1, C1, 0x2001, false);
-    esp(&out, 4, S1, OUT, 0x2002, true);
-    esp(&in, 4.0001, S1, C1, 0x2002, false);
-    esp(&in, 4.0001, S1, C2, 0x2002, false);
-    esp(&out, 5, 0xc6336409u, OUT, 0x2003, true);
-    esp(&out, 6, S1, OUT, 255, true);
+    esp(&in, 1.3, C1, S1, 0x1001, true);
+    esp(&out, 1.3001, OUT, S1, 0x1001, false);
+    esp(&in, 1.4, C2, S1, 0x1002, true); /* waits: not on the other side */
+    esp(&out, 1.5, S1, OUT, 0x2001, true);
+    esp(&in, 1.5001, S1, C1, 0x2001, false);
+    esp(&out, 1.6, S1, OUT, 0x2002, true);
+    esp(&in, 1.6001, S1, C1, 0x2002, false);
+    esp(&in, 1.6001, S1, C2, 0x2002, false);
+    esp(&out, 1.7, 0xc6336409u, OUT, 0x2003, true);
+    esp(&out, 1.8, S1, OUT, 255, true);
     assert_int_equal(replay(&in, &out, NULL, &text, &status), 0);
     verdicts(text, got, sizeof(got));
     assert_string_equal(
