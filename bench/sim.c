@@ -74,11 +74,16 @@ int main(void)
             v[i][round] = rate(sizes[i], 400000);
     for (int i = 0; i < 4; i++) {
         qsort(v[i], 3, sizeof v[i][0], up);
-        printf("{\"bench\": \"sim\", \"case\": \"events, %u clients\", \"value\": %.0f, \"unit\": \"events/s\"}\n", sizes[i], v[i][1]);
+        printf("{\"bench\": \"sim\", \"case\": \"events, %u clients\", \"value\": %.0f, \"unit\": "
+               "\"events/s\"}\n",
+               sizes[i], v[i][1]);
     }
     /* the cost of an event at 10,000 clients over that at 10; log 10,000 / log 10 would be 4 */
-    printf("{\"bench\": \"sim\", \"case\": \"cost of an event, 10000 clients over 10\", \"value\": %.2f, \"unit\": \"ratio\"}\n",
+    printf("{\"bench\": \"sim\", \"case\": \"cost of an event, 10000 clients over 10\", \"value\": %.2f, "
+           "\"unit\": \"ratio\"}\n",
            v[0][1] / v[3][1]);
-    printf("{\"bench\": \"sim\", \"case\": \"a simulated day of 1000 idle clients\", \"value\": %.1f, \"unit\": \"s\"}\n", idle_day(200));
+    printf("{\"bench\": \"sim\", \"case\": \"a simulated day of 1000 idle clients\", \"value\": %.1f, "
+           "\"unit\": \"s\"}\n",
+           idle_day(200));
     return 0;
 }

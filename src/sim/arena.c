@@ -83,7 +83,8 @@ void sim_arena_clear(void)
 
 static bool inside(const void *p)
 {
-    return region && (const char *)p >= (const char *)region && (const char *)p < (const char *)region + REGION;
+    return region && (const char *)p >= (const char *)region &&
+           (const char *)p < (const char *)region + REGION;
 }
 
 /* Sizes go up by quarters of a power of two: 32 40 48 56 64 80 96 112 128 ... */

@@ -34,14 +34,15 @@ static void span_text(char *out, size_t cap, double s)
 static void begin(struct sim_text *out, int width, int height, const char *title)
 {
     sim_text_add(out,
-                 "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">"
+                 "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" "
+                 "role=\"img\">"
                  "<title>%s</title><style>%s</style>",
                  width, height, width, height, title, sim_svg_style);
 }
 
 /* A histogram standing on its base line: how many samples fall in each of BINS stretches of the axis. */
-static void histogram(struct sim_text *out, const struct axis *a, const struct sim_samples *s, int base, int tall,
-                      const char *class)
+static void histogram(struct sim_text *out, const struct axis *a, const struct sim_samples *s, int base,
+                      int tall, const char *class)
 {
     size_t bins[BINS] = {0}, most = 1;
     for (size_t i = 0; i < s->n; i++) {
@@ -54,13 +55,13 @@ static void histogram(struct sim_text *out, const struct axis *a, const struct s
             continue;
         int x = a->x0 + b * (a->x1 - a->x0) / BINS, w = (a->x1 - a->x0) / BINS;
         int h = (int)(tall * sqrt((double)bins[b] / (double)most));
-        sim_text_add(out, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/>", class, x, base - (h ? h : 1),
-                     w > 1 ? w : 1, h ? h : 1);
+        sim_text_add(out, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/>", class, x,
+                     base - (h ? h : 1), w > 1 ? w : 1, h ? h : 1);
     }
 }
 
-static void ticks(struct sim_text *out, const struct axis *a, const double *v, const char *const *text, int n, int top,
-                  int bottom)
+static void ticks(struct sim_text *out, const struct axis *a, const double *v, const char *const *text, int n,
+                  int top, int bottom)
 {
     for (int i = 0; i < n; i++) {
         int x = place(a, v[i]);
@@ -86,13 +87,17 @@ void sim_chart_recovery(struct sim_text *out, struct sim_series *v, int n, bool 
         span_text(p99, sizeof p99, sim_samples_rank(v[i].recovery, 0.99));
         span_text(worst, sizeof worst, sim_samples_rank(v[i].recovery, 1));
         sim_text_add(out, "<text class=\"name halo\" x=\"6\" y=\"%d\">%s</text>", top + 14, v[i].name);
-        sim_text_add(out, "<text class=\"dim halo\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", width - 6, top + 14);
+        sim_text_add(out, "<text class=\"dim halo\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", width - 6,
+                     top + 14);
         sim_text_add(out, narrow ? "%s / %s / %s" : "median %s, 99 %% %s, worst %s", median, p99, worst);
         sim_text_put(out, "</text>");
         histogram(out, &a, v[i].recovery, base, high - 26, v[i].recovered < v[i].faults ? "wrong" : "epoch");
-        sim_text_add(out, "<line class=\"life\" x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\"/>", a.x0, base, a.x1, base);
+        sim_text_add(out, "<line class=\"life\" x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\"/>", a.x0, base, a.x1,
+                     base);
         if (v[i].bound_s > 0)
-            sim_text_add(out, "<line class=\"warn\" stroke-width=\"2\" x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\"><title>bound %.1f s</title></line>",
+            sim_text_add(out,
+                         "<line class=\"warn\" stroke-width=\"2\" x1=\"%d\" y1=\"%d\" x2=\"%d\" "
+                         "y2=\"%d\"><title>bound %.1f s</title></line>",
                          place(&a, v[i].bound_s), top + 22, place(&a, v[i].bound_s), base, v[i].bound_s);
     }
     sim_text_put(out, "</svg>");
@@ -112,10 +117,12 @@ void sim_chart_missing(struct sim_text *out, struct sim_series *v, int n, bool n
             sim_samples_add(&missing, 1 - v[i].availability->v[k]);
         int top = i * high, base = top + high - 4;
         sim_text_add(out, "<text class=\"name halo\" x=\"6\" y=\"%d\">%s</text>", top + 14, v[i].name);
-        sim_text_add(out, "<text class=\"dim halo\" x=\"%d\" y=\"%d\" text-anchor=\"end\">available %.4f %%</text>", width - 6,
-                     top + 14, 100 * sim_samples_mean(v[i].availability));
+        sim_text_add(
+            out, "<text class=\"dim halo\" x=\"%d\" y=\"%d\" text-anchor=\"end\">available %.4f %%</text>",
+            width - 6, top + 14, 100 * sim_samples_mean(v[i].availability));
         histogram(out, &a, &missing, base, high - 26, "item");
-        sim_text_add(out, "<line class=\"life\" x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\"/>", a.x0, base, a.x1, base);
+        sim_text_add(out, "<line class=\"life\" x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\"/>", a.x0, base, a.x1,
+                     base);
         sim_samples_free(&missing);
     }
     sim_text_put(out, "</svg>");

@@ -20,12 +20,14 @@ static const char usage[] =
     "  --seed N                the first seed (1); the same seed gives the same bytes\n"
     "  --seeds N               so many seeds, one after another (1)\n"
     "  --pairing P             plain, client, both or both-accept (all four)\n"
-    "  --set NAME=VALUE        a parameter: keylife rekeymargin rekeyfuzz maxidle pingtime pingtries pingtime2\n"
+    "  --set NAME=VALUE        a parameter: keylife rekeymargin rekeyfuzz maxidle pingtime pingtries "
+    "pingtime2\n"
     "                          pingtries2 timeout elimit t_out n_out t_ei (seconds or numbers)\n"
     "  --clients N, --days N   run: N clients in pairs, N days with a fault a day for each pair\n"
     "  --gateways N            discover: so many (1000)\n"
     "  --jobs N                processes (as many as there are processors)\n"
-    "  --trace FILE            run: replays a trace that explore wrote; explore: writes the first violation's\n"
+    "  --trace FILE            run: replays a trace that explore wrote; explore: writes the first "
+    "violation's\n"
     "  --plant MISTAKE         explore: with a mistake in the engines ('--plant list' names them)\n"
     "  --depth N, --losses N, --duplicates N\n"
     "                          explore: the bounds\n"
@@ -49,8 +51,8 @@ static int number(const char *option, const char *text, uint64_t least, uint64_t
     errno = 0;
     unsigned long long v = text ? strtoull(text, &end, 10) : 0;
     if (!text || !*text || *end || *text == '-' || errno || v < least || v > most)
-        return sim_complain(2, "%s wants a number from %llu to %llu, not \"%s\"", option, (unsigned long long)least,
-                            (unsigned long long)most, text ? text : "");
+        return sim_complain(2, "%s wants a number from %llu to %llu, not \"%s\"", option,
+                            (unsigned long long)least, (unsigned long long)most, text ? text : "");
     *out = v;
     return 0;
 }
@@ -153,7 +155,8 @@ int sim_options_read(struct sim_options *o, const char *command, int argc, char 
         o->all = true;
     }
     if (o->pairing && !sim_pairing_by_name(o->pairing))
-        return sim_complain(2, "there is no pairing \"%s\"; there are plain, client, both and both-accept", o->pairing);
+        return sim_complain(2, "there is no pairing \"%s\"; there are plain, client, both and both-accept",
+                            o->pairing);
     if (o->params_set && sim_params_check(&o->params, &err))
         return sim_complain(2, "%s", err.text);
     return 0;
@@ -165,11 +168,8 @@ int sim_main(int argc, char **argv)
         const char *name;
         int (*run)(const struct sim_options *o);
     } commands[] = {
-        {"list", sim_cmd_list},
-        {"run", sim_cmd_run},
-        {"explore", sim_cmd_explore},
-        {"sweep", sim_cmd_sweep},
-        {"discover", sim_cmd_discover},
+        {"list", sim_cmd_list},   {"run", sim_cmd_run},           {"explore", sim_cmd_explore},
+        {"sweep", sim_cmd_sweep}, {"discover", sim_cmd_discover},
     };
     if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help") || !strcmp(argv[1], "-h"))) {
         fputs(usage, stdout);
@@ -187,7 +187,8 @@ int sim_main(int argc, char **argv)
         return status;
     }
     if (argc > 1)
-        return sim_complain(2, "there is no command \"%s\"; there are list, run, explore, sweep and discover", argv[1]);
+        return sim_complain(2, "there is no command \"%s\"; there are list, run, explore, sweep and discover",
+                            argv[1]);
     fputs(usage, stderr);
     return 2;
 }

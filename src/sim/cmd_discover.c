@@ -13,7 +13,8 @@
  * pairs are few. */
 static bool linear(const struct sim_discover_result *r)
 {
-    return (double)r->probes / r->pairs <= 1.1 + 1.5 / sqrt(r->pairs) && r->entries == r->pairs && r->refused == 0;
+    return (double)r->probes / r->pairs <= 1.1 + 1.5 / sqrt(r->pairs) && r->entries == r->pairs &&
+           r->refused == 0;
 }
 
 static void row_json(struct sim_text *t, const struct sim_discover_result *r)

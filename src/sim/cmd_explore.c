@@ -32,13 +32,13 @@ static const struct plant {
     size_t offset;
     bool cold;
 } plants[] = {
-#define EPOCH(field, text, cold)                                                                                      \
-    {                                                                                                                 \
-        #field, text, CLIENT_OR_SERVER, offsetof(struct dt_epoch_faults, field), cold                                 \
+#define EPOCH(field, text, cold)                                                                             \
+    {                                                                                                        \
+#field, text, CLIENT_OR_SERVER, offsetof(struct dt_epoch_faults, field), cold                        \
     }
-#define MASQ(field, text, cold)                                                                                       \
-    {                                                                                                                 \
-        #field, text, NAT, offsetof(struct dt_masq_faults, field), cold                                               \
+#define MASQ(field, text, cold)                                                                              \
+    {                                                                                                        \
+#field, text, NAT, offsetof(struct dt_masq_faults, field), cold                                      \
     }
     EPOCH(switch_at_once, "the client sends data on a new epoch before it is verified", false),
     EPOCH(server_switch_at_once, "the server sends data on a new epoch before it is heard", false),
@@ -50,7 +50,8 @@ static const struct plant {
     EPOCH(no_timeout, "a negotiation is never abandoned", false),
     EPOCH(no_elimit, "a session is never dropped, however often it fails", false),
     EPOCH(idle_ends_nothing, "pingtries2 pings are not answered, and no new epoch follows", false),
-    EPOCH(server_no_fallback, "neither DELETE nor the old epoch's end moves the server to the new epoch", false),
+    EPOCH(server_no_fallback, "neither DELETE nor the old epoch's end moves the server to the new epoch",
+          false),
     MASQ(convert_waiting, "the NAT gives a new SPI to the client that was made to wait", true),
     MASQ(two_outstanding, "a client's new SPI takes the place of another client's outstanding item", false),
     MASQ(keep_outstanding, "the NAT never looks at t_out", false),
@@ -89,8 +90,8 @@ bool sim_explore_plant(struct sim_explore_config *cfg, const char *name)
 
 static const char *const kind_names[] = {"deliver", "lose", "double", "tick", "world"};
 
-static void tell_all(const struct sim_explore_config *cfg, const struct sim_trace *t, struct sim_text *out, bool with_words,
-                     const char **wrong)
+static void tell_all(const struct sim_explore_config *cfg, const struct sim_trace *t, struct sim_text *out,
+                     bool with_words, const char **wrong)
 {
     struct dt_err err = {0};
     static char said[DT_ERR_TEXT];
@@ -123,12 +124,14 @@ static void tell_all(const struct sim_explore_config *cfg, const struct sim_trac
     sim_state_free(s);
 }
 
-int sim_trace_write(const char *path, const struct sim_explore_config *cfg, const struct sim_trace *t, struct dt_err *err)
+int sim_trace_write(const char *path, const struct sim_explore_config *cfg, const struct sim_trace *t,
+                    struct dt_err *err)
 {
     struct sim_text out = {0};
     const char *wrong;
-    sim_text_add(&out, "dovetail-sim trace 1\nseed %llu\npairing %s\nbegin %s\nplant %s\n", (unsigned long long)cfg->seed,
-                 cfg->pairing->name, cfg->cold ? "cold" : "up", cfg->plant ? cfg->plant : "none");
+    sim_text_add(&out, "dovetail-sim trace 1\nseed %llu\npairing %s\nbegin %s\nplant %s\n",
+                 (unsigned long long)cfg->seed, cfg->pairing->name, cfg->cold ? "cold" : "up",
+                 cfg->plant ? cfg->plant : "none");
     tell_all(cfg, t, &out, false, &wrong);
     if (wrong)
         sim_text_add(&out, "# %s\n", wrong);
@@ -214,7 +217,8 @@ int sim_explore_replay(const struct sim_options *o)
         printf("%s}\n", json.p);
         sim_text_free(&json);
     } else {
-        printf("%s%s%s\n", out.p ? out.p : "", wrong ? "violated: " : "nothing is violated", wrong ? wrong : "");
+        printf("%s%s%s\n", out.p ? out.p : "", wrong ? "violated: " : "nothing is violated",
+               wrong ? wrong : "");
     }
     sim_text_free(&out);
     return wrong ? 1 : 0;
@@ -222,17 +226,23 @@ int sim_explore_replay(const struct sim_options *o)
 
 /* ---- the command --------------------------------------------------------------------------------------------- */
 
-static void report(const struct sim_options *o, const struct sim_explore_config *cfg, const struct sim_explored *e)
+static void report(const struct sim_options *o, const struct sim_explore_config *cfg,
+                   const struct sim_explored *e)
 {
     struct sim_text out = {0};
     const char *wrong = NULL;
     if (o->json) {
-        sim_text_add(&out, "{\"states\": %llu, \"transitions\": %llu, \"depth\": %u, \"exhausted\": %s, \"violations\": %u, ",
+        sim_text_add(&out,
+                     "{\"states\": %llu, \"transitions\": %llu, \"depth\": %u, \"exhausted\": %s, "
+                     "\"violations\": %u, ",
                      (unsigned long long)e->states, (unsigned long long)e->transitions, cfg->depth,
                      e->exhausted ? "true" : "false", e->violations);
-        sim_text_add(&out, "\"pairing\": \"%s\", \"begin\": \"%s\", \"plant\": ", cfg->pairing->name, cfg->cold ? "cold" : "up");
+        sim_text_add(&out, "\"pairing\": \"%s\", \"begin\": \"%s\", \"plant\": ", cfg->pairing->name,
+                     cfg->cold ? "cold" : "up");
         sim_text_json(&out, cfg->plant ? cfg->plant : "none");
-        sim_text_add(&out, ", \"longest_recovery_s\": %.3f, \"bound_s\": %.3f, \"losses\": %u, \"duplicates\": %u, \"ticks\": %u",
+        sim_text_add(&out,
+                     ", \"longest_recovery_s\": %.3f, \"bound_s\": %.3f, \"losses\": %u, \"duplicates\": %u, "
+                     "\"ticks\": %u",
                      e->worst_s, e->bound_s, cfg->budget.lose, cfg->budget.duplicate, cfg->budget.tick);
         if (e->violations) {
             sim_text_put(&out, ", \"violation\": ");
@@ -241,10 +251,14 @@ static void report(const struct sim_options *o, const struct sim_explore_config 
         }
         sim_text_put(&out, "}\n");
     } else {
-        sim_text_add(&out, "%llu states, %llu transitions; %u losses, %u duplicates, %u timers, depth up to %u: %s\n",
-                     (unsigned long long)e->states, (unsigned long long)e->transitions, cfg->budget.lose, cfg->budget.duplicate,
-                     cfg->budget.tick, cfg->depth, e->exhausted ? "exhausted" : "not exhausted");
-        sim_text_add(&out, "longest way back to traffic on a fair network: %.1f s of the %.1f s that the parameters promise\n",
+        sim_text_add(
+            &out, "%llu states, %llu transitions; %u losses, %u duplicates, %u timers, depth up to %u: %s\n",
+            (unsigned long long)e->states, (unsigned long long)e->transitions, cfg->budget.lose,
+            cfg->budget.duplicate, cfg->budget.tick, cfg->depth,
+            e->exhausted ? "exhausted" : "not exhausted");
+        sim_text_add(&out,
+                     "longest way back to traffic on a fair network: %.1f s of the %.1f s that the "
+                     "parameters promise\n",
                      e->worst_s, e->bound_s);
         if (e->violations) {
             sim_text_add(&out, "violated: %s\nthe shortest way there:\n", e->what);

@@ -16,21 +16,26 @@ struct outcome {
 static void add_json(struct sim_text *t, const struct outcome *o)
 {
     const struct sim_summary *s = &o->sum;
-    sim_text_add(t, "{\"scenario\": \"%s\", \"pairing\": \"%s\", \"seeds\": %llu, \"recovered\": %llu, ", o->cfg.scenario->name,
-                 o->cfg.pairing->name, (unsigned long long)s->seeds, (unsigned long long)s->recovered);
+    sim_text_add(t, "{\"scenario\": \"%s\", \"pairing\": \"%s\", \"seeds\": %llu, \"recovered\": %llu, ",
+                 o->cfg.scenario->name, o->cfg.pairing->name, (unsigned long long)s->seeds,
+                 (unsigned long long)s->recovered);
     if (o->cfg.days)
         sim_text_add(t, "\"clients\": %u, \"days\": %u, \"faults\": %llu, ", o->cfg.clients, o->cfg.days,
                      (unsigned long long)s->faults);
-    sim_text_add(t, "\"recovery_s\": {\"median\": %.3f, \"p99\": %.3f, \"max\": %.3f}, \"bound_s\": %.3f, ", s->median, s->p99,
-                 s->worst, s->bound_s);
+    sim_text_add(t, "\"recovery_s\": {\"median\": %.3f, \"p99\": %.3f, \"max\": %.3f}, \"bound_s\": %.3f, ",
+                 s->median, s->p99, s->worst, s->bound_s);
     if (s->late)
         sim_text_add(t, "\"late_seed\": %llu, ", (unsigned long long)s->late_seed);
-    sim_text_add(t, "\"late\": %llu, \"lost_packets\": %llu, \"sent_packets\": %llu, \"availability\": %.8f, ",
-                 (unsigned long long)s->late, (unsigned long long)s->lost, (unsigned long long)s->sent, s->available);
-    sim_text_add(t, "\"multicast_packets\": %llu, \"wrong_items\": %llu, \"wrong_items_by_unheard\": %llu, \"violations\": %llu, "
-                    "\"good\": %s}\n",
-                 (unsigned long long)s->multicast, (unsigned long long)s->wrong_items, (unsigned long long)s->wrong_unheard,
-                 (unsigned long long)s->sins, sim_summary_good(&o->cfg, s) ? "true" : "false");
+    sim_text_add(
+        t, "\"late\": %llu, \"lost_packets\": %llu, \"sent_packets\": %llu, \"availability\": %.8f, ",
+        (unsigned long long)s->late, (unsigned long long)s->lost, (unsigned long long)s->sent, s->available);
+    sim_text_add(t,
+                 "\"multicast_packets\": %llu, \"wrong_items\": %llu, \"wrong_items_by_unheard\": %llu, "
+                 "\"violations\": %llu, "
+                 "\"good\": %s}\n",
+                 (unsigned long long)s->multicast, (unsigned long long)s->wrong_items,
+                 (unsigned long long)s->wrong_unheard, (unsigned long long)s->sins,
+                 sim_summary_good(&o->cfg, s) ? "true" : "false");
 }
 
 static void verdict(char *out, size_t cap, const struct outcome *o)
@@ -38,50 +43,62 @@ static void verdict(char *out, size_t cap, const struct outcome *o)
     const struct sim_summary *s = &o->sum;
     unsigned long long n = s->faults, r = s->recovered;
     if (!o->cfg.pairing->client_probes)
-        snprintf(out, cap, "IPsec as it is today: %llu of %llu recovered before a lifetime ended or with it; worst %.1f s.", r, n,
-                 s->worst);
+        snprintf(
+            out, cap,
+            "IPsec as it is today: %llu of %llu recovered before a lifetime ended or with it; worst %.1f s.",
+            r, n, s->worst);
     else if (sim_summary_good(&o->cfg, s))
-        snprintf(out, cap, "All %llu recovered, the worst in %.1f s; the parameters promise %.1f s.", n, s->worst, s->bound_s);
+        snprintf(out, cap, "All %llu recovered, the worst in %.1f s; the parameters promise %.1f s.", n,
+                 s->worst, s->bound_s);
     else if (s->recovered < s->faults)
         snprintf(out, cap, "%llu of %llu did not recover.", n - r, n);
     else if (s->late)
-        snprintf(out, cap, "%llu recovered later than the %.1f s that the parameters promise; the first is seed %llu.",
+        snprintf(out, cap,
+                 "%llu recovered later than the %.1f s that the parameters promise; the first is seed %llu.",
                  (unsigned long long)s->late, s->bound_s, (unsigned long long)s->late_seed);
     else
-        snprintf(out, cap, "%llu times data travelled on an epoch that was not proved, or a race paired SPIs wrongly.",
+        snprintf(out, cap,
+                 "%llu times data travelled on an epoch that was not proved, or a race paired SPIs wrongly.",
                  (unsigned long long)(s->sins + s->wrong_unheard));
 }
 
 static void add_row(struct sim_text *t, const struct outcome *o)
 {
     const struct sim_summary *s = &o->sum;
-    sim_text_add(t, "%-16s %-12s %6llu/%-6llu %9.2f %9.2f %9.2f %8.1f %9.1f %9.1f %7.1f %10.5f %s\n", o->cfg.scenario->name,
-                 o->cfg.pairing->name, (unsigned long long)s->recovered, (unsigned long long)s->faults, s->median, s->p99,
-                 s->worst, s->bound_s, (double)s->lost / (double)(s->faults ? s->faults : 1),
+    sim_text_add(t, "%-16s %-12s %6llu/%-6llu %9.2f %9.2f %9.2f %8.1f %9.1f %9.1f %7.1f %10.5f %s\n",
+                 o->cfg.scenario->name, o->cfg.pairing->name, (unsigned long long)s->recovered,
+                 (unsigned long long)s->faults, s->median, s->p99, s->worst, s->bound_s,
+                 (double)s->lost / (double)(s->faults ? s->faults : 1),
                  (double)s->multicast / (double)(s->faults ? s->faults : 1),
                  (double)s->wrong_items / (double)(s->faults ? s->faults : 1), 100 * s->available,
                  sim_summary_good(&o->cfg, s) ? "" : "<- not as promised");
     if (s->late && o->cfg.pairing->server_waits)
-        sim_text_add(t, "%-29s %llu later than the bound, the first with --seed %llu\n", "", (unsigned long long)s->late,
-                     (unsigned long long)s->late_seed);
+        sim_text_add(t, "%-29s %llu later than the bound, the first with --seed %llu\n", "",
+                     (unsigned long long)s->late, (unsigned long long)s->late_seed);
 }
 
-static const char head[] = "scenario         pairing        recovered     median       p99     worst    bound  lost/run "
-                           "mcast/run  wrong  available %\n";
+static const char head[] =
+    "scenario         pairing        recovered     median       p99     worst    bound  lost/run "
+    "mcast/run  wrong  available %\n";
 
 static void add_html_rows(struct sim_text *t, const struct outcome *v, int n)
 {
-    sim_text_put(t, "<table><tr><th>scenario</th><th>pairing</th><th class=\"n\">recovered</th><th class=\"n\">median s</th>"
-                    "<th class=\"n\">99 % s</th><th class=\"n\">worst s</th><th class=\"n\">bound s</th><th class=\"n\">lost</th>"
+    sim_text_put(t, "<table><tr><th>scenario</th><th>pairing</th><th class=\"n\">recovered</th><th "
+                    "class=\"n\">median s</th>"
+                    "<th class=\"n\">99 % s</th><th class=\"n\">worst s</th><th class=\"n\">bound s</th><th "
+                    "class=\"n\">lost</th>"
                     "<th class=\"n\">available</th></tr>");
     for (int i = 0; i < n; i++) {
         const struct sim_summary *s = &v[i].sum;
         sim_text_add(t,
-                     "<tr%s><td>%s</td><td>%s</td><td class=\"n\">%llu of %llu</td><td class=\"n\">%.2f</td><td class=\"n\">%.2f</td>"
-                     "<td class=\"n\">%.2f</td><td class=\"n\">%.1f</td><td class=\"n\">%llu</td><td class=\"n\">%.4f %%</td></tr>",
-                     sim_summary_good(&v[i].cfg, s) ? "" : " class=\"bad\"", v[i].cfg.scenario->name, v[i].cfg.pairing->name,
-                     (unsigned long long)s->recovered, (unsigned long long)s->faults, s->median, s->p99, s->worst, s->bound_s,
-                     (unsigned long long)s->lost, 100 * s->available);
+                     "<tr%s><td>%s</td><td>%s</td><td class=\"n\">%llu of %llu</td><td "
+                     "class=\"n\">%.2f</td><td class=\"n\">%.2f</td>"
+                     "<td class=\"n\">%.2f</td><td class=\"n\">%.1f</td><td class=\"n\">%llu</td><td "
+                     "class=\"n\">%.4f %%</td></tr>",
+                     sim_summary_good(&v[i].cfg, s) ? "" : " class=\"bad\"", v[i].cfg.scenario->name,
+                     v[i].cfg.pairing->name, (unsigned long long)s->recovered, (unsigned long long)s->faults,
+                     s->median, s->p99, s->worst, s->bound_s, (unsigned long long)s->lost,
+                     100 * s->available);
     }
     sim_text_put(t, "</table>");
 }
@@ -94,7 +111,8 @@ static void print_story(const struct outcome *o)
     char text[256];
     printf("%s, %s: %s\n", o->cfg.scenario->name, o->cfg.pairing->name, o->cfg.pairing->what);
     for (size_t i = 0; i < n; i++)
-        printf("%12.3f s  %-9s %s%s\n", dt_time_seconds(lines[i].at), lines[i].who, lines[i].bad ? "! " : "", lines[i].text);
+        printf("%12.3f s  %-9s %s%s\n", dt_time_seconds(lines[i].at), lines[i].who, lines[i].bad ? "! " : "",
+               lines[i].text);
     if (n == 200)
         printf("               … (more in --html)\n");
     verdict(text, sizeof text, o);
@@ -110,21 +128,26 @@ static int write_reports(const struct sim_options *o, struct outcome *v, int n, 
     char text[256];
     int status = 0;
     for (int i = 0; i < n && i < SIM_PAIRINGS; i++) {
-        series[i] = (struct sim_series){v[i].cfg.pairing->name, &v[i].sum.recovery, &v[i].sum.availability,
-                                        v[i].cfg.pairing->client_probes ? v[i].sum.bound_s : 0, v[i].sum.recovered, v[i].sum.faults};
+        series[i] = (struct sim_series){
+            v[i].cfg.pairing->name, &v[i].sum.recovery,
+            &v[i].sum.availability, v[i].cfg.pairing->client_probes ? v[i].sum.bound_s : 0,
+            v[i].sum.recovered,     v[i].sum.faults};
         stories[i] = (struct sim_story){v[i].cfg.pairing, &v[i].notes, &v[i].first};
     }
     if (o->html) {
         add_html_rows(&table, v, n);
-        sim_text_add(&lead, "%s%s IPsec today: %s", o->name ? "What happens: " : "All scenarios, all pairings.",
+        sim_text_add(&lead, "%s%s IPsec today: %s",
+                     o->name ? "What happens: " : "All scenarios, all pairings.",
                      o->name ? v[0].cfg.scenario->what : "", o->name ? v[0].cfg.scenario->plain : "");
-        sim_text_add(&foot, "dovetail-sim run %s --seed %llu --seeds %llu", o->name ? o->name : "--all", (unsigned long long)o->seed,
-                     (unsigned long long)o->seeds);
+        sim_text_add(&foot, "dovetail-sim run %s --seed %llu --seeds %llu", o->name ? o->name : "--all",
+                     (unsigned long long)o->seed, (unsigned long long)o->seeds);
         verdict(text, sizeof text, &v[n - 1]);
         struct sim_page p = {.title = o->name ? o->name : "dovetail-sim",
                              .lead = o->name ? lead.p : "All scenarios, all pairings.",
                              .good = good,
-                             .verdict = o->name ? text : good ? "All is as promised." : "Not all is as promised.",
+                             .verdict = o->name ? text
+                                        : good  ? "All is as promised."
+                                                : "Not all is as promised.",
                              .table = table.p,
                              .series = series,
                              .nseries = o->name ? n : 0,
@@ -186,7 +209,8 @@ int sim_cmd_run(const struct sim_options *o)
     if (o->name && !only)
         return sim_complain(2, "there is no scenario \"%s\"; dovetail-sim list names them", o->name);
     if (!o->name == !o->all)
-        return sim_complain(2, o->name ? "either a scenario's name or --all" : "run wants a scenario's name (dovetail-sim list), or --all");
+        return sim_complain(2, o->name ? "either a scenario's name or --all"
+                                       : "run wants a scenario's name (dovetail-sim list), or --all");
     if (o->svg && !only)
         return sim_complain(2, "--svg draws one scenario: name it");
     if (o->clients > 2 && !o->days)
@@ -195,9 +219,11 @@ int sim_cmd_run(const struct sim_options *o)
         fputs(only && o->seeds == 1 && !o->days ? "" : head, stdout);
     for (int i = 0; i < SIM_SCENARIOS && !status; i++)
         for (int k = 0; k < SIM_PAIRINGS && !status; k++) {
-            if ((only && only != &sim_scenarios[i]) || (o->pairing && strcmp(o->pairing, sim_pairings[k].name)))
+            if ((only && only != &sim_scenarios[i]) ||
+                (o->pairing && strcmp(o->pairing, sim_pairings[k].name)))
                 continue;
-            v[n].cfg = (struct sim_run_config){&sim_scenarios[i], &sim_pairings[k], o->params, o->clients, o->days, NULL};
+            v[n].cfg = (struct sim_run_config){&sim_scenarios[i], &sim_pairings[k], o->params,
+                                               o->clients,        o->days,          NULL};
             status = run_one(o, &v[n], only && !o->days);
             if (status)
                 break;

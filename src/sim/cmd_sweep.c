@@ -12,8 +12,8 @@
 #define ROUNDS 3
 
 static const struct axis {
-    const char *name;      /* as in --set */
-    const char *also;      /* takes the same value; NULL: nothing does */
+    const char *name; /* as in --set */
+    const char *also; /* takes the same value; NULL: nothing does */
     const char *value[VALUES];
 } axes[] = {
     {"maxidle", NULL, {"5", "10", "15", "20", "30", "60"}},
@@ -52,9 +52,11 @@ static int try_axis(struct sweep *s, int a, int round, bool *changed, struct dt_
     struct sim_trade start = s->now;
     for (int v = 0; v < VALUES && axes[a].value[v]; v++) {
         struct tried *x = &s->tried[s->n];
-        *x = (struct tried){.axis = a, .round = round, .value = axes[a].value[v], .t = {.params = start.params}};
+        *x = (struct tried){
+            .axis = a, .round = round, .value = axes[a].value[v], .t = {.params = start.params}};
         if (sim_params_set(&x->t.params, axes[a].name, x->value, err) ||
-            (axes[a].also && sim_params_set(&x->t.params, axes[a].also, x->value, err)) || measure(s, &x->t, err))
+            (axes[a].also && sim_params_set(&x->t.params, axes[a].also, x->value, err)) ||
+            measure(s, &x->t, err))
             return -1;
         s->n++;
         /* 2 % better or it is not worth a change */
@@ -75,36 +77,49 @@ static void row(struct sim_text *t, const struct tried *x, bool json)
 {
     const struct sim_trade *m = &x->t;
     if (json) {
-        sim_text_add(t, "{\"round\": %d, \"parameter\": \"%s\", \"value\": %s, \"possible\": %s, ", x->round + 1, axes[x->axis].name,
-                     x->value, m->possible ? "true" : "false");
-        sim_text_add(t, "\"recovery_p99_s\": %.3f, \"bound_s\": %.3f, \"packets_an_hour\": %.1f, \"given_up_an_hour\": %.3f, "
-                        "\"items_a_client\": %.2f, \"wrong_items_an_hour\": %.2f, \"cost\": %.3f, \"chosen\": %s}\n",
-                     m->recovery_s, m->bound_s, m->packets_h, m->false_h, m->items, m->wrong_h, m->cost, x->best ? "true" : "false");
+        sim_text_add(t, "{\"round\": %d, \"parameter\": \"%s\", \"value\": %s, \"possible\": %s, ",
+                     x->round + 1, axes[x->axis].name, x->value, m->possible ? "true" : "false");
+        sim_text_add(
+            t,
+            "\"recovery_p99_s\": %.3f, \"bound_s\": %.3f, \"packets_an_hour\": %.1f, \"given_up_an_hour\": "
+            "%.3f, "
+            "\"items_a_client\": %.2f, \"wrong_items_an_hour\": %.2f, \"cost\": %.3f, \"chosen\": %s}\n",
+            m->recovery_s, m->bound_s, m->packets_h, m->false_h, m->items, m->wrong_h, m->cost,
+            x->best ? "true" : "false");
     } else if (!m->possible) {
-        sim_text_add(t, "| %s | %s | against the seed's inequalities | | | | | | |\n", axes[x->axis].name, x->value);
+        sim_text_add(t, "| %s | %s | against the seed's inequalities | | | | | | |\n", axes[x->axis].name,
+                     x->value);
     } else {
-        sim_text_add(t, "| %s | %s%s%s | %.2f | %.1f | %.0f | %.2f | %.2f | %.2f | %.2f |\n", axes[x->axis].name, x->best ? "**" : "", x->value,
-                     x->best ? "**" : "", m->recovery_s, m->bound_s, m->packets_h, m->false_h, m->items, m->wrong_h, m->cost);
+        sim_text_add(t, "| %s | %s%s%s | %.2f | %.1f | %.0f | %.2f | %.2f | %.2f | %.2f |\n",
+                     axes[x->axis].name, x->best ? "**" : "", x->value, x->best ? "**" : "", m->recovery_s,
+                     m->bound_s, m->packets_h, m->false_h, m->items, m->wrong_h, m->cost);
     }
 }
 
 static void chosen(struct sim_text *t, const struct sim_params *p)
 {
-    sim_text_add(t, "maxidle %g s, pingtime %g s, pingtries %u, pingtime2 %g s, pingtries2 %u, timeout %g s, elimit %u, ",
-                 dt_time_seconds(p->epoch.maxidle), dt_time_seconds(p->epoch.pingtime), p->epoch.pingtries,
-                 dt_time_seconds(p->epoch.pingtime2), p->epoch.pingtries2, dt_time_seconds(p->epoch.timeout), p->epoch.elimit);
-    sim_text_add(t, "t_out %g s, n_out %u, t_ei %g s", dt_time_seconds(p->nat.t_out), p->nat.n_out, dt_time_seconds(p->nat.t_ei));
+    sim_text_add(
+        t,
+        "maxidle %g s, pingtime %g s, pingtries %u, pingtime2 %g s, pingtries2 %u, timeout %g s, elimit %u, ",
+        dt_time_seconds(p->epoch.maxidle), dt_time_seconds(p->epoch.pingtime), p->epoch.pingtries,
+        dt_time_seconds(p->epoch.pingtime2), p->epoch.pingtries2, dt_time_seconds(p->epoch.timeout),
+        p->epoch.elimit);
+    sim_text_add(t, "t_out %g s, n_out %u, t_ei %g s", dt_time_seconds(p->nat.t_out), p->nat.n_out,
+                 dt_time_seconds(p->nat.t_ei));
 }
 
-static const char table_head[] = "| parameter | value | recovery, 99 % (s) | bound (s) | packets an hour | given up an hour | "
-                                 "items a client | wrong items an hour | cost |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+static const char table_head[] =
+    "| parameter | value | recovery, 99 % (s) | bound (s) | packets an hour | given up an hour | "
+    "items a client | wrong items an hour | cost |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- "
+    "|\n";
 
 /* What the chosen values mean for each pairing: all scenarios together. */
 static int distributions(const struct sweep *s, struct sim_series series[SIM_PAIRINGS], struct dt_err *err)
 {
     static struct sim_samples recovery[SIM_PAIRINGS], available[SIM_PAIRINGS];
     for (int k = 0; k < SIM_PAIRINGS; k++) {
-        series[k] = (struct sim_series){.name = sim_pairings[k].name, .recovery = &recovery[k], .availability = &available[k]};
+        series[k] = (struct sim_series){
+            .name = sim_pairings[k].name, .recovery = &recovery[k], .availability = &available[k]};
         for (int i = 0; i < SIM_SCENARIOS; i++) {
             struct sim_run_config cfg = {&sim_scenarios[i], &sim_pairings[k], s->now.params, 2, 0, NULL};
             struct sim_summary sum;
@@ -130,17 +145,22 @@ static int reports(const struct sweep *s, const struct sim_text *words, struct d
     struct sim_text out = {0}, table = {0}, foot = {0};
     int bad = distributions(s, series, err);
     if (!bad) {
-        sim_text_put(&table, "<table><tr><th>parameter</th><th class=\"n\">value</th><th class=\"n\">recovery s</th><th class=\"n\">packets/h</th>"
+        sim_text_put(&table, "<table><tr><th>parameter</th><th class=\"n\">value</th><th "
+                             "class=\"n\">recovery s</th><th class=\"n\">packets/h</th>"
                              "<th class=\"n\">cost</th></tr>");
         for (size_t i = 0; i < s->n; i++)
             if (s->tried[i].t.possible && s->tried[i].round == s->tried[s->n - 1].round)
-                sim_text_add(&table, "<tr><td>%s</td><td class=\"n\">%s%s</td><td class=\"n\">%.2f</td><td class=\"n\">%.0f</td><td class=\"n\">%.2f</td></tr>",
-                             axes[s->tried[i].axis].name, s->tried[i].value, s->tried[i].best ? " *" : "", s->tried[i].t.recovery_s,
-                             s->tried[i].t.packets_h, s->tried[i].t.cost);
+                sim_text_add(&table,
+                             "<tr><td>%s</td><td class=\"n\">%s%s</td><td class=\"n\">%.2f</td><td "
+                             "class=\"n\">%.0f</td><td class=\"n\">%.2f</td></tr>",
+                             axes[s->tried[i].axis].name, s->tried[i].value, s->tried[i].best ? " *" : "",
+                             s->tried[i].t.recovery_s, s->tried[i].t.packets_h, s->tried[i].t.cost);
         sim_text_put(&table, "</table>");
-        sim_text_add(&foot, "dovetail-sim sweep --seed %llu --seeds %llu", (unsigned long long)s->o->seed, (unsigned long long)s->o->seeds);
+        sim_text_add(&foot, "dovetail-sim sweep --seed %llu --seeds %llu", (unsigned long long)s->o->seed,
+                     (unsigned long long)s->o->seeds);
         struct sim_page p = {.title = "Parameters",
-                             .lead = "What each value costs with all others as chosen; the distributions are of all scenarios with the chosen values.",
+                             .lead = "What each value costs with all others as chosen; the distributions are "
+                                     "of all scenarios with the chosen values.",
                              .good = true,
                              .verdict = words->p,
                              .table = table.p,
@@ -187,8 +207,8 @@ int sim_cmd_sweep(const struct sim_options *given)
     if (!bad) {
         sim_text_put(&words, "Chosen: ");
         chosen(&words, &s.now.params);
-        sim_text_add(&words, ". Recovery %.2f s (99 %%), bound %.1f s, %.0f control packets an hour.", s.now.recovery_s, s.now.bound_s,
-                     s.now.packets_h);
+        sim_text_add(&words, ". Recovery %.2f s (99 %%), bound %.1f s, %.0f control packets an hour.",
+                     s.now.recovery_s, s.now.bound_s, s.now.packets_h);
         if (!o.json)
             sim_text_put(&out, table_head);
         for (size_t i = 0; i < s.n; i++)

@@ -15,16 +15,16 @@
 
 #include "sim/arena.h"
 
-#define TASKS_MAX   4096
-#define TASKS_WANT  256
-#define COPY_SLACK  65536
+#define TASKS_MAX  4096
+#define TASKS_WANT 256
+#define COPY_SLACK 65536
 
 /* Shared by all processes. */
 struct shared {
     _Atomic uint64_t states, transitions, next_task;
-    _Atomic int stop;      /* a violation was found, or there is no more room */
-    _Atomic int full, cut; /* the table, the depth */
-    _Atomic int found;     /* 1 while somebody writes the trace, 2 when it is there */
+    _Atomic int stop;       /* a violation was found, or there is no more room */
+    _Atomic int full, cut;  /* the table, the depth */
+    _Atomic int found;      /* 1 while somebody writes the trace, 2 when it is there */
     _Atomic uint64_t worst; /* nanoseconds */
     struct sim_trace trace;
     char what[200];
@@ -39,9 +39,9 @@ struct search {
     uint64_t mask, room;
     struct sim_state *state;
     struct sim_trace path;
-    unsigned limit;    /* longest path */
-    bool by_depth;     /* a state that comes again on a shorter path is expanded again */
-    bool collect;      /* write tasks instead of going deeper than `collect_at` */
+    unsigned limit; /* longest path */
+    bool by_depth;  /* a state that comes again on a shorter path is expanded again */
+    bool collect;   /* write tasks instead of going deeper than `collect_at` */
     unsigned collect_at;
     char *copies[SIM_TRACE_MAX + 2]; /* the arena at each depth */
     size_t copy_cap[SIM_TRACE_MAX + 2], copy_len[SIM_TRACE_MAX + 2];
@@ -320,9 +320,11 @@ static int prepare(struct search *s, struct dt_err *err)
     s->mask = slots - 1;
     s->room = s->cfg->states_max;
     s->sh = mmap(NULL, sizeof *s->sh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    s->seen = mmap(NULL, slots * sizeof *s->seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    s->seen = mmap(NULL, slots * sizeof *s->seen, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (s->sh == MAP_FAILED || (void *)s->seen == MAP_FAILED || sim_arena_open())
-        return dt_err_set(err, 0, "memory ran out for a table of %llu states", (unsigned long long)s->cfg->states_max);
+        return dt_err_set(err, 0, "memory ran out for a table of %llu states",
+                          (unsigned long long)s->cfg->states_max);
     return 0;
 }
 
@@ -336,7 +338,8 @@ static void put_away(struct search *s)
     sim_arena_close();
 }
 
-static void search(struct search *s, const char *root, size_t root_len, struct sim_explored *out, struct dt_err *err, int *bad)
+static void search(struct search *s, const char *root, size_t root_len, struct sim_explored *out,
+                   struct dt_err *err, int *bad)
 {
     if (s->cfg->shallow_first) {
         if (judge(s))
@@ -368,7 +371,8 @@ static void search(struct search *s, const char *root, size_t root_len, struct s
         dt_err_set(err, 0, "a process of the search came to a sudden end");
     out->states = atomic_load(&s->sh->states);
     out->transitions = atomic_load(&s->sh->transitions);
-    out->exhausted = !atomic_load(&s->sh->full) && !atomic_load(&s->sh->cut) && !atomic_load(&s->sh->found) && !*bad;
+    out->exhausted =
+        !atomic_load(&s->sh->full) && !atomic_load(&s->sh->cut) && !atomic_load(&s->sh->found) && !*bad;
     out->worst_s = dt_time_seconds(atomic_load(&s->sh->worst));
     if (!atomic_load(&s->sh->found))
         return;

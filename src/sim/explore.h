@@ -18,9 +18,9 @@
 enum sim_action_kind {
     SIM_DELIVER, /* arg: which packet under way, in the order of sending */
     SIM_LOSE,
-    SIM_DOUBLE,  /* a copy arrives, the packet stays under way */
-    SIM_TICK,    /* time goes on to the next timer */
-    SIM_ENV,     /* arg: enum sim_env */
+    SIM_DOUBLE, /* a copy arrives, the packet stays under way */
+    SIM_TICK,   /* time goes on to the next timer */
+    SIM_ENV,    /* arg: enum sim_env */
 };
 
 enum sim_env {
@@ -95,7 +95,7 @@ struct sim_explored {
     bool exhausted;
     unsigned violations; /* 0 or 1: the search ends with the first */
     char what[200];
-    struct sim_trace trace; /* the shortest */
+    struct sim_trace trace;  /* the shortest */
     double worst_s, bound_s; /* the longest way back to traffic, and the bound */
 };
 int sim_explore(const struct sim_explore_config *cfg, struct sim_explored *out, struct dt_err *err);
@@ -106,7 +106,8 @@ struct sim_explore_config sim_explore_default(void);
 /* Plants a mistake by its name; false: there is none such. */
 bool sim_explore_plant(struct sim_explore_config *cfg, const char *name);
 const char *sim_explore_plant_name(int i, const char **what); /* NULL past the last */
-int sim_trace_write(const char *path, const struct sim_explore_config *cfg, const struct sim_trace *t, struct dt_err *err);
+int sim_trace_write(const char *path, const struct sim_explore_config *cfg, const struct sim_trace *t,
+                    struct dt_err *err);
 int sim_trace_read(const char *path, struct sim_explore_config *cfg, struct sim_trace *t, struct dt_err *err);
 /* `run --trace FILE`: tells what happens, and what is violated. */
 int sim_explore_replay(const struct sim_options *o);

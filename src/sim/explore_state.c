@@ -188,7 +188,8 @@ const char *sim_state_unfair(struct sim_state *s, dt_time *took)
                 return check(s);
         }
         if (s->w->net->now > began + bound) {
-            snprintf(s->violation, sizeof s->violation, "(c) %s %.1f s after the network became fair; the parameters promise %.1f s",
+            snprintf(s->violation, sizeof s->violation,
+                     "(c) %s %.1f s after the network became fair; the parameters promise %.1f s",
                      all_arrived(s) ? "an epoch is neither verified nor given up" : "traffic does not flow",
                      dt_time_seconds(s->w->net->now - began), dt_time_seconds(bound));
             return s->violation;
@@ -207,7 +208,8 @@ static const char *check(struct sim_state *s)
     if (!s->cfg->pairing->client_probes)
         return NULL;
     if (s->cfg->pairing->server_waits && r->wrong_unheard)
-        return "(a) an item pairs SPIs of different clients by a packet on an epoch that the server had not heard";
+        return "(a) an item pairs SPIs of different clients by a packet on an epoch that the server had not "
+               "heard";
     if (r->wrong_fresh)
         return "(a) an item pairs SPIs of different clients though nothing had expired or been forgotten";
     if (s->w->clients[0]->sins.unverified_data || s->w->clients[1]->sins.unverified_data)
@@ -329,8 +331,13 @@ bool sim_state_apply(struct sim_state *s, struct sim_action a)
     }
 }
 
-static const char *const env_names[SIM_ENVS] = {"data A to the server", "data to A", "data B to the server", "data to B",
-                                                "A rekeys", "B rekeys", "the NAT forgets everything",
+static const char *const env_names[SIM_ENVS] = {"data A to the server",
+                                                "data to A",
+                                                "data B to the server",
+                                                "data to B",
+                                                "A rekeys",
+                                                "B rekeys",
+                                                "the NAT forgets everything",
                                                 "the server forgets everything"};
 
 void sim_state_tell(const struct sim_state *s, struct sim_action a, char out[SIM_ACTION_TEXT])
@@ -339,9 +346,11 @@ void sim_state_tell(const struct sim_state *s, struct sim_action a, char out[SIM
     char label[SIM_LABEL_LEN];
     if (a.kind <= SIM_DOUBLE && a.arg < s->n)
         snprintf(out, SIM_ACTION_TEXT, "%s -> %s: %s %s", s->w->net->nodes[s->pending[a.arg].from]->name,
-                 s->w->net->nodes[s->pending[a.arg].to]->name, sim_packet_label(label, s->pending[a.arg].p), what[a.kind]);
+                 s->w->net->nodes[s->pending[a.arg].to]->name, sim_packet_label(label, s->pending[a.arg].p),
+                 what[a.kind]);
     else if (a.kind == SIM_TICK)
-        snprintf(out, SIM_ACTION_TEXT, "time goes on by %.3f s", dt_time_seconds(dt_time_sub(next_timer(s), s->w->net->now)));
+        snprintf(out, SIM_ACTION_TEXT, "time goes on by %.3f s",
+                 dt_time_seconds(dt_time_sub(next_timer(s), s->w->net->now)));
     else if (a.kind == SIM_ENV && a.arg < SIM_ENVS)
         snprintf(out, SIM_ACTION_TEXT, "%s", env_names[a.arg]);
     else
@@ -439,13 +448,14 @@ struct sim_state *sim_state_new(const struct sim_explore_config *cfg, struct dt_
     s->w->net->in_flight = in_flight;
     s->w->net->in_flight_ctx = s;
     s->w->net->now = DT_SEC;
-    if (sim_host_start(s->w->server, err) || sim_host_start(s->w->clients[0], err) || sim_host_start(s->w->clients[1], err)) {
+    if (sim_host_start(s->w->server, err) || sim_host_start(s->w->clients[0], err) ||
+        sim_host_start(s->w->clients[1], err)) {
         sim_state_free(s);
         return NULL;
     }
     if (!cfg->cold && !warm_up(s)) {
-        dt_err_set(err, 0, "the tunnels do not come up on a fair network with these parameters%s%s", cfg->plant ? " and " : "",
-                   cfg->plant ? cfg->plant : "");
+        dt_err_set(err, 0, "the tunnels do not come up on a fair network with these parameters%s%s",
+                   cfg->plant ? " and " : "", cfg->plant ? cfg->plant : "");
         sim_state_free(s);
         return NULL;
     }

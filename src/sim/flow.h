@@ -21,12 +21,12 @@ struct sim_mark {
 
 struct sim_flow {
     uint64_t sent, delivered;
-    uint32_t expected;  /* number of the next packet that should arrive */
-    dt_time good_next;  /* when it is sent; until the first delivery: when the first packet was sent */
-    dt_time down;       /* all gaps together */
-    dt_time worst;      /* the longest */
-    dt_time last_up;    /* end of the last gap; 0: there was none */
-    dt_time last_down;  /* its beginning */
+    uint32_t expected; /* number of the next packet that should arrive */
+    dt_time good_next; /* when it is sent; until the first delivery: when the first packet was sent */
+    dt_time down;      /* all gaps together */
+    dt_time worst;     /* the longest */
+    dt_time last_up;   /* end of the last gap; 0: there was none */
+    dt_time last_down; /* its beginning */
     uint32_t gaps;
     bool first_done;
 };

@@ -201,8 +201,9 @@ static void on_data(struct sim_host *h, const uint8_t *inner, size_t len)
     struct sim_flow *f = &h->flows[m.flow];
     if (!sim_flow_delivered(f, &m))
         return;
-    struct sim_note *n = sim_note_add(h->node.net->notes, f->last_down, SIM_NOTE_OUTAGE,
-                                      h->client ? h->node.index : h->clients[m.flow / 2]->node.index, h->node.index);
+    struct sim_note *n =
+        sim_note_add(h->node.net->notes, f->last_down, SIM_NOTE_OUTAGE,
+                     h->client ? h->node.index : h->clients[m.flow / 2]->node.index, h->node.index);
     if (n) {
         n->until = m.sent;
         n->number = m.flow & 1;
@@ -211,7 +212,8 @@ static void on_data(struct sim_host *h, const uint8_t *inner, size_t len)
 
 /* Answered on the pair that it came in on where the SA says so; else a computer inside answers, and its answer is
  * traffic like any other. */
-static void on_echo(struct sim_host *h, struct sim_sa *sa, const struct dt_echo *e, uint8_t *inner, size_t len)
+static void on_echo(struct sim_host *h, struct sim_sa *sa, const struct dt_echo *e, uint8_t *inner,
+                    size_t len)
 {
     struct sim_sa *out = sa;
     if (!sa->answer.ver || !dt_addr_eq(&e->dst, &sa->answer)) {
@@ -265,7 +267,8 @@ static void esp_in(struct sim_host *h, struct sim_packet *p)
 
 static void ike_in(struct sim_host *h, struct sim_packet *p, bool natt)
 {
-    struct dt_path path = {.local = {dt_addr4(p->dst), p->dport}, .remote = {dt_addr4(p->src), p->sport}, .natt = natt};
+    struct dt_path path = {
+        .local = {dt_addr4(p->dst), p->dport}, .remote = {dt_addr4(p->src), p->sport}, .natt = natt};
     dt_endpoint_ike_input(h->ep, sim_host_now(h), &path, p->bytes + (natt ? 4 : 0), p->len - (natt ? 4 : 0));
 }
 
@@ -277,7 +280,8 @@ static void receive(struct sim_node *n, struct sim_packet *p)
         return;
     }
     if (n->net->notes && p->proto == SIM_ESP && p->ghost.to != n->index) {
-        struct sim_note *note = sim_note_add(n->net->notes, n->net->now, SIM_NOTE_MISDELIVERED, n->index, p->ghost.to);
+        struct sim_note *note =
+            sim_note_add(n->net->notes, n->net->now, SIM_NOTE_MISDELIVERED, n->index, p->ghost.to);
         if (note)
             note->spi_in = p->ghost.spi;
     }

@@ -34,9 +34,9 @@ struct sim_sa {
 struct sim_tunnel {
     struct dt_table_node by_id;
     uint32_t id;
-    uint32_t peer;      /* node at the other end */
-    uint32_t number;    /* of the client: its flows are 2 * number (to the server) and 2 * number + 1 */
-    uint8_t how;        /* enum dt_outbound */
+    uint32_t peer;   /* node at the other end */
+    uint32_t number; /* of the client: its flows are 2 * number (to the server) and 2 * number + 1 */
+    uint8_t how;     /* enum dt_outbound */
     uint64_t sa;
     uint32_t held;
     uint8_t hold[SIM_HOLD_MAX][SIM_MARK_LEN];
@@ -44,15 +44,16 @@ struct sim_tunnel {
 
 /* What was seen that should not be; each is an invariant of the explorer. */
 struct sim_sins {
-    uint64_t unverified_data; /* client: data on an epoch it had not verified, though the seed does not allow it */
-    uint64_t unheard_data;    /* server: likewise, not heard */
+    uint64_t
+        unverified_data; /* client: data on an epoch it had not verified, though the seed does not allow it */
+    uint64_t unheard_data; /* server: likewise, not heard */
 };
 
 struct sim_host_config {
     const char *name;
     bool client;
     uint32_t number;
-    uint32_t server;               /* client: the server's address */
+    uint32_t server; /* client: the server's address */
     uint64_t seed;
     struct dt_epoch_params params;
     const struct sim_pairing *pairing;
@@ -68,23 +69,23 @@ struct sim_host {
     struct dt_endpoint_ops ops;
     const struct dt_crypto *crypto;
     struct dt_prng prng;
-    bool client;      /* these three as in cfg */
+    bool client; /* these three as in cfg */
     uint32_t number;
     uint32_t addr;
-    uint32_t tunnel;  /* client: its one tunnel */
-    uint32_t gateway; /* server */
+    uint32_t tunnel;          /* client: its one tunnel */
+    uint32_t gateway;         /* server */
     struct sim_link up, down; /* to the router or the internet, and back */
     struct sim_router *via[2];
     uint8_t nvia, active; /* client: the router in use */
     bool asleep;
-    int64_t ppm;          /* its clock runs faster by so many millionths */
-    dt_time skew;         /* and shows this at the beginning */
+    int64_t ppm;  /* its clock runs faster by so many millionths */
+    dt_time skew; /* and shows this at the beginning */
     struct dt_table sa_by_spi, sa_by_id, tunnels;
     struct sim_tunnel **by_client; /* server: by the client's number */
     uint32_t nby_client;
-    struct sim_host **clients;     /* server: all clients of the network, by number; borrowed */
-    struct sim_host *server;       /* client: borrowed */
-    struct sim_flow *flows; /* of the whole network; borrowed */
+    struct sim_host **clients; /* server: all clients of the network, by number; borrowed */
+    struct sim_host *server;   /* client: borrowed */
+    struct sim_flow *flows;    /* of the whole network; borrowed */
     uint32_t nflows;
     uint64_t held_dropped, no_sa, foreign;
     uint64_t pings, data_sent, ike_sent, ike_bytes; /* overhead */

@@ -86,7 +86,8 @@ static void release(void *user, dt_time now, uint32_t gateway, const struct dt_i
 {
 }
 
-static bool local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote, uint32_t n, struct dt_addr *local)
+static bool local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote, uint32_t n,
+                       struct dt_addr *local)
 {
     struct sim_host *h = user;
     *local = dt_addr4(h->addr);
@@ -114,7 +115,8 @@ static struct sim_tunnel *tunnel_of(struct sim_host *h, uint32_t id)
     struct dt_tunnel_info info;
     t->peer = UINT32_MAX;
     t->number = UINT32_MAX;
-    if (dt_endpoint_tunnel_info(h->ep, id, &info) && (t->number = number_of(&info.remote_id)) < h->nby_client) {
+    if (dt_endpoint_tunnel_info(h->ep, id, &info) &&
+        (t->number = number_of(&info.remote_id)) < h->nby_client) {
         h->by_client[t->number] = t;
         t->peer = h->clients[t->number]->node.index;
     }
@@ -216,9 +218,9 @@ static void outbound(void *user, dt_time now, uint32_t tunnel, enum dt_outbound 
     t->how = (uint8_t)how;
     t->sa = how == DT_OUTBOUND_SA ? id : 0;
     struct sim_sa *sa = t->sa ? sim_host_sa(h, id) : NULL;
-    struct sim_note *n = sa ? note_epoch(h, SIM_NOTE_EPOCH_USED, sa)
-                            : sim_note_add(h->node.net->notes, h->node.net->now, SIM_NOTE_EPOCH_USED, h->node.index,
-                                           t->peer);
+    struct sim_note *n =
+        sa ? note_epoch(h, SIM_NOTE_EPOCH_USED, sa)
+           : sim_note_add(h->node.net->notes, h->node.net->now, SIM_NOTE_EPOCH_USED, h->node.index, t->peer);
     if (n && forced)
         snprintf(n->text, sizeof n->text, "forced");
     sim_host_unhold(h, t);

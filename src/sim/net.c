@@ -103,7 +103,8 @@ static void push(struct sim_net *net, dt_time at, uint32_t kind, uint32_t arg, v
     }
 }
 
-static void travel(struct sim_net *net, struct sim_node *from, struct sim_node *to, struct sim_packet *p, dt_time at)
+static void travel(struct sim_net *net, struct sim_node *from, struct sim_node *to, struct sim_packet *p,
+                   dt_time at)
 {
     if (net->notes)
         sim_note_packet(net->notes, net->now, at, from->index, to->index, p);
@@ -167,7 +168,8 @@ bool sim_net_step(struct sim_net *net, dt_time until)
         return false;
     }
     struct sim_event e = sim_queue_pop(&net->queue);
-    if ((first = sim_queue_first(&net->queue))) { /* what comes next is not in the cache when there are thousands of hosts */
+    if ((first = sim_queue_first(
+             &net->queue))) { /* what comes next is not in the cache when there are thousands of hosts */
         __builtin_prefetch(first->what);
         __builtin_prefetch(net->nodes[first->arg < net->nnodes ? first->arg : 0]);
     }

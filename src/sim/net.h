@@ -33,9 +33,9 @@ struct sim_node_ops {
 struct sim_node {
     const struct sim_node_ops *ops;
     struct sim_net *net;
-    uint32_t index;   /* in net->nodes */
-    dt_time queued;   /* when its next wake event stands in the queue; DT_NEVER */
-    char name[24];    /* "client A", "NAT 1", "server" */
+    uint32_t index; /* in net->nodes */
+    dt_time queued; /* when its next wake event stands in the queue; DT_NEVER */
+    char name[24];  /* "client A", "NAT 1", "server" */
 };
 
 /* Something to be done at a time; embedded in its owner, which outlives it. */

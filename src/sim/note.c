@@ -12,7 +12,8 @@ void sim_notes_free(struct sim_notes *notes)
     *notes = (struct sim_notes){0};
 }
 
-struct sim_note *sim_note_add(struct sim_notes *notes, dt_time at, enum sim_note_kind kind, uint32_t a, uint32_t b)
+struct sim_note *sim_note_add(struct sim_notes *notes, dt_time at, enum sim_note_kind kind, uint32_t a,
+                              uint32_t b)
 {
     if (!notes)
         return NULL;
@@ -75,7 +76,8 @@ static const char *exchange(uint8_t type)
 char *sim_packet_label(char out[SIM_LABEL_LEN], const struct sim_packet *p)
 {
     static const char *const load[] = {"", " data", " ping", " pong"};
-    const uint8_t *ike = p->proto == SIM_UDP && p->len > 4 && !dt_get_be32(p->bytes) ? p->bytes + 4 : p->bytes;
+    const uint8_t *ike =
+        p->proto == SIM_UDP && p->len > 4 && !dt_get_be32(p->bytes) ? p->bytes + 4 : p->bytes;
     if (p->proto == SIM_ESP || (p->proto == SIM_UDP && ike == p->bytes))
         snprintf(out, SIM_LABEL_LEN, "%08x%s", p->ghost.spi, load[p->ghost.load & 3]);
     else if (p->len < 28)

@@ -20,24 +20,24 @@ enum sim_note_kind {
     SIM_NOTE_ITEM_GONE,    /* it expired, or the router forgot it */
     SIM_NOTE_MULTICAST,    /* router a: a packet for one client went to several */
     SIM_NOTE_MISDELIVERED, /* client a got a packet that was meant for b */
-    SIM_NOTE_EPOCH_NEW,    /* host a: epoch `number` of its tunnel with host b exists; not verified or heard yet */
+    SIM_NOTE_EPOCH_NEW, /* host a: epoch `number` of its tunnel with host b exists; not verified or heard yet */
     SIM_NOTE_EPOCH_PROVED, /* verified (client) or heard (server) */
     SIM_NOTE_EPOCH_USED,   /* data goes out on it from now on; number 0: data is held */
     SIM_NOTE_EPOCH_GONE,
-    SIM_NOTE_FAULT,        /* something is done to the network or to a node: from `at` until `until` */
-    SIM_NOTE_OUTAGE,       /* client a: traffic failed from `at` until `until`; number 0 towards the server, 1 back */
-    SIM_NOTE_SAY,          /* words about node a */
+    SIM_NOTE_FAULT, /* something is done to the network or to a node: from `at` until `until` */
+    SIM_NOTE_OUTAGE, /* client a: traffic failed from `at` until `until`; number 0 towards the server, 1 back */
+    SIM_NOTE_SAY,    /* words about node a */
 };
 
 #define SIM_NOTE_TEXT 120
 struct sim_note {
     dt_time at, until;
-    uint32_t a, b;             /* nodes */
-    uint32_t spi_out, spi_in;  /* as the client sees them: towards the server, from it */
+    uint32_t a, b;            /* nodes */
+    uint32_t spi_out, spi_in; /* as the client sees them: towards the server, from it */
     uint32_t number;
-    uint8_t kind;              /* enum sim_note_kind */
-    uint8_t proto, load;       /* of a packet: enum sim_proto, enum sim_load */
-    bool ike_item;             /* an IKE item: no SPIs */
+    uint8_t kind;        /* enum sim_note_kind */
+    uint8_t proto, load; /* of a packet: enum sim_proto, enum sim_load */
+    bool ike_item;       /* an IKE item: no SPIs */
     char text[SIM_NOTE_TEXT];
 };
 
@@ -46,13 +46,14 @@ struct sim_note {
 struct sim_notes {
     struct sim_note *v;
     size_t n, cap, missing;
-    bool packets; /* record packets too */
+    bool packets;                   /* record packets too */
     char names[SIM_NOTE_NAMES][24]; /* of the nodes with the lowest numbers */
 };
 
 void sim_notes_free(struct sim_notes *notes);
 /* A note to be filled in (all zero but `at` and `until` = at, kind, a, b), or NULL. */
-struct sim_note *sim_note_add(struct sim_notes *notes, dt_time at, enum sim_note_kind kind, uint32_t a, uint32_t b);
+struct sim_note *sim_note_add(struct sim_notes *notes, dt_time at, enum sim_note_kind kind, uint32_t a,
+                              uint32_t b);
 void sim_note_packet(struct sim_notes *notes, dt_time at, dt_time until, uint32_t from, uint32_t to,
                      const struct sim_packet *p);
 void sim_note_say(struct sim_notes *notes, dt_time at, uint32_t node, const char *fmt, ...)

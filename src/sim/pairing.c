@@ -8,8 +8,8 @@ const struct sim_pairing sim_pairings[SIM_PAIRINGS] = {
     {"plain", "no probing at either end: what IPsec does today", false, false, false},
     {"client", "a Dovetail client, and a plain server that uses a new epoch at once", true, false, false},
     {"both", "Dovetail at both ends", true, true, false},
-    {"both-accept", "Dovetail at both ends, and the server may start a rekey (server_rekey = accept)", true, true,
-     true},
+    {"both-accept", "Dovetail at both ends, and the server may start a rekey (server_rekey = accept)", true,
+     true, true},
 };
 
 const struct sim_pairing *sim_pairing_by_name(const char *name)
@@ -33,12 +33,18 @@ int sim_params_set(struct sim_params *p, const char *name, const char *value, st
         dt_time *time;
         uint32_t *number;
     } known[] = {
-        {"keylife", &p->epoch.keylife, NULL},       {"rekeymargin", &p->epoch.rekeymargin, NULL},
-        {"rekeyfuzz", NULL, &p->epoch.rekeyfuzz},   {"maxidle", &p->epoch.maxidle, NULL},
-        {"pingtime", &p->epoch.pingtime, NULL},     {"pingtries", NULL, &p->epoch.pingtries},
-        {"pingtime2", &p->epoch.pingtime2, NULL},   {"pingtries2", NULL, &p->epoch.pingtries2},
-        {"timeout", &p->epoch.timeout, NULL},       {"elimit", NULL, &p->epoch.elimit},
-        {"t_out", &p->nat.t_out, NULL},             {"n_out", NULL, &p->nat.n_out},
+        {"keylife", &p->epoch.keylife, NULL},
+        {"rekeymargin", &p->epoch.rekeymargin, NULL},
+        {"rekeyfuzz", NULL, &p->epoch.rekeyfuzz},
+        {"maxidle", &p->epoch.maxidle, NULL},
+        {"pingtime", &p->epoch.pingtime, NULL},
+        {"pingtries", NULL, &p->epoch.pingtries},
+        {"pingtime2", &p->epoch.pingtime2, NULL},
+        {"pingtries2", NULL, &p->epoch.pingtries2},
+        {"timeout", &p->epoch.timeout, NULL},
+        {"elimit", NULL, &p->epoch.elimit},
+        {"t_out", &p->nat.t_out, NULL},
+        {"n_out", NULL, &p->nat.n_out},
         {"t_ei", &p->nat.t_ei, NULL},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -56,10 +62,11 @@ int sim_params_set(struct sim_params *p, const char *name, const char *value, st
             *known[i].number = (uint32_t)v;
         return 0;
     }
-    return dt_err_set(err, 0,
-                      "there is no parameter \"%s\" (keylife rekeymargin rekeyfuzz maxidle pingtime pingtries pingtime2 "
-                      "pingtries2 timeout elimit t_out n_out t_ei)",
-                      name);
+    return dt_err_set(
+        err, 0,
+        "there is no parameter \"%s\" (keylife rekeymargin rekeyfuzz maxidle pingtime pingtries pingtime2 "
+        "pingtries2 timeout elimit t_out n_out t_ei)",
+        name);
 }
 
 int sim_params_check(const struct sim_params *p, struct dt_err *err)

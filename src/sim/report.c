@@ -7,15 +7,23 @@
 #define LINES_MAX 400
 
 static const char page_style[] =
-    "*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}"
-    "main{max-width:820px;margin:0 auto;padding:20px 16px 40px}h1{font-size:1.5rem;margin:.2em 0}h2{font-size:1.15rem;"
-    "margin:1.8em 0 .5em}p{margin:.5em 0}.verdict{border-left:4px solid var(--good);background:var(--soft);padding:.6em .9em;"
-    "margin:1em 0}.verdict.no{border-color:var(--bad)}table{border-collapse:collapse;width:100%;font-size:.86rem}"
+    "*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 "
+    "system-ui,sans-serif}"
+    "main{max-width:820px;margin:0 auto;padding:20px 16px 40px}h1{font-size:1.5rem;margin:.2em "
+    "0}h2{font-size:1.15rem;"
+    "margin:1.8em 0 .5em}p{margin:.5em 0}.verdict{border-left:4px solid "
+    "var(--good);background:var(--soft);padding:.6em .9em;"
+    "margin:1em "
+    "0}.verdict.no{border-color:var(--bad)}table{border-collapse:collapse;width:100%;font-size:.86rem}"
     "th,td{text-align:left;padding:.35em .6em .35em 0;border-bottom:1px solid var(--line);vertical-align:top}"
-    "td.n,th.n{text-align:right;white-space:nowrap}.wrap{overflow-x:auto}.phone{display:none}svg{max-width:100%;height:auto;"
-    "display:block}details{margin:.8em 0;border-top:1px solid var(--line);padding-top:.6em}summary{cursor:pointer;"
-    "font-weight:600}.key{color:var(--dim);font-size:.86rem}footer{margin-top:2.5em;color:var(--dim);font-size:.82rem;"
-    "overflow-wrap:anywhere}code{font-family:ui-monospace,Menlo,Consolas,monospace}tr.bad td{color:var(--bad)}"
+    "td.n,th.n{text-align:right;white-space:nowrap}.wrap{overflow-x:auto}.phone{display:none}svg{max-width:"
+    "100%;height:auto;"
+    "display:block}details{margin:.8em 0;border-top:1px solid "
+    "var(--line);padding-top:.6em}summary{cursor:pointer;"
+    "font-weight:600}.key{color:var(--dim);font-size:.86rem}footer{margin-top:2.5em;color:var(--dim);font-"
+    "size:.82rem;"
+    "overflow-wrap:anywhere}code{font-family:ui-monospace,Menlo,Consolas,monospace}tr.bad "
+    "td{color:var(--bad)}"
     "@media(max-width:800px){.wide{display:none}.phone{display:block}}";
 
 void sim_story_span(const struct sim_story *s, dt_time *from, dt_time *to)
@@ -25,7 +33,8 @@ void sim_story_span(const struct sim_story *s, dt_time *from, dt_time *to)
     *to = end + dt_seconds(s->result->recovery_s) + 3 * DT_SEC;
 }
 
-static size_t count(const struct sim_notes *notes, enum sim_note_kind kind, dt_time from, dt_time to, uint32_t b)
+static size_t count(const struct sim_notes *notes, enum sim_note_kind kind, dt_time from, dt_time to,
+                    uint32_t b)
 {
     size_t n = 0;
     for (size_t i = 0; i < notes->n; i++)
@@ -119,18 +128,20 @@ static void story(struct sim_text *out, const struct sim_story *s, bool open)
 {
     static struct sim_line lines[LINES_MAX];
     size_t n = sim_story_lines(s, lines, LINES_MAX);
-    sim_text_add(out, "<details%s><summary>%s: %s</summary><p class=\"key\">Seed %llu. ", open ? " open" : "", s->pairing->name,
-                 s->pairing->what, (unsigned long long)s->result->seed);
-    sim_text_put(out, "Left of a client and right of the server: epochs, pale until verified or heard. Right of the NAT: "
-                      "items, pale while outstanding, red when they pair SPIs of different clients. Red beside a client: "
-                      "outages. Shaded: the fault.</p><div class=\"wide\">");
+    sim_text_add(out, "<details%s><summary>%s: %s</summary><p class=\"key\">Seed %llu. ", open ? " open" : "",
+                 s->pairing->name, s->pairing->what, (unsigned long long)s->result->seed);
+    sim_text_put(
+        out,
+        "Left of a client and right of the server: epochs, pale until verified or heard. Right of the NAT: "
+        "items, pale while outstanding, red when they pair SPIs of different clients. Red beside a client: "
+        "outages. Shaded: the fault.</p><div class=\"wide\">");
     diagram(out, s, false);
     sim_text_put(out, "</div><div class=\"phone\">");
     diagram(out, s, true);
     sim_text_put(out, "</div><details><summary>In words</summary><div class=\"wrap\"><table>");
     for (size_t i = 0; i < n; i++) {
-        sim_text_add(out, "<tr%s><td class=\"n\">%.3f s</td><td>%s</td><td>", lines[i].bad ? " class=\"bad\"" : "",
-                     dt_time_seconds(lines[i].at), lines[i].who);
+        sim_text_add(out, "<tr%s><td class=\"n\">%.3f s</td><td>%s</td><td>",
+                     lines[i].bad ? " class=\"bad\"" : "", dt_time_seconds(lines[i].at), lines[i].who);
         sim_text_escape(out, lines[i].text);
         sim_text_put(out, "</td></tr>");
     }
@@ -139,8 +150,10 @@ static void story(struct sim_text *out, const struct sim_story *s, bool open)
 
 void sim_page_html(struct sim_text *out, const struct sim_page *p)
 {
-    sim_text_put(out, "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-                      "content=\"width=device-width,initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\"><title>");
+    sim_text_put(out,
+                 "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+                 "content=\"width=device-width,initial-scale=1\"><meta name=\"color-scheme\" content=\"light "
+                 "dark\"><title>");
     sim_text_escape(out, p->title);
     sim_text_add(out, "</title><style>%s%s</style></head><body><main><h1>", sim_svg_style, page_style);
     sim_text_escape(out, p->title);
@@ -152,8 +165,11 @@ void sim_page_html(struct sim_text *out, const struct sim_page *p)
     if (p->table)
         sim_text_add(out, "<div class=\"wrap\">%s</div>", p->table);
     if (p->nseries) {
-        sim_text_put(out, "<h2>Time until all traffic flowed again</h2><p class=\"key\">From the moment the network was fair "
-                          "again; how many seeds, by the area. Upright line: the bound computed from the parameters.</p>");
+        sim_text_put(
+            out,
+            "<h2>Time until all traffic flowed again</h2><p class=\"key\">From the moment the network was "
+            "fair "
+            "again; how many seeds, by the area. Upright line: the bound computed from the parameters.</p>");
         sim_text_put(out, "<div class=\"wide\">");
         sim_chart_recovery(out, p->series, p->nseries, false);
         sim_text_put(out, "</div><div class=\"phone\">");

@@ -26,7 +26,7 @@ struct sim_story { /* one pairing's run of the first seed */
 
 struct sim_page {
     const char *title;
-    const char *lead;  /* a sentence or two */
+    const char *lead; /* a sentence or two */
     bool good;
     const char *verdict;
     const char *table; /* HTML, or NULL */

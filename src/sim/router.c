@@ -67,8 +67,8 @@ static void judge(struct sim_router *r, const struct dt_masq_event *ev, struct s
         note->spi_in = ev->spi_in;
         note->ike_item = ev->kind == DT_MASQ_IKE;
         if (wrong)
-            snprintf(note->text, sizeof note->text, "the item of %s gets %08x, which is %s's", c->node.name, ev->spi_in,
-                     r->node.net->nodes[r->current->ghost.to]->name);
+            snprintf(note->text, sizeof note->text, "the item of %s gets %08x, which is %s's", c->node.name,
+                     ev->spi_in, r->node.net->nodes[r->current->ghost.to]->name);
     }
 }
 
@@ -84,9 +84,9 @@ static void on_event(void *ctx, const struct dt_masq_event *ev)
     r->forgot += ev->what == DT_MASQ_EV_EXPIRED && ev->kind == DT_MASQ_ESP;
     if (!net->notes || !c || (ev->what != DT_MASQ_EV_CREATED && ev->what != DT_MASQ_EV_EXPIRED))
         return;
-    struct sim_note *note =
-        sim_note_add(net->notes, ev->at, ev->what == DT_MASQ_EV_CREATED ? SIM_NOTE_ITEM_NEW : SIM_NOTE_ITEM_GONE,
-                     r->node.index, c->node.index);
+    struct sim_note *note = sim_note_add(
+        net->notes, ev->at, ev->what == DT_MASQ_EV_CREATED ? SIM_NOTE_ITEM_NEW : SIM_NOTE_ITEM_GONE,
+        r->node.index, c->node.index);
     if (note) {
         note->spi_out = ev->spi_out;
         note->spi_in = ev->spi_in;
@@ -168,8 +168,7 @@ static void drop(struct sim_router *r, struct sim_packet *p, const char *why)
 {
     struct sim_net *net = r->node.net;
     r->dropped++;
-    struct sim_note *note =
-        sim_note_add(net->notes, net->now, SIM_NOTE_DROP, r->node.index, p->ghost.from);
+    struct sim_note *note = sim_note_add(net->notes, net->now, SIM_NOTE_DROP, r->node.index, p->ghost.from);
     if (note) {
         char label[SIM_LABEL_LEN];
         note->spi_out = p->ghost.spi;
@@ -235,11 +234,13 @@ static void multicast(struct sim_router *r, const struct dt_masq_verdict *v, str
 {
     struct sim_net *net = r->node.net;
     r->multicast++;
-    struct sim_note *note = sim_note_add(net->notes, net->now, SIM_NOTE_MULTICAST, r->node.index, p->ghost.to);
+    struct sim_note *note =
+        sim_note_add(net->notes, net->now, SIM_NOTE_MULTICAST, r->node.index, p->ghost.to);
     if (note) {
         note->spi_in = p->ghost.spi;
         note->number = v->n;
-        snprintf(note->text, sizeof note->text, "%08x has no item: sent to all %u clients", p->ghost.spi, v->n);
+        snprintf(note->text, sizeof note->text, "%08x has no item: sent to all %u clients", p->ghost.spi,
+                 v->n);
     }
     for (uint16_t i = 0; i < v->n; i++) {
         struct sim_packet *copy = i + 1 < v->n ? sim_packet_copy(&net->pool, p) : p;

@@ -28,21 +28,22 @@ struct sim_router {
     struct sim_lan *lan;
     struct dt_masq *masq;
     struct dt_masq_config config;
-    uint32_t outside;           /* its public address */
-    struct sim_link up, down;   /* to the internet and from it */
-    bool dead;                  /* takes nothing, sends nothing */
+    uint32_t outside;         /* its public address */
+    struct sim_link up, down; /* to the internet and from it */
+    bool dead;                /* takes nothing, sends nothing */
     struct sim_port {
         uint32_t client;
         uint16_t port;
-    } *ports; /* outside port 10000 + index; NULL until one is needed */
+    } * ports; /* outside port 10000 + index; NULL until one is needed */
     uint32_t nports;
     /* What verdicts are made of. */
     const struct sim_packet *current; /* while the rules look at it */
     uint64_t multicast, dropped;
-    uint64_t wrong_items;   /* established with an inbound SPI of another client */
-    uint64_t forgot;        /* ESP items that expired, and reboots */
-    uint64_t wrong_fresh;   /* wrong items before anything was forgotten */
-    uint64_t wrong_unheard; /* of these: by a packet on an epoch that the server had not heard (races 1 and 2) */
+    uint64_t wrong_items; /* established with an inbound SPI of another client */
+    uint64_t forgot;      /* ESP items that expired, and reboots */
+    uint64_t wrong_fresh; /* wrong items before anything was forgotten */
+    uint64_t
+        wrong_unheard; /* of these: by a packet on an epoch that the server had not heard (races 1 and 2) */
 };
 
 /* Becomes a node of the network with that public address. */

@@ -98,7 +98,8 @@ static void run_single(const struct sim_run_config *cfg, struct sim_world *w, st
     dt_time limit = c.end + w->cfg.params.epoch.keylife + 60 * DT_SEC;
     if (broken(w, 0))
         pace(&c, SPARSE);
-    for (int well = 0; well < 2 && net->now < limit && w->streams[0].period + w->streams[3].period > STEADY * 2;) {
+    for (int well = 0;
+         well < 2 && net->now < limit && w->streams[0].period + w->streams[3].period > STEADY * 2;) {
         sim_net_run(net, net->now + 2 * SPARSE + DRAIN);
         well = broken(w, 0) ? 0 : well + 1;
     }
@@ -204,7 +205,8 @@ static void run_days(const struct sim_run_config *cfg, struct sim_world *w, stru
     free(lives);
 }
 
-void sim_run_once(const struct sim_run_config *cfg, uint64_t seed, struct sim_result *out, struct sim_samples *each)
+void sim_run_once(const struct sim_run_config *cfg, uint64_t seed, struct sim_result *out,
+                  struct sim_samples *each)
 {
     struct dt_err err = {0};
     *out = (struct sim_result){.seed = seed};

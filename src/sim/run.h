@@ -10,15 +10,16 @@ struct sim_run_config {
     const struct sim_pairing *pairing;
     struct sim_params params;
     uint32_t clients; /* 2, or an even number: each pair behind a NAT of its own has its own trouble */
-    uint32_t days;    /* 0: one fault, and what follows; else so many days with one fault a day for each pair */
+    uint32_t days; /* 0: one fault, and what follows; else so many days with one fault a day for each pair */
     struct sim_notes *notes;
 };
 
 /* What one seed gave. Fixed size: it crosses a pipe. */
 struct sim_result {
     uint64_t seed;
-    double recovery_s;     /* until all traffic flowed again, counted from the end of the fault; the worst of all faults */
-    double available;      /* share of the time in which a client's traffic passed, both ways, of all clients */
+    double
+        recovery_s; /* until all traffic flowed again, counted from the end of the fault; the worst of all faults */
+    double available; /* share of the time in which a client's traffic passed, both ways, of all clients */
     double fault_s, end_s; /* when, for the drawing */
     double bound_s;
     uint64_t faults, recovered; /* in a run of days there are many */
@@ -31,7 +32,8 @@ struct sim_result {
  * an epoch for `plain`, which promises nothing sooner. */
 dt_time sim_run_bound(const struct sim_pairing *pairing, const struct sim_params *params, dt_time round_trip);
 
-void sim_run_once(const struct sim_run_config *cfg, uint64_t seed, struct sim_result *out, struct sim_samples *each);
+void sim_run_once(const struct sim_run_config *cfg, uint64_t seed, struct sim_result *out,
+                  struct sim_samples *each);
 
 /* Seeds first .. first + n - 1, spread over `jobs` processes (the result does not depend on how many). progress: a
  * line on standard error now and then. -1 with *err. */
@@ -39,10 +41,11 @@ struct sim_summary {
     struct sim_result *results; /* in the order of seeds */
     struct sim_samples recovery;
     struct sim_samples availability;
-    uint64_t seeds, faults, recovered, lost, sent, multicast, wrong_items, wrong_unheard, sins, pings, ike, ike_bytes;
+    uint64_t seeds, faults, recovered, lost, sent, multicast, wrong_items, wrong_unheard, sins, pings, ike,
+        ike_bytes;
     double bound_s, available, median, p99, worst;
-    uint64_t late;       /* recoveries beyond their bound */
-    uint64_t late_seed;  /* the first of them */
+    uint64_t late;      /* recoveries beyond their bound */
+    uint64_t late_seed; /* the first of them */
 };
 int sim_run_many(const struct sim_run_config *cfg, uint64_t first, uint64_t n, unsigned jobs, bool progress,
                  struct sim_summary *out, struct dt_err *err);

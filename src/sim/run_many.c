@@ -50,15 +50,15 @@ static void say_progress(const struct sim_run_config *cfg, uint64_t done, uint64
     if (now - *last < 2 && done != n)
         return;
     *last = now;
-    fprintf(stderr, "\r%s, %s: %llu of %llu seeds ", cfg->scenario->name, cfg->pairing->name, (unsigned long long)done,
-            (unsigned long long)n);
+    fprintf(stderr, "\r%s, %s: %llu of %llu seeds ", cfg->scenario->name, cfg->pairing->name,
+            (unsigned long long)done, (unsigned long long)n);
     if (done == n)
         fprintf(stderr, "\r%60s\r", "");
 }
 
 /* A worker does every jobs-th seed and sends the results in order. */
-static int start(struct worker *w, const struct sim_run_config *cfg, uint64_t first, uint64_t n, unsigned jobs,
-                 unsigned k)
+static int start(struct worker *w, const struct sim_run_config *cfg, uint64_t first, uint64_t n,
+                 unsigned jobs, unsigned k)
 {
     int fd[2];
     if (pipe(fd))
@@ -85,8 +85,8 @@ static int start(struct worker *w, const struct sim_run_config *cfg, uint64_t fi
     return 0;
 }
 
-static int in_processes(const struct sim_run_config *cfg, uint64_t first, uint64_t n, unsigned jobs, bool progress,
-                        struct sim_result *results)
+static int in_processes(const struct sim_run_config *cfg, uint64_t first, uint64_t n, unsigned jobs,
+                        bool progress, struct sim_result *results)
 {
     struct worker workers[64];
     unsigned started = 0;
@@ -142,7 +142,8 @@ int sim_run_many(const struct sim_run_config *cfg, uint64_t first, uint64_t n, u
         jobs = 64;
     if (jobs > 1) {
         if (in_processes(cfg, first, n, jobs, progress, out->results))
-            return dt_err_set(err, 0, "a process that ran seeds of %s came to a sudden end", cfg->scenario->name);
+            return dt_err_set(err, 0, "a process that ran seeds of %s came to a sudden end",
+                              cfg->scenario->name);
     } else {
         time_t last = time(NULL);
         for (uint64_t i = 0; i < n; i++) {
@@ -174,7 +175,8 @@ void sim_summary_free(struct sim_summary *s)
 
 bool sim_summary_good(const struct sim_run_config *cfg, const struct sim_summary *s)
 {
-    if (!cfg->pairing->server_waits) /* a plain server speaks first, and an item may keep a wrong SPI for it */
+    if (!cfg->pairing
+             ->server_waits) /* a plain server speaks first, and an item may keep a wrong SPI for it */
         return true;
     if (s->wrong_unheard || s->sins)
         return false;

@@ -16,9 +16,9 @@ struct sim_scenario {
     dt_time (*step)(struct sim_case *c);
     /* Parameters that it needs otherwise; may be NULL. */
     void (*params)(struct sim_params *p);
-    bool silent_up;  /* client A goes on without sending anything of its own afterwards */
-    bool everyone;   /* it befalls the server, so one fault is everybody's */
-    bool worst_gap;  /* there is no moment of fault: the longest gap counts as the recovery */
+    bool silent_up; /* client A goes on without sending anything of its own afterwards */
+    bool everyone;  /* it befalls the server, so one fault is everybody's */
+    bool worst_gap; /* there is no moment of fault: the longest gap counts as the recovery */
 };
 
 /* One instance of a scenario: this LAN, now. */
@@ -26,14 +26,14 @@ struct sim_case {
     struct sim_call call;
     const struct sim_scenario *scenario;
     struct sim_world *w;
-    uint32_t first;             /* number of client A; B is the next one */
+    uint32_t first; /* number of client A; B is the next one */
     struct sim_host *a, *b;
     struct sim_router *nat, *spare;
     int step;
-    dt_time fault, end;         /* DT_NEVER: not yet */
+    dt_time fault, end; /* DT_NEVER: not yet */
     bool done;
     uint64_t scratch[2];
-    struct sim_note *note;      /* unused by steps */
+    struct sim_note *note; /* unused by steps */
 };
 
 #define SIM_SCENARIOS 14
@@ -41,7 +41,8 @@ extern const struct sim_scenario sim_scenarios[SIM_SCENARIOS];
 const struct sim_scenario *sim_scenario_by_name(const char *name);
 
 /* Begins it with clients first and first + 1, `in` from now. */
-void sim_case_begin(struct sim_case *c, const struct sim_scenario *s, struct sim_world *w, uint32_t first, dt_time in);
+void sim_case_begin(struct sim_case *c, const struct sim_scenario *s, struct sim_world *w, uint32_t first,
+                    dt_time in);
 
 /* For steps. The trouble has begun (words for the drawing); it has ended. */
 void sim_case_fault(struct sim_case *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

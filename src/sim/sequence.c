@@ -18,8 +18,9 @@ int sim_seq_text_width(const char *text)
 
 static bool is_bar_end(const struct sim_note *n)
 {
-    return n->kind == SIM_NOTE_EPOCH_NEW || n->kind == SIM_NOTE_EPOCH_GONE || n->kind == SIM_NOTE_EPOCH_PROVED ||
-           n->kind == SIM_NOTE_ITEM_NEW || n->kind == SIM_NOTE_ITEM_SET || n->kind == SIM_NOTE_ITEM_GONE;
+    return n->kind == SIM_NOTE_EPOCH_NEW || n->kind == SIM_NOTE_EPOCH_GONE ||
+           n->kind == SIM_NOTE_EPOCH_PROVED || n->kind == SIM_NOTE_ITEM_NEW || n->kind == SIM_NOTE_ITEM_SET ||
+           n->kind == SIM_NOTE_ITEM_GONE;
 }
 
 static int line_of(const struct sim_seq *s, uint32_t node)
@@ -50,7 +51,8 @@ static bool repeats(struct seen *seen, int *nseen, const struct sim_note *n)
     if (n->kind == SIM_NOTE_DROP)
         spi = ~spi;
     for (int i = 0; i < *nseen; i++)
-        if (seen[i].spi == spi && seen[i].a == n->a && seen[i].b == n->b && seen[i].lost == (n->until == DT_NEVER))
+        if (seen[i].spi == spi && seen[i].a == n->a && seen[i].b == n->b &&
+            seen[i].lost == (n->until == DT_NEVER))
             return ++seen[i].n > 2;
     if (*nseen < 32)
         seen[(*nseen)++] = (struct seen){spi, n->a, n->b, n->until == DT_NEVER, 1};
@@ -63,7 +65,8 @@ static bool wanted(const struct sim_seq *s, const struct sim_note *n)
         return false;
     if (n->kind == SIM_NOTE_ITEM_GONE && n->b == UINT32_MAX)
         return true;
-    if ((n->kind == SIM_NOTE_ITEM_NEW || n->kind == SIM_NOTE_ITEM_SET || n->kind == SIM_NOTE_ITEM_GONE) && n->ike_item)
+    if ((n->kind == SIM_NOTE_ITEM_NEW || n->kind == SIM_NOTE_ITEM_SET || n->kind == SIM_NOTE_ITEM_GONE) &&
+        n->ike_item)
         return false;
     if (n->kind == SIM_NOTE_EPOCH_USED && !n->number)
         return false;
@@ -126,7 +129,8 @@ static void lifelines(struct sim_seq *s, bool narrow)
     static const char *const order[] = {"client A", "client B", "NAT", "NAT 2", "server"};
     bool second = false;
     for (size_t i = 0; i < s->notes->n; i++)
-        second |= s->notes->v[i].kind == SIM_NOTE_PACKET && !strcmp(s->notes->names[s->notes->v[i].a], "NAT 2");
+        second |=
+            s->notes->v[i].kind == SIM_NOTE_PACKET && !strcmp(s->notes->names[s->notes->v[i].a], "NAT 2");
     for (int k = 0; k < 5; k++)
         for (uint32_t i = 0; i < SIM_NOTE_NAMES; i++)
             if (!strcmp(s->notes->names[i], order[k]) && (k != 3 || second))
@@ -216,8 +220,8 @@ static void words(const struct sim_note *n, char *out, size_t cap, bool narrow)
 {
     switch (n->kind) {
     case SIM_NOTE_EPOCH_USED:
-        snprintf(out, cap, narrow ? "epoch %u carries" : "epoch %u carries data%s%s", n->number, n->text[0] ? ", " : "",
-                 n->text);
+        snprintf(out, cap, narrow ? "epoch %u carries" : "epoch %u carries data%s%s", n->number,
+                 n->text[0] ? ", " : "", n->text);
         return;
     case SIM_NOTE_ITEM_WRONG:
         snprintf(out, cap, narrow ? "wrong item" : "%.60s", n->text);
@@ -287,9 +291,11 @@ void sim_seq_free(struct sim_seq *s)
 /* ---- drawing ---------------------------------------------------------------------------------------------- */
 
 const char sim_svg_style[] =
-    ":root{--ink:#1c2733;--dim:#5b6b7b;--paper:#fff;--line:#c5ced8;--ike:#7a5ea8;--data:#1f6fb2;--ping:#0e8a6d;"
+    ":root{--ink:#1c2733;--dim:#5b6b7b;--paper:#fff;--line:#c5ced8;--ike:#7a5ea8;--data:#1f6fb2;--ping:#"
+    "0e8a6d;"
     "--bad:#c62f3b;--warn:#b26a00;--good:#0e8a6d;--soft:#eef2f6}"
-    "@media(prefers-color-scheme:dark){:root{--ink:#e3e9ef;--dim:#9aa9b8;--paper:#12181f;--line:#36424f;--ike:#b79ae6;"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e3e9ef;--dim:#9aa9b8;--paper:#12181f;--line:#36424f;--"
+    "ike:#b79ae6;"
     "--data:#6db5f2;--ping:#4fcfae;--bad:#ff7b84;--warn:#f0b35a;--good:#4fcfae;--soft:#1b242e}}"
     "svg text{font:10px/1 ui-monospace,Menlo,Consolas,monospace;fill:var(--ink)}"
     "svg .dim{fill:var(--dim)}svg .name{font-weight:700}"
@@ -301,7 +307,8 @@ const char sim_svg_style[] =
     "svg text.warn{stroke:none;fill:var(--warn)}svg text.say{stroke:none;fill:var(--dim)}"
     "svg .halo{paint-order:stroke;stroke:var(--paper)!important;stroke-width:3px}"
     "svg .epoch{fill:var(--data)}svg .new{fill:var(--data);opacity:.35}svg .item{fill:var(--good)}"
-    "svg .out{fill:var(--good);opacity:.35}svg .wrong{fill:var(--bad)}svg .outage{fill:var(--bad);opacity:.55}"
+    "svg .out{fill:var(--good);opacity:.35}svg .wrong{fill:var(--bad)}svg "
+    ".outage{fill:var(--bad);opacity:.55}"
     "svg .fault{fill:var(--warn);opacity:.13}svg .grid{stroke:var(--line);stroke-dasharray:2 3}"
     "svg .box{fill:var(--soft)}";
 
@@ -309,8 +316,8 @@ static void bar(struct sim_text *out, const char *class, int x, int y0, int y1, 
 {
     if (y1 <= y0)
         y1 = y0 + 2;
-    sim_text_add(out, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"4\" height=\"%d\" rx=\"1.5\"><title>", class, x, y0,
-                 y1 - y0);
+    sim_text_add(out, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"4\" height=\"%d\" rx=\"1.5\"><title>",
+                 class, x, y0, y1 - y0);
     sim_text_escape(out, tip);
     sim_text_put(out, "</title></rect>");
 }
@@ -319,12 +326,14 @@ static void bar(struct sim_text *out, const char *class, int x, int y0, int y1, 
 static dt_time ends(const struct sim_seq *s, size_t k, enum sim_note_kind kind, bool *found)
 {
     const struct sim_note *n = &s->notes->v[k];
-    bool item = n->kind == SIM_NOTE_ITEM_NEW || n->kind == SIM_NOTE_ITEM_SET || n->kind == SIM_NOTE_ITEM_WRONG;
+    bool item =
+        n->kind == SIM_NOTE_ITEM_NEW || n->kind == SIM_NOTE_ITEM_SET || n->kind == SIM_NOTE_ITEM_WRONG;
     for (size_t i = k + 1; i < s->notes->n; i++) {
         const struct sim_note *m = &s->notes->v[i];
         if (m->a != n->a || m->at < n->at)
             continue;
-        bool same = item ? m->b == n->b && m->spi_out == n->spi_out && !m->ike_item : m->b == n->b && m->number == n->number;
+        bool same = item ? m->b == n->b && m->spi_out == n->spi_out && !m->ike_item
+                         : m->b == n->b && m->number == n->number;
         if (item && m->kind == SIM_NOTE_ITEM_GONE && m->b == UINT32_MAX)
             same = true;
         if (same && (m->kind == kind || (kind == SIM_NOTE_ITEM_SET && m->kind == SIM_NOTE_ITEM_WRONG) ||
@@ -358,25 +367,30 @@ static void bars_of(const struct sim_seq *s, int line, struct sim_text *out)
         if (n->a != s->node[line] || n->at > s->to || n->ike_item)
             continue;
         if (n->kind == SIM_NOTE_EPOCH_NEW) {
-            dt_time gone = ends(s, i, SIM_NOTE_EPOCH_GONE, &found), proved = ends(s, i, SIM_NOTE_EPOCH_PROVED, &found);
+            dt_time gone = ends(s, i, SIM_NOTE_EPOCH_GONE, &found),
+                    proved = ends(s, i, SIM_NOTE_EPOCH_PROVED, &found);
             if (gone < s->from)
                 continue;
             int y0 = y_of(s, n->at), y1 = y_of(s, gone), k = lane(used, y0, y1);
-            int x = s->x[line] + (server ? 4 + 6 * k : -8 - 6 * k), mid = proved < gone ? y_of(s, proved) : y1;
+            int x = s->x[line] + (server ? 4 + 6 * k : -8 - 6 * k),
+                mid = proved < gone ? y_of(s, proved) : y1;
             snprintf(tip, sizeof tip, "epoch %u: %08x out, %08x in", n->number, n->spi_out, n->spi_in);
             if (mid > y0)
                 bar(out, "new", x, y0, mid, tip);
             if (mid < y1)
                 bar(out, "epoch", x, mid, y1, tip);
         } else if (n->kind == SIM_NOTE_ITEM_NEW) {
-            dt_time set = ends(s, i, SIM_NOTE_ITEM_SET, &found), gone = ends(s, i, SIM_NOTE_ITEM_GONE, &found);
+            dt_time set = ends(s, i, SIM_NOTE_ITEM_SET, &found),
+                    gone = ends(s, i, SIM_NOTE_ITEM_GONE, &found);
             if (gone < s->from)
                 continue;
-            int y0 = y_of(s, n->at), y1 = y_of(s, gone), k = lane(used, y0, y1), mid = y_of(s, set < gone ? set : gone);
+            int y0 = y_of(s, n->at), y1 = y_of(s, gone), k = lane(used, y0, y1),
+                mid = y_of(s, set < gone ? set : gone);
             bool wrong = false;
             for (size_t j = i + 1; j < s->notes->n && s->notes->v[j].at <= set; j++)
                 wrong |= s->notes->v[j].kind == SIM_NOTE_ITEM_WRONG && s->notes->v[j].spi_out == n->spi_out;
-            snprintf(tip, sizeof tip, "item of %s: %08x out", s->notes->names[n->b % SIM_NOTE_NAMES], n->spi_out);
+            snprintf(tip, sizeof tip, "item of %s: %08x out", s->notes->names[n->b % SIM_NOTE_NAMES],
+                     n->spi_out);
             bar(out, "out", s->x[line] + 4 + 6 * k, y0, mid, tip);
             if (mid < y1)
                 bar(out, wrong ? "wrong" : "item", s->x[line] + 4 + 6 * k, mid, y1, tip);
@@ -393,7 +407,8 @@ static void outages(const struct sim_seq *s, struct sim_text *out)
             bar(out, "outage", s->x[line] + 4 + 6 * (int)(n->number & 1), y_of(s, n->at), y_of(s, n->until),
                 n->number ? "nothing from the server arrived" : "nothing arrived at the server");
         if (n->kind == SIM_NOTE_FAULT && n->until > s->from && n->at < s->to)
-            sim_text_add(out, "<rect class=\"fault\" x=\"0\" y=\"%d\" width=\"%d\" height=\"%d\"/>", y_of(s, n->at), s->width,
+            sim_text_add(out, "<rect class=\"fault\" x=\"0\" y=\"%d\" width=\"%d\" height=\"%d\"/>",
+                         y_of(s, n->at), s->width,
                          y_of(s, n->until < s->to ? n->until : s->to) - y_of(s, n->at) + 2);
     }
 }
@@ -404,7 +419,8 @@ static void arrow(const struct sim_seq *s, const struct sim_note *n, struct sim_
     if (b < 0)
         return;
     bool lost = n->until == DT_NEVER;
-    int x0 = s->x[a], y0 = y_of(s, n->at), x1 = s->x[b], y1 = lost ? y0 + STEP : y_of(s, n->until), d = x1 > x0 ? 1 : -1;
+    int x0 = s->x[a], y0 = y_of(s, n->at), x1 = s->x[b], y1 = lost ? y0 + STEP : y_of(s, n->until),
+        d = x1 > x0 ? 1 : -1;
     if (lost)
         x1 = (x0 + x1) / 2;
     sim_text_add(out, "<path class=\"%s\" d=\"M%d %dL%d %d", class_of(n), x0 + d, y0, x1 - d, y1);
@@ -426,24 +442,29 @@ static void time_text(char *out, size_t cap, dt_time at, bool narrow)
 void sim_seq_svg(const struct sim_seq *s, struct sim_text *out)
 {
     bool narrow = s->width < 500;
-    sim_text_add(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">",
+    sim_text_add(out,
+                 "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" "
+                 "role=\"img\">",
                  s->width, s->height, s->width, s->height);
     sim_text_add(out, "<title>Sequence diagram</title><style>%s</style>", sim_svg_style);
     outages(s, out);
     for (int i = 0; i < s->lines; i++) {
         const char *name = s->notes->names[s->node[i]];
-        sim_text_add(out, "<text class=\"name\" x=\"%d\" y=\"16\" text-anchor=\"%s\">%s</text>", i == s->lines - 1 ? s->width - 4 : s->x[i],
-                     i == s->lines - 1 ? "end" : "middle", narrow && !strncmp(name, "client ", 7) ? name + 7 : name);
-        sim_text_add(out, "<line class=\"life\" x1=\"%d\" y1=\"24\" x2=\"%d\" y2=\"%d\"/>", s->x[i], s->x[i], s->height - 22);
+        sim_text_add(out, "<text class=\"name\" x=\"%d\" y=\"16\" text-anchor=\"%s\">%s</text>",
+                     i == s->lines - 1 ? s->width - 4 : s->x[i], i == s->lines - 1 ? "end" : "middle",
+                     narrow && !strncmp(name, "client ", 7) ? name + 7 : name);
+        sim_text_add(out, "<line class=\"life\" x1=\"%d\" y1=\"24\" x2=\"%d\" y2=\"%d\"/>", s->x[i], s->x[i],
+                     s->height - 22);
         bars_of(s, i, out);
     }
     for (size_t i = 0; i < s->ndrawn; i++) {
         const struct sim_note *n = &s->notes->v[s->drawn[i]];
         if (n->kind == SIM_NOTE_PACKET)
             arrow(s, n, out);
-        else if (n->kind == SIM_NOTE_MISDELIVERED || n->kind == SIM_NOTE_ITEM_WRONG || n->kind == SIM_NOTE_DROP)
-            sim_text_add(out, "<path class=\"bad\" stroke-width=\"2\" d=\"M%d %dm-4 -4l8 8m-8 0l8 -8\"/>", s->x[line_of(s, n->a)],
-                         y_of(s, n->at));
+        else if (n->kind == SIM_NOTE_MISDELIVERED || n->kind == SIM_NOTE_ITEM_WRONG ||
+                 n->kind == SIM_NOTE_DROP)
+            sim_text_add(out, "<path class=\"bad\" stroke-width=\"2\" d=\"M%d %dm-4 -4l8 8m-8 0l8 -8\"/>",
+                         s->x[line_of(s, n->a)], y_of(s, n->at));
     }
     char t[24], before[24] = "";
     for (int i = 0; i < s->rows; i++) {
@@ -453,11 +474,11 @@ void sim_seq_svg(const struct sim_seq *s, struct sim_text *out)
         if (strcmp(t, before))
             sim_text_add(out, "<text class=\"dim\" x=\"2\" y=\"%d\">%s</text>", r->y, t);
         memcpy(before, t, sizeof t);
-        sim_text_add(out, "<text class=\"%s halo\" x=\"%d\" y=\"%d\" text-anchor=\"%s\">", r->class, r->x, r->y,
-                     anchor[r->anchor + 1]);
+        sim_text_add(out, "<text class=\"%s halo\" x=\"%d\" y=\"%d\" text-anchor=\"%s\">", r->class, r->x,
+                     r->y, anchor[r->anchor + 1]);
         sim_text_escape(out, r->text);
         sim_text_put(out, "</text>");
     }
-    sim_text_add(out, "<text class=\"dim\" x=\"2\" y=\"%d\">%zu packets like others not drawn</text></svg>", s->height - 6,
-                 s->skipped);
+    sim_text_add(out, "<text class=\"dim\" x=\"2\" y=\"%d\">%zu packets like others not drawn</text></svg>",
+                 s->height - 6, s->skipped);
 }

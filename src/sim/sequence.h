@@ -12,27 +12,27 @@
 
 struct sim_seq_row { /* a label that stands in the drawing */
     dt_time at;
-    int y, x;     /* baseline; where it is anchored */
-    int anchor;   /* -1: x is its left end, 0: its middle, 1: its right end */
+    int y, x;   /* baseline; where it is anchored */
+    int anchor; /* -1: x is its left end, 0: its middle, 1: its right end */
     char text[72];
     const char *class; /* of the style sheet */
 };
 
 struct sim_seq {
     const struct sim_notes *notes;
-    int width, height;        /* user units, which are CSS pixels */
-    int lines;                /* lifelines in use */
+    int width, height; /* user units, which are CSS pixels */
+    int lines;         /* lifelines in use */
     uint32_t node[SIM_SEQ_LINES];
     int x[SIM_SEQ_LINES];
-    dt_time from, to;         /* what is drawn */
+    dt_time from, to; /* what is drawn */
     struct sim_seq_row row[SIM_SEQ_ROWS_MAX + 8];
     int rows;
-    uint32_t *drawn;          /* notes that are drawn, in order */
+    uint32_t *drawn; /* notes that are drawn, in order */
     size_t ndrawn, skipped;
     struct {
         dt_time at;
         int y;
-    } *tick;                  /* the time scale: rises in both */
+    } * tick; /* the time scale: rises in both */
     size_t nticks;
 };
 

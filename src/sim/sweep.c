@@ -5,8 +5,8 @@
 #include "base/bytes.h"
 
 /* The scenarios that Dovetail must recover from; the others it does not even notice. */
-static const char *const needs[] = {"spi-collision", "nat-crash", "nat-failover", "gateway-restart", "loss-one-way",
-                                    "laptop-sleep"};
+static const char *const needs[] = {"spi-collision",   "nat-crash",    "nat-failover",
+                                    "gateway-restart", "loss-one-way", "laptop-sleep"};
 
 /* An hour without traffic on a network that loses one packet in twenty. */
 static int idle_hour(struct sim_trade *t, uint64_t seed, struct dt_err *err)
@@ -56,7 +56,8 @@ static int items(struct sim_trade *t, uint64_t seed, struct dt_err *err)
             sim_host_arm(c);
         }
         if (round >= 5)
-            sum += (double)dt_masq_count(w->routers[0]->masq, w->net->now, DT_MASQ_ESP, DT_MASQ_ESTABLISHED) / 5;
+            sum +=
+                (double)dt_masq_count(w->routers[0]->masq, w->net->now, DT_MASQ_ESP, DT_MASQ_ESTABLISHED) / 5;
     }
     t->items += sum / wc.clients;
     sim_world_free(w);

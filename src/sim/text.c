@@ -64,7 +64,11 @@ void sim_text_put(struct sim_text *t, const char *s)
 void sim_text_escape(struct sim_text *t, const char *s)
 {
     for (; *s; s++) {
-        const char *as = *s == '&' ? "&amp;" : *s == '<' ? "&lt;" : *s == '>' ? "&gt;" : *s == '"' ? "&quot;" : NULL;
+        const char *as = *s == '&'   ? "&amp;"
+                         : *s == '<' ? "&lt;"
+                         : *s == '>' ? "&gt;"
+                         : *s == '"' ? "&quot;"
+                                     : NULL;
         if (as)
             sim_text_put(t, as);
         else

@@ -13,10 +13,10 @@ struct sim_world;
 struct sim_stream {
     struct sim_call call;
     struct sim_world *world;
-    uint32_t index;   /* of its flow: 2 * client, and 1 more for the way back */
-    dt_time period;   /* 0: silent */
-    bool waiting;     /* a call stands in the queue */
-    dt_time due;      /* when */
+    uint32_t index; /* of its flow: 2 * client, and 1 more for the way back */
+    dt_time period; /* 0: silent */
+    bool waiting;   /* a call stands in the queue */
+    dt_time due;    /* when */
 };
 
 struct sim_world_config {

@@ -11,7 +11,7 @@ static void test_back_in_time(void **state)
         unsigned char *p;
         size_t n;
         unsigned char fill;
-    } *b, *at_copy;
+    } * b, *at_copy;
     struct dt_prng rng;
     dt_prng_seed(&rng, test_seed("arena"));
     b = calloc(N, sizeof *b);

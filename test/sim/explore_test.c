@@ -7,9 +7,9 @@
 
 static void mistakes_are_found(void **state)
 {
-    static const char *const plants[] = {"switch_at_once",    "server_switch_at_once", "no_idle_ping",    "one_probe",
-                                         "probe_forever",     "idle_ends_nothing", "two_outstanding",
-                                         "keep_outstanding",  "convert_waiting"};
+    static const char *const plants[] = {"switch_at_once",  "server_switch_at_once", "no_idle_ping",
+                                         "one_probe",       "probe_forever",         "idle_ends_nothing",
+                                         "two_outstanding", "keep_outstanding",      "convert_waiting"};
     for (size_t i = 0; i < sizeof plants / sizeof *plants; i++) {
         struct sim_explore_config cfg = sim_explore_default();
         struct sim_explored e;

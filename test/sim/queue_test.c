@@ -18,7 +18,8 @@ static void test_order(void **state)
             const struct sim_event *first = sim_queue_first(&q);
             struct sim_event e = *first, out = sim_queue_pop(&q);
             assert_true(e.at == out.at && e.order == out.order && e.what == &q && e.kind == 1 && e.arg == 2);
-            assert_true(out.at > now || (out.at == now && (out.order > last_order || !last_order)) || out.at >= now);
+            assert_true(out.at > now || (out.at == now && (out.order > last_order || !last_order)) ||
+                        out.at >= now);
             if (out.at == now && last_order)
                 assert_true(out.order > last_order);
             now = out.at;

@@ -9,7 +9,8 @@ static struct sim_summary run(const char *scenario, const char *pairing, uint64_
 {
     struct dt_err err;
     struct sim_summary s;
-    struct sim_run_config cfg = {sim_scenario_by_name(scenario), sim_pairing_by_name(pairing), sim_params_default(), 2, 0, NULL};
+    struct sim_run_config cfg = {
+        sim_scenario_by_name(scenario), sim_pairing_by_name(pairing), sim_params_default(), 2, 0, NULL};
     if (sim_run_many(&cfg, first, n, 2, false, &s, &err))
         fail_msg("%s", err.text);
     return s;
@@ -22,9 +23,9 @@ static void dovetail_keeps_its_promise(void **state)
         for (int k = 2; k < SIM_PAIRINGS; k++) {
             struct sim_summary s = run(sim_scenarios[i].name, sim_pairings[k].name, seed, SEEDS);
             if (s.recovered != s.faults || s.late || s.sins || s.wrong_unheard)
-                fail_msg("%s, %s: %d of %d recovered, %d late (seed %llu), %d sins, %d wrong items", sim_scenarios[i].name,
-                         sim_pairings[k].name, (int)s.recovered, (int)s.faults, (int)s.late, (unsigned long long)s.late_seed,
-                         (int)s.sins, (int)s.wrong_unheard);
+                fail_msg("%s, %s: %d of %d recovered, %d late (seed %llu), %d sins, %d wrong items",
+                         sim_scenarios[i].name, sim_pairings[k].name, (int)s.recovered, (int)s.faults,
+                         (int)s.late, (unsigned long long)s.late_seed, (int)s.sins, (int)s.wrong_unheard);
             sim_summary_free(&s);
         }
 }
@@ -64,7 +65,8 @@ static void plain_suffers(void **state)
 /* The same seed gives the same bytes, another seed does not, and the number of processes does not matter. */
 static void seeds_decide(void **state)
 {
-    struct sim_run_config cfg = {sim_scenario_by_name("nat-crash"), sim_pairing_by_name("plain"), sim_params_default(), 2, 0, NULL};
+    struct sim_run_config cfg = {
+        sim_scenario_by_name("nat-crash"), sim_pairing_by_name("plain"), sim_params_default(), 2, 0, NULL};
     struct sim_notes notes[3] = {{.packets = true}, {.packets = true}, {.packets = true}};
     struct sim_result r[3];
     for (int i = 0; i < 3; i++) {
@@ -90,7 +92,8 @@ static void seeds_decide(void **state)
 /* A hundred clients for two days, a fault a day for each pair. */
 static void days_and_many_clients(void **state)
 {
-    struct sim_run_config cfg = {sim_scenario_by_name("nat-crash"), sim_pairing_by_name("both"), sim_params_default(), 20, 2, NULL};
+    struct sim_run_config cfg = {
+        sim_scenario_by_name("nat-crash"), sim_pairing_by_name("both"), sim_params_default(), 20, 2, NULL};
     struct sim_result r;
     struct sim_samples each = {0};
     sim_run_once(&cfg, 3, &r, &each);
