@@ -1,5 +1,5 @@
-/* A binary heap of intrusive deadlines: when must somebody be woken, and who is first?
- * Equal deadlines come out in the order they were set, so that a run is reproducible. */
+/* A binary heap of intrusive deadlines: when must somebody be woken, and who is first? Equal deadlines come
+ * out in the order they were set, so that a run is reproducible. */
 #ifndef DT_BASE_HEAP_H
 #define DT_BASE_HEAP_H
 

@@ -79,8 +79,7 @@ void dt_cli_table_note(struct dt_cli_table *t, const char *fmt, ...) __attribute
 /* Prints, and frees. */
 void dt_cli_table_print(struct dt_cli_table *t, FILE *out);
 
-/* Quantities for people, into out (32 bytes): "312 B", "4.1 MB"; "just now", "12 s", "3 min", "5 h", "9 d".
- */
+/* Quantities for people, into out (32 bytes): "312 B", "4.1 MB"; "just now", "12 s", "3 min", "5 h", "9 d". */
 char *dt_cli_bytes(char out[32], double bytes);
 char *dt_cli_span(char out[32], double seconds);
 

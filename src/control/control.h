@@ -67,8 +67,7 @@ void dt_control_fail(struct dt_control_request *req, int code, json_t *detail, c
     __attribute__((format(printf, 4, 5)));
 /* One event of a stream; `event` is stolen. */
 void dt_control_event(struct dt_control_request *req, json_t *event);
-/* Called when the peer goes away or the server closes before the request was answered; req is gone after it.
- */
+/* Called when the peer goes away or the server closes before the request was answered; req is gone after it. */
 void dt_control_on_cancel(struct dt_control_request *req, void (*fn)(void *arg), void *arg);
 
 /* Arguments: the value, or NULL / `otherwise` when it is absent or of another type. */

@@ -65,8 +65,7 @@ const struct dt_crypto *dt_crypto_best(void);
 /* "auto" (the best), "openssl", "ipsecmb" or "null"; NULL when unknown or not available here. */
 const struct dt_crypto *dt_crypto_by_name(const char *name);
 
-/* ---- PRF, hash --------------------------------------------------------------------------------------------
- */
+/* ---- PRF, hash ------------------------------------------------------------------------------- */
 
 size_t dt_prf_len(uint16_t prf); /* output = preferred key length; 0 when unknown */
 size_t dt_hash_len(enum dt_hash hash);
@@ -79,8 +78,7 @@ int dt_prf_plus(const struct dt_crypto *c, uint16_t prf, struct dt_span key, con
 int dt_hash(const struct dt_crypto *c, enum dt_hash hash, const struct dt_span *in, size_t n, uint8_t *out,
             struct dt_err *err);
 
-/* ---- key exchange -----------------------------------------------------------------------------------------
- */
+/* ---- key exchange ---------------------------------------------------------------------------- */
 
 /* Lengths of a group (enum dt_ke) in bytes, fixed for the group; 0 when the group is unknown. Public value as
  * in the KE payload: X25519 32; ECP x | y (RFC 5903 7); MODP padded at the front with zeros to the prime's
@@ -112,11 +110,9 @@ int dt_dh_shared(struct dt_dh *dh, struct dt_span peer, uint8_t *out, struct dt_
 /* Wipes and frees; NULL is fine. */
 void dt_dh_free(struct dt_dh *dh);
 
-/* ---- ciphers ----------------------------------------------------------------------------------------------
- */
+/* ---- ciphers --------------------------------------------------------------------------------- */
 
-/* Lengths of a suite in bytes; 0 for all when the suite is unknown or incomplete (dt_suite_check says why).
- */
+/* Lengths of a suite in bytes; 0 for all when the suite is unknown or incomplete (dt_suite_check says why). */
 size_t dt_suite_key_len(const struct dt_suite *s);   /* encryption key, with the salt behind it for an AEAD */
 size_t dt_suite_integ_len(const struct dt_suite *s); /* integrity key; 0 for an AEAD */
 size_t dt_suite_iv_len(const struct dt_suite *s);    /* IV on the wire: 8, or 16 for CBC */
@@ -131,11 +127,11 @@ const char *dt_prf_name(uint16_t prf);
 const char *dt_ke_name(uint16_t group);
 
 /* One packet to seal or open, in place. Authenticated: aad | iv | text | tail for encrypt-then-MAC; for an
- * AEAD the aad and the text (the IV through the nonce), and tail must be empty. So: IKE, any cipher     aad =
- * IKE header to the end of the SK payload's generic header, tail empty ESP, AEAD           aad = SPI |
- * sequence number, with ESN SPI | high half | low half (RFC 4106 5) ESP, CBC with HMAC  aad = SPI | low half,
- * with ESN tail = high half (RFC 4303 2.2.1) iv, text and icv usually lie one after another in the packet but
- * need not; aad and tail may lie anywhere. */
+ * AEAD the aad and the text (the IV through the nonce), and tail must be empty. So:
+ *   IKE, any cipher     aad = IKE header to the end of the SK payload's generic header, tail empty
+ *   ESP, AEAD           aad = SPI | sequence number, with ESN SPI | high half | low half (RFC 4106 5)
+ *   ESP, CBC with HMAC  aad = SPI | low half, with ESN tail = high half (RFC 4303 2.2.1)
+ * iv, text and icv usually lie one after another in the packet but need not; aad and tail may lie anywhere. */
 struct dt_cipher_op {
     const uint8_t *iv; /* iv_len bytes, made by dt_cipher_iv before seal */
     uint8_t *text;     /* plaintext becomes ciphertext or the reverse; a multiple of block_len */

@@ -7,8 +7,8 @@
 #include "wire/ip.h"
 
 #define BATCH 64 /* probes that are looked at before others have their turn */
-#define PAUSE_MS                                                                                             \
-    10 /* after a full batch: at most 6,400 probes a second are looked at, the rest is dropped unseen */
+/* After a full batch: at most 6,400 probes a second are looked at, the rest is dropped unseen. */
+#define PAUSE_MS 10
 
 /* ---- what the engine asks for ---- */
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEAD_AFTER                                                                                           \
-    (20 * DT_SEC) /* a discovered tunnel that is not up for so long goes; the next packet asks anew */
+/* A discovered tunnel that is not up for so long goes; the next packet asks anew. */
+#define DEAD_AFTER  (20 * DT_SEC)
 #define REFUSALS_OK 2
 
 /* ---- selectors ---- */

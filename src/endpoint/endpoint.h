@@ -5,9 +5,9 @@
  *
  *   struct dt_endpoint   the host
  *   tunnel               a uint32_t: a configured connection (client), or what one authenticated client of a
- * gateway has (server). It lives through many sessions and epochs. Never used twice. gateway              a
- * uint32_t: a configured server sa                   a uint64_t: the SA pair of one epoch, as the data path
- * knows it. Never used twice.
+ *                        gateway has (server). It lives through many sessions and epochs. Never used twice.
+ *   gateway              a uint32_t: a configured server
+ *   sa                   a uint64_t: the SA pair of one epoch, as the data path knows it. Never used twice.
  *
  * Rules: every call takes `now` (base/time.h); after each ask dt_endpoint_deadline() and call
  * dt_endpoint_tick() no later. Callbacks come when the state is consistent, but must not call back into the
@@ -16,14 +16,14 @@
  *
  * What the data path must do, and nothing else is expected of it:
  *  - decrypt and check on every installed SA until it is removed; report the first authenticated packet of
- * each SA (dt_endpoint_heard), and answer `last_heard` with the time of the newest one;
+ *    each SA (dt_endpoint_heard), and answer `last_heard` with the time of the newest one;
  *  - send a tunnel's data on the SA that `outbound` named last, hold it in a bounded queue, or drop it;
  *  - send the control packet that `probe` describes on exactly the SA it names (wire/icmp.h builds it),
- * report its answer with the SA that it came in on (dt_endpoint_probe_reply), and, where the SA says so
- * (answer4, answer6), answer the peer's control packets itself, on the outbound SA of the pair on which they
- * came in (FIG. 7, 706);
+ *    report its answer with the SA that it came in on (dt_endpoint_probe_reply), and, where the SA says so
+ *    (answer4, answer6), answer the peer's control packets itself, on the outbound SA of the pair on which
+ *    they came in (FIG. 7, 706);
  *  - report an SA that nears the end of its sequence numbers or bytes (dt_endpoint_soft_limit), and a peer
- * whose newest authenticated packet came from another address or port (dt_endpoint_peer_moved).
+ *    whose newest authenticated packet came from another address or port (dt_endpoint_peer_moved).
  */
 #ifndef DT_ENDPOINT_ENDPOINT_H
 #define DT_ENDPOINT_ENDPOINT_H
@@ -51,8 +51,7 @@ struct dt_endpoint;
 /* ---- what is configured ---- */
 
 enum dt_encap {
-    DT_ENCAP_AUTO, /* ESP first; if its probes are not answered after a head start, UDP beside it; remembered
-                    */
+    DT_ENCAP_AUTO, /* ESP first; after a head start without an answered probe UDP beside it; remembered */
     DT_ENCAP_ESP,  /* raw ESP, also through a masquerading NAT: no NAT_DETECTION is sent */
     DT_ENCAP_UDP,  /* RFC 3948 on port 4500 */
 };
@@ -207,8 +206,7 @@ struct dt_endpoint_ops {
      * (flags & DT_IKE_SEND_KEEPALIVE). */
     void (*send_ike)(void *user, const struct dt_path *path, const uint8_t *data, size_t len, unsigned flags);
 
-    /* The SA's inbound side must be live when this returns. -1 with *err: it could not; the epoch is deleted.
-     */
+    /* The SA's inbound side must be live when this returns. -1 with *err: it could not; the epoch is deleted. */
     int (*sa_install)(void *user, dt_time now, const struct dt_endpoint_sa *sa, struct dt_err *err);
     void (*sa_remove)(void *user, dt_time now, uint64_t sa);
     void (*sa_path)(void *user, dt_time now, uint64_t sa,
@@ -354,8 +352,7 @@ const struct dt_ike *dt_endpoint_ike(const struct dt_endpoint *ep); /* its count
 /* Bytes held for tunnels, sessions and SAs, as asked of malloc, IKE's not included. */
 size_t dt_endpoint_memory(const struct dt_endpoint *ep);
 
-/* Everything that can change behaviour, IKE's and the epoch engines' included; times as distances from now.
- */
+/* Everything that can change behaviour, IKE's and the epoch engines' included; times as distances from now. */
 void dt_endpoint_digest(const struct dt_endpoint *ep, dt_time now, struct dt_digest *d);
 
 #endif

@@ -91,8 +91,8 @@ struct server {
     struct gateway *gateway;
     struct dt_ike_id peer;
     bool leased, up;
-    dt_time
-        orphan_at; /* its last session is over, or it is silent for too long: it ends then; DT_NEVER: not */
+    /* Its last session is over, or it is silent for too long: it ends then; DT_NEVER: not. */
+    dt_time orphan_at;
 };
 
 struct tunnel {

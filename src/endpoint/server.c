@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OVERTAKEN                                                                                            \
-    (10 * DT_SEC) /* so long after a newer session was heard, an older one is asked whether it lives */
+/* So long after a newer session was heard, an older one is asked whether it lives. */
+#define OVERTAKEN (10 * DT_SEC)
 
-#define SILENT_PINGS                                                                                         \
-    20 /* times maxidle + pingtries2 * pingtime2, after which a Dovetail client is given up */
+/* Times maxidle + pingtries2 * pingtime2, after which a Dovetail client is given up. */
+#define SILENT_PINGS 20
 
 /* ---- gateways ---- */
 

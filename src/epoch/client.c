@@ -3,9 +3,10 @@
  *   negotiate_by   612: a negotiation or opening that takes longer than `timeout` is abandoned
  *   negotiate_at   a negotiation or opening that is wanted begins (at once, or after a pause)
  *   rekey_at       605: at random in the window before t0 + keylife - rekeymargin
- *   probe_at       of an epoch on probation: 607, 608, the next probe; of the one that carries: 621, 616,
- * idle del_at         the DELETE of an epoch that was replaced limit          the carrying epoch's t0 +
- * keylife - rekeymargin: an unverified one takes over t0 + keylife   the end
+ *   probe_at       of an epoch on probation: 607, 608, the next probe; of the one that carries: 621, 616, idle
+ *   del_at         the DELETE of an epoch that was replaced
+ *   limit          the carrying epoch's t0 + keylife - rekeymargin: an unverified one takes over
+ *   t0 + keylife   the end
  */
 #include "epoch/slots.h"
 

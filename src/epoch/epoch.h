@@ -22,8 +22,8 @@
 #include "base/rand.h"
 #include "base/time.h"
 
-#define DT_EPOCH_MAX                                                                                         \
-    8 /* epochs of one tunnel at a time: carrying, probed beside it, and old ones that still receive */
+/* Epochs of one tunnel at a time: carrying, probed beside it, and old ones that still receive. */
+#define DT_EPOCH_MAX 8
 
 /* Deliberate mistakes, for the explorer and the tests that must find them. All false in production. */
 struct dt_epoch_faults {
@@ -192,8 +192,9 @@ struct dt_epoch_client {
     uint8_t session; /* enum dt_epoch_session */
     uint32_t out;    /* epoch that carries data; 0: held */
     bool out_forced;
-    bool peer_speaks;     /* set by the owner: the peer may send on a new epoch before it has heard us there, and
-                             answers probes: nothing but such an answer verifies an epoch */
+    /* Set by the owner: the peer may send on a new epoch before it has heard us there, and answers probes: nothing
+     * but such an answer verifies an epoch. */
+    bool peer_speaks;
     bool fresh;           /* an epoch was verified since the last negotiation began */
     uint32_t proved;      /* the newest verified epoch, also when it is gone */
     dt_time limit;        /* its t0 + keylife - rekeymargin: until then data waits for a verified epoch */
@@ -263,8 +264,9 @@ struct dt_epoch_server {
     uint32_t out;
     bool out_forced;
     bool negotiating;
-    bool peer_probes; /* set by the owner: the client speaks first on every new epoch, also on one that we began;
-                         its DELETE of the epoch that carries data forces nothing */
+    /* Set by the owner: the client speaks first on every new epoch, also on one that we began; its DELETE of the
+     * epoch that carries data forces nothing. */
+    bool peer_probes;
     dt_time negotiate_by;
     dt_time reap_at; /* next look whether the client lives */
 };
@@ -316,13 +318,10 @@ size_t dt_epoch_check(struct dt_epoch_check out[DT_EPOCH_CHECKS], const struct d
 struct dt_epoch_bound {
     dt_time detect;      /* maxidle + pingtries2 * pingtime2: nothing comes in, and it is noticed */
     dt_time renegotiate; /* the session is dead: elimit + 1 negotiations of `timeout` each are lost on it */
-    dt_time reopen; /* opening: `timeout` for each address of the gateway that does not answer, then one that
-                       does */
-    dt_time verify; /* probes, and one more epoch when the first loses a race: pingtries * pingtime + a
-                       negotiation */
+    dt_time reopen; /* `timeout` for each address of the gateway that does not answer, then one that does */
+    dt_time verify; /* probes, and once more when a race is lost: pingtries * pingtime + a negotiation */
     dt_time total;
-    dt_time
-        epoch_only; /* detect + one negotiation + one probe: IKE still answers (a NAT lost its ESP items) */
+    dt_time epoch_only; /* detect + one negotiation + one probe: only a NAT lost its ESP items */
 };
 struct dt_epoch_bound dt_epoch_bound(const struct dt_epoch_params *p, unsigned addresses, dt_time round_trip);
 

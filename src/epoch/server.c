@@ -4,9 +4,9 @@
  *   t0 + keylife   an epoch's end; when it carried data, the next one does, heard or not
  *   rekey_at       the client has not rekeyed: the server does (server_rekey)
  *   negotiate_by   that negotiation is given up
- *   probe_at       of an epoch that the server began: a client that waits for the DELETE of the old one gets
- * it del_at         the DELETE of an epoch that the server replaced reap_at        nothing was heard for
- * long: ask the session whether the client lives
+ *   probe_at       of an epoch that the server began: a client that waits for the DELETE of the old one gets it
+ *   del_at         the DELETE of an epoch that the server replaced
+ *   reap_at        nothing was heard for long: ask the session whether the client lives
  */
 #include "epoch/slots.h"
 
@@ -340,8 +340,7 @@ size_t dt_epoch_server_count(const struct dt_epoch_server *s)
 void dt_epoch_server_digest(const struct dt_epoch_server *s, dt_time now, struct dt_digest *d)
 {
     dt_slots_digest(s->e, s->out, now, d);
-    dt_digest_u64(d, (uint64_t)s->out_forced | (uint64_t)s->negotiating << 2 |
-                         (uint64_t)s->peer_probes << 3);
+    dt_digest_u64(d, (uint64_t)s->out_forced | (uint64_t)s->negotiating << 2 | (uint64_t)s->peer_probes << 3);
     dt_digest_time(d, s->negotiating ? s->negotiate_by : DT_NEVER, now);
     dt_digest_time(d, s->reap_at, now);
 }

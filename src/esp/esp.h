@@ -22,9 +22,7 @@
 #include "base/transform.h"
 #include "crypto/crypto.h"
 
-#define DT_ESP_HEAD                                                                                          \
-    24 /* room that seal may need before the payload: SPI, sequence number, the longest IV                   \
-        */
+#define DT_ESP_HEAD           24  /* room that seal may need before the payload: SPI, number, longest IV */
 #define DT_ESP_TAIL           64  /* and behind it: padding, its length, next header, the longest ICV */
 #define DT_ESP_SPI_MIN        256 /* 0 is the non-ESP marker, 1 to 255 are reserved (RFC 4303 2.1) */
 #define DT_ESP_WINDOW_MIN     1024
@@ -47,11 +45,11 @@ struct dt_esp_params {
     enum dt_esp_mode mode;
     uint32_t window;       /* inbound: packets; 0: DT_ESP_WINDOW_DEFAULT; rounded up to a multiple of 64 */
     uint64_t soft_packets; /* outbound: report once when as many are sealed; 0: 15/16 of the sequence space */
-    uint64_t
-        hard_packets;    /* outbound: seal no more; 0, or more than the sequence space: the sequence space */
+    /* Outbound: seal no more; 0, or more than the sequence space: the sequence space. */
+    uint64_t hard_packets;
     uint64_t soft_bytes; /* outbound: report once when as much payload is sealed; 0: never */
-    uint64_t
-        seq_start; /* outbound: the last number already used; inbound: the highest already seen (tests: 0) */
+    /* Outbound: the last number already used; inbound: the highest already seen (tests: 0). */
+    uint64_t seq_start;
 };
 
 /* What became of a packet. Everything but DT_ESP_OK and DT_ESP_DUMMY is an error, counted by reason. */

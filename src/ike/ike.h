@@ -8,15 +8,15 @@
  * Rules of the house:
  * - Every call takes `now`; ask dt_ike_deadline() after each call and call dt_ike_tick() no later than that.
  * - Callbacks (struct dt_ike_ops) may call any function of this header. A session or child that ends stays
- * readable until the outermost dt_ike_* call returns; its handle is dead after its *_down, child_failed or
- * session_down callback returned.
+ *   readable until the outermost dt_ike_* call returns; its handle is dead after its *_down, child_failed or
+ *   session_down callback returned.
  * - Datagrams are IKE messages without the non-ESP marker: the driver strips it and adds it where path->natt.
  * - One request is outstanding at a time in each direction (window size 1); further ones wait in a bounded
- * queue. A request that was answered already is answered again with the same bytes.
+ *   queue. A request that was answered already is answered again with the same bytes.
  * - Nothing that is not authenticated ends a session; an initial exchange alone may fail by it, after a grace
- * time in which a proper answer wins.
+ *   time in which a proper answer wins.
  * - After a rekey the engine does not delete the old child: its owner calls dt_ike_child_delete() once the
- * new one is verified. What RFC 7296 sections 2.8.1, 2.8.2 and 2.25 say of collisions is done in here.
+ *   new one is verified. What RFC 7296 sections 2.8.1, 2.8.2 and 2.25 say of collisions is done in here.
  * - Keys are wiped as soon as they were handed over or their SA is gone.
  */
 #ifndef DT_IKE_IKE_H
@@ -42,8 +42,7 @@ struct dt_ike;
 struct dt_ike_session;
 struct dt_ike_child;
 
-/* ---- what is configured
- * ------------------------------------------------------------------------------------- */
+/* ---- what is configured ---------------------------------------------------------------------- */
 
 struct dt_ike_params {
     dt_time retransmit_base;   /* first retransmission after this (default 500 ms) ... */
@@ -60,12 +59,12 @@ struct dt_ike_params {
     unsigned child_max;        /* children of one session, dying ones included (32) */
     unsigned queue_max;        /* requests of one session that wait for the window (16) */
     dt_time keepalive;         /* NAT keep-alive when nothing was sent for this long (20 s; DT_NEVER: none) */
-    dt_time
-        ike_lifetime; /* rekey of the IKE SA at a random time in the last tenth of this (4 h; DT_NEVER: by the owner alone). Twice that where the peer opened the session. Not a hard end. */
+    /* Rekey of the IKE SA at a random time in the last tenth of this (4 h; DT_NEVER: by the owner alone). Twice
+     * that where the peer opened the session. Not a hard end. */
+    dt_time ike_lifetime;
     dt_time linger; /* an IKE SA that was replaced and that the peer does not delete goes after this (60 s) */
     uint16_t port_ike, port_natt; /* 500 and 4500; others for tests without privilege */
-    struct dt_span
-        vendor_id; /* Vendor ID payload (borrowed); empty: none. A peer with the same one is reported */
+    struct dt_span vendor_id;     /* payload (borrowed); empty: none. A peer with the same one is reported */
 };
 void dt_ike_params_default(struct dt_ike_params *p);
 
@@ -83,23 +82,21 @@ struct dt_ike_cfg {
     struct dt_ike_id local_id;  /* what we say we are */
     struct dt_ike_id remote_id; /* who the peer must be; may be DT_ID_ANY or a pattern on a responder */
     struct dt_proposals ike;    /* by preference */
-    struct dt_proposals
-        esp; /* a group in them is used for rekeys and further children (PFS); IKE_AUTH has none */
+    struct dt_proposals esp; /* a group in them is for rekeys and further children (PFS); IKE_AUTH has none */
     struct dt_selectors local_ts, remote_ts; /* offered by an initiator, allowed by a responder */
-    bool
-        transport; /* transport mode (USE_TRANSPORT_MODE); the child fails if the peer has tunnel mode only */
+    /* Transport mode (USE_TRANSPORT_MODE); the child fails if the peer has tunnel mode only. */
+    bool transport;
     enum dt_ike_encap encap;
 
     /* initiator */
-    bool want4, want6,
-        want_dns;         /* ask for inside addresses (configuration payload); what is given is added to
-                             the session (dt_ike_session_inside); local_ts then is usually everything */
+    /* Ask for inside addresses (configuration payload); what is given is added to the session
+     * (dt_ike_session_inside); local_ts then is usually everything. */
+    bool want4, want6, want_dns;
     bool initial_contact; /* say that this is the only session with these identities (RFC 7296 2.4) */
     bool send_idr;        /* name remote_id in IKE_AUTH; needs an exact remote_id */
 
     /* responder */
-    bool lease; /* inside addresses through ops->lease: the selectors allowed to the peer are the leased
-                   addresses */
+    bool lease; /* inside addresses through ops->lease: these are the selectors allowed to the peer */
 };
 
 /* Inside addresses and name servers (RFC 7296 section 3.15). ver 0: none. */
@@ -119,8 +116,7 @@ struct dt_ike_notify {
     uint8_t data[DT_IKE_NOTIFY_DATA];
 };
 
-/* ---- what is reported
- * --------------------------------------------------------------------------------------- */
+/* ---- what is reported ------------------------------------------------------------------------ */
 
 /* A negotiated Child SA, valid during child_up alone (the keys are wiped after it). */
 struct dt_child_sa {
@@ -230,13 +226,11 @@ struct dt_ike_ops {
 
     void (*event)(void *ctx, struct dt_ike_session *s, enum dt_ike_event what, const struct dt_path *path,
                   const struct dt_err *err); /* s may be NULL */
-    /* Key log for Wireshark's ikev2_decryption_table: one line, without newline. Asked for by the user only.
-     */
+    /* Key log for Wireshark's ikev2_decryption_table: one line, without newline. Asked for by the user only. */
     void (*keylog)(void *ctx, const char *line);
 };
 
-/* ---- the host
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the host -------------------------------------------------------------------------------- */
 
 /* All arguments but ctx are borrowed (params and ops are copied). NULL: no memory. */
 struct dt_ike *dt_ike_new(const struct dt_ike_params *params, const struct dt_ike_ops *ops, void *ctx,
@@ -277,8 +271,7 @@ struct dt_ike_usage dt_ike_usage(const struct dt_ike *ike);
 /* Feeds all state that can change behaviour, times as distances from now. */
 void dt_ike_digest(const struct dt_ike *ike, dt_time now, struct dt_digest *d);
 
-/* ---- sessions
- * ------------------------------------------------------------------------------------------------ */
+/* ---- sessions -------------------------------------------------------------------------------- */
 
 /* Begins IKE_SA_INIT (the first datagram is sent from inside this call) for a session and its first child.
  * path: ports as they will be used first, usually params.port_ike at both ends; with natt, UDP 4500 from the
@@ -328,8 +321,7 @@ struct dt_ike_session_info {
 };
 void dt_ike_session_info(const struct dt_ike_session *s, struct dt_ike_session_info *out);
 
-/* ---- children
- * ------------------------------------------------------------------------------------------------ */
+/* ---- children -------------------------------------------------------------------------------- */
 
 /* The child that comes with IKE_AUTH; NULL once it was reported failed or down. */
 struct dt_ike_child *dt_ike_session_first_child(const struct dt_ike_session *s);

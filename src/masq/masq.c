@@ -34,8 +34,7 @@ struct dt_masq {
     struct mq_server zero;
 };
 
-/* ---- what rules.h wants ----------------------------------------------------------------------------------
- */
+/* ---- what rules.h wants ---------------------------------------------------------------------- */
 
 #define mq        dt_masq
 #define MQ_EXISTS (-1)
@@ -122,8 +121,7 @@ static int erase(struct dt_masq *m, enum mq_table_id id, const void *key)
 #include "masq/packet.h"
 #include "masq/parse.h"
 
-/* ---- timers ----------------------------------------------------------------------------------------------
- */
+/* ---- timers ---------------------------------------------------------------------------------- */
 
 /* When a look at this entry could find it expired. */
 static dt_time due(const struct dt_masq *m, const struct node *n)
@@ -234,8 +232,7 @@ dt_time dt_masq_deadline(const struct dt_masq *m)
     return dt_heap_deadline(&m->heap);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct dt_masq *dt_masq_new(const struct dt_masq_config *config)
 {
@@ -304,8 +301,7 @@ void dt_masq_configure(struct dt_masq *m, const struct dt_masq_config *config)
     }
 }
 
-/* ---- packets ---------------------------------------------------------------------------------------------
- */
+/* ---- packets --------------------------------------------------------------------------------- */
 
 static void report(struct dt_masq *m, dt_time now, const struct dt_masq_facts *f, const struct mq_out *o)
 {
@@ -390,8 +386,7 @@ uint64_t dt_masq_rule_count(const struct dt_masq *m, enum dt_masq_rule rule)
     return (unsigned)rule < DT_MASQ_RULE_COUNT ? m->rule[rule] : 0;
 }
 
-/* ---- looking ---------------------------------------------------------------------------------------------
- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 static bool item_of(const struct dt_masq *m, dt_time now, const struct node *n, struct dt_masq_item *out)
 {
@@ -518,8 +513,7 @@ size_t dt_masq_count(const struct dt_masq *m, dt_time now, enum dt_masq_kind kin
     return c.n;
 }
 
-/* ---- digest ----------------------------------------------------------------------------------------------
- */
+/* ---- digest ---------------------------------------------------------------------------------- */
 
 struct digesting {
     dt_time now;

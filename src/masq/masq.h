@@ -24,10 +24,8 @@ struct dt_masq_sizes {
 
 /* Mistakes that the explorer plants to see that it would notice; all off in earnest. */
 struct dt_masq_faults {
-    bool convert_waiting;  /* a server's new SPI goes to the client that was made to wait last, not to the
-                              item's */
-    bool two_outstanding;  /* a client's new SPI replaces another client's outstanding item instead of waiting
-                            */
+    bool convert_waiting;  /* a server's new SPI goes to the client made to wait last, not to the item's */
+    bool two_outstanding;  /* a client's new SPI replaces another's outstanding item instead of waiting */
     bool keep_outstanding; /* t_out is never looked at */
     bool ignore_server;    /* IKE: no serialising of equal initiator cookies */
     bool short_t_ei;       /* traffic does not keep an established ESP item alive */
@@ -44,8 +42,8 @@ struct dt_masq_config {
     void *ctx;
 };
 
-/* t_out, n_out and t_ei as in base/parameters.h, IKE t_out and 1 h, tables for 65,536 items, multicast on. outside[] is empty.
- */
+/* t_out, n_out and t_ei as in base/parameters.h, IKE t_out and 1 h, tables for 65,536 items, multicast on. outside[]
+ * is empty. */
 struct dt_masq_config dt_masq_defaults(void);
 /* Sets one parameter from text ("t_out", "5"): seconds with a fraction, numbers, yes or no. 0, or -1 (unknown
  * name or value out of range; *why, if not NULL, points at a static sentence). */

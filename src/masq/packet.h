@@ -5,8 +5,7 @@
 
 #include "masq/rules.h"
 
-/* ---- fragments -------------------------------------------------------------------------------------------
- */
+/* ---- fragments ------------------------------------------------------------------------------- */
 
 MQ_FN void mq_frag_gone(struct mq *m, const struct mq_frag_key *k, uint32_t client)
 {
@@ -73,8 +72,7 @@ MQ_COLD int mq_frag_later(struct mq *m, uint64_t now, const struct dt_masq_facts
     return mq_forward(v, DT_MASQ_RULE_FRAG_FOLLOW, f->side == DT_MASQ_INSIDE ? server : client);
 }
 
-/* ---- ICMP errors -----------------------------------------------------------------------------------------
- */
+/* ---- ICMP errors ----------------------------------------------------------------------------- */
 
 /* The only client with a recent IKE negotiation with the server, or 0. */
 MQ_FN uint32_t mq_only_peer(struct mq *m, uint64_t now, uint32_t server)
@@ -161,8 +159,7 @@ MQ_COLD int mq_quote_in(struct mq *m, uint64_t now, const struct dt_masq_facts *
     return mq_forward(v, DT_MASQ_RULE_ICMP_ERROR, f->dst);
 }
 
-/* ---- one packet ------------------------------------------------------------------------------------------
- */
+/* ---- one packet ------------------------------------------------------------------------------ */
 
 MQ_FN int mq_from_inside(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
@@ -221,8 +218,7 @@ MQ_FN void mq_describe(struct dt_masq_event *ev, const struct dt_masq_facts *f, 
     ev->n = v->n;
 }
 
-/* ---- forgetting ------------------------------------------------------------------------------------------
- */
+/* ---- forgetting ------------------------------------------------------------------------------ */
 /* Each looks again and removes only what has expired: the packet path may have been there meanwhile. */
 
 MQ_FN void mq_reap_esp(struct mq *m, uint64_t now, const struct mq_esp_key *k)

@@ -57,8 +57,7 @@ MQ_FN int mq_pass(struct mq_out *v)
     return 0;
 }
 
-/* ---- addresses -------------------------------------------------------------------------------------------
- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 MQ_FN int mq_is_outside(struct mq *m, uint32_t a)
 {
@@ -139,8 +138,7 @@ MQ_COLD void mq_release(struct mq *m, uint32_t client, int what)
         MQ_ADD(n, -1);
 }
 
-/* ---- servers and their recent clients --------------------------------------------------------------------
- */
+/* ---- servers and their recent clients -------------------------------------------------------- */
 
 MQ_COLD struct mq_server *mq_server_get(struct mq *m, uint64_t now, uint32_t server)
 {
@@ -238,8 +236,7 @@ MQ_COLD int mq_multicast_may(struct mq *m, uint64_t now, struct mq_server *s)
     return may;
 }
 
-/* ---- ESP -------------------------------------------------------------------------------------------------
- */
+/* ---- ESP ------------------------------------------------------------------------------------- */
 
 MQ_FN int mq_esp_live(struct mq *m, uint64_t now, const struct mq_esp_key *k, const struct mq_esp *it)
 {
@@ -539,8 +536,7 @@ MQ_FN int mq_esp_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f, s
     return mq_esp_in_new(m, now, f, v);
 }
 
-/* ---- IKE -------------------------------------------------------------------------------------------------
- */
+/* ---- IKE ------------------------------------------------------------------------------------- */
 
 MQ_FN void mq_ike_gone(struct mq *m, uint64_t now, uint32_t client, uint32_t server, uint64_t icookie,
                        uint64_t rcookie)

@@ -2,13 +2,16 @@
  * direction looks up, so that a packet of an established item costs one look-up:
  *   esp     client, server, outgoing SPI -> established item        (packets from inside)
  *   esp_in  server, incoming SPI -> the same item's other half      (packets from outside)
- *   esp_q   server, outgoing SPI -> client                          (ICMP errors that quote a packet from
- * inside) server  the one outstanding ESP item, the clients with a recent IKE negotiation, the multicast
- * budget ike_c   client, server, initiator cookie -> established item ike_s   server, both cookies -> its
- * other half ike_o   server, initiator cookie -> outstanding item pair    client, server -> until when they
- * have an unexpired IKE item client  its outside address, its share frag    source, destination, id, protocol
- * -> what became of the first fragment An established item lives while either half has a `last` younger than
- * t_ei. */
+ *   esp_q   server, outgoing SPI -> client                          (ICMP errors that quote a packet from inside)
+ *   server  the one outstanding ESP item, the clients with a recent IKE negotiation, the multicast budget
+ *   ike_c   client, server, initiator cookie -> established item
+ *   ike_s   server, both cookies -> its other half
+ *   ike_o   server, initiator cookie -> outstanding item
+ *   pair    client, server -> until when they have an unexpired IKE item
+ *   client  its outside address, its share
+ *   frag    source, destination, id, protocol -> what became of the first fragment
+ *
+ * An established item lives while either half has a `last` younger than t_ei. */
 #ifndef DT_MASQ_TABLES_H
 #define DT_MASQ_TABLES_H
 

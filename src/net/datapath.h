@@ -3,15 +3,14 @@
  * The program that owns it (dovetaild) has one control thread. Down to the workers go SAs and what each
  * tunnel does with its packets, published by RCU; up from them come events, through one ring a worker.
  * Workers take no lock that the control thread holds, and the control thread never waits for a worker except
- * in dt_dp_stop.
+ * in dt_dp_close.
  *
  * All functions belong to the control thread. Those that return int return 0, or -1 with *err (which may be
  * NULL). Ids of tunnels and SAs are the caller's own numbers, not 0, unique among the living. Ports in host
  * order.
  *
  *  outbound: TUN -> policy hook (if any) -> tunnel by selectors -> its state: drop, hold, or an outbound SA
- * -> seal
- *            -> UDP 4500 (UDP_SEGMENT) or raw ESP (sendmmsg)
+ *            -> seal -> UDP 4500 (UDP_SEGMENT) or raw ESP (sendmmsg)
  *  inbound:  socket -> SA by SPI -> open -> selectors of the SA, ECN -> control packet? -> coalesced -> TUN
  *
  * Loops. Every outer packet of an SA carries the socket mark `mark` (SO_MARK), save those of an SA with
@@ -157,8 +156,8 @@ struct dt_dp_sa {
     uint64_t tunnel;
     struct dt_esp_params in, out; /* in.spi is ours, unique here; out.spi the peer's. Copied */
     struct dt_path path;          /* natt: in UDP to path.remote.port; else raw ESP, ports ignored */
-    struct dt_selectors local,
-        remote;     /* as negotiated: checked outbound, and on every packet inside (RFC 4301 5.2) */
+    /* As negotiated: checked outbound, and on every packet inside (RFC 4301 5.2). */
+    struct dt_selectors local, remote;
     uint64_t below; /* nested: its outer packets go through this other tunnel of this host; 0: they do not */
     /* Echo requests to these from inside the epoch are answered by the data path, on the outbound SA of this very
      * epoch (FIG. 7, 706), and do not reach the TUN device. None: nothing is answered. */
@@ -177,11 +176,10 @@ int dt_dp_sa_path(struct dt_dp *dp, uint64_t sa, const struct dt_path *path, str
 void dt_dp_sa_remove(struct dt_dp *dp, uint64_t sa);
 
 struct dt_dp_sa_counters {
-    struct dt_esp_counters in,
-        out;                    /* in.last: when this epoch was last heard (CLOCK_MONOTONIC, nanoseconds) */
-    uint64_t in_selector_drops; /* authentic, but not what the SA carries */
-    uint64_t in_bad_inner;      /* authentic, but not a whole IP packet */
-    uint32_t path_mtu;          /* outer; 0: as the interface has it */
+    struct dt_esp_counters in, out; /* in.last: when this epoch was last heard (CLOCK_MONOTONIC) */
+    uint64_t in_selector_drops;     /* authentic, but not what the SA carries */
+    uint64_t in_bad_inner;          /* authentic, but not a whole IP packet */
+    uint32_t path_mtu;              /* outer; 0: as the interface has it */
 };
 bool dt_dp_sa_counters(struct dt_dp *dp, uint64_t sa, struct dt_dp_sa_counters *out);
 
@@ -196,8 +194,7 @@ int dt_dp_probe(struct dt_dp *dp, uint64_t sa, const struct dt_addr *src, const 
 /* ---- IKE on the encapsulation port ----------------------------------------------------------- */
 
 /* Sends an IKE message from the UDP socket of path->local.port with the non-ESP marker before it.
- * nested: through another tunnel of this host. UDP 500 is
- * not the data path's: see net/udp_socket.h. */
+ * nested: through another tunnel of this host. UDP 500 is not the data path's: see net/udp_socket.h. */
 int dt_dp_send_ike(struct dt_dp *dp, const struct dt_path *path, const void *msg, size_t len, bool nested,
                    struct dt_err *err);
 /* A NAT keep-alive: one byte 0xff (RFC 3948 4). */
@@ -214,8 +211,7 @@ enum dt_dp_event_kind {
     DT_DP_NO_SA, /* spi, path: ESP for an SPI that nobody has (at most 8 a second, and not authenticated) */
     DT_DP_NEED_TUNNEL,  /* tunnel, flow, rule: a packet waits (or was dropped) for want of an SA */
     DT_DP_PATH_MTU,     /* sa, mtu: the outer path MTU of this SA's peer has changed */
-    DT_DP_PATH_CHANGED, /* sa, path: authentic, newest packet came from another address or port (at most 1 a
-                           second) */
+    DT_DP_PATH_CHANGED, /* sa, path: newest authentic packet from another address or port (1 a second) */
     DT_DP_IKE,          /* path, data, len: an IKE message from the encapsulation port, marker taken off */
     DT_DP_LOST,         /* count: so many events were lost because the ring was full; look at the counters */
 };

@@ -2,8 +2,9 @@
  * Dovetail's files use, read without knowing the sections' meaning. A file of 100,000 rules is read in one
  * pass (libconfuse looks through all earlier sections of the same kind for each new one).
  *
- *     name = value      name = { value, value }      name += value      kind "title" { ... }      kind { ...
- * } values: words, numbers, "quoted" or 'quoted' strings; comments: # and // to the line's end, and C's */
+ *     name = value      name = { value, value }      name += value      kind "title" { ... }      kind { ... }
+ *
+ * Values: words, numbers, "quoted" or 'quoted' strings. Comments: # and // to the line's end, and C's. */
 #ifndef DT_POLICY_BLOCK_H
 #define DT_POLICY_BLOCK_H
 
@@ -35,7 +36,7 @@ struct dt_block_file {
     size_t top_n;      /* top-level settings seen (they are not kept) ... */
     unsigned top_line; /* ... and the line of the first, whose name is top_key */
     const char *top_key;
-    char *strings; /* what all of the above point into; wiped at free, since there may be secrets among them */
+    char *strings; /* what all of the above point into; wiped at free: there may be secrets among them */
     size_t nstrings;
 };
 

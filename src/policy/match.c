@@ -7,12 +7,10 @@
 #include "policy/match_dim.h"
 #include "policy/match_ports.h"
 
-#define LIST_MAX   8    /* a pair with more boxes than these gets an index of its own */
-#define CUT_PIECES 64   /* a rule's addresses are cut into prefixes while these make no more pairs */
-#define BOXES_MAX  4096 /* protocol and port boxes of one rule */
-#define PAIRS_MAX                                                                                            \
-    (8 << 20) /* pairs for which rules are cut into prefixes; past it, whole sets are paired  \
-                              */
+#define LIST_MAX   8         /* a pair with more boxes than these gets an index of its own */
+#define CUT_PIECES 64        /* a rule's addresses are cut into prefixes while these make no more pairs */
+#define BOXES_MAX  4096      /* protocol and port boxes of one rule */
+#define PAIRS_MAX  (8 << 20) /* pairs for which rules are cut into prefixes; past it, whole sets are paired */
 #define L4_INDEXED 0x80000000u
 
 /* A slot of the pair table; key 0 is free. */
@@ -28,8 +26,7 @@ struct side {
     struct slot *slot;
     unsigned shift; /* 64 - log2 of the number of slots */
     size_t nslot;
-    uint64_t
-        *seen; /* eight bits a slot, so small that it stays in the cache: no pair where the bit is clear */
+    uint64_t *seen; /* eight bits a slot, small enough for the cache: no pair where the bit is clear */
     struct l4_rule *l4;
     size_t nl4;
     struct l4_index **index;

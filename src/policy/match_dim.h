@@ -66,8 +66,7 @@ static inline uint64_t dim_bit(uint32_t set)
     return (uint64_t)1 << ((set * 0x9e3779b1u) >> 26);
 }
 
-/* The set of these ranges (one prefix with `copy`, or a set that the rules keep once); NULL: out of memory.
- */
+/* The set of these ranges (one prefix with `copy`, or a set that the rules keep once); NULL: out of memory. */
 struct dim_set *dt_dim_set_get(struct dim *d, const struct dt_range *v, size_t n, bool copy);
 /* Makes the trees; the dim_sets are gone afterwards. */
 int dt_dim_finish(struct dim *d, struct dt_err *err);

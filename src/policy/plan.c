@@ -10,8 +10,7 @@ struct dt_flow dt_plan_next_flow(const struct dt_flow *f, const struct dt_addr *
     return next;
 }
 
-/* Where a gateway is wanted that the plan has already: it would stand inside its own tunnel, and so for ever.
- */
+/* Where a gateway is wanted that the plan has already: it would stand inside its own tunnel, and so for ever. */
 static int check_loop(const struct dt_plan *plan, const struct dt_rules *rs, const struct dt_rule *r,
                       struct dt_err *err)
 {

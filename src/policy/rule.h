@@ -9,12 +9,14 @@
  *         action   = "tunnel"             # or "transport", or "pass": no (further) tunnel
  *         gateway  = "203.0.113.1"        # a tunnel rule's security gateway: an address, or the name of a
  *                                         # `tunnel` section of the same file that has one
- *         from     = "10.9.0.0/24"        # one value or { a, list }: prefix, range, address, group; default
- * any to       = { "branches" } protocol = "tcp"                # name or number; default any sport    =
- * "1024-65535"         # port or range; default any dport    = { 80, 443 } encap    = "udp"                #
- * this layer inside UDP 4500 (RFC 3948); default "esp" use      = "office"             # the `tunnel` section
- * whose identity and secret serve this action always   = "yes"                # build it at the start, and
- * never tear it down for idleness
+ *         from     = "10.9.0.0/24"        # one value or { a, list }: prefix, range, address, group; default any
+ *         to       = { "branches" }
+ *         protocol = "tcp"                # name or number; default any
+ *         sport    = "1024-65535"         # port or range; default any
+ *         dport    = { 80, 443 }
+ *         encap    = "udp"                # this layer inside UDP 4500 (RFC 3948); default "esp"
+ *         use      = "office"             # the `tunnel` section whose identity and secret serve this action
+ *         always   = "yes"                # build it at the start, and never tear it down for idleness
  *     }
  *
  * Rules stand in the order of the file, and the first that matches wins. A rule that names ports matches no

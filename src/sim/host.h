@@ -44,8 +44,8 @@ struct sim_tunnel {
 
 /* What was seen that should not be; each is an invariant of the explorer. */
 struct sim_sins {
-    uint64_t
-        unverified_data; /* client: data on an epoch it had not verified, though the seed does not allow it */
+    /* Client: data on an epoch it had not verified, though the seed does not allow it. */
+    uint64_t unverified_data;
     uint64_t unheard_data; /* server: likewise, not heard */
 };
 

@@ -42,8 +42,8 @@ struct sim_router {
     uint64_t wrong_items; /* established with an inbound SPI of another client */
     uint64_t forgot;      /* ESP items that expired, and reboots */
     uint64_t wrong_fresh; /* wrong items before anything was forgotten */
-    uint64_t
-        wrong_unheard; /* of these: by a packet on an epoch that the server had not heard (races 1 and 2) */
+    /* Of these: by a packet on an epoch that the server had not heard (races 1 and 2). */
+    uint64_t wrong_unheard;
 };
 
 /* Becomes a node of the network with that public address. */

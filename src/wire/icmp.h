@@ -1,5 +1,4 @@
-/* ICMP (RFC 792, 1191) and ICMPv6 (RFC 4443): echo, and the errors that the data path makes and understands.
- */
+/* ICMP (RFC 792, 1191) and ICMPv6 (RFC 4443): echo, and the errors that the data path makes and understands. */
 #ifndef DT_WIRE_ICMP_H
 #define DT_WIRE_ICMP_H
 

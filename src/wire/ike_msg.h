@@ -54,8 +54,7 @@ struct dt_ike_header {
     uint32_t length; /* of the whole message */
 };
 
-/* -1: shorter than a header, or the length field is not the datagram's. The version is the caller's to judge.
- */
+/* -1: shorter than a header, or the length field is not the datagram's. The version is the caller's to judge. */
 int dt_ike_header_read(struct dt_ike_header *h, const uint8_t *data, size_t len);
 
 struct dt_ike_payload {

@@ -54,8 +54,7 @@ struct dt_ike_delete {
 int dt_ike_delete_read(struct dt_ike_delete *out, struct dt_span body);
 void dt_ike_delete_write(struct dt_ike_builder *b, uint8_t protocol, const uint32_t *esp_spis, uint16_t n);
 
-/* Selectors of other TS types, and past DT_SELECTORS_MAX, are left out, so that the list may come out empty.
- */
+/* Selectors of other TS types, and past DT_SELECTORS_MAX, are left out, so that the list may come out empty. */
 int dt_ike_ts_read(struct dt_selectors *out, struct dt_span body);
 void dt_ike_ts_write(struct dt_ike_builder *b, uint8_t payload_type, const struct dt_selectors *list);
 

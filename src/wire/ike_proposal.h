@@ -60,8 +60,8 @@ bool dt_proposals_add(struct dt_proposals *list, const struct dt_proposal *p); /
 char *dt_proposal_str(char *out, size_t cap, const struct dt_proposal *p);
 char *dt_proposals_str(char *out, size_t cap, const struct dt_proposals *list); /* joined by ", " */
 
-#define DT_CHOOSE_NO_KE                                                                                      \
-    1u /* leave the key exchange method out: a Child SA of IKE_AUTH has none (RFC 7296 1.2) */
+/* Leave the key exchange method out: a Child SA of IKE_AUTH has none (RFC 7296 1.2). */
+#define DT_CHOOSE_NO_KE 1u
 
 /* The responder's choice: the first of its own proposals that some offered one meets, one transform of each
  * type (RFC 7296 section 2.7). *out has the offered number and SPI. False: nothing in common. prefer_ke:
@@ -69,8 +69,7 @@ char *dt_proposals_str(char *out, size_t cap, const struct dt_proposals *list); 
  */
 bool dt_proposals_choose(struct dt_proposal *out, const struct dt_proposals *own,
                          const struct dt_proposals *offered, uint16_t prefer_ke, unsigned flags);
-/* The initiator's check of an answer: one transform of each type, all of them from the offer of that number.
- */
+/* The initiator's check of an answer: one transform of each type, all of them from the offer of that number. */
 bool dt_proposals_answers(const struct dt_proposals *offered, const struct dt_proposal *answer,
                           unsigned flags);
 

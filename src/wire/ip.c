@@ -32,8 +32,7 @@ static bool parse4(struct dt_ip *ip, const uint8_t *p, size_t len, bool trusted)
     return true;
 }
 
-/* Hop-by-hop, routing, destination options, mobility, fragment and authentication headers are stepped over.
- */
+/* Hop-by-hop, routing, destination options, mobility, fragment and authentication headers are stepped over. */
 static bool skip_extensions(struct dt_ip *ip, const uint8_t *p)
 {
     uint32_t off = DT_IP6_HDR_LEN;

@@ -56,8 +56,7 @@ bool dt_ip_ports(const struct dt_ip *ip, const void *p, size_t len, uint16_t *sp
 size_t dt_ip_put(void *p, const struct dt_addr *src, const struct dt_addr *dst, uint8_t proto, uint8_t ttl,
                  uint8_t tos, size_t payload);
 
-/* The TOS or traffic class byte of a packet whose version is `ver`; setting it keeps the IPv4 checksum right.
- */
+/* The TOS or traffic class byte of a packet whose version is `ver`; setting it keeps the IPv4 checksum right. */
 uint8_t dt_ip_tos(const void *p);
 void dt_ip_set_tos(void *p, uint8_t tos);
 

@@ -75,8 +75,7 @@ static void expect_multicast(struct rig *r, double t, struct dt_masq_facts f, si
     expect_multicast(r, t, facts, DT_ARRAY_LEN(((uint32_t[]){__VA_ARGS__})), (uint32_t[]){__VA_ARGS__},      \
                      __LINE__)
 
-/* ---- ESP -------------------------------------------------------------------------------------------------
- */
+/* ---- ESP ------------------------------------------------------------------------------------- */
 
 static void esp_create_convert(struct rig *r)
 {
@@ -274,8 +273,7 @@ static void esp_share(struct rig *r)
     EXPECT(12, ESP_OUT(C1, 0xc0000203u, 0x1005), ESP_CREATE, 0xc0000203u);
 }
 
-/* ---- IKE -------------------------------------------------------------------------------------------------
- */
+/* ---- IKE ------------------------------------------------------------------------------------- */
 
 static void ike_create_convert(struct rig *r)
 {
@@ -355,8 +353,7 @@ static void ike_share(struct rig *r)
     EXPECT(5, IKE_OUT(C1, S1, 19, 0), IKE_CREATE, S1);
 }
 
-/* ---- around the rules ------------------------------------------------------------------------------------
- */
+/* ---- around the rules ------------------------------------------------------------------------ */
 
 static struct dt_masq_facts from(struct dt_masq_facts f, uint32_t src)
 {
