@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "crypto/crypto.h"
+#include "median.h"
 
 #define ROUNDS   7
 #define BATCH    32
@@ -18,18 +19,6 @@ static uint64_t now_ns(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *v)
-{
-    qsort(v, ROUNDS, sizeof *v, by_value);
-    return v[ROUNDS / 2];
 }
 
 static struct dt_cipher *make_cipher(const struct dt_crypto *c, const struct dt_suite *s)
@@ -89,7 +78,7 @@ static void compare_ciphers(const struct dt_suite *s, uint32_t len, bool open)
         mine[i] = cipher_round(best, len, open);
         theirs[i] = cipher_round(ossl, len, open);
     }
-    double m = median(mine) / 1e9, t = median(theirs) / 1e9;
+    double m = median(mine, ROUNDS) / 1e9, t = median(theirs, ROUNDS) / 1e9;
     printf("{\"bench\": \"crypto\", \"case\": \"%s %s, %u bytes, %s\", \"value\": %.3f, \"unit\": \"GB/s\", "
            "\"peer\": \"openssl\", \"peer_value\": %.3f, \"ratio\": %.2f}\n",
            dt_suite_name(s, name), open ? "open" : "seal", len, dt_crypto_best()->name, m, t, m / t);
@@ -120,7 +109,7 @@ static void key_exchanges(uint16_t group)
     dt_dh_free(peer);
     printf("{\"bench\": \"crypto\", \"case\": \"key exchange %s\", \"value\": %.0f, \"unit\": "
            "\"exchanges/s\"}\n",
-           dt_ke_name(group), median(rate));
+           dt_ke_name(group), median(rate, ROUNDS));
     fflush(stdout);
 }
 
@@ -149,7 +138,7 @@ static void null_packets(void)
     printf(
         "{\"bench\": \"crypto\", \"case\": \"null provider, 128 bytes sealed and opened\", \"value\": %.0f, "
         "\"unit\": \"packets/s\"}\n",
-        median(rate));
+        median(rate, ROUNDS));
 }
 
 int main(void)

@@ -20,6 +20,7 @@
 #include "base/bytes.h"
 #include "masq/tables.h"
 #include "natd/kernel.h"
+#include "median.h"
 
 #define CLIENTS 1000
 #define CLIENT  0x0a000001u /* 10.0.0.1 and up */
@@ -37,18 +38,6 @@ static void die(const char *what)
 {
     fprintf(stderr, "bench nat: %s: %s\n", what, strerror(errno));
     exit(1);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *v, size_t n)
-{
-    qsort(v, n, sizeof(*v), by_value);
-    return v[n / 2];
 }
 
 static void mac_of(const char *ifname, uint8_t mac[6])

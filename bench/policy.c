@@ -13,6 +13,7 @@
 #include "base/rand.h"
 #include "policy/match.h"
 #include "policy/plan.h"
+#include "median.h"
 
 #define FLOWS  4096
 #define ROUNDS 9
@@ -189,18 +190,6 @@ static double round_scan(const struct run *r)
     return (now_ns() - t) / flows;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *v)
-{
-    qsort(v, ROUNDS, sizeof *v, by_value);
-    return v[ROUNDS / 2];
-}
-
 static void line(const char *kind, const char *what, size_t n, double value, const char *unit)
 {
     printf("{\"bench\": \"policy\", \"case\": \"%s %s, %zu rules\", \"value\": %.6g, \"unit\": \"%s\"}\n",
@@ -209,12 +198,12 @@ static void line(const char *kind, const char *what, size_t n, double value, con
 
 static void report(const char *kind, struct run *r, size_t i, double ns[])
 {
-    ns[i] = median(r->ns);
+    ns[i] = median(r->ns, ROUNDS);
     printf("{\"bench\": \"policy\", \"case\": \"%s lookup, %zu rules\", \"value\": %.1f, \"unit\": \"ns\", "
            "\"peer\": \"rule by rule\", \"peer_value\": %.1f, \"ratio\": %.3f}\n",
            kind, sizes[i], ns[i], r->scan_ns, r->scan_ns / ns[i]);
     line(kind, "lookups a second", sizes[i], 1e9 / ns[i], "1/s");
-    line(kind, "plan", sizes[i], median(r->plan_ns), "ns");
+    line(kind, "plan", sizes[i], median(r->plan_ns, ROUNDS), "ns");
     line(kind, "build", sizes[i], r->build_s * 1e3, "ms");
     line(kind, "memory", sizes[i], (double)dt_match_bytes(r->match), "B");
     uint64_t hit = 0;

@@ -86,6 +86,8 @@ char *dt_cli_span(char out[32], double seconds);
 /* JSON members with a default, for printing. */
 const char *dt_cli_str(const json_t *object, const char *name); /* "" when absent */
 double dt_cli_num(const json_t *object, const char *name);      /* 0 when absent */
+/* What a line of an event begins with: how many were lost before it, on a line of its own, and its time of day. */
+void dt_cli_event_time(struct dt_cli *cli, const json_t *event);
 
 /* The subcommands. */
 extern const struct dt_cli_command dt_cli_check, dt_cli_explain, dt_cli_up, dt_cli_down, dt_cli_status,

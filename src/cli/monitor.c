@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "control/control.h"
 
@@ -12,17 +11,9 @@ static bool print_event(struct dt_cli *cli, void *arg, json_t *e)
         dt_cli_json(cli, e);
         return true;
     }
-    double when = dt_cli_num(e, "time");
-    time_t s = (time_t)when;
-    struct tm tm;
-    char clock[16] = "";
-    if (localtime_r(&s, &tm) != NULL)
-        strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
-    if (dt_cli_num(e, "dropped_before") > 0)
-        fprintf(cli->out, "(%.0f events lost: they came faster than they were read)\n",
-                dt_cli_num(e, "dropped_before"));
-    fprintf(cli->out, "%s.%03d %s%s%s\n", clock, (int)((when - (double)s) * 1000), dt_cli_str(e, "tunnel"),
-            *dt_cli_str(e, "tunnel") ? ": " : "", dt_cli_str(e, "text"));
+    dt_cli_event_time(cli, e);
+    fprintf(cli->out, "%s%s%s\n", dt_cli_str(e, "tunnel"), *dt_cli_str(e, "tunnel") ? ": " : "",
+            dt_cli_str(e, "text"));
     fflush(cli->out);
     return !ferror(cli->out);
 }

@@ -2,7 +2,6 @@
 #include "cli/nat.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "control/control.h"
 
@@ -92,20 +91,11 @@ static bool print_event(struct dt_cli *cli, void *arg, json_t *e)
         dt_cli_json(cli, e);
         return true;
     }
-    double when = dt_cli_num(e, "time");
-    time_t s = (time_t)when;
-    struct tm tm;
-    char clock[16] = "";
-    if (localtime_r(&s, &tm))
-        strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
-    if (dt_cli_num(e, "dropped_before") > 0)
-        fprintf(cli->out, "(%.0f events lost: they came faster than they were read)\n",
-                dt_cli_num(e, "dropped_before"));
+    dt_cli_event_time(cli, e);
     bool esp = !strcmp(dt_cli_str(e, "kind"), "esp");
-    fprintf(cli->out, "%s.%03d %-9s %s %s - %s, %s %s / %s", clock, (int)((when - (double)s) * 1000),
-            dt_cli_str(e, "event"), dt_cli_str(e, "kind"), text(e, "client"), text(e, "server"),
-            esp ? "SPIs" : "cookies", text(e, esp ? "spi_out" : "initiator_cookie"),
-            text(e, esp ? "spi_in" : "responder_cookie"));
+    fprintf(cli->out, "%-9s %s %s - %s, %s %s / %s", dt_cli_str(e, "event"), dt_cli_str(e, "kind"),
+            text(e, "client"), text(e, "server"), esp ? "SPIs" : "cookies",
+            text(e, esp ? "spi_out" : "initiator_cookie"), text(e, esp ? "spi_in" : "responder_cookie"));
     if (*dt_cli_str(e, "rule"))
         fprintf(cli->out, " (%s)", dt_cli_str(e, "rule"));
     if (*dt_cli_str(e, "state"))

@@ -1,6 +1,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/cli.h"
 
@@ -194,4 +195,18 @@ const char *dt_cli_str(const json_t *object, const char *name)
 double dt_cli_num(const json_t *object, const char *name)
 {
     return json_number_value(json_object_get(object, name));
+}
+
+void dt_cli_event_time(struct dt_cli *cli, const json_t *event)
+{
+    double when = dt_cli_num(event, "time");
+    time_t s = (time_t)when;
+    struct tm tm;
+    char clock[16] = "";
+    if (localtime_r(&s, &tm) != NULL)
+        strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+    if (dt_cli_num(event, "dropped_before") > 0)
+        fprintf(cli->out, "(%.0f events lost: they came faster than they were read)\n",
+                dt_cli_num(event, "dropped_before"));
+    fprintf(cli->out, "%s.%03d ", clock, (int)((when - (double)s) * 1000));
 }

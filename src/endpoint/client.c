@@ -126,30 +126,6 @@ static void op_probe(void *user, dt_time now, uint32_t epoch, uint16_t seq)
     ep_probe_send(user, now, epoch, seq);
 }
 
-static void op_use(void *user, dt_time now, uint32_t epoch, bool forced)
-{
-    struct tunnel *t = user;
-    struct dt_endpoint *ep = t->ep;
-    const struct sa *sa = ep_sa_of_epoch(t, epoch);
-    ep->ops.outbound(ep->user, now, t->id, sa ? DT_OUTBOUND_SA : DT_OUTBOUND_HOLD, sa ? sa->id : 0, forced);
-}
-
-static bool op_del(void *user, dt_time now, uint32_t epoch)
-{
-    return ep_link_delete(user, now, epoch);
-}
-
-static void op_gone(void *user, dt_time now, uint32_t epoch)
-{
-    ep_sa_gone(user, epoch, now);
-}
-
-static dt_time op_last_heard(void *user, uint32_t epoch)
-{
-    const struct sa *sa = ep_sa_of_epoch(user, epoch);
-    return sa ? ep_sa_last_heard(sa) : 0;
-}
-
 static void op_liveness(void *user, dt_time now)
 {
 }
@@ -180,11 +156,11 @@ const struct dt_epoch_ops ep_client_ops = {
     .negotiate = op_negotiate,
     .abandon = op_abandon,
     .probe = op_probe,
-    .use = op_use,
-    .del = op_del,
-    .gone = op_gone,
+    .use = ep_op_use,
+    .del = ep_op_del,
+    .gone = ep_op_gone,
     .liveness = op_liveness,
-    .last_heard = op_last_heard,
+    .last_heard = ep_op_last_heard,
     .event = op_event,
 };
 

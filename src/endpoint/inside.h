@@ -213,6 +213,11 @@ void ep_sa_gone(struct tunnel *t, uint32_t epoch,
 void ep_sa_remove(struct sa *sa, dt_time now);
 void ep_sa_move(struct link *l, dt_time now, const struct dt_path *path);
 dt_time ep_sa_last_heard(const struct sa *sa);
+/* What both epoch engines ask (struct dt_epoch_ops); user is the tunnel. */
+void ep_op_use(void *user, dt_time now, uint32_t epoch, bool forced);
+bool ep_op_del(void *user, dt_time now, uint32_t epoch);
+void ep_op_gone(void *user, dt_time now, uint32_t epoch);
+dt_time ep_op_last_heard(void *user, uint32_t epoch);
 
 /* ---- probe.c ---- */
 /* Chooses where the SA's control packets go. False: its selectors carry none. */

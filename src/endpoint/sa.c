@@ -160,3 +160,29 @@ dt_time ep_sa_last_heard(const struct sa *sa)
     const struct dt_endpoint *ep = sa->ep;
     return ep->ops.last_heard ? ep->ops.last_heard(ep->user, sa->id) : 0;
 }
+
+/* ---- what both epoch engines ask of it ---- */
+
+void ep_op_use(void *user, dt_time now, uint32_t epoch, bool forced)
+{
+    struct tunnel *t = user;
+    struct dt_endpoint *ep = t->ep;
+    const struct sa *sa = ep_sa_of_epoch(t, epoch);
+    ep->ops.outbound(ep->user, now, t->id, sa ? DT_OUTBOUND_SA : DT_OUTBOUND_HOLD, sa ? sa->id : 0, forced);
+}
+
+bool ep_op_del(void *user, dt_time now, uint32_t epoch)
+{
+    return ep_link_delete(user, now, epoch);
+}
+
+void ep_op_gone(void *user, dt_time now, uint32_t epoch)
+{
+    ep_sa_gone(user, epoch, now);
+}
+
+dt_time ep_op_last_heard(void *user, uint32_t epoch)
+{
+    const struct sa *sa = ep_sa_of_epoch(user, epoch);
+    return sa ? ep_sa_last_heard(sa) : 0;
+}

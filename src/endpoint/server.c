@@ -61,30 +61,6 @@ static void op_abandon(void *user, dt_time now)
 {
 }
 
-static void op_use(void *user, dt_time now, uint32_t epoch, bool forced)
-{
-    struct tunnel *t = user;
-    struct dt_endpoint *ep = t->ep;
-    const struct sa *sa = ep_sa_of_epoch(t, epoch);
-    ep->ops.outbound(ep->user, now, t->id, sa ? DT_OUTBOUND_SA : DT_OUTBOUND_HOLD, sa ? sa->id : 0, forced);
-}
-
-static bool op_del(void *user, dt_time now, uint32_t epoch)
-{
-    return ep_link_delete(user, now, epoch);
-}
-
-static void op_gone(void *user, dt_time now, uint32_t epoch)
-{
-    ep_sa_gone(user, epoch, now);
-}
-
-static dt_time op_last_heard(void *user, uint32_t epoch)
-{
-    const struct sa *sa = ep_sa_of_epoch(user, epoch);
-    return sa ? ep_sa_last_heard(sa) : 0;
-}
-
 /* A Dovetail pings when it hears nothing: one that has not been heard for so long is gone, or asleep. It is not asked by
  * IKE: the NAT before it may have forgotten the session, and the silence would end what a ping of the client's revives. */
 static bool gone_for_good(const struct tunnel *t, dt_time now)
@@ -123,11 +99,11 @@ static void op_event(void *user, dt_time now, const struct dt_epoch_event *ev)
 const struct dt_epoch_ops ep_server_ops = {
     .negotiate = op_negotiate,
     .abandon = op_abandon,
-    .use = op_use,
-    .del = op_del,
-    .gone = op_gone,
+    .use = ep_op_use,
+    .del = ep_op_del,
+    .gone = ep_op_gone,
     .liveness = op_liveness,
-    .last_heard = op_last_heard,
+    .last_heard = ep_op_last_heard,
     .event = op_event,
 };
 
