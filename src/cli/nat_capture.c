@@ -114,7 +114,8 @@ int capture_read(struct capture *c, const char *file, enum dt_masq_side side, st
     *c = (struct capture){0};
     pcap_t *p = pcap_open_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, why);
     if (!p)
-        return dt_err_set(err, 0, "%s", why);
+        return strncmp(why, file, strlen(file)) ? dt_err_set(err, 0, "%s: %s", file, why)
+                                                : dt_err_set(err, 0, "%s", why);
     int type = pcap_datalink(p), rc;
     if (!known_link(type)) {
         const char *name = pcap_datalink_val_to_name(type);

@@ -77,8 +77,9 @@ static int take_sets(struct replay *r, int argc, char **argv)
     for (int i = 1; i < argc && rc == DT_CLI_DONE; i++) {
         if (!strncmp(argv[i], "--set=", 6))
             rc = parse_set(r, argv[i] + 6);
-        else if (!strcmp(argv[i], "--set") && i + 1 < argc)
-            rc = parse_set(r, argv[++i]);
+        else if (!strcmp(argv[i], "--set"))
+            rc = i + 1 < argc ? parse_set(r, argv[++i])
+                              : dt_cli_usage(r->cli, "--set wants NAME=VALUE after it, as t_out=5");
         else
             argv[n++] = argv[i];
     }
@@ -109,9 +110,10 @@ static void print_json(struct replay *r, const struct capture_packet *p, const s
         json_object_set_new(o, "spi", read ? json_sprintf("0x%08x", f->spi) : json_null());
     else
         json_object_set_new(o, "cookies",
-                            read ? json_pack("[o, o]", json_sprintf("%016llx", (unsigned long long)f->icookie),
-                                             json_sprintf("%016llx", (unsigned long long)f->rcookie))
-                                 : json_null());
+                            read
+                                ? json_pack("[o, o]", json_sprintf("%016llx", (unsigned long long)f->icookie),
+                                            json_sprintf("%016llx", (unsigned long long)f->rcookie))
+                                : json_null());
     json_object_set_new(o, "verdict",
                         json_string(dt_masq_verdict_name((enum dt_masq_verdict_kind)v->verdict)));
     json_object_set_new(o, "to", to);

@@ -175,8 +175,10 @@ static int pin_all(struct dt_kernel *k, const char *dir, struct dt_err *err)
     if (k->took_over && !k->pin_again)
         return 0;
     if (mkdir(dir, 0700) && errno != EEXIST)
-        return dt_err_set(err, 0, "cannot make the directory %s for the pinned tables: %s", dir,
-                          strerror(errno));
+        return dt_err_set(
+            err, 0,
+            "cannot make the directory %s for the pinned tables: %s (is a bpf file system mounted there?)",
+            dir, strerror(errno));
     for (unsigned i = 0; i <= MQ_TABLE_COUNT; i++) {
         struct bpf_map *map = kept_map(k, i);
         if (pin_path(path, sizeof(path), dir, map) || bpf_obj_pin(bpf_map__fd(map), path))

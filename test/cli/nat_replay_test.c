@@ -236,6 +236,7 @@ static void odd_files(void **state)
     rewind(out.f);
     fputs("this is no capture at all, only text", out.f);
     assert_int_equal(replay(&in, &out, NULL, &text, &status), 1);
+    assert_non_null(strstr(text, "-out.pcap")); /* says which of the two */
     free(text);
     in = begin("in", RAW);
     out = begin("out", RAW);
