@@ -156,6 +156,8 @@ static int read_settings(struct natd *d, struct args *a, int argc, char **argv)
     }
     if (!d->cfg.inside[0] || !d->cfg.outside[0])
         return usage("it needs --inside IF and --outside IF%s%s", "", "");
+    if (!strcmp(d->cfg.inside, d->cfg.outside))
+        return usage("inside and outside are the same interface, \"%s\"%s", d->cfg.inside, "");
     return -1;
 }
 
