@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,12 +168,13 @@ int dt_cli_main(int argc, char **argv, FILE *out, FILE *err)
 
 int dt_cli_usage(struct dt_cli *cli, const char *fmt, ...)
 {
+    char text[512];
     va_list ap;
     va_start(ap, fmt);
-    fprintf(cli->err, "dovetail %s: ", cli->command->name);
-    vfprintf(cli->err, fmt, ap);
+    vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    fprintf(cli->err, "\nUsage: dovetail %s%s%s (more with --help)\n", cli->command->name,
+    dt_cli_error(cli, DT_CLI_USAGE, NULL, "%s", text);
+    fprintf(cli->err, "Usage: dovetail %s%s%s (more with --help)\n", cli->command->name,
             *cli->command->usage ? " " : "", cli->command->usage);
     return DT_CLI_USAGE;
 }
@@ -203,6 +205,10 @@ int dt_cli_options(struct dt_cli *cli, int argc, char **argv, const struct dt_cl
             while (++i < argc)
                 argv[n++] = argv[i];
             break;
+        }
+        if (argv[i][0] == '-' && isalpha((unsigned char)argv[i][1])) {
+            dt_cli_usage(cli, "there is no option %s; all are long", argv[i]);
+            return -1;
         }
         if (argv[i][0] != '-' || argv[i][1] != '-') {
             argv[n++] = argv[i];

@@ -41,7 +41,7 @@ int dt_cli_main(int argc, char **argv, FILE *out, FILE *err);
 
 /* ---- what subcommands share ---- */
 
-/* "dovetail NAME: sentence" and the usage line on cli->err; returns DT_CLI_USAGE. */
+/* "dovetail NAME: sentence" and the usage line on cli->err, with --json the error on cli->out too; returns DT_CLI_USAGE. */
 int dt_cli_usage(struct dt_cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The sentence on cli->err (and as JSON on cli->out with --json); returns code. detail is stolen, may be
  * NULL. */

@@ -87,6 +87,11 @@ static void wrong_usage_ends_with_2(void **state)
     struct run r = RUN("stauts");
     assert_non_null(strstr(r.err, "did you mean \"status\""));
     done(&r);
+    r = RUN("--json", "ping", "-c", "office");
+    assert_int_equal(r.rc, 2);
+    assert_non_null(strstr(r.err, "no option -c"));
+    assert_non_null(strstr(r.out, "{\"error\":\"there is no option -c"));
+    done(&r);
 }
 
 static void no_daemon_is_1(void **state)
