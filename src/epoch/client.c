@@ -350,6 +350,11 @@ static void verify(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
     emit(c, now, DT_EPOCH_VERIFIED, e->no, 0, e->tries, dt_time_sub(now, e->t0));
     c->fresh = true;
     c->nepoch = c->unverified = c->opens = c->refused = 0;
+    if (e->origin == DT_EPOCH_BESIDE && c->session == DT_EPOCH_OPEN) {
+        /* Its session stays and the other ends: nobody waits for what is asked there any more. */
+        c->negotiating = false;
+        c->negotiate_by = c->negotiate_at = DT_NEVER;
+    }
     e->tries = 0;
     e->probe_at = c->p.faults.no_idle_ping ? DT_NEVER : dt_time_add(now, c->p.maxidle);
     if (e->no > c->proved) {

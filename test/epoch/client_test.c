@@ -315,6 +315,23 @@ static void second_session_beside(void **state) /* encap = auto */
     free(r);
 }
 
+static void second_session_ends_what_is_asked_in_the_first(void **state)
+{
+    struct dt_epoch_params p = rig_params();
+    struct rig *r = rig_new(&p);
+    dt_epoch_client_start(&r->c, r->now);
+    dt_epoch_client_session_up(&r->c, r->now);
+    dt_epoch_client_negotiated(&r->c, r->now, 1, DT_EPOCH_ASKED);
+    dt_epoch_client_negotiated(&r->c, r->now, 2, DT_EPOCH_BESIDE);
+    dt_epoch_client_rekey(&r->c, r->now);
+    assert_true(r->c.negotiating);
+    dt_epoch_client_heard(&r->c, r->now, 2);
+    rig_expect(r, "open 1, probe 1, probe 2, negotiate 2, use 2");
+    assert_false(r->c.negotiating);
+    assert_int_equal(r->c.negotiate_by, DT_NEVER);
+    free(r);
+}
+
 static void plain_switches_at_once(void **state) /* probe = off */
 {
     struct dt_epoch_params p = rig_params();
@@ -453,6 +470,7 @@ int main(void)
         cmocka_unit_test(refused_opening_backs_off),
         cmocka_unit_test(refused_rekeys_end_the_session),
         cmocka_unit_test(second_session_beside),
+        cmocka_unit_test(second_session_ends_what_is_asked_in_the_first),
         cmocka_unit_test(plain_switches_at_once),
         cmocka_unit_test(nothing_is_left_after_stop),
         cmocka_unit_test(digest_knows_states_apart),
