@@ -156,6 +156,7 @@ static int open_data_path(struct daemon *d, struct dt_err *err)
                                .mtu = d->cfg.mtu,
                                .natt_port = d->cfg.natt_port,
                                .hold_packets = d->cfg.hold_packets,
+                               .hold_nothing = d->cfg.hold_packets == 0,
                                .policy = plans_choose,
                                .policy_ctx = d,
                                .no_udp6 = d->ike6_fd < 0,

@@ -36,6 +36,8 @@ static void set_defaults(struct dt_dp_config *c)
     DEFAULT(tunnels_max, 16384);
     DEFAULT(sas_max, 65536);
     DEFAULT(ike_queue, 1024);
+    if (c->hold_nothing)
+        c->hold_packets = 0;
 #undef DEFAULT
 }
 

@@ -75,6 +75,7 @@ struct dt_dp_config {
     uint16_t natt_port;             /* [4500] */
     uint32_t mark, mark_nested;     /* [DT_DP_MARK, DT_DP_MARK_NESTED] */
     uint32_t hold_packets;          /* a tunnel's queue while it holds [64]; super-packets count as one */
+    bool hold_nothing;              /* what would wait is dropped, and counted */
     uint32_t hold_bytes;            /* [262144] */
     uint32_t hold_total_bytes;      /* of all tunnels [16 MiB] */
     uint32_t tunnels_max;           /* [16384] */
