@@ -60,7 +60,7 @@ struct bench {
     uint32_t items;
 };
 
-/* ---- the router ------------------------------------------------------------------------------------------ */
+/* ---- the router ------------------------------------------------------------------------------ */
 
 static void router(struct bench *b)
 {
@@ -121,7 +121,7 @@ static void open_kernel(struct bench *b)
     dt_kernel_setup(b->k)->outside = b->outside;
 }
 
-/* ---- nanoseconds ----------------------------------------------------------------------------------------- */
+/* ---- nanoseconds ----------------------------------------------------------------------------- */
 
 static void header(uint8_t *p, const uint8_t mac[6], uint8_t proto, uint32_t src, uint32_t dst, size_t len)
 {
@@ -208,7 +208,7 @@ static void nanoseconds(struct bench *b)
     }
 }
 
-/* ---- packets a second ------------------------------------------------------------------------------------ */
+/* ---- packets a second ------------------------------------------------------------------------ */
 
 static void attach(unsigned ifindex, int prog)
 {

@@ -24,11 +24,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAGIC     0x64746c66u
-#define FLOWS     256
-#define WINDOW    65536
-#define MAX_GAPS  1000
-#define HEADER    16
+#define MAGIC    0x64746c66u
+#define FLOWS    256
+#define WINDOW   65536
+#define MAX_GAPS 1000
+#define HEADER   16
 
 static volatile sig_atomic_t stop;
 
@@ -83,10 +83,12 @@ static bool note(struct seen *s, uint32_t seq)
 static int echo(const char *port)
 {
     int fd = socket(AF_INET6, SOCK_DGRAM, 0), no = 0;
-    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)atoi(port)), .sin6_addr = in6addr_any};
+    struct sockaddr_in6 a = {
+        .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)atoi(port)), .sin6_addr = in6addr_any};
     static struct seen flows[FLOWS];
     uint8_t buf[65536];
-    if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no) || bind(fd, (struct sockaddr *)&a, sizeof a)) {
+    if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no) ||
+        bind(fd, (struct sockaddr *)&a, sizeof a)) {
         perror("lab-flow: echo");
         return 1;
     }
@@ -168,17 +170,18 @@ static void report(const struct run *r)
 {
     /* What the echo saw is known up to the last answer; what is missing after it counts as lost on the way out. */
     uint32_t reached = r->reached > r->received ? r->reached : r->received;
-    printf("{\"sent\":%u,\"received\":%u,\"lost\":%u,\"lost_out\":%u,\"lost_back\":%u,\"duplicates\":%u,\"reordered\":%u,"
+    printf("{\"sent\":%u,\"received\":%u,\"lost\":%u,\"lost_out\":%u,\"lost_back\":%u,\"duplicates\":%u,"
+           "\"reordered\":%u,"
            "\"longest_outage_s\":%.3f,\"outages\":[",
-           r->sent, r->received, r->sent - r->received, r->sent - reached, reached - r->received, r->duplicates,
-           r->reordered, r->longest > 0 ? r->longest : 0.0);
+           r->sent, r->received, r->sent - r->received, r->sent - reached, reached - r->received,
+           r->duplicates, r->reordered, r->longest > 0 ? r->longest : 0.0);
     for (int i = 0; i < r->ngap; i++)
         printf("%s{\"t\":%.3f,\"length_s\":%.3f}", i ? "," : "", r->gap[i].start, r->gap[i].length);
     printf("]}\n");
 }
 
-static int send_flow(const char *host, const char *port, double interval, size_t size, double seconds, double min_gap,
-                     double grace, bool tell)
+static int send_flow(const char *host, const char *port, double interval, size_t size, double seconds,
+                     double min_gap, double grace, bool tell)
 {
     static struct run r;
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICHOST}, *ai;
@@ -239,19 +242,33 @@ int main(int argc, char **argv)
     if (argc == 3 && !strcmp(argv[1], "echo"))
         return echo(argv[2]);
     if (argc < 4 || strcmp(argv[1], "send")) {
-        fprintf(stderr, "usage: lab-flow echo PORT | send ADDRESS PORT [-i MS] [-s BYTES] [-t SECONDS] [-g GAP_MS] [-w WAIT] [-e]\n");
+        fprintf(stderr, "usage: lab-flow echo PORT | send ADDRESS PORT [-i MS] [-s BYTES] [-t SECONDS] [-g "
+                        "GAP_MS] [-w WAIT] [-e]\n");
         return 2;
     }
     optind = 4;
     for (int c; (c = getopt(argc, argv, "i:s:t:g:w:e")) != -1;)
         switch (c) {
-        case 'i': interval = atof(optarg) / 1000; break;
-        case 's': size = (size_t)atol(optarg); break;
-        case 't': seconds = atof(optarg); break;
-        case 'g': gap = atof(optarg) / 1000; break;
-        case 'w': wait = atof(optarg); break;
-        case 'e': tell = true; break;
-        default: return 2;
+        case 'i':
+            interval = atof(optarg) / 1000;
+            break;
+        case 's':
+            size = (size_t)atol(optarg);
+            break;
+        case 't':
+            seconds = atof(optarg);
+            break;
+        case 'g':
+            gap = atof(optarg) / 1000;
+            break;
+        case 'w':
+            wait = atof(optarg);
+            break;
+        case 'e':
+            tell = true;
+            break;
+        default:
+            return 2;
         }
     if (size < HEADER || size > 60000 || interval <= 0)
         return 2;

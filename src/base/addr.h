@@ -28,8 +28,8 @@ struct dt_range {
     struct dt_addr from, to;
 };
 
-#define DT_ADDR_STRLEN   48 /* room for any address as text, NUL included */
-#define DT_PREFIX_STRLEN 52
+#define DT_ADDR_STRLEN     48 /* room for any address as text, NUL included */
+#define DT_PREFIX_STRLEN   52
 #define DT_ADDRPORT_STRLEN 56
 
 struct dt_addr dt_addr4(uint32_t host_order);

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define DT_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define DT_ARRAY_LEN(a)                  (sizeof(a) / sizeof((a)[0]))
 #define DT_CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 
 static inline uint16_t dt_get_be16(const void *p)

@@ -13,6 +13,7 @@ struct dt_err {
 
 /* Fills *err (which may be NULL) and returns -1, so that `return dt_err_set(...)` ends a function.
  * Text that does not fit is cut. */
-int dt_err_set(struct dt_err *err, uint16_t notify, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int dt_err_set(struct dt_err *err, uint16_t notify, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -40,8 +40,8 @@ static inline void dt_list_del(struct dt_list *n)
 /* NOLINTBEGIN(bugprone-macro-parentheses) */
 #define dt_list_for_each(pos, head) for (struct dt_list *pos = (head)->next; pos != (head); pos = pos->next)
 /* The body may unlink pos. */
-#define dt_list_for_each_safe(pos, head)                                                                          \
-    for (struct dt_list *pos = (head)->next, *pos##_next = pos->next; pos != (head);                              \
+#define dt_list_for_each_safe(pos, head)                                                                     \
+    for (struct dt_list *pos = (head)->next, *pos##_next = pos->next; pos != (head);                         \
          pos = pos##_next, pos##_next = pos->next)
 /* NOLINTEND(bugprone-macro-parentheses) */
 

@@ -8,6 +8,7 @@ typedef void (*dt_log_sink)(void *ctx, enum dt_log_level level, const char *room
 
 /* Until it is called, warnings and errors go to standard error. Call before there are threads. */
 void dt_log_set(dt_log_sink sink, void *ctx, enum dt_log_level most);
-void dt_log(enum dt_log_level level, const char *room, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void dt_log(enum dt_log_level level, const char *room, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

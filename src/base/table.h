@@ -30,6 +30,7 @@ struct dt_table_iter {
     size_t bucket;
     struct dt_table_node *next;
 };
-struct dt_table_node *dt_table_iterate(const struct dt_table *t, struct dt_table_iter *it); /* it: start from {0} */
+struct dt_table_node *dt_table_iterate(const struct dt_table *t,
+                                       struct dt_table_iter *it); /* it: start from {0} */
 
 #endif

@@ -9,7 +9,7 @@
 
 #define CAPTURE_MAX 50000000u /* packets kept of one file */
 
-/* ---- reading --------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static struct capture_packet *add(struct capture *c)
 {
@@ -147,7 +147,7 @@ void capture_free(struct capture *c)
     *c = (struct capture){0};
 }
 
-/* ---- direction ------------------------------------------------------------------------------------------- */
+/* ---- direction ------------------------------------------------------------------------------- */
 /* A router's capture has each packet that it forwards on both sides: arriving on one, leaving on the other. Only
  * what arrives goes through the rules. In order of trust: what the link layer says (Linux cooked); the addresses
  * (a server is seen on both sides, a client only inside, the router's outside address only outside); the router's MAC

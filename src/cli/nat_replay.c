@@ -21,7 +21,7 @@ struct replay {
     uint64_t leaving;
 };
 
-/* ---- arguments ------------------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 static int parse_addresses(struct replay *r, const char *list)
 {
@@ -87,7 +87,7 @@ static int take_sets(struct replay *r, int argc, char **argv)
     return rc == DT_CLI_DONE ? n : -1;
 }
 
-/* ---- printing -------------------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static const char *text(char out[DT_ADDR_STRLEN], uint32_t a)
 {
@@ -142,7 +142,7 @@ static void print_line(struct replay *r, const struct capture_packet *p, const s
     fprintf(out, " (%s)\n", dt_masq_rule_name((enum dt_masq_rule)v->rule));
 }
 
-/* ---- tables ---------------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 struct tables {
     struct dt_masq_item *v;
@@ -262,7 +262,7 @@ static void tables(struct replay *r)
     free(t.v);
 }
 
-/* ---- the run --------------------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static int by_time(const void *a, const void *b)
 {

@@ -123,7 +123,7 @@ struct dt_config_discover {
 /* daemon { ... }: everything has a default. */
 struct dt_config_daemon {
     unsigned line;
-    uint64_t print; /* of its settings: equal when nothing changed */
+    uint64_t print;             /* of its settings: equal when nothing changed */
     char socket[108];           /* control socket */
     char group[64];             /* whose members may use it; empty: root alone */
     char device[16];            /* of the TUN interface; "%d" is a free number */

@@ -29,7 +29,8 @@ struct dt_epoch_params dt_epoch_params_default(void)
 
 struct dt_epoch_nat dt_epoch_nat_default(void)
 {
-    return (struct dt_epoch_nat){.t_out = DT_DEFAULT_T_OUT, .n_out = DT_DEFAULT_N_OUT, .t_ei = DT_DEFAULT_T_EI, .n = 4};
+    return (struct dt_epoch_nat){
+        .t_out = DT_DEFAULT_T_OUT, .n_out = DT_DEFAULT_N_OUT, .t_ei = DT_DEFAULT_T_EI, .n = 4};
 }
 
 struct checks {

@@ -33,7 +33,7 @@ static double wall(dt_time monotonic)
     return now - (double)(int64_t)(dt_kernel_now() - monotonic) / 1e9;
 }
 
-/* ---- list ------------------------------------------------------------------------------------------------ */
+/* ---- list ------------------------------------------------------------------------------------ */
 
 struct listing {
     json_t *items;
@@ -95,7 +95,7 @@ static void run_list(void *ctx, struct dt_control_request *req, const json_t *ar
                                      "established", (int)n[DT_MASQ_ESP][1]));
 }
 
-/* ---- counters -------------------------------------------------------------------------------------------- */
+/* ---- counters -------------------------------------------------------------------------------- */
 
 static void run_counters(void *ctx, struct dt_control_request *req, const json_t *args)
 {
@@ -130,7 +130,7 @@ static void run_status(void *ctx, struct dt_control_request *req, const json_t *
                   (int)p->multicast, "require_ike", (int)p->require_ike));
 }
 
-/* ---- watch ----------------------------------------------------------------------------------------------- */
+/* ---- watch ----------------------------------------------------------------------------------- */
 
 struct watcher {
     struct dt_list link;
@@ -186,7 +186,7 @@ void natd_event(void *ctx, const struct dt_masq_event *ev)
     }
 }
 
-/* ---- the rest -------------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 static void run_flush(void *ctx, struct dt_control_request *req, const json_t *args)
 {

@@ -86,7 +86,7 @@ int natd_config_set(struct natd_config *c, const char *name, const char *value, 
     return dt_masq_set(&c->masq, name, value, why);
 }
 
-/* ---- the file -------------------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static char complaint[DT_ERR_TEXT];
 static struct natd_config *reading;

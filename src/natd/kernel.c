@@ -44,7 +44,7 @@ static int keep_words(enum libbpf_print_level level, const char *fmt, va_list ap
     return 0;
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static void list_tables(struct dt_kernel *k)
 {
@@ -252,7 +252,7 @@ bool dt_kernel_took_over(const struct dt_kernel *k)
     return k->took_over;
 }
 
-/* ---- parameters ------------------------------------------------------------------------------------------ */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 void dt_kernel_configure(struct dt_kernel *k, const struct dt_masq_params *p)
 {
@@ -322,7 +322,7 @@ int dt_kernel_peers_fd(const struct dt_kernel *k)
     return bpf_map__fd(k->skel->maps.scratch);
 }
 
-/* ---- attaching ------------------------------------------------------------------------------------------- */
+/* ---- attaching ------------------------------------------------------------------------------- */
 
 static int attach_one(unsigned ifindex, enum bpf_tc_attach_point where, int prog, struct dt_err *err)
 {
@@ -369,7 +369,7 @@ void dt_kernel_detach(unsigned inside, unsigned outside)
     detach_one(outside, BPF_TC_EGRESS);
 }
 
-/* ---- events ---------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static int on_event(void *ctx, void *data, size_t size)
 {

@@ -71,7 +71,7 @@ static void log_line(void *ctx, enum dt_log_level level, const char *room, const
     fprintf(stderr, "%s.%03ld %-7s %s\n", clock, ts.tv_nsec / 1000000, name[level], line);
 }
 
-/* ---- arguments ------------------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 static int usage(const char *fmt, const char *what, const char *why)
 {
@@ -161,7 +161,7 @@ static int read_settings(struct natd *d, struct args *a, int argc, char **argv)
     return -1;
 }
 
-/* ---- start ----------------------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 /* Below /sys/fs/bpf, a directory of this network namespace and outside interface; "" when there is no bpffs. */
 static void find_pin(struct natd *d)
@@ -323,7 +323,7 @@ static int start(struct natd *d, const struct args *a, struct dt_err *err)
     return 0;
 }
 
-/* ---- end ------------------------------------------------------------------------------------------------- */
+/* ---- end ------------------------------------------------------------------------------------- */
 
 static void close_handle(uv_handle_t *h, void *ctx)
 {

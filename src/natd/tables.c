@@ -49,7 +49,7 @@ static int each_entry(struct dt_kernel *k, unsigned table,
     return rc;
 }
 
-/* ---- items ----------------------------------------------------------------------------------------------- */
+/* ---- items ----------------------------------------------------------------------------------- */
 
 struct listing {
     struct dt_kernel *k;
@@ -173,7 +173,7 @@ int dt_kernel_items(struct dt_kernel *k, dt_time now, bool (*item)(void *ctx, co
     return 0;
 }
 
-/* ---- sweeping -------------------------------------------------------------------------------------------- */
+/* ---- sweeping -------------------------------------------------------------------------------- */
 
 /* Could this entry have expired? The program looks again before it forgets. */
 static bool stale(unsigned table, const struct dt_masq_params *p, dt_time now, const void *value)

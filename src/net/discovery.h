@@ -12,7 +12,7 @@
 #include "base/addr.h"
 #include "base/err.h"
 
-/* ---- probes that leave ----------------------------------------------------------------------------------- */
+/* ---- probes that leave ----------------------------------------------------------------------- */
 
 /* A raw socket for whole packets of one IP version; `mark` keeps them out of tunnels. Descriptor, or -1. */
 int dt_raw_udp_open(uint8_t ver, uint32_t mark, struct dt_err *err);
@@ -20,7 +20,7 @@ int dt_raw_udp_open(uint8_t ver, uint32_t mark, struct dt_err *err);
 int dt_raw_udp_send(int fd, const struct dt_addr *src, uint16_t sport, const struct dt_addr *dst,
                     uint16_t dport, const void *msg, size_t len, struct dt_err *err);
 
-/* ---- probes that pass through ---------------------------------------------------------------------------- */
+/* ---- probes that pass through ---------------------------------------------------------------- */
 
 /* The hosts behind us: a probe is ours when its destination & mask is addr. */
 struct dt_tap_half {
@@ -49,7 +49,7 @@ bool dt_tap_recv(struct dt_tap *t, uint8_t ver, uint8_t *buf, size_t cap, struct
 /* Those that came faster than they were read, since the start. */
 uint64_t dt_tap_lost(struct dt_tap *t);
 
-/* ---- packets of our hosts -------------------------------------------------------------------------------- */
+/* ---- packets of our hosts -------------------------------------------------------------------- */
 
 /* What goes into the TUN device: a whole proxy. proto, sport, dport: 0 for any. */
 struct dt_steer_rule {

@@ -34,7 +34,7 @@ unsigned long dp_hash(const struct dt_dp *dp, const void *p, size_t n)
     return (unsigned long)dt_siphash(&dp->hash_key, p, n);
 }
 
-/* ---- prefixes --------------------------------------------------------------------------------------------- */
+/* ---- prefixes -------------------------------------------------------------------------------- */
 
 static void prefix_key(struct dt_prefix *key, const struct dt_addr *a, uint8_t len)
 {
@@ -160,7 +160,7 @@ static void prefix_remove(struct dt_dp *dp, const struct dt_prefix *key, struct 
         lengths_publish(dp);
 }
 
-/* ---- ranges ----------------------------------------------------------------------------------------------- */
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
 static struct dt_addr last_of(const struct dt_prefix *p)
 {
@@ -245,7 +245,7 @@ void dp_lookup_trim(struct dt_dp *dp, struct dp_tunnel *t, const struct dp_desc 
     rcu_read_unlock();
 }
 
-/* ---- the look-up ------------------------------------------------------------------------------------------ */
+/* ---- the look-up ----------------------------------------------------------------------------- */
 
 /* What a tunnel sends to its own peer must not go into that tunnel. */
 static bool own_outer(const struct dt_dp *dp, struct dp_tunnel *t, const struct dt_ip *ip,
@@ -295,7 +295,7 @@ struct dp_tunnel *dp_lookup(struct dt_dp *dp, const struct dt_ip *ip, const stru
     return NULL;
 }
 
-/* ---- by number -------------------------------------------------------------------------------------------- */
+/* ---- by number ------------------------------------------------------------------------------- */
 
 static int tunnel_match(struct cds_lfht_node *n, const void *key)
 {

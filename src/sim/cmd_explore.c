@@ -6,7 +6,7 @@
 #include "sim/explore.h"
 #include "sim/report.h"
 
-/* ---- the bounds, and parameters that make timers meet soon --------------------------------------------------- */
+/* ---- the bounds, and parameters that make timers meet soon ----------------------------------- */
 
 struct sim_explore_config sim_explore_default(void)
 {
@@ -22,7 +22,7 @@ struct sim_explore_config sim_explore_default(void)
     return c;
 }
 
-/* ---- mistakes ------------------------------------------------------------------------------------------------ */
+/* ---- mistakes -------------------------------------------------------------------------------- */
 
 enum owner { CLIENT_OR_SERVER, NAT };
 
@@ -86,7 +86,7 @@ bool sim_explore_plant(struct sim_explore_config *cfg, const char *name)
     return false;
 }
 
-/* ---- traces -------------------------------------------------------------------------------------------------- */
+/* ---- traces ---------------------------------------------------------------------------------- */
 
 static const char *const kind_names[] = {"deliver", "lose", "double", "tick", "world"};
 
@@ -224,7 +224,7 @@ int sim_explore_replay(const struct sim_options *o)
     return wrong ? 1 : 0;
 }
 
-/* ---- the command --------------------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static void report(const struct sim_options *o, const struct sim_explore_config *cfg,
                    const struct sim_explored *e)

@@ -191,7 +191,7 @@ static void expand(struct search *s)
     progress(s);
 }
 
-/* ---- processes -------------------------------------------------------------------------------------------- */
+/* ---- processes ------------------------------------------------------------------------------- */
 
 static void free_copies(struct search *s)
 {
@@ -248,7 +248,7 @@ static int in_processes(struct search *s, const char *root, size_t root_len)
     return n ? bad : -1;
 }
 
-/* ---- the shortest way to a violation ----------------------------------------------------------------------- */
+/* ---- the shortest way to a violation --------------------------------------------------------- */
 
 /* Deeper and deeper, until it is met: then no shorter path meets any. */
 static uint64_t shorten(struct search *s, const char *root, size_t root_len, unsigned most, uint64_t patience)
@@ -310,7 +310,7 @@ static void thin_out(struct search *s, const char *root, size_t root_len)
     }
 }
 
-/* ---- all of it --------------------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 static int prepare(struct search *s, struct dt_err *err)
 {

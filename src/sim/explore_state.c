@@ -82,7 +82,7 @@ static void arrive(struct sim_state *s, uint32_t to, struct sim_packet *p)
     n->ops->receive(n, p);
 }
 
-/* ---- time ------------------------------------------------------------------------------------------------ */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static struct sim_host *host(const struct sim_state *s, int i)
 {
@@ -122,7 +122,7 @@ static void go_to(struct sim_state *s, dt_time at)
     dt_masq_tick(s->w->routers[0]->masq, s->w->net->now);
 }
 
-/* ---- fair play, and what it must lead to ------------------------------------------------------------------- */
+/* ---- fair play, and what it must lead to ----------------------------------------------------- */
 
 #define DRAIN_MAX 4000
 
@@ -230,7 +230,7 @@ const char *sim_state_violation(struct sim_state *s)
     return check(s);
 }
 
-/* ---- actions --------------------------------------------------------------------------------------------- */
+/* ---- actions --------------------------------------------------------------------------------- */
 
 static int add(struct sim_action *out, int n, int kind, int arg)
 {
@@ -357,7 +357,7 @@ void sim_state_tell(const struct sim_state *s, struct sim_action a, char out[SIM
         snprintf(out, SIM_ACTION_TEXT, "nothing: there is no such packet now");
 }
 
-/* ---- digest ---------------------------------------------------------------------------------------------- */
+/* ---- digest ---------------------------------------------------------------------------------- */
 
 static uint64_t sa_digest(const struct sim_host *h, const struct sim_sa *sa)
 {
@@ -413,7 +413,7 @@ uint64_t sim_state_digest(const struct sim_state *s)
     return dt_digest_value(&d);
 }
 
-/* ---- the beginning --------------------------------------------------------------------------------------- */
+/* ---- the beginning --------------------------------------------------------------------------- */
 
 /* Plays fairly until both tunnels are up and verified, and nothing is under way. */
 static bool warm_up(struct sim_state *s)

@@ -26,7 +26,7 @@ struct sim_link *sim_host_wan_down(struct sim_node *n)
     return &DT_CONTAINER_OF(n, struct sim_router, node)->down;
 }
 
-/* ---- its clock ------------------------------------------------------------------------------------------- */
+/* ---- its clock ------------------------------------------------------------------------------- */
 
 dt_time sim_host_now(const struct sim_host *h)
 {
@@ -60,7 +60,7 @@ static void wake(struct sim_node *n)
     sim_host_arm(h);
 }
 
-/* ---- packets out ----------------------------------------------------------------------------------------- */
+/* ---- packets out ----------------------------------------------------------------------------- */
 
 void sim_host_send(struct sim_host *h, struct sim_packet *p)
 {
@@ -191,7 +191,7 @@ bool sim_host_traffic(struct sim_host *h, uint32_t number, dt_time next)
     return sa && data_on(h, sa, mark);
 }
 
-/* ---- packets in ------------------------------------------------------------------------------------------ */
+/* ---- packets in ------------------------------------------------------------------------------ */
 
 static void on_data(struct sim_host *h, const uint8_t *inner, size_t len)
 {
@@ -295,7 +295,7 @@ static void receive(struct sim_node *n, struct sim_packet *p)
     sim_host_arm(h);
 }
 
-/* ---- what it has ----------------------------------------------------------------------------------------- */
+/* ---- what it has ----------------------------------------------------------------------------- */
 
 struct sim_sa *sim_host_sa(struct sim_host *h, uint64_t id)
 {
@@ -334,7 +334,7 @@ struct sim_tunnel *sim_host_tunnel_by_id(struct sim_host *h, uint32_t id)
     return NULL;
 }
 
-/* ---- beginning, end, and what may befall it --------------------------------------------------------------- */
+/* ---- beginning, end, and what may befall it -------------------------------------------------- */
 
 struct sim_host *sim_host_new(struct sim_net *net, const struct sim_host_config *cfg, uint32_t addr)
 {

@@ -7,7 +7,7 @@
 #include "base/bytes.h"
 #include "wire/icmp.h"
 
-/* ---- randomness ------------------------------------------------------------------------------------------ */
+/* ---- randomness ------------------------------------------------------------------------------ */
 
 /* The host's own generator, so that what one host draws depends on its own history alone. A script makes the
  * next SPI, or the next IKE cookie, what a scenario needs it to be. */
@@ -34,7 +34,7 @@ static void draw(void *ctx, void *buf, size_t n)
     }
 }
 
-/* ---- IKE ------------------------------------------------------------------------------------------------- */
+/* ---- IKE ------------------------------------------------------------------------------------- */
 
 static void send_ike(void *user, const struct dt_path *path, const uint8_t *data, size_t len, unsigned flags)
 {
@@ -94,7 +94,7 @@ static bool local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote
     return true;
 }
 
-/* ---- the data path --------------------------------------------------------------------------------------- */
+/* ---- the data path --------------------------------------------------------------------------- */
 
 static struct sim_tunnel *tunnel_of(struct sim_host *h, uint32_t id)
 {
@@ -250,7 +250,7 @@ static void tunnel(void *user, dt_time now, uint32_t id, bool gone)
         tunnel_free(h, t);
 }
 
-/* ---- events ---------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static void mark_ended(struct sim_host *h, const struct dt_event *ev)
 {
@@ -289,7 +289,7 @@ static void on_event(void *user, const struct dt_event *ev)
     }
 }
 
-/* ---- the endpoint ---------------------------------------------------------------------------------------- */
+/* ---- the endpoint ---------------------------------------------------------------------------- */
 
 void sim_host_ops_clear(struct sim_host *h)
 {

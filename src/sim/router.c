@@ -141,7 +141,7 @@ void sim_router_change(struct sim_router *r, const struct dt_masq_params *params
     dt_masq_configure(r->masq, &r->config);
 }
 
-/* ---- ways out -------------------------------------------------------------------------------------------- */
+/* ---- ways out -------------------------------------------------------------------------------- */
 
 static void to_internet(struct sim_router *r, struct sim_packet *p)
 {
@@ -179,7 +179,7 @@ static void drop(struct sim_router *r, struct sim_packet *p, const char *why)
     sim_packet_free(&net->pool, p);
 }
 
-/* ---- other UDP ------------------------------------------------------------------------------------------- */
+/* ---- other UDP ------------------------------------------------------------------------------- */
 
 static void udp_out(struct sim_router *r, struct sim_packet *p)
 {
@@ -212,7 +212,7 @@ static void udp_in(struct sim_router *r, struct sim_packet *p)
     to_client(r, r->ports[i].client, p);
 }
 
-/* ---- IKE and ESP ----------------------------------------------------------------------------------------- */
+/* ---- IKE and ESP ----------------------------------------------------------------------------- */
 
 static struct dt_masq_facts facts(const struct sim_packet *p, bool inside)
 {

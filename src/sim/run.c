@@ -116,7 +116,7 @@ static void run_single(const struct sim_run_config *cfg, struct sim_world *w, st
     out->recovered = !down;
 }
 
-/* ---- days ------------------------------------------------------------------------------------------------ */
+/* ---- days ------------------------------------------------------------------------------------ */
 
 /* A pair's life: quiet traffic, one fault each day, brisk traffic until it is over. */
 struct life {

@@ -14,7 +14,7 @@ int sim_seq_text_width(const char *text)
     return (int)(strlen(text) * 6);
 }
 
-/* ---- which notes are drawn --------------------------------------------------------------------------------- */
+/* ---- which notes are drawn ------------------------------------------------------------------- */
 
 static bool is_bar_end(const struct sim_note *n)
 {
@@ -122,7 +122,7 @@ static int choose(struct sim_seq *s)
     return 0;
 }
 
-/* ---- where everything stands ------------------------------------------------------------------------------- */
+/* ---- where everything stands ----------------------------------------------------------------- */
 
 static void lifelines(struct sim_seq *s, bool narrow)
 {
@@ -288,7 +288,7 @@ void sim_seq_free(struct sim_seq *s)
     s->tick = NULL;
 }
 
-/* ---- drawing ---------------------------------------------------------------------------------------------- */
+/* ---- drawing --------------------------------------------------------------------------------- */
 
 const char sim_svg_style[] =
     ":root{--ink:#1c2733;--dim:#5b6b7b;--paper:#fff;--line:#c5ced8;--ike:#7a5ea8;--data:#1f6fb2;--ping:#"

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t hosts_hash(const struct dt_ted *t, uint64_t rule, const struct dt_addr *src, const struct dt_addr *dst)
+static uint64_t hosts_hash(const struct dt_ted *t, uint64_t rule, const struct dt_addr *src,
+                           const struct dt_addr *dst)
 {
     uint8_t key[8 + 2 * sizeof *src];
     memcpy(key, &rule, 8);
@@ -14,9 +15,11 @@ static uint64_t hosts_hash(const struct dt_ted *t, uint64_t rule, const struct d
     return dt_siphash(&t->key, key, sizeof key);
 }
 
-static struct entry *by_hosts(const struct dt_ted *t, uint64_t rule, const struct dt_addr *src, const struct dt_addr *dst)
+static struct entry *by_hosts(const struct dt_ted *t, uint64_t rule, const struct dt_addr *src,
+                              const struct dt_addr *dst)
 {
-    for (struct dt_table_node *n = dt_table_first(&t->by_hosts, hosts_hash(t, rule, src, dst)); n; n = dt_table_next(n)) {
+    for (struct dt_table_node *n = dt_table_first(&t->by_hosts, hosts_hash(t, rule, src, dst)); n;
+         n = dt_table_next(n)) {
         struct entry *e = DT_CONTAINER_OF(n, struct entry, by_hosts);
         if (e->rule == rule && dt_addr_eq(&e->src, src) && dt_addr_eq(&e->dst, dst))
             return e;
@@ -26,7 +29,8 @@ static struct entry *by_hosts(const struct dt_ted *t, uint64_t rule, const struc
 
 static struct entry *by_cookie(const struct dt_ted *t, uint64_t cookie)
 {
-    for (struct dt_table_node *n = dt_table_first(&t->by_cookie, dt_siphash(&t->key, &cookie, 8)); n; n = dt_table_next(n)) {
+    for (struct dt_table_node *n = dt_table_first(&t->by_cookie, dt_siphash(&t->key, &cookie, 8)); n;
+         n = dt_table_next(n)) {
         struct entry *e = DT_CONTAINER_OF(n, struct entry, by_cookie);
         if (e->cookie == cookie)
             return e;
@@ -55,28 +59,33 @@ static void describe(char *out, size_t cap, const struct dt_ted_packet *p)
 }
 
 /* The answer for one packet from what the entry knows (ANSWERED or SILENT). */
-static void make_answer(struct dt_ted *t, const struct entry *e, const struct dt_ted_packet *packet, dt_time rtt,
-                        struct dt_ted_answer *a)
+static void make_answer(struct dt_ted *t, const struct entry *e, const struct dt_ted_packet *packet,
+                        dt_time rtt, struct dt_ted_answer *a)
 {
     const struct dt_ted_rule *rule = dt_ted_rule_find(t, e->rule);
     char text[160], addr[DT_ADDR_STRLEN];
-    *a = (struct dt_ted_answer){.rule = e->rule, .packet = *packet, .peer = e->peer, .probes = e->probes, .rtt = rtt};
+    *a = (struct dt_ted_answer){
+        .rule = e->rule, .packet = *packet, .peer = e->peer, .probes = e->probes, .rtt = rtt};
     if (e->state == ENTRY_SILENT || !rule) {
         describe(text, sizeof text, packet);
-        snprintf(a->why, sizeof a->why, rule ? "nobody answered %u probes for %s: no gateway that knows discovery protects it"
-                                             : "%u probes sent, but the rule for %s is gone", e->probes, text);
+        snprintf(a->why, sizeof a->why,
+                 rule ? "nobody answered %u probes for %s: no gateway that knows discovery protects it"
+                      : "%u probes sent, but the rule for %s is gone",
+                 e->probes, text);
         return;
     }
     a->ntheirs = e->ntheirs;
     memcpy(a->theirs, e->theirs, e->ntheirs * sizeof *e->theirs);
-    a->found = dt_ted_intersect_lists(&a->result, rule->proxy, rule->count, e->theirs, e->ntheirs, packet, &a->trace);
+    a->found = dt_ted_intersect_lists(&a->result, rule->proxy, rule->count, e->theirs, e->ntheirs, packet,
+                                      &a->trace);
     if (!a->found) {
         char ours[DT_TED_PROXY_STRLEN], theirs[DT_TED_PROXY_STRLEN];
         const struct dt_ted_step *last = a->trace.count ? &a->trace.step[a->trace.count - 1] : NULL;
         dt_ted_proxy_str(ours, &rule->proxy[0]);
         dt_ted_proxy_str(theirs, &e->theirs[0]);
-        snprintf(a->why, sizeof a->why, "%s: ours %.70s%s, theirs (%s) %.70s%s: %.50s", last ? last->field : "no proxy", ours,
-                 rule->count > 1 ? " and others" : "", dt_addr_str(addr, &e->peer), theirs, e->ntheirs > 1 ? " and others" : "",
+        snprintf(a->why, sizeof a->why, "%s: ours %.70s%s, theirs (%s) %.70s%s: %.50s",
+                 last ? last->field : "no proxy", ours, rule->count > 1 ? " and others" : "",
+                 dt_addr_str(addr, &e->peer), theirs, e->ntheirs > 1 ? " and others" : "",
                  last ? last->values : "none given");
     }
 }
@@ -99,8 +108,8 @@ static void settle(struct dt_ted *t, struct entry *e, dt_time now, dt_time rtt)
         if (a.found) {
             char r[DT_TED_PROXY_STRLEN], p[DT_ADDR_STRLEN];
             t->counters.found++;
-            dt_ted_tell(t, now, DT_TED_EVENT_FOUND, rule, &a.packet, &a.peer, "%s protects %.160s", dt_addr_str(p, &a.peer),
-                        dt_ted_proxy_str(r, &a.result));
+            dt_ted_tell(t, now, DT_TED_EVENT_FOUND, rule, &a.packet, &a.peer, "%s protects %.160s",
+                        dt_addr_str(p, &a.peer), dt_ted_proxy_str(r, &a.result));
         } else if (a.peer.ver) {
             t->counters.refused++;
             dt_ted_tell(t, now, DT_TED_EVENT_REFUSED, rule, &a.packet, &a.peer, "%s", a.why);
@@ -149,12 +158,13 @@ static void probe(struct dt_ted *t, struct entry *e, dt_time now)
     e->sent = now;
     char text[160];
     describe(text, sizeof text, packet);
-    dt_ted_tell(t, now, DT_TED_EVENT_PROBE, e->rule, packet, NULL, "probe %u of %u for %s", e->probes, t->params.tries, text);
+    dt_ted_tell(t, now, DT_TED_EVENT_PROBE, e->rule, packet, NULL, "probe %u of %u for %s", e->probes,
+                t->params.tries, text);
     t->ops.send_probe(t->user, &e->src, &e->dst, packet->sport ? packet->sport : DT_TED_PORT, msg, len);
 }
 
-static enum dt_ted_verdict limited(struct dt_ted_answer *a, uint64_t rule, const struct dt_ted_packet *packet, uint64_t *counter,
-                                   const char *what, unsigned max)
+static enum dt_ted_verdict limited(struct dt_ted_answer *a, uint64_t rule, const struct dt_ted_packet *packet,
+                                   uint64_t *counter, const char *what, unsigned max)
 {
     ++*counter;
     *a = (struct dt_ted_answer){.rule = rule, .packet = *packet};
@@ -162,8 +172,8 @@ static enum dt_ted_verdict limited(struct dt_ted_answer *a, uint64_t rule, const
     return DT_TED_LIMITED;
 }
 
-static enum dt_ted_verdict begin(struct dt_ted *t, dt_time now, uint64_t rule, const struct dt_ted_packet *packet,
-                                 struct dt_ted_answer *a)
+static enum dt_ted_verdict begin(struct dt_ted *t, dt_time now, uint64_t rule,
+                                 const struct dt_ted_packet *packet, struct dt_ted_answer *a)
 {
     struct dt_addr own;
     if (t->by_cookie.count >= t->params.outstanding_max)
@@ -171,16 +181,23 @@ static enum dt_ted_verdict begin(struct dt_ted *t, dt_time now, uint64_t rule, c
                        t->params.outstanding_max);
     if (t->by_hosts.count >= t->params.cache_max) {
         if (dt_list_empty(&t->lru))
-            return limited(a, rule, packet, &t->counters.cache_full, "the cache is full of open questions", t->params.cache_max);
+            return limited(a, rule, packet, &t->counters.cache_full, "the cache is full of open questions",
+                           t->params.cache_max);
         t->counters.cache_full++;
         forget(t, DT_CONTAINER_OF(t->lru.next, struct entry, lru));
     }
     if (!t->ops.own_addr(t->user, &packet->dst, &own))
-        return limited(a, rule, packet, &t->counters.probe_limited, "no address of ours towards the destination", 0);
+        return limited(a, rule, packet, &t->counters.probe_limited,
+                       "no address of ours towards the destination", 0);
     struct entry *e = calloc(1, sizeof *e);
     if (!e)
         return limited(a, rule, packet, &t->counters.cache_full, "no memory", 0);
-    *e = (struct entry){.rule = rule, .src = packet->src, .dst = packet->dst, .own = own, .nwaiting = 1, .waiting = {*packet}};
+    *e = (struct entry){.rule = rule,
+                        .src = packet->src,
+                        .dst = packet->dst,
+                        .own = own,
+                        .nwaiting = 1,
+                        .waiting = {*packet}};
     dt_list_init(&e->lru);
     dt_timer_init(&e->timer);
     do
@@ -205,8 +222,8 @@ static bool same_packet(const struct dt_ted_packet *a, const struct dt_ted_packe
            a->sport == b->sport && a->dport == b->dport;
 }
 
-enum dt_ted_verdict dt_ted_packet(struct dt_ted *t, dt_time now, uint64_t id, const struct dt_ted_packet *packet,
-                                  struct dt_ted_answer *a)
+enum dt_ted_verdict dt_ted_packet(struct dt_ted *t, dt_time now, uint64_t id,
+                                  const struct dt_ted_packet *packet, struct dt_ted_answer *a)
 {
     const struct dt_ted_rule *rule = dt_ted_rule_find(t, id);
     bool in = false;
@@ -214,7 +231,8 @@ enum dt_ted_verdict dt_ted_packet(struct dt_ted *t, dt_time now, uint64_t id, co
     for (size_t i = 0; rule && i < rule->count; i++)
         in |= dt_ted_proxy_has(&rule->proxy[i], packet);
     if (!in || packet->src.ver != packet->dst.ver) {
-        snprintf(a->why, sizeof a->why, rule ? "the packet lies in none of the rule's proxies" : "no such rule");
+        snprintf(a->why, sizeof a->why,
+                 rule ? "the packet lies in none of the rule's proxies" : "no such rule");
         return DT_TED_NO_RULE;
     }
     struct entry *e = by_hosts(t, id, &packet->src, &packet->dst);
@@ -244,8 +262,8 @@ void dt_ted_forget(struct dt_ted *t, uint64_t rule, const struct dt_addr *src, c
         forget(t, e);
 }
 
-void dt_ted_reply_input(struct dt_ted *t, dt_time now, const struct dt_addr *from, const struct dt_addr *to, const uint8_t *msg,
-                        size_t len)
+void dt_ted_reply_input(struct dt_ted *t, dt_time now, const struct dt_addr *from, const struct dt_addr *to,
+                        const uint8_t *msg, size_t len)
 {
     struct dt_ted_reply r;
     if (dt_ted_reply_decode(&r, msg, len, NULL)) {
@@ -323,7 +341,8 @@ int dt_ted_rule_set(struct dt_ted *t, dt_time now, const struct dt_ted_rule *rul
 {
     struct dt_ted_rule r = *rule;
     if (!r.id || !r.count || r.count > DT_TED_MAX_PROXIES)
-        return dt_err_set(err, 0, "a discover rule has 1 to %d proxies, this one %zu", DT_TED_MAX_PROXIES, r.count);
+        return dt_err_set(err, 0, "a discover rule has 1 to %d proxies, this one %zu", DT_TED_MAX_PROXIES,
+                          r.count);
     for (size_t i = 0; i < r.count; i++)
         if (dt_ted_proxy_normal(&r.proxy[i], err))
             return -1;
@@ -338,8 +357,7 @@ int dt_ted_rule_set(struct dt_ted *t, dt_time now, const struct dt_ted_rule *rul
 
 void dt_ted_rule_remove(struct dt_ted *t, dt_time now, uint64_t id)
 {
-    dt_list_for_each_safe(at, &t->rules)
-    {
+    dt_list_for_each_safe (at, &t->rules) {
         struct rule_node *n = DT_CONTAINER_OF(at, struct rule_node, list);
         if (n->rule.id != id)
             continue;
@@ -357,7 +375,8 @@ void dt_ted_free(struct dt_ted *t)
     struct dt_table_iter it = {0};
     for (struct dt_table_node *n; (n = dt_table_iterate(&t->by_hosts, &it));)
         forget(t, DT_CONTAINER_OF(n, struct entry, by_hosts));
-    dt_list_for_each_safe(at, &t->rules) free(DT_CONTAINER_OF(at, struct rule_node, list));
+    dt_list_for_each_safe (at, &t->rules)
+        free(DT_CONTAINER_OF(at, struct rule_node, list));
     dt_table_free(&t->by_hosts);
     dt_table_free(&t->by_cookie);
     dt_heap_free(&t->timers);

@@ -6,10 +6,11 @@
 
 #define MAX_PAIRS 4096
 
-static void say(struct dt_ted_trace *t, const char *figure, const char *branch, const char *field, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
+static void say(struct dt_ted_trace *t, const char *figure, const char *branch, const char *field,
+                const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-static void say(struct dt_ted_trace *t, const char *figure, const char *branch, const char *field, const char *fmt, ...)
+static void say(struct dt_ted_trace *t, const char *figure, const char *branch, const char *field,
+                const char *fmt, ...)
 {
     if (!t || t->count == DT_TED_STEPS)
         return;
@@ -45,8 +46,8 @@ static void with_port(struct dt_ted_trace *t, const char *name, uint16_t port)
 }
 
 /* FIG. 3A. */
-static bool protocols_meet(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, const struct dt_ted_proxy *b,
-                           struct dt_ted_trace *t)
+static bool protocols_meet(struct dt_ted_proxy *out, const struct dt_ted_proxy *a,
+                           const struct dt_ted_proxy *b, struct dt_ted_trace *t)
 {
     char x[8], y[8];
     const char *an = dt_ted_protocol_name(a->protocol, x), *bn = dt_ted_protocol_name(b->protocol, y);
@@ -57,7 +58,8 @@ static bool protocols_meet(struct dt_ted_proxy *out, const struct dt_ted_proxy *
     }
     if (!a->protocol || !b->protocol) {
         out->protocol = a->protocol ? a->protocol : b->protocol;
-        say(t, "3A", "306 yes, 312", "protocol", "initiator %s, responder %s: %s", an, bn, a->protocol ? an : bn);
+        say(t, "3A", "306 yes, 312", "protocol", "initiator %s, responder %s: %s", an, bn,
+            a->protocol ? an : bn);
         return true;
     }
     if (a->protocol == b->protocol) {
@@ -65,7 +67,8 @@ static bool protocols_meet(struct dt_ted_proxy *out, const struct dt_ted_proxy *
         say(t, "3A", "308, 310 yes, 312", "protocol", "both say %s: %s", an, an);
         return true;
     }
-    say(t, "3A", "308, 310 no, 314", "protocol", "initiator %s, responder %s: they conflict, no intersection", an, bn);
+    say(t, "3A", "308, 310 no, 314", "protocol", "initiator %s, responder %s: they conflict, no intersection",
+        an, bn);
     return false;
 }
 
@@ -82,8 +85,9 @@ static bool protocols(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, co
 }
 
 /* FIG. 3B: A with mask B against C with mask D. */
-static bool addresses(struct dt_addr *addr, struct dt_addr *mask, const struct dt_addr *a, const struct dt_addr *b,
-                      const struct dt_addr *c, const struct dt_addr *d, const char *field, struct dt_ted_trace *t)
+static bool addresses(struct dt_addr *addr, struct dt_addr *mask, const struct dt_addr *a,
+                      const struct dt_addr *b, const struct dt_addr *c, const struct dt_addr *d,
+                      const char *field, struct dt_ted_trace *t)
 {
     char ab[100], cd[100], r[100];
     struct dt_addr abd = {.ver = a->ver}, cbd = {.ver = a->ver};
@@ -98,10 +102,11 @@ static bool addresses(struct dt_addr *addr, struct dt_addr *mask, const struct d
     dt_ted_half_str(ab, a, b);
     dt_ted_half_str(cd, c, d);
     if (same)
-        say(t, "3B", "320 yes, 324", field, "initiator %s, responder %s: (A&B)|(C&D) with mask B|D is %s", ab, cd,
-            dt_ted_half_str(r, addr, mask));
+        say(t, "3B", "320 yes, 324", field, "initiator %s, responder %s: (A&B)|(C&D) with mask B|D is %s", ab,
+            cd, dt_ted_half_str(r, addr, mask));
     else
-        say(t, "3B", "320 no, 322", field, "initiator %s, responder %s: A&B&D differs from C&B&D, no intersection", ab, cd);
+        say(t, "3B", "320 no, 322", field,
+            "initiator %s, responder %s: A&B&D differs from C&B&D, no intersection", ab, cd);
     with_addr(t, "A", a);
     with_addr(t, "B", b);
     with_addr(t, "C", c);
@@ -119,14 +124,16 @@ static bool addresses(struct dt_addr *addr, struct dt_addr *mask, const struct d
 static bool ports_meet(uint16_t *out, uint16_t a, uint16_t b, const char *field, struct dt_ted_trace *t)
 {
     if (a && b && a != b) {
-        say(t, "3C", "330 yes, 334 no, 338", field, "initiator %u, responder %u: they conflict, no intersection", a, b);
+        say(t, "3C", "330 yes, 334 no, 338", field,
+            "initiator %u, responder %u: they conflict, no intersection", a, b);
         return false;
     }
     *out = a ? a : b;
     if (a && b)
         say(t, "3C", "330 yes, 334 yes, 336", field, "both say %u: %u", a, a);
     else if (a || b)
-        say(t, "3C", "330 no, 332 yes, 336", field, "only the %s says %u: %u", a ? "initiator" : "responder", *out, *out);
+        say(t, "3C", "330 no, 332 yes, 336", field, "only the %s says %u: %u", a ? "initiator" : "responder",
+            *out, *out);
     else
         say(t, "3C", "330 no, 332 no, 333", field, "neither names a port: any");
     return true;
@@ -151,14 +158,16 @@ bool dt_ted_intersect(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, co
     if (!protocols(&r, a, b, t))
         return false;
     if (a->ver != b->ver) {
-        say(t, "3B", "320 no, 322", "source", "initiator IPv%u, responder IPv%u: no address is of both versions, no intersection",
-            a->ver, b->ver);
+        say(t, "3B", "320 no, 322", "source",
+            "initiator IPv%u, responder IPv%u: no address is of both versions, no intersection", a->ver,
+            b->ver);
         return false;
     }
     if (!addresses(&r.src, &r.src_mask, &a->src, &a->src_mask, &b->src, &b->src_mask, "source", t) ||
         !addresses(&r.dst, &r.dst_mask, &a->dst, &a->dst_mask, &b->dst, &b->dst_mask, "destination", t))
         return false;
-    if (!ports(&r.sport, a->sport, b->sport, "source port", t) || !ports(&r.dport, a->dport, b->dport, "destination port", t))
+    if (!ports(&r.sport, a->sport, b->sport, "source port", t) ||
+        !ports(&r.dport, a->dport, b->dport, "destination port", t))
         return false;
     *out = r;
     return true;
@@ -173,8 +182,9 @@ static int width(const struct dt_ted_proxy *p)
     return free_bits;
 }
 
-bool dt_ted_intersect_lists(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, size_t na, const struct dt_ted_proxy *b,
-                            size_t nb, const struct dt_ted_packet *packet, struct dt_ted_trace *trace)
+bool dt_ted_intersect_lists(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, size_t na,
+                            const struct dt_ted_proxy *b, size_t nb, const struct dt_ted_packet *packet,
+                            struct dt_ted_trace *trace)
 {
     int best = -1;
     size_t tried = 0;

@@ -36,13 +36,14 @@ struct dt_ted_trace {
 /* True and *out when the two share traffic. Both are in the initiator's view (ted/proxy.h). Where protocol, port,
  * address or version conflict (the seed's "empty value") there is no intersection, and the last step says why.
  * trace may be NULL. */
-bool dt_ted_intersect(struct dt_ted_proxy *out, const struct dt_ted_proxy *initiator, const struct dt_ted_proxy *responder,
-                      struct dt_ted_trace *trace);
+bool dt_ted_intersect(struct dt_ted_proxy *out, const struct dt_ted_proxy *initiator,
+                      const struct dt_ted_proxy *responder, struct dt_ted_trace *trace);
 
 /* Several proxies a side: of all pairs that intersect, the widest whose intersection holds `packet` (any packet when
  * NULL); ties go to the first in the order given. False when none does; trace then tells of the pair that came
  * furthest. na * nb pairs are tried, at most 4096. */
-bool dt_ted_intersect_lists(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, size_t na, const struct dt_ted_proxy *b,
-                            size_t nb, const struct dt_ted_packet *packet, struct dt_ted_trace *trace);
+bool dt_ted_intersect_lists(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, size_t na,
+                            const struct dt_ted_proxy *b, size_t nb, const struct dt_ted_packet *packet,
+                            struct dt_ted_trace *trace);
 
 #endif

@@ -80,8 +80,8 @@ static int parse_half(struct dt_addr *addr, struct dt_addr *mask, char *text, st
     else if (!slash)
         *mask = mask_of_len(addr->ver, bits);
     else if (dt_addr_parse(mask, slash) || mask->ver != addr->ver)
-        return dt_err_set(err, 0, "'%s' is no mask for %s; a mask is a length up to %u or like %s", slash, text, bits,
-                          addr->ver == 4 ? "255.255.0.0" : "ffff::");
+        return dt_err_set(err, 0, "'%s' is no mask for %s; a mask is a length up to %u or like %s", slash,
+                          text, bits, addr->ver == 4 ? "255.255.0.0" : "ffff::");
     *addr = masked(addr, mask);
     return 0;
 }
@@ -99,7 +99,9 @@ static int parse_protocol(uint8_t *out, const char *text, struct dt_err *err)
             return 0;
         }
     if (parse_number(text, 255, &n))
-        return dt_err_set(err, 0, "'%s' is no protocol; a protocol is any, tcp, udp, icmp, icmp6, esp, sctp or 1 to 255", text);
+        return dt_err_set(
+            err, 0, "'%s' is no protocol; a protocol is any, tcp, udp, icmp, icmp6, esp, sctp or 1 to 255",
+            text);
     *out = (uint8_t)n;
     return 0;
 }
@@ -119,16 +121,20 @@ int dt_ted_proxy_parse(struct dt_ted_proxy *p, const char *text, struct dt_err *
     char buf[DT_TED_PROXY_STRLEN], *word[6], *save = NULL;
     int n = 0;
     if (strlen(text) >= sizeof buf)
-        return dt_err_set(err, 0, "a proxy of %zu characters; at most %zu make sense", strlen(text), sizeof buf - 1);
+        return dt_err_set(err, 0, "a proxy of %zu characters; at most %zu make sense", strlen(text),
+                          sizeof buf - 1);
     memcpy(buf, text, strlen(text) + 1);
     for (char *w = strtok_r(buf, " \t", &save); w; w = strtok_r(NULL, " \t", &save)) {
         if (n == 5)
-            return dt_err_set(err, 0, "too many words after '%s'; a proxy is SRC/MASK DST/MASK [PROTO [SPORT DPORT]]", word[4]);
+            return dt_err_set(err, 0,
+                              "too many words after '%s'; a proxy is SRC/MASK DST/MASK [PROTO [SPORT DPORT]]",
+                              word[4]);
         word[n++] = w;
     }
     if (n != 2 && n != 3 && n != 5)
         return dt_err_set(err, 0, "%d words; a proxy is SRC/MASK DST/MASK [PROTO [SPORT DPORT]]", n);
-    if (parse_half(&out.src, &out.src_mask, word[0], err) || parse_half(&out.dst, &out.dst_mask, word[1], err))
+    if (parse_half(&out.src, &out.src_mask, word[0], err) ||
+        parse_half(&out.dst, &out.dst_mask, word[1], err))
         return -1;
     uint8_t ver = out.src.ver ? out.src.ver : out.dst.ver ? out.dst.ver : 4;
     if (!out.src.ver)
@@ -181,9 +187,11 @@ int dt_ted_proxy_normal(struct dt_ted_proxy *p, struct dt_err *err)
 {
     if (p->ver != 4 && p->ver != 6)
         return dt_err_set(err, 0, "IP version %u; a proxy is of version 4 or 6", p->ver);
-    if (p->src.ver != p->ver || p->dst.ver != p->ver || p->src_mask.ver != p->ver || p->dst_mask.ver != p->ver)
-        return dt_err_set(err, 0, "source is IPv%u and destination is IPv%u; both sides of a proxy are of one version",
-                          p->src.ver, p->dst.ver);
+    if (p->src.ver != p->ver || p->dst.ver != p->ver || p->src_mask.ver != p->ver ||
+        p->dst_mask.ver != p->ver)
+        return dt_err_set(
+            err, 0, "source is IPv%u and destination is IPv%u; both sides of a proxy are of one version",
+            p->src.ver, p->dst.ver);
     p->src = masked(&p->src, &p->src_mask);
     p->dst = masked(&p->dst, &p->dst_mask);
     return 0;
@@ -227,8 +235,8 @@ bool dt_ted_proxy_covers(const struct dt_ted_proxy *outer, const struct dt_ted_p
 {
     return half_covers(&outer->src, &outer->src_mask, &inner->src, &inner->src_mask) &&
            half_covers(&outer->dst, &outer->dst_mask, &inner->dst, &inner->dst_mask) &&
-           (!outer->protocol || outer->protocol == inner->protocol) && (!outer->sport || outer->sport == inner->sport) &&
-           (!outer->dport || outer->dport == inner->dport);
+           (!outer->protocol || outer->protocol == inner->protocol) &&
+           (!outer->sport || outer->sport == inner->sport) && (!outer->dport || outer->dport == inner->dport);
 }
 
 bool dt_ted_proxy_eq(const struct dt_ted_proxy *a, const struct dt_ted_proxy *b)

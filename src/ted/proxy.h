@@ -26,7 +26,7 @@ int dt_ted_proxy_parse(struct dt_ted_proxy *p, const char *text, struct dt_err *
 /* Into out (DT_TED_PROXY_STRLEN bytes); returns out. A mask without holes is printed as a length. */
 char *dt_ted_proxy_str(char *out, const struct dt_ted_proxy *p);
 char *dt_ted_half_str(char *out, const struct dt_addr *addr, const struct dt_addr *mask); /* 100 bytes */
-const char *dt_ted_protocol_name(uint8_t protocol, char buf[8]);                           /* "ip" for any */
+const char *dt_ted_protocol_name(uint8_t protocol, char buf[8]);                          /* "ip" for any */
 
 /* Clears what the masks ignore; -1 when versions are mixed or `ver` is neither 4 nor 6. */
 int dt_ted_proxy_normal(struct dt_ted_proxy *p, struct dt_err *err);

@@ -12,12 +12,12 @@ static struct dt_ted_bucket *source_bucket(struct dt_ted *t, const struct dt_add
 
 /* Proxies whose protected side holds the host the probe is for, in the initiator's view; those that hold the
  * summarised packet first. */
-static size_t proxies_for(const struct dt_ted *t, const struct dt_ted_packet *packet, struct dt_ted_proxy *out)
+static size_t proxies_for(const struct dt_ted *t, const struct dt_ted_packet *packet,
+                          struct dt_ted_proxy *out)
 {
     size_t n = 0;
     for (int pass = 0; pass < 2; pass++)
-        dt_list_for_each(at, &t->rules)
-        {
+        dt_list_for_each (at, &t->rules) {
             const struct dt_ted_rule *rule = &DT_CONTAINER_OF(at, struct rule_node, list)->rule;
             for (size_t i = 0; i < rule->count && n < DT_TED_MAX_PROXIES; i++) {
                 struct dt_ted_proxy p = dt_ted_proxy_flip(&rule->proxy[i]), hosts = p;
@@ -41,8 +41,8 @@ static bool unicast(const struct dt_addr *a)
     return a->b[0] != 0xff && memcmp(a->b, loopback, 16);
 }
 
-bool dt_ted_probe_input(struct dt_ted *t, dt_time now, const struct dt_addr *src, const struct dt_addr *dst, const uint8_t *msg,
-                        size_t len)
+bool dt_ted_probe_input(struct dt_ted *t, dt_time now, const struct dt_addr *src, const struct dt_addr *dst,
+                        const uint8_t *msg, size_t len)
 {
     struct dt_ted_probe p;
     struct dt_ted_reply r = {.capabilities = DT_TED_CAP_SEVERAL | DT_TED_CAP_IPV6 | DT_TED_CAP_IKEV2};
@@ -55,7 +55,8 @@ bool dt_ted_probe_input(struct dt_ted *t, dt_time now, const struct dt_addr *src
         return false;
     }
     /* A probe speaks of the very packet whose place it takes; another summary is somebody's trick. */
-    if (dt_ted_probe_decode(&p, msg, len, NULL) || !unicast(&p.id) || !dt_addr_eq(&p.packet.src, src) || !dt_addr_eq(&p.packet.dst, dst)) {
+    if (dt_ted_probe_decode(&p, msg, len, NULL) || !unicast(&p.id) || !dt_addr_eq(&p.packet.src, src) ||
+        !dt_addr_eq(&p.packet.dst, dst)) {
         t->counters.probes_bad++;
         return true;
     }
@@ -87,8 +88,9 @@ bool dt_ted_probe_input(struct dt_ted *t, dt_time now, const struct dt_addr *src
     if (!r.count)
         return true;
     t->counters.probes_answered++;
-    dt_ted_tell(t, now, DT_TED_EVENT_REPLIED, 0, &p.packet, &p.id, "answered %s, who asks for %s, with %zu %s",
-                dt_addr_str(a, &p.id), dt_addr_str(b, dst), r.count, r.count == 1 ? "proxy" : "proxies");
+    dt_ted_tell(t, now, DT_TED_EVENT_REPLIED, 0, &p.packet, &p.id,
+                "answered %s, who asks for %s, with %zu %s", dt_addr_str(a, &p.id), dt_addr_str(b, dst),
+                r.count, r.count == 1 ? "proxy" : "proxies");
     t->ops.send_reply(t->user, &own, &p.id, out, n);
     return true;
 }

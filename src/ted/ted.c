@@ -41,8 +41,7 @@ bool dt_ted_take(struct dt_ted_bucket *b, dt_time now, uint32_t rate)
 
 const struct dt_ted_rule *dt_ted_rule_find(const struct dt_ted *t, uint64_t id)
 {
-    dt_list_for_each(at, &t->rules)
-    {
+    dt_list_for_each (at, &t->rules) {
         struct rule_node *n = DT_CONTAINER_OF(at, struct rule_node, list);
         if (n->rule.id == id)
             return &n->rule;
@@ -50,8 +49,8 @@ const struct dt_ted_rule *dt_ted_rule_find(const struct dt_ted *t, uint64_t id)
     return NULL;
 }
 
-void dt_ted_tell(struct dt_ted *t, dt_time now, enum dt_ted_event_kind kind, uint64_t rule, const struct dt_ted_packet *packet,
-                 const struct dt_addr *peer, const char *fmt, ...)
+void dt_ted_tell(struct dt_ted *t, dt_time now, enum dt_ted_event_kind kind, uint64_t rule,
+                 const struct dt_ted_packet *packet, const struct dt_addr *peer, const char *fmt, ...)
 {
     if (!t->ops.event)
         return;

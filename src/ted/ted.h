@@ -40,16 +40,16 @@ struct dt_ted_rule {
 };
 
 struct dt_ted_params {
-    dt_time retry;          /* first retry of a probe, doubling [500 ms] */
-    unsigned tries;         /* probes for one entry [4]: 500 + 1000 + 2000 + 4000 ms without an answer end it */
-    dt_time negative_ttl;   /* a silence is remembered [60 s] */
-    dt_time answer_ttl;     /* a reply's proxies are remembered [300 s] */
-    uint32_t cache_max;     /* entries [4096]; probing entries are never pushed out */
-    uint32_t outstanding_max; /* entries that probe at one time [1024] */
-    uint32_t probe_rate;    /* probes a second, all together [200], with a burst of as many */
-    uint32_t reply_rate;    /* replies a second, all together [500] */
+    dt_time retry;        /* first retry of a probe, doubling [500 ms] */
+    unsigned tries;       /* probes for one entry [4]: 500 + 1000 + 2000 + 4000 ms without an answer end it */
+    dt_time negative_ttl; /* a silence is remembered [60 s] */
+    dt_time answer_ttl;   /* a reply's proxies are remembered [300 s] */
+    uint32_t cache_max;   /* entries [4096]; probing entries are never pushed out */
+    uint32_t outstanding_max;   /* entries that probe at one time [1024] */
+    uint32_t probe_rate;        /* probes a second, all together [200], with a burst of as many */
+    uint32_t reply_rate;        /* replies a second, all together [500] */
     uint32_t reply_rate_source; /* replies a second to one address (IPv6: one /64) [20] */
-    bool proxy_address;     /* tell our half proxy in the probe [true] */
+    bool proxy_address;         /* tell our half proxy in the probe [true] */
 };
 void dt_ted_params_default(struct dt_ted_params *p);
 
@@ -58,22 +58,22 @@ struct dt_ted_answer {
     bool found;
     uint64_t rule;
     struct dt_ted_packet packet;
-    struct dt_addr peer; /* the responder gateway; ver 0: nobody answered */
+    struct dt_addr peer;        /* the responder gateway; ver 0: nobody answered */
     struct dt_ted_proxy result; /* found: initiator's view */
-    size_t ntheirs; /* the responder's proxies, initiator's view */
+    size_t ntheirs;             /* the responder's proxies, initiator's view */
     struct dt_ted_proxy theirs[DT_TED_MAX_PROXIES];
     struct dt_ted_trace trace;
-    unsigned probes; /* sent for this entry */
-    dt_time rtt;     /* of the answered probe; 0: from the cache or none */
+    unsigned probes;       /* sent for this entry */
+    dt_time rtt;           /* of the answered probe; 0: from the cache or none */
     char why[DT_ERR_TEXT]; /* not found: a sentence with both sides' values */
 };
 
 enum dt_ted_event_kind {
-    DT_TED_EVENT_PROBE,    /* sent: packet, peer none */
+    DT_TED_EVENT_PROBE, /* sent: packet, peer none */
     DT_TED_EVENT_FOUND,
-    DT_TED_EVENT_REFUSED,  /* no intersection */
-    DT_TED_EVENT_SILENCE,  /* nobody answered */
-    DT_TED_EVENT_REPLIED,  /* we answered a probe: peer is who asked */
+    DT_TED_EVENT_REFUSED, /* no intersection */
+    DT_TED_EVENT_SILENCE, /* nobody answered */
+    DT_TED_EVENT_REPLIED, /* we answered a probe: peer is who asked */
 };
 const char *dt_ted_event_name(enum dt_ted_event_kind k);
 
@@ -88,10 +88,11 @@ struct dt_ted_event {
 /* Called when the state is consistent; none of them may call into the same struct dt_ted. */
 struct dt_ted_ops {
     /* A probe: IP source and destination are the packet's hosts, UDP `sport` to 500. */
-    void (*send_probe)(void *user, const struct dt_addr *src, const struct dt_addr *dst, uint16_t sport, const uint8_t *msg,
-                       size_t len);
+    void (*send_probe)(void *user, const struct dt_addr *src, const struct dt_addr *dst, uint16_t sport,
+                       const uint8_t *msg, size_t len);
     /* A reply from our address to theirs, UDP 500 to 500. */
-    void (*send_reply)(void *user, const struct dt_addr *from, const struct dt_addr *to, const uint8_t *msg, size_t len);
+    void (*send_reply)(void *user, const struct dt_addr *from, const struct dt_addr *to, const uint8_t *msg,
+                       size_t len);
     /* Our own address towards `towards` (what goes into the ID payload). False: no way there. */
     bool (*own_addr)(void *user, const struct dt_addr *towards, struct dt_addr *own);
     /* For each packet that waited, once. */
@@ -101,7 +102,8 @@ struct dt_ted_ops {
 
 struct dt_ted_counters {
     uint64_t probes_sent, retries, probe_limited, outstanding_full, cache_full;
-    uint64_t replies_good, replies_late, replies_spoofed, replies_bad; /* late: no probe waits for that cookie */
+    uint64_t replies_good, replies_late, replies_spoofed,
+        replies_bad; /* late: no probe waits for that cookie */
     uint64_t found, refused, silent, from_cache;
     uint64_t probes_seen, probes_passed, probes_bad, probes_answered, reply_limited, reply_limited_source;
     uint64_t entries, outstanding; /* now */
@@ -124,8 +126,8 @@ enum dt_ted_verdict {
     DT_TED_NO_RULE, /* no such rule, or the packet lies in none of its proxies */
 };
 /* A packet that matches a rule and has no tunnel (FIG. 2, 204 no). */
-enum dt_ted_verdict dt_ted_packet(struct dt_ted *t, dt_time now, uint64_t rule, const struct dt_ted_packet *packet,
-                                  struct dt_ted_answer *a);
+enum dt_ted_verdict dt_ted_packet(struct dt_ted *t, dt_time now, uint64_t rule,
+                                  const struct dt_ted_packet *packet, struct dt_ted_answer *a);
 /* Forgets what is cached for these hosts (a tunnel could not be made, or was lost): the next packet asks anew. */
 void dt_ted_forget(struct dt_ted *t, uint64_t rule, const struct dt_addr *src, const struct dt_addr *dst);
 

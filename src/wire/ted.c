@@ -5,11 +5,11 @@
 
 #include "base/bytes.h"
 
-#define HEADER_LEN       28
-#define ISAKMP_VERSION   0x10
-#define ID_IPV4_ADDR     1
-#define ID_IPV6_ADDR     5
-#define VENDOR_BODY      (DT_TED_VENDOR_LEN + 4)
+#define HEADER_LEN     28
+#define ISAKMP_VERSION 0x10
+#define ID_IPV4_ADDR   1
+#define ID_IPV6_ADDR   5
+#define VENDOR_BODY    (DT_TED_VENDOR_LEN + 4)
 
 const uint8_t dt_ted_vendor[DT_TED_VENDOR_LEN] = {0x0f, 0xc7, 0x77, 0x99, 0xf4, 0x6a, 0x08, 0xf5,
                                                   0xa5, 0x01, 0x0c, 0x40, 0x69, 0x14, 0xa9, 0x00};
@@ -22,7 +22,8 @@ struct out {
     uint8_t *length;
 };
 
-static void begin(struct out *o, uint8_t *buf, size_t cap, uint64_t icookie, uint64_t rcookie, uint8_t exchange)
+static void begin(struct out *o, uint8_t *buf, size_t cap, uint64_t icookie, uint64_t rcookie,
+                  uint8_t exchange)
 {
     dt_writer_init(&o->w, buf, cap);
     dt_write_be64(&o->w, icookie);
@@ -30,7 +31,7 @@ static void begin(struct out *o, uint8_t *buf, size_t cap, uint64_t icookie, uin
     o->next = dt_write_reserve(&o->w, 1);
     dt_write_u8(&o->w, ISAKMP_VERSION);
     dt_write_u8(&o->w, exchange);
-    dt_write_u8(&o->w, 0);  /* flags: not encrypted */
+    dt_write_u8(&o->w, 0);   /* flags: not encrypted */
     dt_write_be32(&o->w, 0); /* message id */
     o->length = dt_write_reserve(&o->w, 4);
 }
@@ -79,8 +80,8 @@ size_t dt_ted_probe_encode(uint8_t *buf, size_t cap, const struct dt_ted_probe *
     struct out o;
     const struct dt_ted_packet *k = &p->packet;
     size_t n = dt_addr_size(&k->src);
-    if (!p->cookie || !n || !dt_addr_size(&p->id) || k->dst.ver != k->src.ver || p->proxy.ver != p->proxy_mask.ver ||
-        (p->proxy.ver && p->proxy.ver != k->src.ver))
+    if (!p->cookie || !n || !dt_addr_size(&p->id) || k->dst.ver != k->src.ver ||
+        p->proxy.ver != p->proxy_mask.ver || (p->proxy.ver && p->proxy.ver != k->src.ver))
         return 0;
     begin(&o, buf, cap, p->cookie, 0, DT_TED_EXCHANGE_PROBE);
     vendor(&o, p->capabilities);
@@ -108,7 +109,8 @@ size_t dt_ted_probe_encode(uint8_t *buf, size_t cap, const struct dt_ted_probe *
 size_t dt_ted_reply_encode(uint8_t *buf, size_t cap, const struct dt_ted_reply *r)
 {
     struct out o;
-    if (!r->cookie || !r->responder_cookie || !dt_addr_size(&r->id) || !r->count || r->count > DT_TED_MAX_PROXIES)
+    if (!r->cookie || !r->responder_cookie || !dt_addr_size(&r->id) || !r->count ||
+        r->count > DT_TED_MAX_PROXIES)
         return 0;
     begin(&o, buf, cap, r->cookie, r->responder_cookie, DT_TED_EXCHANGE_REPLY);
     vendor(&o, r->capabilities);
@@ -116,7 +118,8 @@ size_t dt_ted_reply_encode(uint8_t *buf, size_t cap, const struct dt_ted_reply *
     for (size_t i = 0; i < r->count; i++) {
         const struct dt_ted_proxy *x = &r->proxy[i];
         size_t n = x->ver == 4 ? 4 : x->ver == 6 ? 16 : 0;
-        if (!n || x->src.ver != x->ver || x->dst.ver != x->ver || x->src_mask.ver != x->ver || x->dst_mask.ver != x->ver)
+        if (!n || x->src.ver != x->ver || x->dst.ver != x->ver || x->src_mask.ver != x->ver ||
+            x->dst_mask.ver != x->ver)
             return 0;
         payload(&o, DT_TED_PAYLOAD_RESPONSE, 8 + 4 * n);
         dt_write_u8(&o.w, x->ver);
@@ -162,7 +165,8 @@ static int open_message(struct in *in, const uint8_t *buf, size_t len, uint8_t e
     uint8_t version = dt_read_u8(&in->r), got = dt_read_u8(&in->r), flags = dt_read_u8(&in->r);
     uint32_t message_id = dt_read_be32(&in->r), length = dt_read_be32(&in->r);
     if (version != ISAKMP_VERSION || got != exchange)
-        return dt_err_set(err, 0, "version %u.%u exchange %u, expected 1.0 and %u", version >> 4, version & 15, got, exchange);
+        return dt_err_set(err, 0, "version %u.%u exchange %u, expected 1.0 and %u", version >> 4,
+                          version & 15, got, exchange);
     if (flags || message_id)
         return dt_err_set(err, 0, "flags %#x and message id %u, both must be 0", flags, message_id);
     if (length != len)
@@ -170,7 +174,8 @@ static int open_message(struct in *in, const uint8_t *buf, size_t len, uint8_t e
     if (!in->icookie)
         return dt_err_set(err, 0, "the initiator cookie is zero");
     if ((exchange == DT_TED_EXCHANGE_PROBE) != !in->rcookie)
-        return dt_err_set(err, 0, "the responder cookie is %s", in->rcookie ? "not zero in a probe" : "zero in a reply");
+        return dt_err_set(err, 0, "the responder cookie is %s",
+                          in->rcookie ? "not zero in a probe" : "zero in a reply");
     return 0;
 }
 
@@ -250,7 +255,8 @@ static bool read_summary(struct dt_reader *r, struct dt_ted_packet *k)
     dt_read_u8(r);
     k->sport = dt_read_be16(r);
     k->dport = dt_read_be16(r);
-    if (!v || memcmp(v, dt_ted_vendor, DT_TED_VENDOR_LEN) || version != DT_TED_VERSION || (ver != 4 && ver != 6))
+    if (!v || memcmp(v, dt_ted_vendor, DT_TED_VENDOR_LEN) || version != DT_TED_VERSION ||
+        (ver != 4 && ver != 6))
         return false;
     k->src = read_address(r, ver);
     k->dst = read_address(r, ver);
@@ -273,7 +279,7 @@ static bool read_response(struct dt_reader *r, struct dt_ted_proxy *x)
     return whole(r);
 }
 
-#define SEEN(type) (1u << ((type) & 31))
+#define SEEN(type) (1u << ((type)&31))
 
 int dt_ted_probe_decode(struct dt_ted_probe *out, const uint8_t *buf, size_t len, struct dt_err *err)
 {
@@ -288,11 +294,20 @@ int dt_ted_probe_decode(struct dt_ted_probe *out, const uint8_t *buf, size_t len
     while (next_payload(&in, &type, &body)) {
         bool known = true, good = true;
         switch (type) {
-        case DT_TED_PAYLOAD_VENDOR: good = read_vendor(&body, &p.capabilities); break;
-        case DT_TED_PAYLOAD_ID: good = read_id(&body, &p.id); break;
-        case DT_TED_PAYLOAD_PROXY: good = read_proxy_address(&body, &p); break;
-        case DT_TED_PAYLOAD_SUMMARY: good = read_summary(&body, &p.packet); break;
-        default: known = false;
+        case DT_TED_PAYLOAD_VENDOR:
+            good = read_vendor(&body, &p.capabilities);
+            break;
+        case DT_TED_PAYLOAD_ID:
+            good = read_id(&body, &p.id);
+            break;
+        case DT_TED_PAYLOAD_PROXY:
+            good = read_proxy_address(&body, &p);
+            break;
+        case DT_TED_PAYLOAD_SUMMARY:
+            good = read_summary(&body, &p.packet);
+            break;
+        default:
+            known = false;
         }
         if (!good)
             return dt_err_set(err, 0, "payload %u is malformed or of another maker", type);
@@ -306,7 +321,8 @@ int dt_ted_probe_decode(struct dt_ted_probe *out, const uint8_t *buf, size_t len
     if (~seen & (SEEN(DT_TED_PAYLOAD_VENDOR) | SEEN(DT_TED_PAYLOAD_ID) | SEEN(DT_TED_PAYLOAD_SUMMARY)))
         return dt_err_set(err, 0, "a probe needs vendor, ID and packet summary payloads");
     if (p.proxy.ver && p.proxy.ver != p.packet.src.ver)
-        return dt_err_set(err, 0, "proxy address IPv%u in a probe for an IPv%u packet", p.proxy.ver, p.packet.src.ver);
+        return dt_err_set(err, 0, "proxy address IPv%u in a probe for an IPv%u packet", p.proxy.ver,
+                          p.packet.src.ver);
     *out = p;
     return 0;
 }
@@ -325,15 +341,20 @@ int dt_ted_reply_decode(struct dt_ted_reply *out, const uint8_t *buf, size_t len
     while (next_payload(&in, &type, &body)) {
         bool once = true, good = true;
         switch (type) {
-        case DT_TED_PAYLOAD_VENDOR: good = read_vendor(&body, &r.capabilities); break;
-        case DT_TED_PAYLOAD_ID: good = read_id(&body, &r.id); break;
+        case DT_TED_PAYLOAD_VENDOR:
+            good = read_vendor(&body, &r.capabilities);
+            break;
+        case DT_TED_PAYLOAD_ID:
+            good = read_id(&body, &r.id);
+            break;
         case DT_TED_PAYLOAD_RESPONSE:
             once = false;
             if (r.count == DT_TED_MAX_PROXIES)
                 return dt_err_set(err, 0, "more than %d proxies", DT_TED_MAX_PROXIES);
             good = read_response(&body, &r.proxy[r.count++]);
             break;
-        default: once = false;
+        default:
+            once = false;
         }
         if (!good)
             return dt_err_set(err, 0, "payload %u is malformed or of another maker", type);

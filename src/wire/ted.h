@@ -54,9 +54,9 @@ struct dt_ted_packet {
 };
 
 struct dt_ted_probe {
-    uint64_t cookie;       /* initiator cookie, not zero */
+    uint64_t cookie; /* initiator cookie, not zero */
     uint32_t capabilities;
-    struct dt_addr id;     /* the initiator peer's own address: where the reply goes */
+    struct dt_addr id;                /* the initiator peer's own address: where the reply goes */
     struct dt_addr proxy, proxy_mask; /* of the source host; ver 0: left out */
     struct dt_ted_packet packet;
 };
@@ -65,8 +65,8 @@ struct dt_ted_reply {
     uint64_t cookie;           /* the probe's */
     uint64_t responder_cookie; /* not zero */
     uint32_t capabilities;
-    struct dt_addr id;         /* the responder peer's own address */
-    size_t count;              /* 1 to DT_TED_MAX_PROXIES */
+    struct dt_addr id; /* the responder peer's own address */
+    size_t count;      /* 1 to DT_TED_MAX_PROXIES */
     struct dt_ted_proxy proxy[DT_TED_MAX_PROXIES];
 };
 

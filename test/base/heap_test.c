@@ -27,7 +27,8 @@ static void comes_out_in_order(void **state)
             dt_time now = dt_rand_below(&r, 200);
             struct dt_timer *want = NULL;
             for (int i = 0; i < N; i++)
-                if (t[i].at <= now && (!want || t[i].at < want->at || (t[i].at == want->at && t[i].order < want->order)))
+                if (t[i].at <= now &&
+                    (!want || t[i].at < want->at || (t[i].at == want->at && t[i].order < want->order)))
                     want = &t[i];
             assert_ptr_equal(dt_heap_pop_due(&h, now), want);
         }
@@ -56,6 +57,7 @@ static void equal_times_keep_their_order(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(comes_out_in_order), cmocka_unit_test(equal_times_keep_their_order)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(comes_out_in_order),
+                                       cmocka_unit_test(equal_times_keep_their_order)};
     return TEST_RUN(tests);
 }

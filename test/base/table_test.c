@@ -27,11 +27,13 @@ static void holds_what_was_put_in(void **state)
         if (one->in)
             dt_table_remove(&table, &one->node);
         else
-            assert_int_equal(dt_table_insert(&table, &one->node, (uint64_t)one->id % 37), 0); /* many collisions */
+            assert_int_equal(dt_table_insert(&table, &one->node, (uint64_t)one->id % 37),
+                             0); /* many collisions */
         one->in = !one->in;
         struct thing *ask = &t[dt_rand_below(&r, N)];
         bool found = false;
-        for (struct dt_table_node *n = dt_table_first(&table, (uint64_t)ask->id % 37); n; n = dt_table_next(n))
+        for (struct dt_table_node *n = dt_table_first(&table, (uint64_t)ask->id % 37); n;
+             n = dt_table_next(n))
             found |= DT_CONTAINER_OF(n, struct thing, node) == ask;
         assert_int_equal(found, ask->in);
     }

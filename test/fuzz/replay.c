@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-
 int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
 
 static unsigned inputs;

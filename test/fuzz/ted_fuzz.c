@@ -11,13 +11,14 @@
 
 static size_t came;
 
-static void send_probe(void *user, const struct dt_addr *src, const struct dt_addr *dst, uint16_t sport, const uint8_t *msg,
-                       size_t len)
+static void send_probe(void *user, const struct dt_addr *src, const struct dt_addr *dst, uint16_t sport,
+                       const uint8_t *msg, size_t len)
 {
     (void)user, (void)src, (void)dst, (void)sport, (void)msg, (void)len;
 }
 
-static void send_reply(void *user, const struct dt_addr *from, const struct dt_addr *to, const uint8_t *msg, size_t len)
+static void send_reply(void *user, const struct dt_addr *from, const struct dt_addr *to, const uint8_t *msg,
+                       size_t len)
 {
     struct dt_ted_reply r;
     (void)user, (void)from, (void)to;

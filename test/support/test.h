@@ -21,7 +21,8 @@ static inline uint64_t test_seed(const char *name)
     const char *given = getenv("DT_SEED");
     struct timespec ts;
     clock_gettime(CLOCK_REALTIME, &ts);
-    uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)ts.tv_sec * 1000000007u + (uint64_t)ts.tv_nsec;
+    uint64_t seed =
+        given ? strtoull(given, NULL, 0) : (uint64_t)ts.tv_sec * 1000000007u + (uint64_t)ts.tv_nsec;
     printf("# %s: DT_SEED=%llu\n", name, (unsigned long long)seed);
     fflush(stdout);
     return seed;

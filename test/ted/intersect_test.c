@@ -27,7 +27,8 @@ static const struct {
     {"10.0.0.0/8 any", "fd00::/8 any", NULL, "3B", "320 no, 322"},
     {"fd00::/8 any", "fd12::/16 fd00:1::/32", "fd12::/16 fd00:1::/32", "3B", "320 yes, 324"},
     /* FIG. 3C */
-    {"any any tcp any 80", "any any tcp any 80", "0.0.0.0/0 0.0.0.0/0 tcp any 80", "3C", "330 yes, 334 yes, 336"},
+    {"any any tcp any 80", "any any tcp any 80", "0.0.0.0/0 0.0.0.0/0 tcp any 80", "3C",
+     "330 yes, 334 yes, 336"},
     {"any any tcp any 80", "any any tcp any 443", NULL, "3C", "330 yes, 334 no, 338"},
     {"any any tcp any 80", "any any", "0.0.0.0/0 0.0.0.0/0 tcp any 80", "3C", "330 no, 332 yes, 336"},
     {"any any", "any any tcp 7 any", "0.0.0.0/0 0.0.0.0/0 tcp 7 any", "3C", "330 no, 332 yes, 336"},
@@ -111,7 +112,8 @@ static void of_several_the_widest_that_holds_the_packet(void **state)
     struct dt_ted_proxy a[2], b[2], r;
     struct dt_ted_trace t;
     char out[DT_TED_PROXY_STRLEN];
-    struct dt_ted_packet p = {.src = dt_addr4(0x0a010001), .dst = dt_addr4(0x0a020001), .protocol = 6, .sport = 999, .dport = 80};
+    struct dt_ted_packet p = {
+        .src = dt_addr4(0x0a010001), .dst = dt_addr4(0x0a020001), .protocol = 6, .sport = 999, .dport = 80};
     dt_ted_proxy_parse(&a[0], "10.1.0.0/16 10.2.0.0/16 tcp any 80", NULL);
     dt_ted_proxy_parse(&a[1], "10.1.0.0/16 10.2.0.0/16 tcp", NULL);
     dt_ted_proxy_parse(&b[0], "10.0.0.0/8 10.2.0.0/24", NULL);

@@ -6,12 +6,9 @@
 static void round_trips_as_text(void **state)
 {
     static const char *const text[] = {
-        "10.11.0.0/16 10.0.0.0/8",
-        "10.1.0.0/16 192.0.2.1/32 tcp any 443",
-        "0.0.0.0/0 0.0.0.0/0 udp",
-        "10.0.0.5/255.0.0.255 10.2.0.0/16",
-        "fd00::/8 2001:db8::/32 icmp6",
-        "10.0.0.0/8 10.0.0.0/8 47 7 8",
+        "10.11.0.0/16 10.0.0.0/8",      "10.1.0.0/16 192.0.2.1/32 tcp any 443",
+        "0.0.0.0/0 0.0.0.0/0 udp",      "10.0.0.5/255.0.0.255 10.2.0.0/16",
+        "fd00::/8 2001:db8::/32 icmp6", "10.0.0.0/8 10.0.0.0/8 47 7 8",
     };
     char out[DT_TED_PROXY_STRLEN];
     struct dt_err err = {0};
@@ -89,8 +86,10 @@ static void flipping_twice_changes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trips_as_text), cmocka_unit_test(open_fields_are_any),
-        cmocka_unit_test(says_what_is_wrong),  cmocka_unit_test(ranges_of_a_mask_with_holes_are_exact),
+        cmocka_unit_test(round_trips_as_text),
+        cmocka_unit_test(open_fields_are_any),
+        cmocka_unit_test(says_what_is_wrong),
+        cmocka_unit_test(ranges_of_a_mask_with_holes_are_exact),
         cmocka_unit_test(flipping_twice_changes_nothing),
     };
     return TEST_RUN(tests);

@@ -17,8 +17,8 @@ struct gateway {
     char event[DT_ERR_TEXT + 16];
 };
 
-static void send_probe(void *user, const struct dt_addr *src, const struct dt_addr *dst, uint16_t sport, const uint8_t *msg,
-                       size_t len)
+static void send_probe(void *user, const struct dt_addr *src, const struct dt_addr *dst, uint16_t sport,
+                       const uint8_t *msg, size_t len)
 {
     struct gateway *g = user;
     g->probes++;
@@ -29,7 +29,8 @@ static void send_probe(void *user, const struct dt_addr *src, const struct dt_ad
     g->probe_sport = sport;
 }
 
-static void send_reply(void *user, const struct dt_addr *from, const struct dt_addr *to, const uint8_t *msg, size_t len)
+static void send_reply(void *user, const struct dt_addr *from, const struct dt_addr *to, const uint8_t *msg,
+                       size_t len)
 {
     struct gateway *g = user;
     assert_true(dt_addr_eq(from, &g->own));
@@ -78,7 +79,8 @@ static void rule(struct gateway *g, uint64_t id, const char *proxy)
     assert_int_equal(dt_ted_rule_set(g->ted, 0, &r, NULL), 0);
 }
 
-static struct dt_ted_packet packet(const char *src, const char *dst, uint8_t protocol, uint16_t sport, uint16_t dport)
+static struct dt_ted_packet packet(const char *src, const char *dst, uint8_t protocol, uint16_t sport,
+                                   uint16_t dport)
 {
     struct dt_ted_packet p = {.protocol = protocol, .sport = sport, .dport = dport};
     assert_int_equal(dt_addr_parse(&p.src, src), 0);
@@ -194,18 +196,21 @@ static void replies_must_match_a_probe(void **state)
     struct dt_ted_packet p = packet("10.1.0.5", "10.2.0.7", 6, 50000, 80);
     struct dt_addr liar = dt_addr4(0xcb007107);
     assert_int_equal(dt_ted_packet(west.ted, 0, 1, &p, &a), DT_TED_PROBING);
-    assert_true(dt_ted_probe_input(east.ted, 1, &west.probe_src, &west.probe_dst, west.probe, west.probe_len));
-    dt_ted_reply_input(west.ted, 2, &liar, &west.own, east.reply, east.reply_len);       /* another source */
-    dt_ted_reply_input(west.ted, 2, &east.own, &liar, east.reply, east.reply_len);       /* to another address */
+    assert_true(
+        dt_ted_probe_input(east.ted, 1, &west.probe_src, &west.probe_dst, west.probe, west.probe_len));
+    dt_ted_reply_input(west.ted, 2, &liar, &west.own, east.reply, east.reply_len); /* another source */
+    dt_ted_reply_input(west.ted, 2, &east.own, &liar, east.reply, east.reply_len); /* to another address */
     dt_ted_reply_input(west.ted, 2, &east.own, &west.own, east.reply, east.reply_len - 1); /* cut */
-    dt_ted_reply_input(west.ted, 2, &east.own, &west.own, west.probe, west.probe_len);   /* the probe reflected */
+    dt_ted_reply_input(west.ted, 2, &east.own, &west.own, west.probe,
+                       west.probe_len); /* the probe reflected */
     east.reply[0] ^= 1;
     dt_ted_reply_input(west.ted, 2, &east.own, &west.own, east.reply, east.reply_len); /* no such cookie */
     east.reply[0] ^= 1;
     assert_int_equal(west.answers, 0);
     dt_ted_reply_input(west.ted, 3, &east.own, &west.own, east.reply, east.reply_len);
     assert_int_equal(west.answers, 1);
-    dt_ted_reply_input(west.ted, 4, &east.own, &west.own, east.reply, east.reply_len); /* replayed: nobody waits */
+    dt_ted_reply_input(west.ted, 4, &east.own, &west.own, east.reply,
+                       east.reply_len); /* replayed: nobody waits */
     assert_int_equal(west.answers, 1);
     dt_ted_counters(west.ted, &c);
     assert_int_equal(c.replies_spoofed, 2);
@@ -240,7 +245,8 @@ static void the_responder_speaks_only_for_its_own_hosts(void **state)
     struct dt_ted_packet p = packet("10.1.0.5", "10.2.0.7", 6, 50000, 80);
     assert_int_equal(dt_ted_packet(west.ted, 0, 1, &p, &a), DT_TED_PROBING);
     struct dt_addr other = dt_addr4(0x0a030001), src = west.probe_src;
-    assert_false(dt_ted_probe_input(east.ted, 1, &src, &other, west.probe, west.probe_len)); /* passes untouched */
+    assert_false(
+        dt_ted_probe_input(east.ted, 1, &src, &other, west.probe, west.probe_len)); /* passes untouched */
     struct dt_addr mine = dt_addr4(0x0a020008); /* protected, but not the host in the summary */
     assert_true(dt_ted_probe_input(east.ted, 1, &src, &mine, west.probe, west.probe_len));
     assert_true(dt_ted_probe_input(east.ted, 1, &other, &west.probe_dst, west.probe, west.probe_len));
@@ -272,14 +278,14 @@ static void floods_draw_no_more_than_the_limits(void **state)
     struct dt_ted_packet p = packet("10.1.0.5", "10.2.0.7", 6, 50000, 80);
     assert_int_equal(dt_ted_packet(west.ted, 0, 1, &p, &a), DT_TED_PROBING);
     for (int i = 0; i < 100000; i++)
-        assert_true(dt_ted_probe_input(east.ted, DT_SEC + (dt_time)i * 10 * DT_USEC, &west.probe_src, &west.probe_dst,
-                                       west.probe, west.probe_len));
+        assert_true(dt_ted_probe_input(east.ted, DT_SEC + (dt_time)i * 10 * DT_USEC, &west.probe_src,
+                                       &west.probe_dst, west.probe, west.probe_len));
     assert_in_range(east.replies, 20, 41); /* burst and rate of one source */
     int before = east.replies;
     for (uint32_t i = 0; i < 100000; i++) {
         dt_put_be32(west.probe + 28 + 24 + 8, 0xc6120000u + i); /* the ID payload's address */
-        assert_true(dt_ted_probe_input(east.ted, 3 * DT_SEC + (dt_time)i * 10 * DT_USEC, &west.probe_src, &west.probe_dst,
-                                       west.probe, west.probe_len));
+        assert_true(dt_ted_probe_input(east.ted, 3 * DT_SEC + (dt_time)i * 10 * DT_USEC, &west.probe_src,
+                                       &west.probe_dst, west.probe, west.probe_len));
     }
     assert_in_range(east.replies - before, 500, 1001);
     dt_ted_counters(east.ted, &c);
@@ -313,7 +319,7 @@ static void the_initiator_is_bounded(void **state)
     assert_int_equal(c.probe_limited, 30);
     for (dt_time now = 0; dt_ted_deadline(west.ted) < 60 * DT_SEC; now = dt_ted_deadline(west.ted))
         dt_ted_tick(west.ted, now);
-    assert_int_equal(west.answers, 40); /* each is told, also those that the limit held back for a while */
+    assert_int_equal(west.answers, 40);  /* each is told, also those that the limit held back for a while */
     for (uint32_t i = 0; i < 100; i++) { /* the cache pushes out its oldest, never more than it holds */
         struct dt_ted_packet p = packet("10.1.0.5", "10.3.0.7", 6, 1, 80);
         dt_put_be32(p.dst.b, 0x0a030000u + i);

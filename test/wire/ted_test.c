@@ -63,7 +63,8 @@ static void round_trip_and_every_cut(void **state)
         struct dt_ted_probe p = any_probe(&r), p2;
         struct dt_ted_reply m = any_reply(&r), m2;
         bool probe = i & 1;
-        size_t n = probe ? dt_ted_probe_encode(buf, sizeof buf, &p) : dt_ted_reply_encode(buf, sizeof buf, &m);
+        size_t n =
+            probe ? dt_ted_probe_encode(buf, sizeof buf, &p) : dt_ted_reply_encode(buf, sizeof buf, &m);
         if (!probe && !n) {
             assert_true(m.count > 14); /* sixteen IPv6 proxies are longer than a message may be */
             continue;
@@ -95,18 +96,20 @@ static void round_trip_and_every_cut(void **state)
             dt_ted_reply_decode(&m2, copy, n, NULL);
             free(copy);
         }
-        assert_int_equal(probe ? dt_ted_probe_encode(buf, n - 1, &p) : dt_ted_reply_encode(buf, n - 1, &m), 0);
+        assert_int_equal(probe ? dt_ted_probe_encode(buf, n - 1, &p) : dt_ted_reply_encode(buf, n - 1, &m),
+                         0);
     }
 }
 
 /* docs/ted-wire.md, the worked probe, octet by octet. */
 static void the_documented_probe(void **state)
 {
-    static const char *const hex = "0102030405060708 0000000000000000 0d 10 f0 00 00000000 00000074"
-                                   "05 00 0018 0fc77799f46a08f5a5010c406914a900 00000007"
-                                   "80 00 000c 01 00 0000 c0000201"
-                                   "81 00 0010 04 000000 0a010000 ffff0000"
-                                   "00 00 0024 0fc77799f46a08f5a5010c406914a900 01 04 06 00 c350 0050 0a010005 0a020007";
+    static const char *const hex =
+        "0102030405060708 0000000000000000 0d 10 f0 00 00000000 00000074"
+        "05 00 0018 0fc77799f46a08f5a5010c406914a900 00000007"
+        "80 00 000c 01 00 0000 c0000201"
+        "81 00 0010 04 000000 0a010000 ffff0000"
+        "00 00 0024 0fc77799f46a08f5a5010c406914a900 01 04 06 00 c350 0050 0a010005 0a020007";
     uint8_t want[256], got[256];
     long n = dt_unhex(want, sizeof want, hex);
     struct dt_ted_probe p = {
@@ -115,7 +118,11 @@ static void the_documented_probe(void **state)
         .id = dt_addr4(0xc0000201),
         .proxy = dt_addr4(0x0a010000),
         .proxy_mask = dt_addr4(0xffff0000),
-        .packet = {.src = dt_addr4(0x0a010005), .dst = dt_addr4(0x0a020007), .protocol = 6, .sport = 50000, .dport = 80},
+        .packet = {.src = dt_addr4(0x0a010005),
+                   .dst = dt_addr4(0x0a020007),
+                   .protocol = 6,
+                   .sport = 50000,
+                   .dport = 80},
     };
     assert_int_equal(n, 116);
     assert_int_equal(dt_ted_probe_encode(got, sizeof got, &p), 116);
@@ -159,16 +166,21 @@ static void bad_messages_are_named(void **state)
         uint8_t xor ;
         const char *why;
     } bad[] = {
-        {17, 0x30, "version 2.0"},     {18, 0x01, "exchange 241"},        {19, 0x01, "flags 0x1"},
-        {23, 0x01, "message id 1"},    {27, 0x01, "the header says"},     {15, 0x01, "not zero in a probe"},
-        {40, 0xff, "payload 13 is malformed or of another maker"},        {31, 0x01, "malformed"},
+        {17, 0x30, "version 2.0"},
+        {18, 0x01, "exchange 241"},
+        {19, 0x01, "flags 0x1"},
+        {23, 0x01, "message id 1"},
+        {27, 0x01, "the header says"},
+        {15, 0x01, "not zero in a probe"},
+        {40, 0xff, "payload 13 is malformed or of another maker"},
+        {31, 0x01, "malformed"},
     };
     struct dt_ted_probe p = any_probe(&r), p2;
     uint8_t buf[DT_TED_MAX_MESSAGE];
     struct dt_err err = {0};
     for (size_t i = 0; i < DT_ARRAY_LEN(bad); i++) {
         size_t n = dt_ted_probe_encode(buf, sizeof buf, &p);
-        buf[bad[i].at] ^= bad[i].xor;
+        buf[bad[i].at] ^= bad[i].xor ;
         assert_int_equal(dt_ted_probe_decode(&p2, buf, n, &err), -1);
         if (!strstr(err.text, bad[i].why))
             fail_msg("%zu: %s", i, err.text);

@@ -23,7 +23,7 @@ typedef __u64 uint64_t;
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* ---- tables (their sizes are set before they are made) ---------------------------------------------------- */
+/* ---- tables (their sizes are set before they are made) --------------------------------------- */
 
 #define X(name, id)                                                                                          \
     struct {                                                                                                 \
@@ -75,7 +75,7 @@ struct dt_masq_params params;
 struct nat_last last;
 const volatile uint8_t zero_server[sizeof(struct mq_server)] __attribute__((aligned(8)));
 
-/* ---- what the rules want --------------------------------------------------------------------------------- */
+/* ---- what the rules want --------------------------------------------------------------------- */
 
 struct mq;
 #define MQ_EXISTS                     (-17)
@@ -116,7 +116,7 @@ static __always_inline void tell(struct dt_masq_event *ev)
 #include "masq/packet.h"
 #include "masq/parse.h"
 
-/* ---- bytes ----------------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 #define IP_OFF  14
 #define IP_SRC  12
@@ -141,7 +141,7 @@ static __always_inline uint64_t clock_now(void)
     return setup.clock ? setup.clock : bpf_ktime_get_ns();
 }
 
-/* ---- routes ---------------------------------------------------------------------------------------------- */
+/* ---- routes ---------------------------------------------------------------------------------- */
 
 enum hop_kind {
     HOP_NONE,  /* the kernel shall find out, and tell the sender */
@@ -194,7 +194,7 @@ static __always_inline int hop_send(struct __sk_buff *skb, const struct hop *h)
     return (int)bpf_redirect(h->ifindex, 0);
 }
 
-/* ---- rewriting ------------------------------------------------------------------------------------------- */
+/* ---- rewriting ------------------------------------------------------------------------------- */
 
 /* Replaces one address of the IPv4 header (`at`: IP_SRC or IP_DST), and with `hop` takes one from the TTL.
  * The header checksum follows, and that of UDP where its header is in this packet. -1: cannot be written. */
@@ -259,7 +259,7 @@ static __attribute__((noinline)) int rewrite_quote(struct __sk_buff *skb, uint32
     return 0;
 }
 
-/* ---- the packet ------------------------------------------------------------------------------------------ */
+/* ---- the packet ------------------------------------------------------------------------------ */
 
 /* Facts, with the headers pulled into reach when they are not. */
 static __always_inline int facts_of(struct __sk_buff *skb, struct dt_masq_facts *f, uint8_t side)
@@ -464,7 +464,7 @@ int nat_egress(struct __sk_buff *skb)
     return TC_ACT_OK;
 }
 
-/* ---- forgetting, at the sweeper's request ----------------------------------------------------------------- */
+/* ---- forgetting, at the sweeper's request ---------------------------------------------------- */
 
 /* Run by BPF_PROG_TEST_RUN with a struct nat_reap as its packet; looks at each key again before it forgets. */
 SEC("tc")
@@ -490,7 +490,7 @@ int nat_reap(struct __sk_buff *skb)
     return TC_ACT_OK;
 }
 
-/* ---- the benchmark: loaded by it alone -------------------------------------------------------------------- */
+/* ---- the benchmark: loaded by it alone ------------------------------------------------------- */
 
 struct nat_bench bench;
 uint64_t bench_sunk;
