@@ -365,8 +365,8 @@ says() # TEXT COMMAND...
 NATD="ip netns exec $LAB-router $LAB_BIN/dovetail-natd --socket $LAB_DIR/other.sock"
 tap_ok "an interface that is not there: one sentence" says 'no interface "nowhere"' $NATD --inside lan --outside nowhere
 tap_ok "an interface without Ethernet: one sentence" says 'no Ethernet' $NATD --inside lan --outside lo
-tap_ok "without privilege: one sentence" says 'root\|permitted\|may not' setpriv --reuid 65534 --clear-groups "$LAB_BIN/dovetail-natd" \
-    --socket /tmp/$LAB-nobody.sock --inside lo --outside lo
+tap_ok "without privilege: one sentence" says 'root\|permitted\|may not' ip netns exec "$LAB-router" setpriv --reuid 65534 --clear-groups \
+    "$LAB_BIN/dovetail-natd" --socket "/tmp/$LAB-nobody.sock" --inside lan --outside wan
 tap_ok "a setting that is wrong: file and line" sh -c \
     "printf 'inside = lan\noutside = wan\nt_out = soon\n' >$LAB_DIR/bad.conf; $LAB_BIN/dovetail-natd --check --config $LAB_DIR/bad.conf 2>&1 | grep -q 'bad.conf:3: .*t_out'"
 
