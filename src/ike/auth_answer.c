@@ -159,6 +159,7 @@ void ike_auth_got_request(struct ike_sa *sa, struct ike_msg *m)
         ike->count.children_failed++;
     }
     if (ike_response_set(sa, ike->scratch, build(sa, &a, &err))) {
+        dt_wipe(&a, sizeof(a));
         ike_session_fail(s, 0, "no memory, or too much configuration for one IKE_AUTH");
         return;
     }

@@ -31,6 +31,7 @@ static int compute(struct ike_sa *sa, bool initiator, uint8_t *out, size_t *len,
     *len = prf;
     dt_wipe(psk, sizeof(psk));
     dt_wipe(key, sizeof(key));
+    dt_wipe(maced, sizeof(maced));
     return rc;
 }
 

@@ -117,6 +117,8 @@ void ike_child_fail(struct dt_ike_child *c, const struct dt_err *err)
 {
     struct dt_ike_session *s = c->session;
     struct dt_err copy = *err;
+    if (c->state != CHILD_WANTED) /* its owner lost interest from inside another callback */
+        return;
     ike_child_drop(c);
     s->ike->count.children_failed++;
     if (c->asked && !s->silent && s->ike->ops.child_failed)

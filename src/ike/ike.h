@@ -54,7 +54,7 @@ struct dt_ike_params {
     unsigned half_open_max;    /* so many: drop what has no session yet (2048) */
     dt_time half_open_timeout; /* a responder waits this long for IKE_AUTH (30 s) */
     dt_time cookie_rotate;     /* age of the cookie secret (60 s); the one before it is still taken */
-    unsigned unauth_rate;      /* answers a second to messages that belong to no session (100) */
+    unsigned unauth_rate;      /* answers a second to messages of no session, cookies not counted (100) */
     unsigned session_max;      /* 65536 */
     unsigned child_max;        /* children of one session, dying ones included (32) */
     unsigned queue_max;        /* requests of one session that wait for the window (16) */

@@ -56,11 +56,12 @@ static void delete_children(struct dt_ike_session *s, const struct dt_ike_delete
             ex->gone[ex->ngone++] = spi; /* made and deleted there before we know of it */
         if (!c)
             continue;
-        if (c->state == CHILD_UP && out->n < DT_ARRAY_LEN(out->spis)) {
-            out->spis[out->n++] = c->spi_in;
+        if (c->state == CHILD_UP) {
+            if (out->n < DT_ARRAY_LEN(out->spis))
+                out->spis[out->n++] = c->spi_in;
             ike_child_down(c, DT_DOWN_PEER);
         } else {
-            ike_child_drop(c); /* ours is under way, or one too many: gone all the same */
+            ike_child_drop(c); /* ours is under way: gone all the same */
         }
     }
 }

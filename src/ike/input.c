@@ -122,15 +122,21 @@ static void got_response(struct ike_sa *sa, struct ike_msg *m)
     }
 }
 
+/* Before SK (not secret, but authenticated) or inside it; 0: none. */
+static uint8_t unknown_critical(const struct ike_msg *m)
+{
+    return m->outer.unknown_critical ? m->outer.unknown_critical : m->inner.unknown_critical;
+}
+
 static void got_request(struct ike_sa *sa, struct ike_msg *m)
 {
     struct dt_ike_session *s = sa->session;
-    if (m->inner.unknown_critical) {
+    uint8_t critical = unknown_critical(m);
+    if (critical) {
         ike_event(s->ike, s, DT_IKE_EV_REFUSED, m->path, DT_N_UNSUPPORTED_CRITICAL_PAYLOAD,
-                  "the peer sent a critical payload of type %u, which is not known here",
-                  m->inner.unknown_critical);
+                  "the peer sent a critical payload of type %u, which is not known here", critical);
         ike_answer_notify(sa, m, 0, dt_span(NULL, 0), DT_N_UNSUPPORTED_CRITICAL_PAYLOAD,
-                          dt_span(&m->inner.unknown_critical, 1));
+                          dt_span(&critical, 1));
         return;
     }
     switch (m->h.exchange) {
@@ -192,18 +198,17 @@ static void protected_message(struct ike_sa *sa, struct ike_msg *m)
         ike->count.bad_integrity++;
         return;
     }
-    s->heard = ike->now;
-    sa->heard = true;
-    if (again) {
+    if (again) { /* by the peer, or by anybody who kept a copy */
         ike->count.retransmits_in++;
         ike_response_send(sa, m->path, DT_IKE_SEND_AGAIN);
         return;
     }
+    s->heard = ike->now;
     if (rc == -2) {
         malformed_inside(sa, m, response);
         return;
     }
-    if (response && m->inner.unknown_critical) {
+    if (response && unknown_critical(m)) {
         ike->count.malformed++;
         return;
     }

@@ -32,6 +32,7 @@
 
 #define IKE_NONCE_LEN   32
 #define IKE_SCRATCH     16384 /* the longest message we build */
+#define IKE_INIT_MAX    8192  /* the longest IKE_SA_INIT request we take: it is kept until IKE_AUTH */
 #define IKE_COOKIE_MAX  64    /* RFC 7296 2.6 */
 #define IKE_INIT_TRIES  3     /* COOKIE and INVALID_KE_PAYLOAD answers that one open follows, each */
 #define IKE_DELETE_SPIS 8
@@ -122,7 +123,6 @@ struct ike_sa {
     struct dt_ike_session *session;
     uint64_t spi_local, spi_remote;
     bool initiator; /* of this IKE SA: its flag and its keys */
-    bool heard;     /* an authenticated message came */
     enum ike_sa_state state;
     uint16_t prf, group;
     struct dt_suite suite;

@@ -90,8 +90,10 @@ static int expand(struct ike_sa *sa, struct dt_span seed, struct dt_span ni, str
     dt_put_be64(spis + 8, h.spi_r);
     struct dt_span in[] = {ni, nr, dt_span(spis, 16)};
     size_t len = 3 * prf + 2 * a + 2 * e;
-    if (len > sizeof(keys) || dt_prf_plus(c, sa->prf, seed, in, 3, keys, len, err))
+    if (len > sizeof(keys) || dt_prf_plus(c, sa->prf, seed, in, 3, keys, len, err)) {
+        dt_wipe(keys, sizeof(keys));
         return -1;
+    }
     const uint8_t *p = keys;
     struct dt_span d = take(&p, prf), ai = take(&p, a), ar = take(&p, a), ei = take(&p, e), er = take(&p, e),
                    pi = take(&p, prf), pr = take(&p, prf);
@@ -142,8 +144,10 @@ int ike_keys_child(struct ike_sa *sa, struct dt_span shared, struct dt_span ni, 
         return dt_err_set(err, 0, "keys of %zu bytes are longer than %d", n, DT_KEY_MAX);
     size_t skip = shared.len ? 0 : 1;
     if (n && dt_prf_plus(sa->session->ike->crypto, sa->prf, dt_span(sa->sk_d, dt_prf_len(sa->prf)), in + skip,
-                         3 - skip, keymat, 2 * n, err))
+                         3 - skip, keymat, 2 * n, err)) {
+        dt_wipe(keymat, sizeof(keymat));
         return -1;
+    }
     out->initiator = initiator;
     out->key_len = (uint16_t)n;
     memcpy(initiator ? out->key_out : out->key_in, keymat, n);

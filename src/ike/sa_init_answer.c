@@ -10,7 +10,8 @@ static void answer(struct dt_ike *ike, const struct ike_msg *m, uint16_t type, s
     struct dt_ike_builder b;
     struct dt_ike_header h = {
         .spi_i = m->h.spi_i, .exchange = DT_IKE_SA_INIT, .flags = DT_IKE_FLAG_RESPONSE, .mid = m->h.mid};
-    if (!ike_unauth_allowed(ike))
+    /* A cookie is never held back: it is what lets a guest through while a flood uses up all other answers. */
+    if (type != DT_N_COOKIE && !ike_unauth_allowed(ike))
         return;
     dt_ike_build(&b, buf, sizeof(buf), &h);
     ike_write_notify(&b, type, data);
@@ -184,7 +185,7 @@ void ike_init_got_request(struct dt_ike *ike, struct ike_msg *m)
         return;
     }
     r.cfg = ike->ops.lookup ? ike->ops.lookup(ike->ctx, m->path) : NULL;
-    if (!r.cfg || m->h.mid != 0 || !m->h.spi_i) {
+    if (!r.cfg || m->h.mid != 0 || !m->h.spi_i || m->len > IKE_INIT_MAX) {
         ike->count.malformed += r.cfg != NULL;
         return;
     }

@@ -1,6 +1,7 @@
 /* Children and sessions in the hands of owners who do unexpected things: losing interest early, calling back from
  * inside callbacks, exchanging configurations. */
 #include "ike/ike_net.h"
+#include "ike/internal.h"
 
 static struct net net;
 static struct net_host *const a = &net.host[0], *const b = &net.host[1];
@@ -184,11 +185,41 @@ static void owners_meddle_from_inside_callbacks(void **state)
     }
 }
 
+static void lose_interest(struct net *n, struct net_host *h, struct dt_ike_session *s, struct dt_ike_child *c)
+{
+    if (h == a && a->wanted && a->child_downs) {
+        struct dt_ike_child *wanted = a->wanted;
+        a->wanted = NULL;
+        dt_ike_child_delete(wanted, n->now);
+    }
+}
+
+/* The peer does not have what should be rekeyed; from inside that news the owner gives up the successor too. */
+static void nothing_more_of_a_child_that_was_given_up(void **state)
+{
+    struct dt_err err;
+    net_init(&net, 77, 2, dt_crypto_null());
+    net_come_up(&net);
+    ike_enter(b->ike, net.now);
+    ike_child_drop(dt_ike_child_by_spi(b->ike, net_newest(b)->sa.spi_in));
+    ike_leave(b->ike);
+    net_newest(b)->up = false;
+    net.meddle = lose_interest;
+    a->wanted = dt_ike_child_rekey(net_newest(a)->handle, net.now, &err);
+    assert_non_null(a->wanted);
+    net_run(&net, net.now + DT_SEC);
+    assert_int_equal(a->child_downs, 1);
+    assert_int_equal(a->failed, 0);
+    finish();
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_child_is_not_wanted_any_more), cmocka_unit_test(children_are_found_by_spi),
-        cmocka_unit_test(new_configuration_counts_from_now_on), cmocka_unit_test(asked_before_it_is_up),
-        cmocka_unit_test(owners_meddle_from_inside_callbacks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(first_child_is_not_wanted_any_more),
+                                       cmocka_unit_test(children_are_found_by_spi),
+                                       cmocka_unit_test(new_configuration_counts_from_now_on),
+                                       cmocka_unit_test(asked_before_it_is_up),
+                                       cmocka_unit_test(nothing_more_of_a_child_that_was_given_up),
+                                       cmocka_unit_test(owners_meddle_from_inside_callbacks)};
     return TEST_RUN(tests);
 }

@@ -74,6 +74,22 @@ static void half_open_flood_meets_cookies(void **state)
     net_finish(&net);
 }
 
+/* What tells the flood from the guest must not itself be what the flood uses up. */
+static void flood_does_not_use_up_the_cookies(void **state)
+{
+    unsigned cookies = 0;
+    net_init(&net, 14, 2, dt_crypto_null());
+    net.params.half_open_cookie = 0;
+    net_restart(&net, 1);
+    net.filter = only_cookies;
+    net.filter_ctx = &cookies;
+    flood(0, net.params.unauth_rate + 200);
+    assert_int_equal(cookies, net.params.unauth_rate + 200);
+    assert_int_equal(dt_ike_counters(b->ike)->rate_limited, 0);
+    net_come_up(&net);
+    net_finish(&net);
+}
+
 static void half_open_cap(void **state)
 {
     unsigned cookies = 0;
@@ -168,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(half_open_flood_meets_cookies),
+        cmocka_unit_test(flood_does_not_use_up_the_cookies),
         cmocka_unit_test(half_open_cap),
         cmocka_unit_test(cookie_and_another_group),
         cmocka_unit_test(old_cookies_die),

@@ -201,6 +201,79 @@ static void unknown_critical_payload(void **state)
     down();
 }
 
+/* A payload before SK is not secret but authenticated: its critical bit counts too (2.5). */
+static void unknown_critical_payload_before_sk(void **state)
+{
+    up(13);
+    for (int critical = 0; critical < 2; critical++) {
+        struct ike_sa *sa = a->session->current;
+        struct dt_ike_builder w;
+        struct dt_ike_header h;
+        ike_header(sa, &h, DT_INFORMATIONAL, false, sa->mid_out);
+        dt_ike_build(&w, a->ike->scratch, sizeof(a->ike->scratch), &h);
+        dt_ike_payload_begin(&w, 200);
+        w.payload[1] = critical ? 0x80 : 0;
+        dt_ike_payload_end(&w);
+        dt_ike_sk_begin(&w, sa->seal->iv_len);
+        size_t n = ike_sk_end(sa, &w);
+        assert_true(n > 0);
+        sa->mid_out++;
+        to_b(a->ike->scratch, n);
+        assert_int_equal(b->events[DT_IKE_EV_REFUSED], critical);
+    }
+    assert_int_equal(b->last_event.notify, DT_N_UNSUPPORTED_CRITICAL_PAYLOAD);
+    net_run(&net, net.now + DT_SEC);
+    undisturbed();
+    down();
+}
+
+/* Whoever repeats an old request is answered from the cache, but is no sign of the peer's life. */
+static void replay_is_no_sign_of_life(void **state)
+{
+    struct dt_ike_session_info before, after;
+    nkept = 0;
+    up(14);
+    net.filter = keep;
+    dt_ike_liveness(a->session, net.now);
+    net_run(&net, net.now + DT_SEC);
+    net.filter = NULL;
+    dt_ike_session_info(b->session, &before);
+    net_run(&net, net.now + 60 * DT_SEC);
+    uint64_t sent = b->sent;
+    to_b(kept[0].data, kept[0].len);
+    assert_int_equal(b->sent, sent + 1);
+    dt_ike_session_info(b->session, &after);
+    assert_int_equal(after.heard, before.heard);
+    undisturbed();
+    down();
+}
+
+/* A beginning is remembered until IKE_AUTH: what is absurdly long is not. */
+static void oversized_beginning(void **state)
+{
+    static uint8_t big[30000];
+    nkept = 0;
+    net_init(&net, 15, 2, dt_crypto_null());
+    net.filter = keep;
+    net_open(&net, 0, 1);
+    net.filter = NULL;
+    for (int vendor = 1000; vendor <= 20000; vendor += 19000) {
+        size_t len = kept[0].len, used = dt_ike_usage(b->ike).half_open;
+        uint8_t next = kept[0].data[16];
+        memcpy(big, kept[0].data, 28);
+        big[16] = DT_P_VENDOR;
+        memset(big + 28, 0, (size_t)vendor);
+        big[28] = next;
+        dt_put_be16(big + 30, (uint16_t)vendor);
+        memcpy(big + 28 + vendor, kept[0].data + 28, len - 28);
+        dt_put_be32(big + 24, (uint32_t)(len + (size_t)vendor));
+        to_b(big, len + (size_t)vendor);
+        assert_int_equal(dt_ike_usage(b->ike).half_open, used + (vendor == 1000));
+    }
+    assert_int_equal(dt_ike_counters(b->ike)->malformed, 1);
+    net_free(&net);
+}
+
 /* 2.21.3: whoever sends that under the session's keys is broken; the IKE SA ends at both ends. */
 static void malformed_but_authentic(void **state)
 {
@@ -235,6 +308,31 @@ static void deletes_of_what_is_not_there(void **state)
     net_run(&net, net.now + DT_SEC);
     undisturbed();
     down();
+}
+
+/* More children than an answer names at once: their owner hears of each. */
+static void delete_of_very_many(void **state)
+{
+    uint8_t list[8 + 4 * 80] = {0, 0, 0, 0, 3, 4};
+    struct dt_err err;
+    net_init(&net, 16, 2, dt_crypto_null());
+    net.params.child_max = 100;
+    net_restart(&net, 0);
+    net_restart(&net, 1);
+    net_come_up(&net);
+    for (int i = 1; i < 80; i++) {
+        assert_non_null(dt_ike_child_create(a->session, net.now, &err));
+        net_run(&net, net.now + 100 * DT_MSEC);
+    }
+    assert_int_equal(net_children_up(b), 80);
+    dt_put_be16(list + 2, sizeof(list));
+    dt_put_be16(list + 6, 80);
+    for (size_t i = 0; i < 80; i++)
+        dt_put_be32(list + 8 + 4 * i, a->child[i].sa.spi_in);
+    from_a(DT_INFORMATIONAL, DT_P_DELETE, list, sizeof(list));
+    assert_int_equal(b->child_downs, 80);
+    assert_int_equal(net_children_up(b), 0);
+    net_free(&net);
 }
 
 static size_t answers;
@@ -361,9 +459,13 @@ int main(void)
         cmocka_unit_test(reflected),
         cmocka_unit_test(oversized),
         cmocka_unit_test(unknown_critical_payload),
+        cmocka_unit_test(unknown_critical_payload_before_sk),
+        cmocka_unit_test(replay_is_no_sign_of_life),
+        cmocka_unit_test(oversized_beginning),
         cmocka_unit_test(malformed_but_authentic),
         cmocka_unit_test(create_child_without_its_payloads),
         cmocka_unit_test(deletes_of_what_is_not_there),
+        cmocka_unit_test(delete_of_very_many),
         cmocka_unit_test(unknown_spi_is_told_at_a_limited_rate),
         cmocka_unit_test(other_major_versions),
         cmocka_unit_test(hint_in_the_clear_changes_nothing),
