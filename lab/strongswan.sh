@@ -1,5 +1,6 @@
-# strongSwan from Debian as a peer in a namespace: charon with kernel-libipsec (ESP in user space over a TUN device,
-# always UDP-encapsulated), pre-shared keys, vici on a socket of its own. Source after lab.sh.
+# strongSwan from Debian as a peer in a namespace: pre-shared keys, vici on a socket of its own. Source after lab.sh.
+# Its data path is kernel-libipsec (ESP in user space over a TUN device, always UDP-encapsulated), or with
+# SW_DATA_PATH=kernel the kernel's XFRM, where the kernel has ESP.
 #
 #   sw_start NS                       starts charon in namespace NS
 #   sw_load NS <<conf                 loads connections and secrets (swanctl.conf syntax)
@@ -8,16 +9,33 @@
 sw_missing()
 {
     command -v swanctl >/dev/null && command -v charon-systemd >/dev/null || { echo "strongSwan (charon-systemd, swanctl)"; return; }
-    [ -e /usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so ] || echo "strongSwan's kernel-libipsec plugin"
+    if [ "${SW_DATA_PATH:-}" = kernel ]; then
+        sw_kernel_esp || echo "ESP in this kernel (INET_ESP)"
+    else
+        [ -e /usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so ] || echo "strongSwan's kernel-libipsec plugin"
+    fi
+}
+
+# An SA in a namespace of its own is the test: the module may load by itself.
+sw_kernel_esp()
+{
+    lab_ns esp
+    lab_in esp ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x1000 mode tunnel \
+        aead 'rfc4106(gcm(aes))' 0x0102030405060708090a0b0c0d0e0f1011121314 128 2>/dev/null
+    sw_rc=$?
+    ip netns del "$LAB-esp"
+    return $sw_rc
 }
 
 sw_start() # NS [EXTRA_CONF]
 {
     sw_dir=$LAB_DIR/sw-$1
     mkdir -p "$sw_dir"
+    sw_plugins="kernel-libipsec kernel-netlink"
+    [ "${SW_DATA_PATH:-}" != kernel ] || sw_plugins=kernel-netlink
     cat >"$sw_dir/strongswan.conf" <<C
 charon-systemd {
-    load = random nonce aesni openssl aes sha2 sha1 hmac kdf gcm chapoly pem pkcs1 x509 pubkey curve25519 kernel-libipsec kernel-netlink socket-default vici updown attr
+    load = random nonce aesni openssl aes sha2 sha1 hmac kdf gcm chapoly pem pkcs1 x509 pubkey curve25519 $sw_plugins socket-default vici updown attr
     install_virtual_ip = yes
     retransmit_timeout = 1.0
     retransmit_tries = 3
