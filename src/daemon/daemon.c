@@ -183,18 +183,20 @@ static int open_endpoint(struct daemon *d, struct dt_err *err)
     return d->ep != NULL ? 0 : dt_err_set(err, 0, "out of memory");
 }
 
-/* In the order of who might be disturbed: another daemon's socket first, then its ports, then the kernel. */
+/* In the order of who might be disturbed: another daemon's socket first, then its ports, then the kernel. Threads keep the
+ * privileges that they were started with: what is not needed for ports and devices is given up before there are any. */
 static int open_all(struct daemon *d, struct dt_err *err)
 {
     if (privilege_check(err) != 0 || open_control(d, err) != 0 || loop_open(d, err) != 0 ||
         open_keylog(d, err) != 0)
         return -1;
     d->leases = dt_lease_sqlite(d->cfg.leases, err);
-    if (d->leases == NULL || open_data_path(d, err) != 0 || open_endpoint(d, err) != 0)
+    if (d->leases == NULL || privilege_drop(true, err) != 0 || open_data_path(d, err) != 0 ||
+        open_endpoint(d, err) != 0)
         return -1;
     if (d->cfg.metrics.addr.ver != 0 && metrics_open(d, &d->cfg.metrics, err) != 0)
         return -1;
-    if (privilege_drop(err) != 0)
+    if (privilege_drop(false, err) != 0)
         return -1;
     return dt_dp_start(d->dp, err);
 }

@@ -48,7 +48,7 @@ static void watch(int fd, const char *path)
     for (int i = 3; i < 64; i++)
         if (i != fd)
             close(i);
-    if (chdir("/") != 0)
+    if (chdir("/") != 0 || privilege_drop(false, NULL) != 0)
         return;
     do
         n = read(fd, &word, 1);

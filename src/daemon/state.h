@@ -214,6 +214,8 @@ void metrics_refresh(struct daemon *d); /* once a second: the page that scrapers
 
 /* privilege.c */
 int privilege_check(struct dt_err *err);
-int privilege_drop(struct dt_err *err);
+/* The calling thread's, and of threads that it starts from now on: all but CAP_NET_ADMIN, CAP_NET_RAW and, with `ports`,
+ * CAP_NET_BIND_SERVICE. */
+int privilege_drop(bool ports, struct dt_err *err);
 
 #endif

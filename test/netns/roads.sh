@@ -186,6 +186,21 @@ sleep 1
 tap_ok "start = manual: down" field_is .state down
 tap_ok "start = manual: up when asked" dt client up office --timeout 10
 
+# ---- rights: every thread (that of the metrics too) and the process that sweeps up behind a killed daemon
+few_rights() # NS: nothing but CAP_NET_BIND_SERVICE (400), CAP_NET_ADMIN (1000) and CAP_NET_RAW (2000)
+{
+    n=0
+    for p in $(ip netns pids "$LAB-$1"); do
+        case $(cat "/proc/$p/comm") in dovetaild | dovetail-sweep) ;; *) continue ;; esac
+        for s in /proc/"$p"/task/*/status; do
+            n=$((n + 1))
+            grep -q '^CapPrm:[[:space:]]0*3[04]00$' "$s" || { tap_note "$(grep -e ^Name -e ^CapPrm "$s" | tr '\n' ' ')"; return 1; }
+        done
+    done
+    [ "$n" -ge 4 ]
+}
+tap_ok "no thread keeps more rights than it needs" few_rights gateway
+
 # ---- metrics
 tap_ok "metrics of the gateway" lab_wait 5 "ip netns exec $LAB-gateway curl -s http://127.0.0.1:9470/metrics | grep -q 'dovetail_gateway_clients{gateway=\"head-office\",verified=\"yes\"} 1'"
 tap_ok "metrics: nothing else is served" sh -c "ip netns exec $LAB-gateway curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:9470/etc/passwd | grep -q 404"
