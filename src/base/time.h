@@ -31,6 +31,8 @@ static inline dt_time dt_time_sub(dt_time a, dt_time b)
 
 static inline double dt_time_seconds(dt_time t)
 {
+    if (t >= (dt_time)1 << 53) /* the calendar's: a double would round twice */
+        return (double)(t / DT_SEC) + (double)(t % DT_SEC) / 1e9;
     return (double)t / 1e9;
 }
 

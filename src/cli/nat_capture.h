@@ -13,6 +13,7 @@ struct capture_packet {
     dt_time at;
     struct dt_masq_facts f;
     uint8_t way;   /* enum capture_way, from the link layer (Linux cooked) at first */
+    bool forged;   /* its source cannot be on that side */
     bool has_mac;  /* Ethernet */
     uint8_t to[6]; /* MAC addresses */
     uint8_t from[6];

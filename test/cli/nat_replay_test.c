@@ -216,6 +216,50 @@ static void arrivals_only(void **state)
     free(text);
 }
 
+/* Sources that cannot be on their side are dropped, and change nothing of how the others are read. */
+static void forged(void **state)
+{
+    static const int links[] = {RAW, ETHERNET};
+    for (size_t i = 0; i < DT_ARRAY_LEN(links); i++) {
+        struct file in = begin("in", links[i]), out = begin("out", links[i]);
+        char *text, got[512];
+        int status;
+        uint32_t s2 = S1 + 1;
+        esp(&in, 1, C1, S1, 0x1001, true);
+        esp(&out, 1.0001, OUT, S1, 0x1001, false);
+        esp(&out, 1.1, C1, OUT, 0x2001, true); /* a client's address, outside */
+        esp(&in, 1.2, OUT, S1, 0x1002, true);  /* the router's own, inside */
+        esp(&in, 1.3, C1, s2, 0x1003, true);
+        esp(&out, 1.3001, OUT, s2, 0x1003, false);
+        esp(&out, 1.4, s2, OUT, 0x2003, true);
+        esp(&in, 1.4001, s2, C1, 0x2003, false);
+        esp(&in, 1.5, S1, s2, 0x1004, true); /* a server's, inside */
+        esp(&out, 1.6, S1, OUT, 0x2002, true);
+        esp(&in, 1.6001, S1, C1, 0x2002, false);
+        assert_int_equal(replay(&in, &out, "t_out=5", &text, &status), 0);
+        verdicts(text, got, sizeof(got));
+        assert_string_equal(
+            got, "forward>192.0.2.1 drop drop forward>192.0.2.2 forward>10.0.0.1 drop forward>10.0.0.1");
+        assert_non_null(strstr(text, "\"spoofed\":3"));
+        free(text);
+    }
+}
+
+/* The time is the double nearest to the capture's. */
+static void calendar_time(void **state)
+{
+    struct file in = begin("in", RAW), out = begin("out", RAW);
+    char *text;
+    int status;
+    double t = 1700000000.283879;
+    esp(&in, t, C1, S1, 0x1001, true);
+    assert_int_equal(replay(&in, &out, NULL, &text, &status), 0);
+    json_t *o = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
+    assert_true(json_real_value(json_object_get(o, "t")) == t);
+    json_decref(o);
+    free(text);
+}
+
 /* A capture cut by its snap length, an empty one, and one that is none. */
 static void odd_files(void **state)
 {
@@ -247,9 +291,9 @@ static void odd_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(raw),       cmocka_unit_test(ethernet), cmocka_unit_test(tagged),
-        cmocka_unit_test(cooked),    cmocka_unit_test(loopback), cmocka_unit_test(arrivals_only),
-        cmocka_unit_test(odd_files),
+        cmocka_unit_test(raw),    cmocka_unit_test(ethernet),      cmocka_unit_test(tagged),
+        cmocka_unit_test(cooked), cmocka_unit_test(loopback),      cmocka_unit_test(arrivals_only),
+        cmocka_unit_test(forged), cmocka_unit_test(calendar_time), cmocka_unit_test(odd_files),
     };
     return TEST_RUN(tests);
 }
