@@ -26,6 +26,32 @@ void dt_cli_steps_print(FILE *out, const json_t *steps)
     }
 }
 
+void dt_cli_refusals_print(FILE *out, const json_t *list)
+{
+    static const char *const titles[] = {"REFUSED FROM", "TO", "PROTOCOL", ">FOR"};
+    json_t *o;
+    size_t i;
+    if (json_array_size(list) == 0)
+        return;
+    struct dt_cli_table *t = dt_cli_table_new(titles, 4);
+    json_array_foreach(list, i, o)
+    {
+        const json_t *p = json_object_get(o, "packet");
+        bool every = json_is_true(json_object_get(o, "every_protocol"));
+        char span[32];
+        dt_cli_table_cell(t, "%s", dt_cli_str(p, "src"));
+        dt_cli_table_cell(t, "%s", dt_cli_str(p, "dst"));
+        if (!every && dt_cli_num(p, "dport") > 0)
+            dt_cli_table_cell(t, "%s %.0f", dt_cli_str(p, "protocol"), dt_cli_num(p, "dport"));
+        else
+            dt_cli_table_cell(t, "%s", every ? "any" : dt_cli_str(p, "protocol"));
+        dt_cli_table_cell(t, "%s", dt_cli_span(span, dt_cli_num(o, "for_s")));
+        dt_cli_table_note(t, "%s", dt_cli_str(o, "why"));
+    }
+    fputc('\n', out);
+    dt_cli_table_print(t, out);
+}
+
 struct options {
     bool intersect, responder_view, listen, up;
     const char *from, *protocol, *sport, *dport;
@@ -78,6 +104,7 @@ static void print_status(struct dt_cli *cli, const json_t *r)
         fputc('\n', cli->out);
         dt_cli_table_print(t, cli->out);
     }
+    dt_cli_refusals_print(cli->out, json_object_get(r, "refusals"));
     fputs("\ncounters\n", cli->out);
     json_object_foreach(json_object_get(r, "counters"), name, n)
         fprintf(cli->out, "  %-22s %.0f\n", name, json_number_value(n));
@@ -171,7 +198,8 @@ static int run(struct dt_cli *cli, int argc, char **argv)
 const struct dt_cli_command dt_cli_discover = {
     "discover", "[DST [--up] | --listen | --intersect 'PROXY' 'PROXY']",
     "find the gateway that protects a host, and what both ends allow",
-    "  discover                  the discover rules, the tunnels that were found, and the counters\n"
+    "  discover                  the discover rules, the tunnels that were found, what is refused and why, "
+    "counters\n"
     "  discover DST              asks for the gateway that protects DST as a packet from here would: prints "
     "the peer,\n"
     "                            what it protects and the intersection with ours, step by step, and stops "

@@ -7,6 +7,7 @@
 
 void dt_cli_proxies_print(FILE *out, const char *title, const json_t *list);
 void dt_cli_steps_print(FILE *out, const json_t *steps);
+void dt_cli_refusals_print(FILE *out, const json_t *list);
 
 /* discover --intersect: argv[1..] are pairs of (initiator's, responder's) proxies. */
 int dt_cli_intersect(struct dt_cli *cli, int argc, char **argv, bool responder_view);

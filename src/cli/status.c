@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "cli/discover.h"
 #include "control/control.h"
 
 /* Strings of a list, joined into out; "" when there are none. */
@@ -101,6 +102,18 @@ static void print_plans(struct dt_cli *cli, const json_t *plans)
     }
 }
 
+/* What discovery refuses at the moment; its tunnels stand among the others. */
+static void print_discovery(struct dt_cli *cli, const json_t *d, bool brief)
+{
+    double n = dt_cli_num(d, "refusals_count");
+    const json_t *list = json_object_get(d, "refusals");
+    if (brief || n == 0)
+        return;
+    dt_cli_refusals_print(cli->out, list);
+    if (n > (double)json_array_size(list))
+        fprintf(cli->out, "and %.0f more (dovetail discover)\n", n - (double)json_array_size(list));
+}
+
 static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
 {
     static const char *const tunnel_titles[] = {"TUNNEL",    "STATE", ">EPOCH", ">HEARD",
@@ -142,6 +155,7 @@ static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
         dt_cli_table_print(t, cli->out);
     }
     print_plans(cli, json_object_get(result, "plans"));
+    print_discovery(cli, json_object_get(result, "discovery"), brief);
     if (json_array_size(tunnels) == 0 && json_array_size(gateways) == 0)
         fputs("the daemon runs, and its configuration has no tunnel and no gateway\n", cli->out);
     if (*dt_cli_str(result, "note"))

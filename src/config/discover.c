@@ -5,6 +5,12 @@
 #include "base/bytes.h"
 #include "config/reader.h"
 
+/* How many ranges one half may be: a port without a protocol takes a selector for each protocol that has ports. */
+static int ranges_of(const struct dt_ted_proxy *p, uint16_t port)
+{
+    return port && !p->protocol ? DT_DISCOVER_RANGES / DT_TED_PORT_PROTOCOLS : DT_DISCOVER_RANGES;
+}
+
 static void read_proxies(struct reader *r, const struct dt_setting *s, void *field,
                          const struct setting_def *def)
 {
@@ -21,13 +27,14 @@ static void read_proxies(struct reader *r, const struct dt_setting *s, void *fie
         const char *v = reader_value(r, s, i);
         if (dt_ted_proxy_parse(&p, v, &err) != 0)
             reader_error(r, s->line, "protect = \"%.80s\": %s", v, err.text);
-        else if (dt_ted_half_ranges(ranges, DT_DISCOVER_RANGES, &p.src, &p.src_mask) < 0 ||
-                 dt_ted_half_ranges(ranges, DT_DISCOVER_RANGES, &p.dst, &p.dst_mask) < 0)
+        else if (dt_ted_half_ranges(ranges, ranges_of(&p, p.sport), &p.src, &p.src_mask) < 0 ||
+                 dt_ted_half_ranges(ranges, ranges_of(&p, p.dport), &p.dst, &p.dst_mask) < 0)
             reader_error(
                 r, s->line,
                 "protect = \"%.80s\": a mask with so many holes is more than %d ranges of addresses; IKE can "
-                "negotiate at most %d of one side",
-                v, DT_DISCOVER_RANGES, DT_DISCOVER_RANGES);
+                "negotiate at most %d of one side%s",
+                v, DT_DISCOVER_RANGES, DT_DISCOVER_RANGES,
+                p.protocol ? "" : ", and a fifth of that with a port of any protocol");
         else
             rule->proxy[rule->count++] = p;
     }

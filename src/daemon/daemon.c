@@ -222,6 +222,7 @@ static void close_all(struct daemon *d)
     if (d->keylog != NULL)
         fclose(d->keylog);
     dt_table_free(&d->dptuns);
+    dt_table_free(&d->tun_ids);
     janitor_dismiss(d->janitor);
     free(d->config_file);
     dt_wipe(d, sizeof(*d));
@@ -365,6 +366,7 @@ int dt_daemon_main(int argc, char **argv)
     dt_list_init(&d.waits);
     dt_list_init(&d.monitors);
     dt_table_init(&d.dptuns);
+    dt_table_init(&d.tun_ids);
     d.config_file = realpath(a.config, NULL);
     if (a.socket != NULL)
         snprintf(d.cfg.socket, sizeof(d.cfg.socket), "%s", a.socket);

@@ -148,11 +148,6 @@ bool discover_datagram(struct daemon *d, const struct dt_path *path, const uint8
 
 /* ---- packets without a tunnel ---- */
 
-static bool has_ports(uint8_t proto)
-{
-    return proto == DT_IPPROTO_TCP || proto == DT_IPPROTO_UDP || proto == 132 || proto == 33 || proto == 136;
-}
-
 enum dt_ted_verdict discover_packet(struct discover *x, uint64_t rule, const struct dt_ted_packet *p,
                                     struct dt_ted_answer *a)
 {
@@ -171,7 +166,7 @@ bool discover_need(struct daemon *d, const struct dt_dp_event *ev)
     uint64_t rule = (ev->tunnel - DISCOVER_DP) >> 8;
     struct dt_ted_answer a;
     struct dt_ted_packet p = {.src = ev->flow.src, .dst = ev->flow.dst, .protocol = ev->flow.proto};
-    if (has_ports(p.protocol)) {
+    if (dt_ted_has_ports(p.protocol)) {
         p.sport = ev->flow.sport;
         p.dport = ev->flow.dport;
     }
@@ -318,6 +313,9 @@ static struct discover *open_all(struct daemon *d, struct dt_config *c, struct d
     for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
         dt_list_init(lists[i]);
     struct dt_rand rand = dt_rand_system();
+    dt_table_init(&x->found_table);
+    dt_table_init(&x->refusal_table);
+    dt_rand_fill(&rand, &x->key, sizeof(x->key));
     x->ted = dt_ted_new(&ted_ops, x, &x->rule[0].params, &rand);
     uv_timer_init(&d->loop, &x->timer);
     uv_timer_init(&d->loop, &x->pause);

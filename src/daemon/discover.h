@@ -10,6 +10,7 @@
 #ifndef DT_DAEMON_DISCOVER_H
 #define DT_DAEMON_DISCOVER_H
 
+#include "base/hash.h"
 #include "daemon/state.h"
 #include "net/discovery.h"
 #include "ted/ted.h"
@@ -18,12 +19,14 @@
 #define DISCOVER_REFUSED  (1ull << 41) /* and of refusals: + a number */
 #define DISCOVER_TABLE    17496u       /* routing table, and the first of three priorities */
 #define DISCOVER_REFUSALS 1024
+#define DISCOVER_SUMMARY  16 /* refusals that `status` shows */
 #define DISCOVER_ASKS     64
 #define DISCOVER_EVENT    200u /* struct dt_event.kind: past those of the endpoint */
 
 /* A discovered tunnel, beside its struct tun. */
 struct found {
     struct dt_list link;
+    struct dt_table_node by_peer;
     struct tun *tun;
     uint64_t rule;
     struct dt_addr src, dst; /* the hosts that asked first */
@@ -37,7 +40,11 @@ struct found {
 /* A pair of hosts (and a protocol and port) that is told "no" at once. */
 struct refusal {
     struct dt_list link;
+    struct dt_table_node by_hosts;
     uint64_t id; /* of the data path */
+    uint64_t rule;
+    struct dt_addr peer; /* ver 0: nobody answered */
+    char why[DT_ERR_TEXT];
     struct dt_ted_packet packet;
     bool whole; /* the pair of hosts, whatever the protocol */
     dt_time until;
@@ -69,7 +76,9 @@ struct discover {
     uv_poll_t tap4, tap6;
     uv_timer_t timer, pause; /* the engine's deadline; the taps after a flood */
     struct dt_list founds, refusals, asks, listeners;
-    size_t nfound, nrefusal, nask;
+    struct dt_table found_table, refusal_table;
+    struct dt_siphash_key key; /* peers and hosts choose their addresses */
+    size_t nask;
     uint64_t next_refusal;
     unsigned handles; /* of the loop, that stand in here */
     bool look_for_twins, closing;
@@ -91,9 +100,9 @@ void discover_tell(struct discover *x, const char *name, uint64_t rule, const st
 /* discover_tunnels.c */
 struct tun *discover_found(struct discover *x, const struct dt_ted_answer *a);
 void discover_refused(struct discover *x, const struct dt_ted_answer *a);
+void discover_unrefuse(struct discover *x, const struct dt_ted_packet *p);
 void discover_tunnels_tick(struct discover *x, dt_time now);
 void discover_tunnels_clear(struct discover *x);
-struct found *discover_of_tun(struct discover *x, const struct tun *t);
 int discover_selectors(struct dt_selectors *src, struct dt_selectors *dst, const struct dt_ted_proxy *p,
                        struct dt_err *err);
 

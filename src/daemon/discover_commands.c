@@ -57,10 +57,12 @@ static void settle(struct ask *q, const struct dt_ted_answer *a)
     json_t *o = answer_json(x, a);
     if (!a->found) {
         drop_ask(q);
+        discover_refused(x, a);
         dt_control_fail(req, 1, o, "%s", a->why);
         return;
     }
     struct tun *t = q->up ? discover_found(x, a) : NULL;
+    discover_unrefuse(x, &a->packet);
     if (t == NULL) {
         bool up = q->up;
         drop_ask(q);
@@ -257,6 +259,7 @@ void discover_cmd(void *ctx, struct dt_control_request *req, const json_t *args)
         dt_list_add_tail(&x->asks, &q->link);
         x->nask++;
         dt_control_on_cancel(req, drop_ask, q);
+        dt_ted_forget(x->ted, rule, &p.src, &p.dst); /* who asks wants to hear how it is now */
         look(q, daemon_now());
         loop_wake(d);
     }
@@ -341,14 +344,46 @@ void discover_counters(struct daemon *d, json_t *o)
     count(o, "probes_lost_unread", dt_tap_lost(x->tap));
     count(o, "cache_entries", c.entries);
     count(o, "outstanding", c.outstanding);
-    count(o, "tunnels", x->nfound);
+    count(o, "tunnels", x->found_table.count);
     count(o, "tunnels_made", x->count.tunnels);
     count(o, "tunnels_lost", x->count.tunnels_lost);
     count(o, "tunnels_idle", x->count.tunnels_idle);
     count(o, "twins_closed", x->count.twins);
     count(o, "unnegotiable", x->count.unnegotiable);
     count(o, "untrusted", x->count.untrusted);
-    count(o, "refusals", x->nrefusal);
+    count(o, "refusals", x->refusal_table.count);
+}
+
+json_t *discover_refusals(struct daemon *d, size_t max)
+{
+    struct discover *x = d->discover;
+    json_t *list = json_array();
+    dt_time now = daemon_now();
+    if (x == NULL)
+        return list;
+    dt_list_for_each (l, &x->refusals) {
+        const struct refusal *r = DT_CONTAINER_OF(l, struct refusal, link);
+        const struct dt_config_discover *rule = discover_rule(x, r->rule);
+        char peer[DT_ADDR_STRLEN];
+        if (json_array_size(list) >= max)
+            break;
+        json_t *o = json_pack("{s:o, s:b, s:s, s:s, s:f}", "packet", packet_json(&r->packet),
+                              "every_protocol", r->whole, "rule", rule != NULL ? rule->rule.name : "", "why",
+                              r->why, "for_s", r->until > now ? dt_time_seconds(r->until - now) : 0.0);
+        json_object_set_new(o, "peer", r->peer.ver ? json_string(dt_addr_str(peer, &r->peer)) : json_null());
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+json_t *discover_summary(struct daemon *d)
+{
+    struct discover *x = d->discover;
+    if (x == NULL)
+        return json_null();
+    return json_pack("{s:i, s:i, s:i, s:o}", "rules", (int)x->nrule, "tunnels", (int)x->found_table.count,
+                     "refusals_count", (int)x->refusal_table.count, "refusals",
+                     discover_refusals(d, DISCOVER_SUMMARY));
 }
 
 void discover_status_cmd(void *ctx, struct dt_control_request *req, const json_t *args)
@@ -377,8 +412,8 @@ void discover_status_cmd(void *ctx, struct dt_control_request *req, const json_t
         }
     }
     discover_counters(d, counters);
-    dt_control_answer(req,
-                      json_pack("{s:o, s:o, s:o}", "rules", rules, "tunnels", tunnels, "counters", counters));
+    dt_control_answer(req, json_pack("{s:o, s:o, s:o, s:o}", "rules", rules, "tunnels", tunnels, "refusals",
+                                     discover_refusals(d, DISCOVER_REFUSALS), "counters", counters));
 }
 
 void discover_commands_clear(struct discover *x)

@@ -11,20 +11,24 @@
 
 /* ---- selectors ---- */
 
+/* IKE knows no port without a protocol (RFC 7296 section 3.13.1): a proxy that names a port and no protocol becomes a
+ * selector for each protocol that has ports. */
 static int half(struct dt_selectors *out, const struct dt_addr *addr, const struct dt_addr *mask,
                 uint8_t proto, uint16_t port, struct dt_err *err)
 {
     struct dt_range range[DT_DISCOVER_RANGES];
     char text[100];
-    int n = dt_ted_half_ranges(range, DT_DISCOVER_RANGES, addr, mask);
+    bool each = port != DT_TED_PORT_NONE && proto == DT_TED_PROTO_IP;
+    int protos = each ? DT_TED_PORT_PROTOCOLS : 1, max = DT_DISCOVER_RANGES / protos;
+    int n = dt_ted_half_ranges(range, max, addr, mask);
     out->n = 0;
     if (n < 0)
         return dt_err_set(err, 0,
-                          "%s is more than %d ranges of addresses, and IKE negotiates at most so many",
-                          dt_ted_half_str(text, addr, mask), DT_DISCOVER_RANGES);
-    for (int i = 0; i < n; i++) {
-        struct dt_selector s = dt_selector_range(&range[i]);
-        s.proto = proto;
+                          "%s%s is more than %d ranges of addresses, and IKE negotiates at most so many",
+                          dt_ted_half_str(text, addr, mask), each ? " with a port of any protocol" : "", max);
+    for (int i = 0; i < n * protos; i++) {
+        struct dt_selector s = dt_selector_range(&range[i / protos]);
+        s.proto = each ? dt_ted_port_protocols()[i % protos] : proto;
         if (port != DT_TED_PORT_NONE)
             s.port_from = s.port_to = port;
         out->v[out->n++] = s;
@@ -44,49 +48,79 @@ int discover_selectors(struct dt_selectors *src, struct dt_selectors *dst, const
 
 /* ---- refusals ---- */
 
+static uint64_t hosts_hash(const struct discover *x, const struct dt_ted_packet *p)
+{
+    struct dt_addr both[2] = {p->src, p->dst};
+    return dt_siphash(&x->key, both, sizeof(both));
+}
+
+static struct refusal *same_hosts(struct dt_table_node *n, const struct dt_ted_packet *p)
+{
+    for (; n != NULL; n = dt_table_next(n)) {
+        struct refusal *r = DT_CONTAINER_OF(n, struct refusal, by_hosts);
+        if (dt_addr_eq(&r->packet.src, &p->src) && dt_addr_eq(&r->packet.dst, &p->dst))
+            return r;
+    }
+    return NULL;
+}
+
+static struct refusal *first_refusal(const struct discover *x, const struct dt_ted_packet *p)
+{
+    return same_hosts(dt_table_first(&x->refusal_table, hosts_hash(x, p)), p);
+}
+
+static struct refusal *next_refusal(const struct refusal *r, const struct dt_ted_packet *p)
+{
+    return same_hosts(dt_table_next(&r->by_hosts), p);
+}
+
+static bool speaks_of(const struct refusal *r, const struct dt_ted_packet *p)
+{
+    return r->whole || (r->packet.protocol == p->protocol && r->packet.dport == p->dport);
+}
+
 static void drop_refusal(struct discover *x, struct refusal *r)
 {
     dt_dp_tunnel_remove(x->daemon->dp, r->id);
     dt_list_del(&r->link);
-    x->nrefusal--;
+    dt_table_remove(&x->refusal_table, &r->by_hosts);
     free(r);
 }
 
-static bool same_pair(const struct dt_ted_packet *a, const struct dt_ted_packet *b)
+void discover_unrefuse(struct discover *x, const struct dt_ted_packet *p)
 {
-    return dt_addr_eq(&a->src, &b->src) && dt_addr_eq(&a->dst, &b->dst);
-}
-
-static void forget_refusals(struct discover *x, const struct dt_ted_packet *p)
-{
-    dt_list_for_each_safe (l, &x->refusals) {
-        struct refusal *r = DT_CONTAINER_OF(l, struct refusal, link);
-        if (same_pair(&r->packet, p) &&
-            (r->whole || (r->packet.protocol == p->protocol && r->packet.dport == p->dport)))
+    for (struct refusal *r = first_refusal(x, p), *next; r != NULL; r = next) {
+        next = next_refusal(r, p);
+        if (speaks_of(r, p))
             drop_refusal(x, r);
     }
 }
 
 /* From now on the data path answers such packets by itself ("administratively prohibited"). */
 static void add_refusal(struct discover *x, uint64_t rule, const struct dt_ted_packet *p, bool whole,
-                        dt_time ttl)
+                        const struct dt_addr *peer, const char *why, dt_time ttl)
 {
     struct dt_err err = {0};
-    dt_list_for_each (l, &x->refusals) {
-        struct refusal *r = DT_CONTAINER_OF(l, struct refusal, link);
-        if (same_pair(&r->packet, p) &&
-            (r->whole || (!whole && r->packet.protocol == p->protocol && r->packet.dport == p->dport)))
+    for (struct refusal *r = first_refusal(x, p); r != NULL; r = next_refusal(r, p))
+        if (whole ? r->whole : speaks_of(r, p))
             return;
-    }
-    if (x->nrefusal == DISCOVER_REFUSALS) {
+    if (x->refusal_table.count == DISCOVER_REFUSALS) {
         x->count.refusals_full++;
         drop_refusal(x, DT_CONTAINER_OF(x->refusals.next, struct refusal, link));
     }
     struct refusal *r = calloc(1, sizeof(*r));
-    if (r == NULL)
+    if (r == NULL || dt_table_insert(&x->refusal_table, &r->by_hosts, hosts_hash(x, p)) != 0) {
+        free(r);
         return;
-    *r = (struct refusal){
-        .id = x->next_refusal++, .packet = *p, .whole = whole, .until = dt_time_add(daemon_now(), ttl)};
+    }
+    r->id = x->next_refusal++;
+    r->rule = rule;
+    r->packet = *p;
+    r->whole = whole;
+    r->peer = *peer;
+    snprintf(r->why, sizeof(r->why), "%s", why);
+    r->until = dt_time_add(daemon_now(), ttl);
+    dt_list_add_tail(&x->refusals, &r->link);
     struct dt_selector s = dt_selector_addr(&p->src), t = dt_selector_addr(&p->dst);
     if (!whole) {
         s.proto = t.proto = p->protocol;
@@ -96,19 +130,22 @@ static void add_refusal(struct discover *x, uint64_t rule, const struct dt_ted_p
     struct dt_dp_tunnel dp = {.id = r->id};
     dt_selectors_add(&dp.local, &s);
     dt_selectors_add(&dp.remote, &t);
-    dt_list_add_tail(&x->refusals, &r->link);
-    x->nrefusal++;
     if (dt_dp_tunnel_set(x->daemon->dp, &dp, &err) != 0) /* it is in state drop */
         drop_refusal(x, r);
     else
         discover_rematch(x, rule);
 }
 
-void discover_refused(struct discover *x, const struct dt_ted_answer *a)
+static void refuse(struct discover *x, const struct dt_ted_answer *a, const char *why)
 {
     const struct dt_config_discover *r = discover_rule(x, a->rule);
     if (r != NULL)
-        add_refusal(x, a->rule, &a->packet, a->peer.ver == 0, r->params.negative_ttl);
+        add_refusal(x, a->rule, &a->packet, a->peer.ver == 0, &a->peer, why, r->params.negative_ttl);
+}
+
+void discover_refused(struct discover *x, const struct dt_ted_answer *a)
+{
+    refuse(x, a, a->why);
 }
 
 /* ---- tunnels ---- */
@@ -165,23 +202,36 @@ static int describe(struct discover *x, struct dt_config_tunnel *t, const struct
     return 0;
 }
 
-static struct found *find(struct discover *x, const struct dt_ted_answer *a)
+static uint64_t peer_hash(const struct discover *x, const struct dt_addr *peer)
 {
-    dt_list_for_each (l, &x->founds) {
-        struct found *f = DT_CONTAINER_OF(l, struct found, link);
-        if (f->rule == a->rule && dt_addr_eq(&f->peer, &a->peer) && dt_ted_proxy_eq(&f->proxy, &a->result))
+    return dt_siphash(&x->key, peer, sizeof(*peer));
+}
+
+static struct found *same_peer(struct dt_table_node *n, const struct dt_addr *peer)
+{
+    for (; n != NULL; n = dt_table_next(n)) {
+        struct found *f = DT_CONTAINER_OF(n, struct found, by_peer);
+        if (dt_addr_eq(&f->peer, peer))
             return f;
     }
     return NULL;
 }
 
-struct found *discover_of_tun(struct discover *x, const struct tun *t)
+static struct found *first_found(const struct discover *x, const struct dt_addr *peer)
 {
-    dt_list_for_each (l, &x->founds) {
-        struct found *f = DT_CONTAINER_OF(l, struct found, link);
-        if (f->tun == t)
+    return same_peer(dt_table_first(&x->found_table, peer_hash(x, peer)), peer);
+}
+
+static struct found *next_found(const struct found *f)
+{
+    return same_peer(dt_table_next(&f->by_peer), &f->peer);
+}
+
+static struct found *find(struct discover *x, const struct dt_ted_answer *a)
+{
+    for (struct found *f = first_found(x, &a->peer); f != NULL; f = next_found(f))
+        if (f->rule == a->rule && dt_ted_proxy_eq(&f->proxy, &a->result))
             return f;
-    }
     return NULL;
 }
 
@@ -190,7 +240,7 @@ static void cannot(struct discover *x, const struct dt_ted_answer *a, const char
     x->count.unnegotiable++;
     LOG(DT_LOG_WARN, "discover: %s", why);
     discover_tell(x, "refused", a->rule, &a->packet, &a->peer, why);
-    discover_refused(x, a);
+    refuse(x, a, why);
 }
 
 struct tun *discover_found(struct discover *x, const struct dt_ted_answer *a)
@@ -200,14 +250,14 @@ struct tun *discover_found(struct discover *x, const struct dt_ted_answer *a)
     struct dt_config_tunnel cfg = {0};
     struct dt_err err = {0};
     const struct dt_config_discover *r = discover_rule(x, a->rule);
-    forget_refusals(x, &a->packet);
+    discover_unrefuse(x, &a->packet);
     if (f != NULL) {
         discover_rematch(x, a->rule);
         return f->tun;
     }
     if (r == NULL)
         return NULL;
-    if (x->nfound >= r->gate.cfg.tunnels_max) {
+    if (x->found_table.count >= r->gate.cfg.tunnels_max) {
         cannot(x, a, "no more tunnels are made: tunnels_max is reached");
         return NULL;
     }
@@ -226,15 +276,15 @@ struct tun *discover_found(struct discover *x, const struct dt_ted_answer *a)
                         .since = now,
                         .busy_at = now};
     f->tun = tunnels_add(x->daemon, &cfg);
-    if (f->tun == NULL || f->tun->id == 0) {
-        cannot(x, a, f->tun != NULL ? f->tun->resolve_why : "out of memory");
+    if (f->tun == NULL || f->tun->id == 0 ||
+        dt_table_insert(&x->found_table, &f->by_peer, peer_hash(x, &f->peer)) != 0) {
+        cannot(x, a, f->tun != NULL && f->tun->id == 0 ? f->tun->resolve_why : "out of memory");
         if (f->tun != NULL)
             tunnels_remove(x->daemon, f->tun);
         free(f);
         return NULL;
     }
     dt_list_add_tail(&x->founds, &f->link);
-    x->nfound++;
     x->count.tunnels++;
     discover_rematch(x, a->rule);
     loop_wake(x->daemon);
@@ -246,7 +296,7 @@ static void drop_found(struct discover *x, struct found *f)
     dt_ted_forget(x->ted, f->rule, &f->src, &f->dst);
     tunnels_remove(x->daemon, f->tun);
     dt_list_del(&f->link);
-    x->nfound--;
+    dt_table_remove(&x->found_table, &f->by_peer);
     free(f);
 }
 
@@ -254,23 +304,28 @@ static void drop_found(struct discover *x, struct found *f)
 
 /* Both ends found each other at once, and there are two tunnels for the same traffic: the one that was begun at the
  * lower address stays. Both ends decide alike. */
-static bool has_better_twin(struct discover *x, const struct found *f)
+static void close_twins(struct discover *x)
 {
     struct daemon *d = x->daemon;
-    struct dt_tunnel_info mine, other;
-    if (dt_addr_cmp(&f->own, &f->peer) < 0 || !dt_endpoint_tunnel_info(d->ep, f->tun->id, &mine))
-        return false;
-    for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); t != 0; t = dt_endpoint_tunnel_next(d->ep, t))
-        if (dt_endpoint_tunnel_info(d->ep, t, &other) && !other.client && x->gate != NULL &&
-            other.gateway == x->gate->id && other.up && dt_addr_eq(&other.path.remote.addr, &f->peer) &&
-            dt_selectors_eq(&other.local_ts, &f->tun->cfg.cfg.local) &&
-            dt_selectors_eq(&other.remote_ts, &f->tun->cfg.cfg.protect))
-            return true;
-    return false;
+    struct dt_tunnel_info other;
+    for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); t != 0; t = dt_endpoint_tunnel_next(d->ep, t)) {
+        if (!dt_endpoint_tunnel_info(d->ep, t, &other) || other.client || !other.up || x->gate == NULL ||
+            other.gateway != x->gate->id)
+            continue;
+        for (struct found *f = first_found(x, &other.path.remote.addr), *next; f != NULL; f = next) {
+            next = next_found(f);
+            if (dt_addr_cmp(&f->own, &f->peer) < 0 ||
+                !dt_selectors_eq(&other.local_ts, &f->tun->cfg.cfg.local) ||
+                !dt_selectors_eq(&other.remote_ts, &f->tun->cfg.cfg.protect))
+                continue;
+            x->count.twins++;
+            drop_found(x, f);
+        }
+    }
 }
 
-/* True: it is gone. */
-static bool look(struct discover *x, struct found *f, dt_time now)
+/* It may be gone afterwards. */
+static void look(struct discover *x, struct found *f, dt_time now)
 {
     const struct dt_config_discover *r = discover_rule(x, f->rule);
     struct dt_tunnel_info info;
@@ -278,16 +333,13 @@ static bool look(struct discover *x, struct found *f, dt_time now)
     char text[DT_ERR_TEXT];
     struct dt_ted_packet hosts = {.src = f->src, .dst = f->dst};
     if (!dt_endpoint_tunnel_info(x->daemon->ep, f->tun->id, &info))
-        return false;
-    if (x->look_for_twins && has_better_twin(x, f)) {
-        x->count.twins++;
-        drop_found(x, f);
-        return true;
-    }
-    if (info.up)
+        return;
+    if (info.up) {
         f->up_at = now;
+        f->tun->refusals = 0; /* counted anew when it goes down */
+    }
     dt_time quiet = now - (f->up_at ? f->up_at : f->since);
-    if (!info.up && (quiet > DEAD_AFTER || (f->up_at == 0 && f->tun->refusals >= REFUSALS_OK))) {
+    if (!info.up && (quiet > DEAD_AFTER || f->tun->refusals >= REFUSALS_OK)) {
         snprintf(text, sizeof(text), "the tunnel with the peer that was found is given up: %.180s",
                  info.why[0] ? info.why : info.state);
         x->count.tunnels_lost++;
@@ -295,10 +347,12 @@ static bool look(struct discover *x, struct found *f, dt_time now)
         discover_tell(x, "lost", f->rule, &hosts, &f->peer, text);
         bool never = f->up_at == 0;
         uint64_t rule = f->rule;
+        struct dt_addr peer = f->peer;
         drop_found(x, f);
-        if (never && r != NULL) /* do not try at once again */
-            add_refusal(x, rule, &hosts, true, r->params.negative_ttl);
-        return true;
+        dt_ted_forget_peer(x->ted, rule, &peer); /* perhaps somebody else protects those hosts by now */
+        if (never && r != NULL)                  /* do not try at once again */
+            add_refusal(x, rule, &hosts, true, &peer, text, r->params.negative_ttl);
+        return;
     }
     if (dt_dp_tunnel_counters(x->daemon->dp, f->tun->id, &c) && c.tx_packets + c.rx_packets != f->packets) {
         f->packets = c.tx_packets + c.rx_packets;
@@ -309,9 +363,7 @@ static bool look(struct discover *x, struct found *f, dt_time now)
         discover_tell(x, "idle", f->rule, &hosts, &f->peer,
                       "the tunnel carried nothing for long and is closed");
         drop_found(x, f);
-        return true;
     }
-    return false;
 }
 
 /* A client of our gateway for peers came up or moved on: perhaps it carries what a tunnel of ours does. */
@@ -323,10 +375,12 @@ void discover_event(struct daemon *d, const struct dt_event *ev)
 
 void discover_tunnels_tick(struct discover *x, dt_time now)
 {
+    if (x->look_for_twins)
+        close_twins(x);
+    x->look_for_twins = false;
     dt_list_for_each_safe (l, &x->founds) {
         look(x, DT_CONTAINER_OF(l, struct found, link), now);
     }
-    x->look_for_twins = false;
     /* Nothing stays behind by a race between a packet and its tunnel. */
     for (size_t i = 0; i < x->nrule; i++)
         for (size_t k = 0; k < x->rule[i].rule.count; k++) {
@@ -350,4 +404,6 @@ void discover_tunnels_clear(struct discover *x)
     dt_list_for_each_safe (l, &x->refusals) {
         drop_refusal(x, DT_CONTAINER_OF(l, struct refusal, link));
     }
+    dt_table_free(&x->found_table);
+    dt_table_free(&x->refusal_table);
 }

@@ -35,6 +35,7 @@ struct routes {
 /* A configured tunnel: from the configuration to the endpoint. */
 struct tun {
     struct dt_list link;
+    struct dt_table_node by_id;  /* where id is not 0 */
     struct dt_config_tunnel cfg; /* owns its names and its secret */
     uint32_t id;                 /* of the endpoint; 0: no address of a gateway is known yet */
     bool wanted;                 /* up, as the administrator or the configuration wants it */
@@ -102,6 +103,7 @@ struct daemon {
     int janitor;         /* the pipe's end; -1 */
     bool rules4, rules6; /* the routing rule is there */
 
+    struct dt_table tun_ids;   /* of tuns that have one */
     struct discover *discover; /* NULL: no discover section (daemon/discover.h) */
     struct dt_list waits;      /* requests that wait for something to happen (waits.c) */
     struct dt_list monitors;   /* streams of events */
@@ -200,6 +202,9 @@ int discover_psk(struct daemon *d, const struct dt_ike_id *remote, uint8_t key[D
 int discover_admit(struct daemon *d, const struct dt_endpoint_sa *sa,
                    struct dt_err *err); /* -1: it may not */
 void discover_counters(struct daemon *d, json_t *o);
+json_t *discover_refusals(struct daemon *d,
+                          size_t max);      /* what is refused or silent, and why; the oldest first */
+json_t *discover_summary(struct daemon *d); /* for status; null without a discover section */
 struct dt_ted_packet;
 void discover_listeners(struct daemon *d, const char *name, const char *rule,
                         const struct dt_ted_packet *packet, const struct dt_addr *peer, const char *text);

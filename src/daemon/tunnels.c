@@ -7,12 +7,10 @@
 
 struct tun *tun_by_id(struct daemon *d, uint32_t id)
 {
-    dt_list_for_each (l, &d->tuns) {
-        struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
-        if (t->id == id && id != 0)
-            return t;
-    }
-    return NULL;
+    struct dt_table_node *n = dt_table_first(&d->tun_ids, id);
+    while (n != NULL && DT_CONTAINER_OF(n, struct tun, by_id)->id != id)
+        n = dt_table_next(n);
+    return n != NULL ? DT_CONTAINER_OF(n, struct tun, by_id) : NULL;
 }
 
 struct tun *tun_by_name(struct daemon *d, const char *name)
@@ -117,6 +115,12 @@ void tun_addresses(struct daemon *d, struct tun *t)
         LOG(DT_LOG_ERROR, "%s: %s", cfg->name, err.text);
         return;
     }
+    if (dt_table_insert(&d->tun_ids, &t->by_id, t->id) != 0) {
+        dt_endpoint_tunnel_remove(d->ep, daemon_now(), t->id);
+        t->id = 0;
+        snprintf(t->resolve_why, sizeof(t->resolve_why), "out of memory");
+        return;
+    }
     if (t->ruled || (t->wanted && t->cfg.start == DT_START_DEMAND && t->refusals == 0))
         driver_hold(d, t);
     else if (t->wanted)
@@ -176,8 +180,10 @@ void tunnels_remove(struct daemon *d, struct tun *t)
     resolve_cancel(t);
     t->wanted = false;
     routes_tunnel(d, t);
-    if (t->id != 0)
+    if (t->id != 0) {
         dt_endpoint_tunnel_remove(d->ep, daemon_now(), t->id);
+        dt_table_remove(&d->tun_ids, &t->by_id);
+    }
     dt_list_del(&t->link);
     clear_tunnel(&t->cfg);
     free(t);

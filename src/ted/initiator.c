@@ -262,6 +262,16 @@ void dt_ted_forget(struct dt_ted *t, uint64_t rule, const struct dt_addr *src, c
         forget(t, e);
 }
 
+void dt_ted_forget_peer(struct dt_ted *t, uint64_t rule, const struct dt_addr *peer)
+{
+    struct dt_table_iter it = {0};
+    for (struct dt_table_node *n; (n = dt_table_iterate(&t->by_hosts, &it));) {
+        struct entry *e = DT_CONTAINER_OF(n, struct entry, by_hosts);
+        if (e->state == ENTRY_ANSWERED && e->rule == rule && dt_addr_eq(&e->peer, peer))
+            forget(t, e);
+    }
+}
+
 void dt_ted_reply_input(struct dt_ted *t, dt_time now, const struct dt_addr *from, const struct dt_addr *to,
                         const uint8_t *msg, size_t len)
 {

@@ -161,6 +161,8 @@ bool dt_ted_intersect(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, co
         say(t, "3B", "320 no, 322", "source",
             "initiator IPv%u, responder IPv%u: no address is of both versions, no intersection", a->ver,
             b->ver);
+        with(t, "initiator", a->ver == 4 ? "IPv4" : "IPv6");
+        with(t, "responder", b->ver == 4 ? "IPv4" : "IPv6");
         return false;
     }
     if (!addresses(&r.src, &r.src_mask, &a->src, &a->src_mask, &b->src, &b->src_mask, "source", t) ||

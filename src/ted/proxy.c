@@ -10,7 +10,21 @@
 static const struct {
     const char *name;
     uint8_t number;
-} protocols[] = {{"icmp", 1}, {"tcp", 6}, {"udp", 17}, {"esp", 50}, {"icmp6", 58}, {"sctp", 132}};
+} protocols[] = {{"icmp", 1},  {"tcp", 6},    {"udp", 17},      {"dccp", 33},
+                 {"gre", 47},  {"esp", 50},   {"icmpv6", 58},   {"icmp6", 58},
+                 {"ospf", 89}, {"sctp", 132}, {"udplite", 136}, {"ipv6-icmp", 58}};
+
+static const uint8_t with_ports[DT_TED_PORT_PROTOCOLS] = {6, 17, 33, 132, 136};
+
+const uint8_t *dt_ted_port_protocols(void)
+{
+    return with_ports;
+}
+
+bool dt_ted_has_ports(uint8_t protocol)
+{
+    return memchr(with_ports, protocol, sizeof with_ports) != NULL;
+}
 
 const char *dt_ted_protocol_name(uint8_t protocol, char buf[8])
 {
@@ -100,7 +114,9 @@ static int parse_protocol(uint8_t *out, const char *text, struct dt_err *err)
         }
     if (parse_number(text, 255, &n))
         return dt_err_set(
-            err, 0, "'%s' is no protocol; a protocol is any, tcp, udp, icmp, icmp6, esp, sctp or 1 to 255",
+            err, 0,
+            "'%s' is no protocol; a protocol is any, tcp, udp, icmp, icmpv6, esp, gre, sctp, ... or "
+            "its number, 1 to 255",
             text);
     *out = (uint8_t)n;
     return 0;
@@ -110,7 +126,7 @@ static int parse_port(uint16_t *out, const char *text, struct dt_err *err)
 {
     unsigned n = DT_TED_PORT_NONE;
     if (strcasecmp(text, "any") && parse_number(text, 65535, &n))
-        return dt_err_set(err, 0, "'%s' is no port; a port is any or 1 to 65535", text);
+        return dt_err_set(err, 0, "'%s' is no port; a port is any (or 0), or 1 to 65535", text);
     *out = (uint16_t)n;
     return 0;
 }
@@ -132,7 +148,8 @@ int dt_ted_proxy_parse(struct dt_ted_proxy *p, const char *text, struct dt_err *
         word[n++] = w;
     }
     if (n != 2 && n != 3 && n != 5)
-        return dt_err_set(err, 0, "%d words; a proxy is SRC/MASK DST/MASK [PROTO [SPORT DPORT]]", n);
+        return dt_err_set(err, 0, "%d %s; a proxy is SRC/MASK DST/MASK [PROTO [SPORT DPORT]]", n,
+                          n == 1 ? "word" : "words");
     if (parse_half(&out.src, &out.src_mask, word[0], err) ||
         parse_half(&out.dst, &out.dst_mask, word[1], err))
         return -1;
@@ -146,6 +163,9 @@ int dt_ted_proxy_parse(struct dt_ted_proxy *p, const char *text, struct dt_err *
         return -1;
     if (n > 3 && (parse_port(&out.sport, word[3], err) || parse_port(&out.dport, word[4], err)))
         return -1;
+    if ((out.sport || out.dport) && out.protocol && !dt_ted_has_ports(out.protocol))
+        return dt_err_set(
+            err, 0, "%s has no ports; any any in their place, or tcp, udp or sctp, would be right", word[2]);
     if (dt_ted_proxy_normal(&out, err))
         return -1;
     *p = out;

@@ -20,13 +20,19 @@
 #define DT_TED_PROXY_STRLEN 256
 
 /* "SRC/MASK DST/MASK [PROTO [SPORT DPORT]]": MASK a length or a dotted (or colon) mask, holes allowed; PROTO a number
- * or tcp, udp, icmp, icmp6, esp, sctp; `any` for an open field (an address too: its version is then the other one's,
- * IPv4 when both are open). 0, or -1 with what is wrong and what would be right. */
+ * or tcp, udp, icmp, icmpv6, esp, ...; `any` for an open field (an address too: its version is then the other one's,
+ * IPv4 when both are open). Ports stand with a protocol that has them, or with `any`, which then means all of those.
+ * 0, or -1 with what is wrong and what would be right. */
 int dt_ted_proxy_parse(struct dt_ted_proxy *p, const char *text, struct dt_err *err);
 /* Into out (DT_TED_PROXY_STRLEN bytes); returns out. A mask without holes is printed as a length. */
 char *dt_ted_proxy_str(char *out, const struct dt_ted_proxy *p);
 char *dt_ted_half_str(char *out, const struct dt_addr *addr, const struct dt_addr *mask); /* 100 bytes */
 const char *dt_ted_protocol_name(uint8_t protocol, char buf[8]);                          /* "ip" for any */
+
+/* TCP, UDP, DCCP, SCTP, UDP-Lite: DT_TED_PORT_PROTOCOLS numbers. */
+#define DT_TED_PORT_PROTOCOLS 5
+const uint8_t *dt_ted_port_protocols(void);
+bool dt_ted_has_ports(uint8_t protocol);
 
 /* Clears what the masks ignore; -1 when versions are mixed or `ver` is neither 4 nor 6. */
 int dt_ted_proxy_normal(struct dt_ted_proxy *p, struct dt_err *err);

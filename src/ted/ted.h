@@ -131,6 +131,9 @@ enum dt_ted_verdict dt_ted_packet(struct dt_ted *t, dt_time now, uint64_t rule,
 /* Forgets what is cached for these hosts (a tunnel could not be made, or was lost): the next packet asks anew. */
 void dt_ted_forget(struct dt_ted *t, uint64_t rule, const struct dt_addr *src, const struct dt_addr *dst);
 
+/* Forgets every answer of that peer for the rule: it moved or went, and somebody else may protect its hosts now. */
+void dt_ted_forget_peer(struct dt_ted *t, uint64_t rule, const struct dt_addr *peer);
+
 /* A probe that passes through, with the addresses and source port of its IP and UDP headers. True: it is ours, take it
  * out of the path (answered, limited, or malformed towards a host of ours); false: let it go on. */
 bool dt_ted_probe_input(struct dt_ted *t, dt_time now, const struct dt_addr *src, const struct dt_addr *dst,

@@ -351,6 +351,93 @@ static void a_changed_rule_ends_its_questions(void **state)
     unpair(&west, &east);
 }
 
+/* A peer that moved or went: nothing of what it said is believed any longer, for none of the hosts that asked. */
+static void a_lost_peer_is_forgotten_for_all_hosts(void **state)
+{
+    struct gateway west, east, other;
+    struct dt_ted_answer a;
+    pair(&west, &east);
+    make(&other, "203.0.113.9", NULL);
+    rule(&other, 1, "10.3.0.0/16 10.0.0.0/8");
+    struct dt_ted_packet p[3] = {packet("10.1.0.5", "10.2.0.7", 6, 50000, 80),
+                                 packet("10.1.0.6", "10.2.0.8", 6, 50000, 80),
+                                 packet("10.1.0.6", "10.3.0.8", 6, 50000, 80)};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(dt_ted_packet(west.ted, i, 1, &p[i], &a), DT_TED_PROBING);
+        assert_true(carry(&west, i < 2 ? &east : &other, i));
+    }
+    dt_ted_forget_peer(west.ted, 2, &east.own); /* another rule's */
+    assert_int_equal(dt_ted_packet(west.ted, 5, 1, &p[0], &a), DT_TED_FOUND);
+    dt_ted_forget_peer(west.ted, 1, &east.own);
+    assert_int_equal(dt_ted_packet(west.ted, 6, 1, &p[0], &a), DT_TED_PROBING);
+    assert_int_equal(dt_ted_packet(west.ted, 6, 1, &p[1], &a), DT_TED_PROBING);
+    assert_int_equal(dt_ted_packet(west.ted, 6, 1, &p[2], &a), DT_TED_FOUND);
+    dt_ted_forget_peer(west.ted, 1, &east.own); /* a question under way stays */
+    assert_true(carry(&west, &east, 7));
+    dt_ted_free(other.ted);
+    unpair(&west, &east);
+}
+
+/* Both versions in one reply: what is of the packet's version counts; a reply of the other one alone is bad, and the
+ * question goes on. */
+static void versions_are_not_mixed(void **state)
+{
+    struct gateway west, east;
+    struct dt_ted_answer a;
+    struct dt_ted_counters c;
+    struct dt_ted_reply r;
+    uint8_t msg[DT_TED_MAX_MESSAGE];
+    pair(&west, &east);
+    struct dt_ted_packet p = packet("10.1.0.5", "10.2.0.7", 6, 50000, 80), q = p;
+    assert_int_equal(dt_addr_parse(&q.dst, "fd02::7"), 0);
+    assert_int_equal(dt_ted_packet(west.ted, 0, 1, &q, &a), DT_TED_NO_RULE);
+    assert_int_equal(west.probes, 0);
+    assert_int_equal(dt_ted_packet(west.ted, 0, 1, &p, &a), DT_TED_PROBING);
+    assert_true(
+        dt_ted_probe_input(east.ted, 1, &west.probe_src, &west.probe_dst, west.probe, west.probe_len));
+    assert_int_equal(dt_ted_reply_decode(&r, east.reply, east.reply_len, NULL), 0);
+    r.proxy[1] = r.proxy[0];
+    assert_int_equal(dt_ted_proxy_parse(&r.proxy[0], "any fd02::/16", NULL), 0);
+    r.count = 1;
+    size_t len = dt_ted_reply_encode(msg, sizeof msg, &r);
+    dt_ted_reply_input(west.ted, 2, &east.own, &west.own, msg, len);
+    assert_int_equal(west.answers, 0);
+    r.count = 2;
+    len = dt_ted_reply_encode(msg, sizeof msg, &r);
+    dt_ted_reply_input(west.ted, 3, &east.own, &west.own, msg, len);
+    assert_true(west.last.found);
+    assert_int_equal(west.last.ntheirs, 1);
+    dt_ted_counters(west.ted, &c);
+    assert_int_equal(c.replies_bad, 1);
+    assert_int_equal(c.replies_good, 1);
+    unpair(&west, &east);
+}
+
+/* A reply that promises more than the responder's side is: what is used is never wider than our own proxy. */
+static void a_peer_that_answers_for_more_gains_nothing(void **state)
+{
+    struct gateway west, east;
+    struct dt_ted_answer a;
+    struct dt_ted_proxy ours;
+    struct dt_ted_reply r;
+    uint8_t msg[DT_TED_MAX_MESSAGE];
+    char text[DT_TED_PROXY_STRLEN];
+    pair(&west, &east);
+    struct dt_ted_packet p = packet("10.1.0.5", "10.2.0.7", 6, 50000, 80);
+    assert_int_equal(dt_ted_packet(west.ted, 0, 1, &p, &a), DT_TED_PROBING);
+    assert_true(
+        dt_ted_probe_input(east.ted, 1, &west.probe_src, &west.probe_dst, west.probe, west.probe_len));
+    assert_int_equal(dt_ted_reply_decode(&r, east.reply, east.reply_len, NULL), 0);
+    assert_int_equal(dt_ted_proxy_parse(&r.proxy[0], "any any", NULL), 0);
+    size_t len = dt_ted_reply_encode(msg, sizeof msg, &r);
+    dt_ted_reply_input(west.ted, 3, &east.own, &west.own, msg, len);
+    assert_true(west.last.found);
+    assert_string_equal(dt_ted_proxy_str(text, &west.last.result), "10.1.0.0/16 10.0.0.0/8");
+    assert_int_equal(dt_ted_proxy_parse(&ours, "10.1.0.0/16 10.0.0.0/8", NULL), 0);
+    assert_true(dt_ted_proxy_covers(&ours, &west.last.result));
+    unpair(&west, &east);
+}
+
 static void many_proxies_are_cut_to_three_times_the_probe(void **state)
 {
     struct gateway west, east;
@@ -383,6 +470,9 @@ int main(void)
         cmocka_unit_test(floods_draw_no_more_than_the_limits),
         cmocka_unit_test(the_initiator_is_bounded),
         cmocka_unit_test(a_changed_rule_ends_its_questions),
+        cmocka_unit_test(a_lost_peer_is_forgotten_for_all_hosts),
+        cmocka_unit_test(versions_are_not_mixed),
+        cmocka_unit_test(a_peer_that_answers_for_more_gains_nothing),
         cmocka_unit_test(many_proxies_are_cut_to_three_times_the_probe),
     };
     return TEST_RUN(tests);
