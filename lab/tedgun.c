@@ -4,6 +4,7 @@
  *   lab-tedgun reply FROM TO [OPTION...]         a reply that nobody asked for
  *   lab-tedgun listen ADDRESS PORT SECONDS       prints each datagram: source, port, bytes in hex
  *     -n COUNT (1)  -r PER_SECOND (as fast as can be)  -f SEED: each with a few bytes changed  -i: another ID each time
+ *     -c COOKIE: 16 hex digits, instead of a random one  -p PORT: the UDP source port  -a ADDRESS: the ID of a reply
  *
  * Prints how many were sent and in how many seconds. For namespaces of the laboratory only. */
 #include <arpa/inet.h>
@@ -81,6 +82,8 @@ static size_t make(uint8_t *msg, size_t cap, bool reply, const struct dt_addr *a
 int main(int argc, char **argv)
 {
     unsigned long count = 1, fuzz = 0;
+    uint64_t cookie = 0;
+    uint16_t port;
     double rate = 0;
     bool ids = false;
     if (argc == 5 && !strcmp(argv[1], "listen"))
@@ -92,8 +95,18 @@ int main(int argc, char **argv)
     }
     struct dt_addr a = addr(argv[2]), b = addr(argv[3]), id = reply ? a : addr(argv[4]);
     optind = reply ? 4 : 5;
-    for (int c; (c = getopt(argc, argv, "n:r:f:i")) != -1;)
+    port = reply ? 500 : 40000;
+    for (int c; (c = getopt(argc, argv, "n:r:f:ic:p:a:")) != -1;)
         switch (c) {
+        case 'c':
+            cookie = strtoull(optarg, NULL, 16);
+            break;
+        case 'p':
+            port = (uint16_t)atoi(optarg);
+            break;
+        case 'a':
+            id = addr(optarg);
+            break;
         case 'n':
             count = strtoul(optarg, NULL, 0);
             break;
@@ -123,13 +136,13 @@ int main(int argc, char **argv)
         uint8_t msg[DT_TED_MAX_MESSAGE];
         if (ids)
             dt_put_be32(id.b, 0xc6120000u + (uint32_t)(i & 0xffff)); /* 198.18.0.0/15, for tests */
-        size_t len = make(msg, sizeof msg, reply, &a, &b, &id, dt_prng_u64(&rng) | 1);
+        size_t len = make(msg, sizeof msg, reply, &a, &b, &id, cookie ? cookie : dt_prng_u64(&rng) | 1);
         for (unsigned k = 0; fuzz && k < 1 + dt_prng_u64(&rng) % 4; k++)
             msg[dt_prng_u64(&rng) % len] = (uint8_t)dt_prng_u64(&rng);
         if (fuzz) /* still a discovery message by its header, so that it is looked at */
             msg[18] = reply ? 241 : 240;
-        sent += dt_raw_udp_send(fd, &a, reply ? 500 : 40000, &b, 500, msg,
-                                fuzz ? len - dt_prng_u64(&rng) % 8 : len, NULL) == 0;
+        sent +=
+            dt_raw_udp_send(fd, &a, port, &b, 500, msg, fuzz ? len - dt_prng_u64(&rng) % 8 : len, NULL) == 0;
         if (rate > 0)
             while (now_s() - start < (double)(i + 1) / rate)
                 if ((double)(i + 1) / rate - (now_s() - start) > 0.002)

@@ -93,6 +93,12 @@ int discover_admit(struct daemon *d, const struct dt_endpoint_sa *sa, struct dt_
         rc = dt_err_set(err, 0, "%.80s is none of the peers that the configuration admits", name);
     else if (!covered(x, &sa->local_ts, &sa->remote_ts))
         rc = dt_err_set(err, 0, "no proxy of ours covers %s with %s", ours, theirs);
+    else if (mine && (!dt_selectors_eq(&sa->local_ts, &t->cfg.cfg.local) ||
+                      !dt_selectors_eq(&sa->remote_ts, &t->cfg.cfg.protect))) {
+        char said[120]; /* a tunnel with less would swallow what it does not carry */
+        rc = dt_err_set(err, 0, "%.60s was found for %.80s, and now allows %.80s only", name,
+                        dt_selectors_str(said, sizeof(said), &t->cfg.cfg.protect), theirs);
+    }
     for (size_t s = 0; rc == 0 && peer != NULL && peer->remote.n > 0 && s < sa->remote_ts.n; s++)
         if (!dt_selectors_covers(&peer->remote, &sa->remote_ts.v[s])) {
             char may[100];

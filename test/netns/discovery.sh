@@ -91,6 +91,11 @@ ip -n "$LAB-h2c" route add default via 10.2.9.1
 lab_in core nft -f - <<N
 table inet guard {
     counter clear { }
+    counter replies { }
+    chain pre { # a reply: version 1.0 and exchange type 241
+        type filter hook prerouting priority raw; policy accept;
+        iifname "c2" udp sport 500 @th,200,8 0x10 @th,208,8 241 counter name replies
+    }
     chain forward {
         type filter hook forward priority filter; policy accept;
         udp dport 500 accept
@@ -183,6 +188,14 @@ said_no()
     lab_in h1a ping -c 3 -i 0.3 -W 1 10.3.1.10 | grep -i 'prohibited\|filtered\|unreachable'
 }
 tap_ok 'the sender is told at once (ICMP) while the refusal is remembered' said_no
+seen_no()
+{
+    lab_in h1a ping -c 2 -i 0.3 -W 1 10.3.1.10
+    dt g1 --json status | jq -e '.discovery.refusals[] | select(.packet.dst == "10.3.1.10" and .peer == "192.0.3.1") | (.why | test("ours 10.1.0.0/16.*theirs.*10.3.0.0/16")) and .for_s > 0' || return 1
+    dt g1 status | grep -A1 '^10\.1\.1\.10 *10\.3\.1\.10' | grep 'theirs (192.0.3.1) 10.0.0.0/8 10.3.0.0/16 udp' &&
+        dt g1 discover | grep '^10\.1\.1\.10 *10\.3\.1\.10'
+}
+tap_ok 'status and discover show what is refused, why, and for how long still' seen_no
 nothing_clear()
 {
     lab_in core nft list counter inet guard clear
@@ -261,22 +274,38 @@ passes()
 tap_ok 'a probe for a host that the gateway does not protect passes untouched' passes
 
 # ---- what strangers send
+# The median delay of 50 pings through the tunnel, in milliseconds.
+delay()
+{
+    lab_in h1a ping -n -i 0.02 -c 50 -W 1 10.2.1.10 | sed -n 's/.*time=\([0-9.]*\) ms.*/\1/p' | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] + 0 }'
+}
+replies() # packets or bytes, on the wire
+{
+    lab_in core nft -j list counter inet guard replies | jq ".nftables[1].counter.$1"
+}
 quiet_start()
 {
     lab_in h1a "$FLOW" send 10.2.1.10 4411 -i 5 -t 0.5 >/dev/null
+    [ -n "${CALM:-}" ] || CALM=$(delay)
+    { sleep 0.3; delay >"$LAB_DIR/delay"; } &
+    DELAY=$!
     lab_run h1a steady "$FLOW" send 10.2.1.10 4411 -i 5 -t 60 -g 50
-    ANSWERED=$(counter 2 probes_answered) RSS=$(rss 2) T=$(date +%s.%N)
+    RSS=$(rss 2) T=$(date +%s.%N) ANSWERED=$(counter 2 probes_answered)
+    lab_in core nft reset counter inet guard replies >/dev/null
     TUNNELS=$(dt g2 --json status | jq '[.tunnels[], .gateways[].clients[]] | length')
 }
 quiet_end()
 {
-    sleep 0.3
+    wait "$DELAY"
     kill -TERM "$(lab_pid steady)"
     wait "$(lab_pid steady)" 2>/dev/null
     rm -f "$LAB_DIR/steady.pid"
-    SECONDS_=$(awk -v a="$T" -v b="$(date +%s.%N)" 'BEGIN { print b - a }')
+    WIRE=$(replies packets) BYTES=$(replies bytes) # before the daemon's own count: some may be on their way still
     DREW=$(($(counter 2 probes_answered) - ANSWERED)) GREW=$(($(rss 2) - RSS))
+    SECONDS_=$(awk -v a="$T" -v b="$(date +%s.%N)" 'BEGIN { print b - a }')
     tail -n 1 "$LAB_DIR/steady.log" >"$LAB_DIR/steady.json"
+    BUSY=$(cat "$LAB_DIR/delay")
+    tap_note "$1: median delay $BUSY ms (before: $CALM ms), $WIRE replies of $BYTES bytes on the wire"
     tap_note "$1: drew $DREW replies in $SECONDS_ s, memory $GREW kB, flow $(jq -c '{sent, lost, longest_outage_s}' "$LAB_DIR/steady.json")"
     : >"$LAB_DIR/steady.log"
 }
@@ -284,12 +313,14 @@ quiet_end()
 calm()
 {
     awk -v n="$DREW" -v s="$SECONDS_" -v r="$1" -v b="$2" 'BEGIN { exit !(n <= r * s + b) }' || { echo "drew $DREW replies"; return 1; }
+    # On the wire as many, none longer than three times the probe (116 octets, with 28 of IP and UDP).
+    [ "$WIRE" -le "$DREW" ] && [ "$BYTES" -le $((WIRE * (28 + 3 * 116))) ] || { echo "$WIRE replies, $BYTES bytes"; return 1; }
+    awk -v a="$CALM" -v b="$BUSY" 'BEGIN { exit !(b > 0 && b < a + 10) }' || { echo "the tunnel is slower: $CALM ms, then $BUSY ms"; return 1; }
     # A build with the address sanitizer keeps freed memory for a while.
     [ "$GREW" -lt 16384 ] || { echo "memory grew by $GREW kB"; return 1; }
     jq -e '.sent > 0 and .lost <= .sent * 0.02' "$LAB_DIR/steady.json" || return 1
     [ "$(dt g2 --json status | jq '[.tunnels[], .gateways[].clients[]] | length')" = "$TUNNELS" ]
 }
-STRANGER=h3b
 
 quiet_start
 lab_in core "$GUN" probe 10.1.1.10 10.2.1.10 192.0.1.1 -n 200000 -r 100000 >"$LAB_DIR/gun"
@@ -330,6 +361,98 @@ replayed()
     [ "$(dt g2 --json discover | jq '.tunnels | length')" = "$before" ] && [ "$(counter 1 replies_late)" -ge 1 ]
 }
 tap_ok 'a probe that is replayed leaves nothing at the responder, its reply nothing at the initiator' replayed
+
+# ---- who saw a probe and answers in another's place
+spoofed()
+{
+    sleep 4 # g1 has forgotten the silence of that host
+    lab_run h2c listen "$GUN" listen 10.2.9.10 500 5
+    sleep 0.3
+    s=$(counter 1 replies_spoofed) l=$(counter 1 replies_late) g=$(counter 1 replies_good)
+    lab_in h1a ping -n -c 1 -W 6 10.2.9.10 >"$LAB_DIR/ping.out" &
+    ping=$!
+    : >"$LAB_DIR/listen.log"
+    lab_wait 4 "grep -q '^10.1.1.10 ' '$LAB_DIR/listen.log'" || return 1
+    cookie=$(sed -n 's/^10\.1\.1\.10 [0-9]* \([0-9a-f]\{16\}\).*/\1/p' "$LAB_DIR/listen.log" | head -n 1)
+    echo "cookie $cookie"
+    lab_in core "$GUN" reply 192.0.3.1 192.0.1.1 -c "$cookie" -a 192.0.4.1 # in whose name?
+    lab_in core "$GUN" reply 192.0.3.1 192.0.1.1 -c "$cookie" -p 501       # not from IKE's port
+    lab_in core "$GUN" reply 192.0.3.1 10.1.1.1 -c "$cookie"               # to another address of the gateway
+    lab_in core "$GUN" reply 192.0.3.1 192.0.1.1                           # another cookie
+    lab_wait 3 "[ \$(counter 1 replies_spoofed) = $((s + 3)) ] && [ \$(counter 1 replies_late) = $((l + 1)) ]" || { counter 1 replies_spoofed; return 1; }
+    [ "$(counter 1 replies_good)" = "$g" ] || return 1
+    # All is right, but who is named cannot prove to protect that host: nothing goes there.
+    lab_in core "$GUN" reply 192.0.3.1 192.0.1.1 -c "$cookie"
+    lab_wait 3 "[ \$(counter 1 replies_good) = $((g + 1)) ]" || return 1
+    wait $ping && return 1
+    dt g1 --json discover | jq -e '[.tunnels[] | select(.up and (.proxy.text | test("10.0.0.0/8$")))] == []' &&
+        grep 'g3.example.net was found for 10.0.0.0/8, and now allows 10.3.0.0/16.udp. only' "$LAB_DIR/dt-g1.log"
+}
+tap_ok 'replies with another name, port, address or cookie are dropped; one that is right in all of it wins no tunnel' spoofed
+
+# ---- settings and their change
+change()
+{
+    conf_six "$@"
+    dt g6 reload
+}
+conf_six() # PROXY SETTING
+{
+    dt_conf g6 <<C
+discover "mesh" {
+    protect  = "$1"
+    identity = "g6.example.net"
+    psk      = "file:$LAB_DIR/psk"
+    remember = 2s
+    $2
+}
+C
+}
+six()
+{
+    dt g6 --json discover | jq -r '.tunnels[].proxy.text' | sort
+}
+flow6() # TO [PORT]: sent, received and lost, from 6a
+{
+    lab_in h6a "$FLOW" send "$(addr_of "$1")" 4411 -i 20 -t 0.8 >"$LAB_DIR/flow.out"
+    cat "$LAB_DIR/flow.out"
+}
+drops_first()
+{
+    change '10.6.0.0/16 10.0.0.0/8' 'hold = no' && [ -z "$(six)" ] || return 1
+    flow6 3a
+    jq -e '.lost > 0 and .received > 10' "$LAB_DIR/flow.out" && six | grep -x '10.6.0.0/16 10.3.0.0/16 udp' &&
+        dt g6 --json discover | jq -e '.rules[0].hold == false and .counters.found > 0'
+}
+tap_ok 'hold = no, by a reload: what asks first is dropped, the rest goes through the tunnel' drops_first
+holds_again()
+{
+    change '10.6.0.0/16 10.0.0.0/8' 'hold = yes' && [ -z "$(six)" ] && flow6 3a && jq -e '.lost == 0' "$LAB_DIR/flow.out"
+}
+tap_ok 'and with hold = yes nothing is lost' holds_again
+reads_again()
+{
+    before=$(dt g6 --json status | jq -c '[.tunnels[] | {name, epoch, state}]')
+    dt g6 reload && [ "$(dt g6 --json status | jq -c '[.tunnels[] | {name, epoch, state}]')" = "$before" ] && [ -n "$(six)" ]
+}
+tap_ok 'a reload without a change keeps what was found' reads_again
+port_of_any()
+{
+    change '10.6.0.0/16 10.0.0.0/8 any 4411 any' '' || return 1
+    lab_wait 10 'sends 1b 6b' || return 1
+    dt g1 --json discover | jq -e '[.tunnels[].proxy.text] | index("10.1.0.0/16 10.6.0.0/16 any any 4411")' &&
+        refused 1 1b 6b 'refused: .*10\.6\.0\.0/16 10\.0\.0\.0/8 any 4411|refused: .*192\.0\.6\.1.*4411' 9999
+}
+tap_ok 'a port of any protocol: its packets go, those of another port are refused' port_of_any
+off_and_on()
+{
+    echo | dt_conf g6
+    dt g6 reload || return 1
+    ! lab_in g6 nft list ruleset | grep dovetail && ! lab_in g6 ip rule | grep 1749 || return 1
+    dt g6 discover | grep 'no discover rule' || return 1
+    change '10.6.0.0/16 10.0.0.0/8' '' && lab_in g6 nft list ruleset | grep -q dovetail && flow6 3b && jq -e '.lost == 0' "$LAB_DIR/flow.out"
+}
+tap_ok 'a reload without the section takes rules and table away; one with it brings them back' off_and_on
 
 # ---- who may speak for what
 liar()
