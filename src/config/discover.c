@@ -51,7 +51,7 @@ static void read_peer(struct reader *r, unsigned line, struct dt_config_discover
     }
     memcpy(copy, text, strlen(text) + 1);
     char *id = strtok_r(copy, " \t,", &save);
-    if (id == NULL || dt_ike_id_parse(&p->id, id) != 0) {
+    if (id == NULL || dt_ike_id_parse_pattern(&p->id, id) != 0) {
         reader_error(r, line,
                      "peers = \"%.64s\": an identity or a pattern such as \"*.example.net\" would be right",
                      text);

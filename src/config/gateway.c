@@ -77,7 +77,7 @@ static void add_secret(struct reader *r, struct dt_config_gateway *g, unsigned l
         return;
     }
     id[idlen] = '\0';
-    if (dt_ike_id_parse(&s.id, id) != 0) {
+    if (dt_ike_id_parse_pattern(&s.id, id) != 0) {
         reader_error(r, line, "secrets: %.200s:%u: \"%.64s\" is no identity", path, path_line, id);
         return;
     }

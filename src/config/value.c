@@ -122,6 +122,12 @@ static void read_any_id(struct reader *r, const struct dt_setting *s, struct dt_
                      s->key, v, DT_IKE_ID_MAX);
     else if (!pattern && (id->type == DT_ID_ANY || memchr(id->data, '*', id->len) != NULL))
         reader_error(r, s->line, "%s = \"%.64s\" is a pattern; one exact identity would be right", s->key, v);
+    else if (pattern && dt_ike_id_parse_pattern(id, v) != 0)
+        reader_error(r, s->line,
+                     "%s = \"%.64s\" is no pattern; \"*.example.net\", \"*@example.net\" or, for anybody, "
+                     "\"%%any\" would "
+                     "be right",
+                     s->key, v);
 }
 
 void read_id(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def)

@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/addr.h"
 #include "base/bytes.h"
@@ -44,12 +43,25 @@ int dt_ike_id_parse(struct dt_ike_id *id, const char *text)
 static char *printable(char *out, size_t cap, const uint8_t *p, size_t len)
 {
     size_t at = 0;
-    for (size_t i = 0; i < len && at + 5 < cap; i++)
+    for (size_t i = 0; i < len && at + 4 < cap; i++)
         if (isgraph(p[i]) && p[i] != '\\')
             out[at++] = (char)p[i];
         else
             at += (size_t)snprintf(out + at, cap - at, "\\x%02x", p[i]);
     out[at] = 0;
+    return out;
+}
+
+static char *name_str(char *out, const struct dt_ike_id *id)
+{
+    struct dt_ike_id again;
+    const char *prefix = id->type == DT_ID_FQDN ? "fqdn:" : "email:";
+    printable(out, DT_IKE_ID_STRLEN - 6, id->data, id->len);
+    if (!id->len ||
+        (!dt_ike_id_parse(&again, out) && again.type == id->type && strncmp(out, prefix, strlen(prefix))))
+        return out;
+    memmove(out + strlen(prefix), out, strlen(out) + 1);
+    memcpy(out, prefix, strlen(prefix));
     return out;
 }
 
@@ -63,7 +75,7 @@ char *dt_ike_id_str(char *out, const struct dt_ike_id *id)
         return out;
     case DT_ID_FQDN:
     case DT_ID_RFC822_ADDR:
-        return printable(out, DT_IKE_ID_STRLEN, id->data, id->len);
+        return name_str(out, id);
     case DT_ID_IPV4_ADDR:
     case DT_ID_IPV6_ADDR:
         if (id->len == (id->type == DT_ID_IPV4_ADDR ? 4 : 16)) {
@@ -86,12 +98,37 @@ static bool is_name(uint8_t type)
     return type == DT_ID_FQDN || type == DT_ID_RFC822_ADDR;
 }
 
+/* Not strncasecmp: a name from the wire may have a zero in it, and the locale does not matter. */
+static bool same_name(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        uint8_t x = a[i] >= 'A' && a[i] <= 'Z' ? a[i] | 0x20 : a[i];
+        uint8_t y = b[i] >= 'A' && b[i] <= 'Z' ? b[i] | 0x20 : b[i];
+        if (x != y)
+            return false;
+    }
+    return true;
+}
+
 bool dt_ike_id_eq(const struct dt_ike_id *a, const struct dt_ike_id *b)
 {
     if (a->type != b->type || a->len != b->len)
         return false;
-    return is_name(a->type) ? !strncasecmp((const char *)a->data, (const char *)b->data, a->len)
-                            : !memcmp(a->data, b->data, a->len);
+    return is_name(a->type) ? same_name(a->data, b->data, a->len) : !memcmp(a->data, b->data, a->len);
+}
+
+bool dt_ike_id_is_pattern(const struct dt_ike_id *id)
+{
+    return is_name(id->type) && id->len > 2 && id->data[0] == '*' &&
+           (id->data[1] == '.' || id->data[1] == '@');
+}
+
+int dt_ike_id_parse_pattern(struct dt_ike_id *id, const char *text)
+{
+    if (dt_ike_id_parse(id, text))
+        return -1;
+    const uint8_t *star = is_name(id->type) ? memrchr(id->data, '*', id->len) : NULL;
+    return !star || (star == id->data && dt_ike_id_is_pattern(id)) ? 0 : -1;
 }
 
 bool dt_ike_id_matches(const struct dt_ike_id *pattern, const struct dt_ike_id *id)
@@ -100,10 +137,9 @@ bool dt_ike_id_matches(const struct dt_ike_id *pattern, const struct dt_ike_id *
         return true;
     if (pattern->type != id->type)
         return false;
-    if (is_name(pattern->type) && pattern->len > 1 && pattern->data[0] == '*') {
+    if (dt_ike_id_is_pattern(pattern)) {
         size_t tail = pattern->len - 1u;
-        return id->len > tail &&
-               !strncasecmp((const char *)pattern->data + 1, (const char *)id->data + id->len - tail, tail);
+        return id->len > tail && same_name(pattern->data + 1, id->data + id->len - tail, tail);
     }
     return dt_ike_id_eq(pattern, id);
 }

@@ -16,7 +16,7 @@ enum dt_ike_id_type {
 };
 
 #define DT_IKE_ID_MAX    127
-#define DT_IKE_ID_STRLEN 272
+#define DT_IKE_ID_STRLEN (6 + 4 * DT_IKE_ID_MAX + 1)
 
 struct dt_ike_id {
     uint8_t type; /* enum dt_ike_id_type, or another number of the peer's */
@@ -29,10 +29,14 @@ struct dt_ike_id {
  * "%any" DT_ID_ANY, anything else a domain name. "fqdn:" and "email:" before the text force the type.
  * 0, or -1: empty, too long. */
 int dt_ike_id_parse(struct dt_ike_id *id, const char *text);
-char *dt_ike_id_str(char *out,
-                    const struct dt_ike_id *id); /* DT_IKE_ID_STRLEN bytes; unprintable bytes as \xNN */
+/* DT_IKE_ID_STRLEN bytes; unprintable ones as \xNN; with "fqdn:" or "email:" before it where the text alone would be
+ * taken for another type: two identities never have the same text. */
+char *dt_ike_id_str(char *out, const struct dt_ike_id *id);
 bool dt_ike_id_eq(const struct dt_ike_id *a, const struct dt_ike_id *b); /* names without regard to case */
 /* pattern may be DT_ID_ANY, or a name that begins with "*." or "*@". */
 bool dt_ike_id_matches(const struct dt_ike_id *pattern, const struct dt_ike_id *id);
+bool dt_ike_id_is_pattern(const struct dt_ike_id *id); /* of the latter kind */
+/* As dt_ike_id_parse; -1 also where a "*" stands elsewhere than at the beginning of such a pattern. */
+int dt_ike_id_parse_pattern(struct dt_ike_id *id, const char *text);
 
 #endif

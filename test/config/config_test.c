@@ -158,6 +158,23 @@ static void addresses(void **state)
         1, "overlap", "");
 }
 
+static void patterns_of_identities(void **state)
+{
+    static const char *const wrong[] = {"*", "*example.net", "vpn.*", "*.example.*", "a*b@example.net"};
+    static const char *const right[] = {"*.example.net", "*@example.net", "%any", "vpn.example.net"};
+    char text[1024];
+    for (size_t i = 0; i < DT_ARRAY_LEN(wrong); i++) {
+        snprintf(text, sizeof(text), SERVER "  peers = \"%s\"\n}\n", wrong[i]);
+        expect(text, 7, "is no pattern", "*.example.net");
+    }
+    for (size_t i = 0; i < DT_ARRAY_LEN(right); i++) {
+        struct dt_config c;
+        snprintf(text, sizeof(text), SERVER "  peers = \"%s\"\n}\n", right[i]);
+        assert_int_equal(parse(&c, text), 0);
+        dt_config_free(&c);
+    }
+}
+
 static void everything_wrong_is_said_in_order(void **state)
 {
     struct dt_config c;
@@ -276,6 +293,7 @@ int main(void)
         cmocka_unit_test(a_short_keylife_brings_its_margin),
         cmocka_unit_test(complaints),
         cmocka_unit_test(addresses),
+        cmocka_unit_test(patterns_of_identities),
         cmocka_unit_test(everything_wrong_is_said_in_order),
         cmocka_unit_test(what_is_missing),
         cmocka_unit_test(secrets_from_files),

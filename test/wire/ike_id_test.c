@@ -56,6 +56,33 @@ static void text(void **state)
     assert_string_equal(dt_ike_id_str(out, &short4), "id1:010203");
 }
 
+/* The text stands for the identity elsewhere (leases): no two share one. */
+static void text_tells_identities_apart(void **state)
+{
+    static const char *const same[] = {
+        "fqdn:192.0.2.1", "fqdn:anna@example.net", "email:anna",  "fqdn:keyid:00",
+        "fqdn:%any",      "fqdn:fqdn:x",           "fqdn:email:x"};
+    char out[DT_IKE_ID_STRLEN], other[DT_IKE_ID_STRLEN];
+    for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+        struct dt_ike_id one = id(same[i]);
+        assert_string_equal(dt_ike_id_str(out, &one), same[i]);
+    }
+    struct dt_ike_id a = {.type = DT_ID_FQDN, .len = DT_IKE_ID_MAX}, b = a;
+    memset(a.data, 1, sizeof(a.data));
+    memset(b.data, 1, sizeof(b.data));
+    b.data[DT_IKE_ID_MAX - 1] = 2;
+    assert_string_not_equal(dt_ike_id_str(out, &a), dt_ike_id_str(other, &b));
+}
+
+static void names_with_a_zero_inside(void **state)
+{
+    struct dt_ike_id a = {.type = DT_ID_FQDN, .len = 3, .data = {'a', 0, 'b'}},
+                     b = {.type = DT_ID_FQDN, .len = 3, .data = {'A', 0, 'B'}},
+                     c = {.type = DT_ID_FQDN, .len = 3, .data = {'a', 0, 'c'}};
+    assert_true(dt_ike_id_eq(&a, &b));
+    assert_false(dt_ike_id_eq(&a, &c));
+}
+
 static void matching(void **state)
 {
     struct dt_ike_id any = id("%any"), star = id("*.example.net"), mail = id("*@example.net"),
@@ -72,11 +99,18 @@ static void matching(void **state)
     assert_true(dt_ike_id_matches(&key, &k)); /* octets, not a pattern */
     assert_false(dt_ike_id_matches(&key, &other));
     assert_false(dt_ike_id_matches(&b, &c));
+    struct dt_ike_id loose = id("*example.net"), evil = id("evilexample.net"), alone = id("*");
+    assert_false(dt_ike_id_matches(&loose, &evil)); /* no pattern */
+    assert_false(dt_ike_id_matches(&alone, &evil));
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(types), cmocka_unit_test(bounds),
-                                       cmocka_unit_test(text), cmocka_unit_test(matching)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(types),
+                                       cmocka_unit_test(bounds),
+                                       cmocka_unit_test(text),
+                                       cmocka_unit_test(text_tells_identities_apart),
+                                       cmocka_unit_test(names_with_a_zero_inside),
+                                       cmocka_unit_test(matching)};
     return TEST_RUN(tests);
 }
