@@ -4,7 +4,7 @@
 # as it happens, and at the end a table of what it cost. About a minute.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-LAB=dtdemo LAB_ROOT=$PWD
+LAB=${LAB:-dtdemo} LAB_ROOT=$PWD
 . lab/lab.sh
 . lab/dovetail.sh
 

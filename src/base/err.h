@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define DT_ERR_TEXT 256
+#define DT_ERR_TEXT 512
 
 struct dt_err {
     uint16_t notify;        /* RFC 7296 section 3.10.1 notify message type; 0 where no protocol error fits */

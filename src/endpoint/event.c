@@ -42,6 +42,8 @@ static const char *name_of(enum dt_event_kind kind)
         return "unknown_spi";
     case DT_EVENT_LIMIT:
         return "limit";
+    case DT_EVENT_TURNED_AWAY:
+        return "turned_away";
     }
     return "?";
 }
@@ -68,6 +70,19 @@ void ep_event(struct dt_endpoint *ep, struct tunnel *t, dt_time now, enum dt_eve
     va_start(ap, fmt);
     vsnprintf(ev.text, sizeof(ev.text), fmt, ap);
     va_end(ap);
+    ep->ops.event(ep->user, &ev);
+}
+
+void ep_turned_away(struct dt_endpoint *ep, struct tunnel *t, dt_time now, const struct dt_addrport *remote,
+                    const char *why)
+{
+    if (!ep->ops.event)
+        return;
+    struct dt_event ev = {.kind = DT_EVENT_TURNED_AWAY, .name = name_of(DT_EVENT_TURNED_AWAY)};
+    char at[DT_ADDRPORT_STRLEN];
+    about(&ev, t, now);
+    ev.remote = *remote;
+    snprintf(ev.text, sizeof(ev.text), "%s, refused: %s", dt_addrport_str(at, remote), why);
     ep->ops.event(ep->user, &ev);
 }
 

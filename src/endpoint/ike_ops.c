@@ -293,6 +293,10 @@ static void op_ike_event(void *ctx, struct dt_ike_session *s, enum dt_ike_event 
         return; /* counted by IKE; too many for people */
     if (l && what == DT_IKE_EV_PEER_REFUSED)
         ep_why(l->t, err);
+    if (what == DT_IKE_EV_REFUSED && path && err) {
+        ep_turned_away(ep, l ? l->t : NULL, ep->now, &path->remote, err->text);
+        return;
+    }
     if (path)
         dt_addrport_str(at, &path->remote);
     ep_event(ep, l ? l->t : NULL, ep->now, DT_EVENT_IKE, "%s, %s: %s", at, dt_ike_event_str(what),

@@ -95,7 +95,7 @@ static int check_peer(struct ike_sa *sa, const struct dt_ike_payloads *in, struc
     return ike_auth_psk.verify(sa, false, auth.data, err);
 }
 
-static void refused(struct dt_ike_session *s, uint16_t type, bool session)
+static void refused(struct dt_ike_session *s, uint16_t type, bool session, const struct dt_ike_payloads *in)
 {
     char text[16], id[DT_IKE_ID_STRLEN], own[140];
     struct dt_err err = {0};
@@ -104,8 +104,7 @@ static void refused(struct dt_ike_session *s, uint16_t type, bool session)
                    "the peer answers %s to %.100s: wrong identity or pre-shared key, here or there",
                    ike_notify_text(type, text), dt_ike_id_str(id, &s->local_id));
     else if (type == DT_N_NO_PROPOSAL_CHOSEN)
-        dt_err_set(&err, type, "the peer answers %s to the child; we offered %s", ike_notify_text(type, text),
-                   dt_proposals_str(own, sizeof(own), &s->cfg->esp));
+        ike_takes_explain(&err, "the peer", " to the child", &s->cfg->esp, DT_CHOOSE_NO_KE, in);
     else if (type == DT_N_TS_UNACCEPTABLE)
         dt_err_set(&err, type, "the peer answers %s; we asked for %s", ike_notify_text(type, text),
                    dt_selectors_str(own, sizeof(own), &s->cfg->remote_ts));
@@ -133,7 +132,7 @@ void ike_auth_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ik
     memcpy(ni.data, s->hs->nonce, IKE_NONCE_LEN);
     ike_exchange_free(ex);
     if (error && !dt_ike_find(&m->inner, DT_P_AUTH)) {
-        refused(s, error, true);
+        refused(s, error, true, &m->inner);
         return;
     }
     if (check_peer(sa, &m->inner, &err)) {
@@ -150,7 +149,7 @@ void ike_auth_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ik
         if (!error)
             ike_queue_delete_spi(s, spi_in, NULL);
     } else if (error) {
-        refused(s, error, false);
+        refused(s, error, false, &m->inner);
     } else if (ike_offer_check(s, &m->inner, true, spi_in, &chosen, &child, &err)) {
         ike_queue_delete_spi(s, spi_in, NULL);
         ike_child_fail(s->first, &err);

@@ -73,9 +73,9 @@ static bool other_group(struct dt_ike_session *s, struct ike_exchange *ex,
 }
 
 static void refused(struct dt_ike_session *s, struct ike_exchange *ex, uint16_t type,
-                    const struct dt_ike_notify_payload *n)
+                    const struct dt_ike_notify_payload *n, const struct dt_ike_payloads *in)
 {
-    char text[16], own[140];
+    char text[16];
     struct dt_err err = {0};
     struct dt_ike_child *old = ex->old;
     if (type == DT_N_INVALID_KE_PAYLOAD && ex->child && other_group(s, ex, n)) {
@@ -91,8 +91,7 @@ static void refused(struct dt_ike_session *s, struct ike_exchange *ex, uint16_t 
         }
     }
     if (type == DT_N_NO_PROPOSAL_CHOSEN)
-        dt_err_set(&err, type, "the peer answers %s; we offered %s", ike_notify_text(type, text),
-                   dt_proposals_str(own, sizeof(own), &s->cfg->esp));
+        ike_takes_explain(&err, "the peer", " to a new child", &s->cfg->esp, 0, in);
     else
         dt_err_set(&err, type, "the peer answers %s", ike_notify_text(type, text));
     ike_event(s->ike, s, DT_IKE_EV_PEER_REFUSED, &s->path, type, "%s", err.text);
@@ -190,7 +189,7 @@ void ike_create_child_got_response(struct ike_sa *sa, struct ike_exchange *ex, s
     struct dt_ike_notify_payload n;
     uint16_t error = ike_find_error(&m->inner, &n);
     if (error)
-        refused(sa->session, ex, error, &n);
+        refused(sa->session, ex, error, &n, &m->inner);
     else
         agreed(sa, ex, m);
     ike_exchange_free(ex);

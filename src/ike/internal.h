@@ -13,6 +13,7 @@
  *   auth_psk.c      the shared key method
  *   child.c         children: life, keys, the owner's calls
  *   offer.c         SA and TS payloads of children: offer, choice, check of the answer
+ *   takes.c         NO_PROPOSAL_CHOSEN, told with both sides' values
  *   create_child.c  CREATE_CHILD_SA for children; create_child_answer.c  responder
  *   rekey_ike.c     CREATE_CHILD_SA for the IKE SA itself
  *   informational.c delete, liveness, errors
@@ -370,6 +371,16 @@ int ike_offer_choose(struct dt_ike_session *s, const struct dt_ike_payloads *in,
 void ike_offer_answer_sa(struct dt_ike_builder *b, const struct dt_proposal *chosen, uint32_t spi_in);
 void ike_offer_answer_ts(struct dt_ike_builder *b, const struct dt_child_sa *sa);
 uint16_t ike_first_group(const struct dt_proposals *list);
+
+/* ---- takes.c ---- */
+/* Beside NO_PROPOSAL_CHOSEN: what would have been taken, in at most `room` octets of payload. */
+void ike_takes_write(struct dt_ike_builder *b, const struct dt_proposals *list, size_t room);
+/* The refusal as a protected answer, all of it. */
+void ike_takes_answer(struct ike_sa *sa, const struct ike_msg *m, const struct dt_proposals *list);
+/* The sentence for people about a peer's NO_PROPOSAL_CHOSEN: what we offered, and what it says that it takes. `what`:
+ * "", or " to the child" and the like; flags as of dt_proposals_choose. */
+void ike_takes_explain(struct dt_err *err, const char *who, const char *what,
+                       const struct dt_proposals *offered, unsigned flags, const struct dt_ike_payloads *in);
 
 /* ---- create_child.c, create_child_answer.c, rekey_ike.c ---- */
 bool ike_create_child_start(struct ike_sa *sa, struct ike_exchange *ex); /* false: dropped */

@@ -117,7 +117,7 @@ static int choose_proposal(struct dt_ike_session *s, const struct dt_proposals *
                            uint16_t ke_group, struct dt_proposal *chosen, uint16_t *want_group,
                            struct dt_err *err)
 {
-    char own[DT_ERR_TEXT / 2 - 40], theirs[DT_ERR_TEXT / 2 - 20];
+    char own[200], theirs[200];
     if (!dt_proposals_choose(chosen, &s->cfg->esp, offered, ke_group, in_auth ? DT_CHOOSE_NO_KE : 0) ||
         chosen->spi_len != 4 || dt_get_be32(chosen->spi) < 256)
         return dt_err_set(err, DT_N_NO_PROPOSAL_CHOSEN,

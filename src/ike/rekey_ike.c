@@ -87,9 +87,10 @@ static void try_later(struct ike_sa *sa)
 }
 
 static void refused(struct ike_sa *sa, struct ike_exchange *ex, uint16_t type,
-                    const struct dt_ike_notify_payload *n)
+                    const struct dt_ike_notify_payload *n, const struct dt_ike_payloads *in)
 {
     struct dt_ike_session *s = sa->session;
+    struct dt_err err = {0};
     char text[16];
     if (type == DT_N_INVALID_KE_PAYLOAD && n->data.len == 2 && ex->ke_tries++ < 3 && !ex->rival_sa) {
         uint16_t group = dt_get_be16(n->data.p);
@@ -104,8 +105,11 @@ static void refused(struct ike_sa *sa, struct ike_exchange *ex, uint16_t type,
                 return;
             }
     }
-    ike_event(s->ike, s, DT_IKE_EV_PEER_REFUSED, &s->path, type,
-              "the peer answers %s to the rekey of the IKE SA", ike_notify_text(type, text));
+    if (type == DT_N_NO_PROPOSAL_CHOSEN)
+        ike_takes_explain(&err, "the peer", " to the rekey of the IKE SA", &s->cfg->ike, 0, in);
+    else
+        dt_err_set(&err, type, "the peer answers %s to the rekey of the IKE SA", ike_notify_text(type, text));
+    ike_event(s->ike, s, DT_IKE_EV_PEER_REFUSED, &s->path, type, "%s", err.text);
     if (ex->rival_sa)
         ike_sa_adopt(s, ex->rival_sa); /* the peer's own succeeded */
     else if (type == DT_N_INVALID_SYNTAX)
@@ -181,7 +185,7 @@ void ike_rekey_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct i
     struct dt_span nr;
     uint16_t error = ike_find_error(&m->inner, &n);
     if (error) {
-        refused(sa, ex, error, &n);
+        refused(sa, ex, error, &n, &m->inner);
         ike_exchange_free(ex);
         return;
     }
@@ -290,12 +294,12 @@ void ike_rekey_got_request(struct ike_sa *sa, struct ike_msg *m, const struct dt
     }
     if (!dt_proposals_choose(&in.chosen, &s->cfg->ike, offered, in.ke.group, 0) || in.chosen.spi_len != 8 ||
         !dt_get_be64(in.chosen.spi)) {
-        char own[DT_ERR_TEXT / 2 - 40], theirs[DT_ERR_TEXT / 2 - 20];
+        char own[200], theirs[200];
         ike_event(s->ike, s, DT_IKE_EV_REFUSED, m->path, DT_N_NO_PROPOSAL_CHOSEN,
                   "no common proposal to rekey the IKE SA: the peer offers %s; here is allowed %s",
                   dt_proposals_str(theirs, sizeof(theirs), offered),
                   dt_proposals_str(own, sizeof(own), &s->cfg->ike));
-        answer(sa, m, DT_N_NO_PROPOSAL_CHOSEN, dt_span(NULL, 0));
+        ike_takes_answer(sa, m, &s->cfg->ike);
         return;
     }
     uint16_t group = dt_proposal_id(&in.chosen, DT_TRANSFORM_KE, NULL);

@@ -62,16 +62,15 @@ int ike_init_start(struct dt_ike_session *s, struct dt_err *err)
 }
 
 /* Anybody may have sent it: wait a moment for a proper answer (2.21.1), then believe it. */
-static void refused(struct dt_ike_session *s, uint16_t type)
+static void refused(struct dt_ike_session *s, uint16_t type, const struct dt_ike_payloads *in)
 {
-    char text[16], own[160], who[DT_ADDRPORT_STRLEN];
+    char text[16], who[DT_ADDRPORT_STRLEN];
     struct ike_handshake *hs = s->hs;
     if (hs->refused)
         return;
     hs->refused = true;
     if (type == DT_N_NO_PROPOSAL_CHOSEN)
-        dt_err_set(&hs->refusal, type, "%s answers %s; we offered %s", dt_addrport_str(who, &s->path.remote),
-                   ike_notify_text(type, text), dt_proposals_str(own, sizeof(own), &s->cfg->ike));
+        ike_takes_explain(&hs->refusal, dt_addrport_str(who, &s->path.remote), "", &s->cfg->ike, 0, in);
     else
         dt_err_set(&hs->refusal, type, "%s answers %s", dt_addrport_str(who, &s->path.remote),
                    ike_notify_text(type, text));
@@ -97,12 +96,12 @@ static void answer_without_spi(struct dt_ike_session *s, const struct ike_msg *m
         for (size_t i = 0; i < s->cfg->ike.n; i++)
             ours |= dt_proposal_has(&s->cfg->ike.v[i], DT_TRANSFORM_KE, group);
         if (!ours || group == hs->group || hs->ke_tries++ >= IKE_INIT_TRIES || new_group(s, group, &err)) {
-            refused(s, error);
+            refused(s, error, &m->outer);
             return;
         }
     } else {
         if (error)
-            refused(s, error);
+            refused(s, error, &m->outer);
         return;
     }
     if (send_init(s, &err))

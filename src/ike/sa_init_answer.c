@@ -3,10 +3,12 @@
 
 #include <stdlib.h>
 
-/* An answer outside any session: one notify, responder's SPI 0. */
-static void answer(struct dt_ike *ike, const struct ike_msg *m, uint16_t type, struct dt_span data)
+/* An answer outside any session: one notify (with NO_PROPOSAL_CHOSEN, what would have been taken, where that fits),
+ * responder's SPI 0. */
+static void answer_with(struct dt_ike *ike, const struct ike_msg *m, uint16_t type, struct dt_span data,
+                        const struct dt_proposals *takes)
 {
-    uint8_t buf[256];
+    uint8_t buf[384];
     struct dt_ike_builder b;
     struct dt_ike_header h = {
         .spi_i = m->h.spi_i, .exchange = DT_IKE_SA_INIT, .flags = DT_IKE_FLAG_RESPONSE, .mid = m->h.mid};
@@ -15,9 +17,17 @@ static void answer(struct dt_ike *ike, const struct ike_msg *m, uint16_t type, s
         return;
     dt_ike_build(&b, buf, sizeof(buf), &h);
     ike_write_notify(&b, type, data);
+    size_t sofar = DT_IKE_HEADER_LEN + 8 + data.len; /* header, and one notify */
+    if (takes && m->len > sofar)
+        ike_takes_write(&b, takes, m->len - sofar);
     size_t len = dt_ike_build_end(&b);
     if (len && len <= m->len)
         ike_send(ike, NULL, m->path, buf, len, 0);
+}
+
+static void answer(struct dt_ike *ike, const struct ike_msg *m, uint16_t type, struct dt_span data)
+{
+    answer_with(ike, m, type, data, NULL);
 }
 
 static uint64_t init_hash(const struct dt_ike *ike, uint64_t spi_i, const struct dt_addrport *remote)
@@ -69,13 +79,13 @@ static int read_request(const struct ike_msg *m, struct request *r)
 /* True: an algorithm for everything, and the KE payload is of the chosen group. */
 static bool choose(struct dt_ike *ike, const struct ike_msg *m, struct request *r)
 {
-    char own[DT_ERR_TEXT / 2 - 40], offered[DT_ERR_TEXT / 2 - 20];
+    char own[200], offered[200];
     if (!dt_proposals_choose(&r->chosen, &r->cfg->ike, &r->offered, r->ke.group, 0)) {
         ike_event(ike, NULL, DT_IKE_EV_REFUSED, m->path, DT_N_NO_PROPOSAL_CHOSEN,
                   "no common IKE proposal: the peer offers %s; here is allowed %s",
                   dt_proposals_str(offered, sizeof(offered), &r->offered),
                   dt_proposals_str(own, sizeof(own), &r->cfg->ike));
-        answer(ike, m, DT_N_NO_PROPOSAL_CHOSEN, dt_span(NULL, 0));
+        answer_with(ike, m, DT_N_NO_PROPOSAL_CHOSEN, dt_span(NULL, 0), &r->cfg->ike);
         return false;
     }
     uint16_t group = dt_proposal_id(&r->chosen, DT_TRANSFORM_KE, NULL);

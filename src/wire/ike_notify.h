@@ -38,6 +38,8 @@ enum dt_ike_notify_type {
     DT_N_ESP_TFC_PADDING_NOT_SUPPORTED = 16394,
     DT_N_NON_FIRST_FRAGMENTS_ALSO = 16395,
     DT_N_PRIVATE_FIRST = 40960,
+    /* Dovetail's own, beside NO_PROPOSAL_CHOSEN: what would have been taken (dt_ike_takes_read). For people alone. */
+    DT_N_DOVETAIL_TAKES = 40987,
     DT_N_PRIVATE_LAST = 65535,
 };
 

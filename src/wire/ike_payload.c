@@ -111,6 +111,59 @@ void dt_ike_sa_write(struct dt_ike_builder *b, const struct dt_proposals *list)
     dt_ike_payload_end(b);
 }
 
+/* ---- what would have been taken ---- */
+
+static const uint8_t takes_magic[4] = {'D', 'T', 'T', 1};
+
+size_t dt_ike_takes_write(uint8_t *out, size_t cap, const struct dt_proposals *list)
+{
+    size_t at = sizeof(takes_magic) + 1, said = 0;
+    for (; said < list->n; said++) {
+        const struct dt_proposal *p = &list->v[said];
+        if (at > cap || cap - at < 1u + 4u * p->n)
+            break;
+        out[at++] = p->n;
+        for (size_t i = 0; i < p->n; i++, at += 4) {
+            out[at] = p->t[i].type;
+            out[at + 1] = (uint8_t)(p->t[i].key_bits / 8);
+            dt_put_be16(out + at + 2, p->t[i].id);
+        }
+    }
+    if (!said)
+        return 0;
+    memcpy(out, takes_magic, sizeof(takes_magic));
+    out[sizeof(takes_magic)] = said < list->n;
+    return at;
+}
+
+int dt_ike_takes_read(struct dt_proposals *out, bool *more, uint8_t protocol, struct dt_span data)
+{
+    struct dt_reader r;
+    out->n = 0;
+    if (data.len > DT_IKE_TAKES_MAX || data.len < sizeof(takes_magic) + 1 ||
+        memcmp(data.p, takes_magic, sizeof(takes_magic)) != 0)
+        return -1;
+    dt_reader_init(&r, data.p + sizeof(takes_magic), data.len - sizeof(takes_magic));
+    *more = dt_read_u8(&r) != 0;
+    while (dt_reader_left(&r)) {
+        unsigned count = dt_read_u8(&r);
+        if (!count || count > DT_PROPOSAL_TRANSFORMS || out->n == DT_PROPOSALS_MAX)
+            return -1;
+        struct dt_proposal *p = &out->v[out->n];
+        *p = (struct dt_proposal){.protocol = protocol, .number = (uint8_t)(out->n + 1)};
+        for (; p->n < count; p->n++) {
+            struct dt_transform *t = &p->t[p->n];
+            t->type = dt_read_u8(&r);
+            t->key_bits = (uint16_t)(dt_read_u8(&r) * 8);
+            t->id = dt_read_be16(&r);
+        }
+        if (!dt_reader_ok(&r))
+            return -1;
+        out->n++;
+    }
+    return out->n ? 0 : -1;
+}
+
 /* ---- key exchange, nonce ---- */
 
 int dt_ike_ke_read(struct dt_ike_ke *out, struct dt_span body)

@@ -15,6 +15,15 @@
 int dt_ike_sa_read(struct dt_proposals *out, struct dt_span body);
 void dt_ike_sa_write(struct dt_ike_builder *b, const struct dt_proposals *list);
 
+/* Data of the notify DT_N_DOVETAIL_TAKES: "DTT", version 1, an octet that is 1 when not all is said; then for each
+ * proposal the number of its transforms, and for each of these its type, key length in octets, and number (two octets).
+ * A format of its own because an SA payload takes three times the room, and a refusal must not be longer than the
+ * request was. */
+#define DT_IKE_TAKES_MAX 240
+/* As many whole proposals as fit; the length, or 0 when none does. */
+size_t dt_ike_takes_write(uint8_t *out, size_t cap, const struct dt_proposals *list);
+int dt_ike_takes_read(struct dt_proposals *out, bool *more, uint8_t protocol, struct dt_span data);
+
 struct dt_ike_ke {
     uint16_t group;
     struct dt_span data;

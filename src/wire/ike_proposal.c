@@ -212,6 +212,8 @@ char *dt_proposals_str(char *out, size_t cap, const struct dt_proposals *list)
         dt_proposal_str(out + at, cap - at, &list->v[i]);
         at += strlen(out + at);
     }
+    if (cap > 4 && at >= cap - 1)
+        memcpy(out + cap - 4, "...", 4);
     return out;
 }
 

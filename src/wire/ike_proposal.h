@@ -56,7 +56,7 @@ int dt_proposal_parse(struct dt_proposal *p, uint8_t protocol, const char *text,
 void dt_proposals_default(struct dt_proposals *out, uint8_t protocol);
 bool dt_proposals_add(struct dt_proposals *list, const struct dt_proposal *p); /* false: full */
 
-/* "aes128gcm16/aes256gcm16-prfsha256-x25519"; unknown numbers as "encr7". */
+/* "aes128gcm16/aes256gcm16-prfsha256-x25519"; unknown numbers as "encr7"; a list that does not fit ends in dots. */
 char *dt_proposal_str(char *out, size_t cap, const struct dt_proposal *p);
 char *dt_proposals_str(char *out, size_t cap, const struct dt_proposals *list); /* joined by ", " */
 

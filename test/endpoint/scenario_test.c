@@ -549,6 +549,9 @@ static void no_common_proposal_names_both(void **state)
     stats_of(w, 0, &info);
     assert_false(info.up);
     assert_non_null(strstr(info.why, "NO_PROPOSAL_CHOSEN"));
+    assert_non_null(strstr(info.why, "we offered chacha20poly1305-esn"));
+    assert_non_null(strstr(info.why, "it takes aes128gcm16"));
+    assert_true(w->host[1].seen[DT_EVENT_TURNED_AWAY] > 0);
     done(w);
 }
 

@@ -109,6 +109,20 @@ static void notify(struct dt_span body)
         abort();
 }
 
+static void takes(struct dt_span body)
+{
+    struct dt_proposals p, q;
+    uint8_t again[DT_IKE_TAKES_MAX];
+    char say[400];
+    bool more, rest;
+    if (dt_ike_takes_read(&p, &more, DT_PROTO_ESP, body))
+        return;
+    dt_proposals_str(say, sizeof(say), &p);
+    size_t len = dt_ike_takes_write(again, sizeof(again), &p);
+    if (len != body.len || dt_ike_takes_read(&q, &rest, DT_PROTO_ESP, dt_span(again, len)) || q.n != p.n)
+        abort();
+}
+
 static void text(struct dt_span body)
 {
     char in[200];
@@ -129,6 +143,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     static void (*const codecs[])(struct dt_span) = {sa, ts, cp, id, notify, text};
     if (len < 1 || len > 60000)
         return 0;
-    codecs[data[0] % DT_ARRAY_LEN(codecs)](dt_span(data + 1, len - 1));
+    (data[0] == 0xff ? takes : codecs[data[0] % DT_ARRAY_LEN(codecs)])(dt_span(data + 1, len - 1));
     return 0;
 }

@@ -192,7 +192,8 @@ static void no_common_child_proposal(void **state)
     assert_int_equal(a->ups, 1); /* the session is there, without a child */
     assert_int_equal(a->failed, 1);
     assert_int_equal(a->last_failed.notify, DT_N_NO_PROPOSAL_CHOSEN);
-    assert_non_null(strstr(a->last_failed.text, "aes256gcm16"));
+    assert_non_null(strstr(a->last_failed.text, "we offered aes256gcm16"));
+    assert_non_null(strstr(a->last_failed.text, "it takes chacha20poly1305"));
     assert_int_equal(b->last_event.notify, DT_N_NO_PROPOSAL_CHOSEN); /* both sides' values */
     assert_non_null(strstr(b->last_event.text, "aes256gcm16"));
     assert_non_null(strstr(b->last_event.text, "chacha20poly1305"));

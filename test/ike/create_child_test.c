@@ -125,6 +125,7 @@ static void secrecy_that_one_side_demands(void **state)
     net_come_up(&net); /* IKE_AUTH has no groups */
     rekey(a);
     assert_int_equal(a->last_failed.notify, DT_N_NO_PROPOSAL_CHOSEN);
+    assert_non_null(strstr(a->last_failed.text, "it takes aes128gcm16-x25519"));
     assert_non_null(strstr(b->last_event.text, "x25519"));
     assert_int_equal(net_children_up(a), 1);
     net_finish(&net);

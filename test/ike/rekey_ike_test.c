@@ -101,6 +101,7 @@ static void refused_rekey_leaves_the_session(void **state)
     dt_ike_session_rekey(a->session, net.now);
     net_run(&net, net.now + DT_SEC);
     assert_int_equal(a->rekeyed, 0);
+    assert_non_null(strstr(a->last_event.text, "it takes chacha20poly1305-prfsha256-x25519"));
     assert_int_equal(b->last_event.notify, DT_N_NO_PROPOSAL_CHOSEN);
     assert_non_null(strstr(b->last_event.text, "chacha20poly1305"));
     assert_non_null(strstr(b->last_event.text, "aes128gcm16"));

@@ -43,11 +43,41 @@ static void no_common_proposal(void **state)
     net_open(&net, 0, 1);
     assert_true(net_run_until(&net, 30 * DT_SEC, over));
     assert_int_equal(a->last_down.notify, DT_N_NO_PROPOSAL_CHOSEN);
-    assert_non_null(strstr(a->last_down.text, "aes128gcm16-prfsha256-x25519"));
+    assert_non_null(strstr(a->last_down.text, "we offered aes128gcm16-prfsha256-x25519"));
+    assert_non_null(strstr(a->last_down.text, "it takes chacha20poly1305-prfsha512-ecp384"));
     assert_int_equal(b->last_event.notify, DT_N_NO_PROPOSAL_CHOSEN);
     assert_non_null(strstr(b->last_event.text, "aes128gcm16-prfsha256-x25519"));
     assert_non_null(strstr(b->last_event.text, "chacha20poly1305-prfsha512-ecp384"));
     assert_int_equal(dt_ike_usage(b->ike).half_open, 0);
+    net_finish(&net);
+}
+
+static size_t asked, answered;
+
+static bool measure_answer(struct net *n, struct net_packet *p)
+{
+    if (p->exchange == DT_IKE_SA_INIT)
+        *(p->response ? &answered : &asked) = p->len;
+    return false;
+}
+
+/* All that a responder takes is said where it fits, and never more octets than it was asked with. */
+static void a_refusal_is_not_longer_than_the_request(void **state)
+{
+    net_init(&net, 4, 2, dt_crypto_null());
+    proposal(&a->cfg.ike, "aes128gcm16-prfsha256-x25519");
+    dt_proposals_default(&b->cfg.ike, DT_PROTO_IKE);
+    for (unsigned i = 0; i < b->cfg.ike.n; i++) /* nothing in common: no AES-GCM, and CBC wants an integrity algorithm */
+        for (unsigned k = 0; k < b->cfg.ike.v[i].n; k++)
+            if (b->cfg.ike.v[i].t[k].type == DT_TRANSFORM_PRF)
+                b->cfg.ike.v[i].t[k].id = DT_PRF_HMAC_SHA2_512;
+    net.filter = measure_answer;
+    net_open(&net, 0, 1);
+    assert_true(net_run_until(&net, 30 * DT_SEC, over));
+    assert_int_equal(a->last_down.notify, DT_N_NO_PROPOSAL_CHOSEN);
+    assert_true(answered > 28 + 8 && answered <= asked);
+    assert_non_null(strstr(a->last_down.text, "it takes aes128gcm16/aes256gcm16"));
+    net.filter = NULL;
     net_finish(&net);
 }
 
@@ -75,6 +105,7 @@ static void forged_refusal_does_no_harm(void **state)
     net.filter = forge_refusal;
     net_come_up(&net);
     assert_int_equal(a->events[DT_IKE_EV_PEER_REFUSED], 1);
+    assert_non_null(strstr(a->last_event.text, "did not say what it takes"));
     net.filter = NULL;
     net_finish(&net);
 }
@@ -95,6 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(responder_wants_another_group),
         cmocka_unit_test(no_common_proposal),
+        cmocka_unit_test(a_refusal_is_not_longer_than_the_request),
         cmocka_unit_test(forged_refusal_does_no_harm),
         cmocka_unit_test(repeated_request_makes_one_session),
     };

@@ -64,6 +64,36 @@ static void security_association(void **state)
     assert_true(list.v[0].t[0].unusable);
 }
 
+static void what_would_be_taken(void **state)
+{
+    uint8_t data[DT_IKE_TAKES_MAX + 1];
+    struct dt_proposals own, back;
+    bool more;
+    char a[600], b[600];
+    for (uint8_t protocol = DT_PROTO_IKE; protocol <= DT_PROTO_ESP; protocol += 2) {
+        dt_proposals_default(&own, protocol);
+        size_t len = dt_ike_takes_write(data, DT_IKE_TAKES_MAX, &own);
+        assert_int_equal(dt_ike_takes_read(&back, &more, protocol, dt_span(data, len)), 0);
+        assert_false(more);
+        assert_string_equal(dt_proposals_str(a, sizeof(a), &own), dt_proposals_str(b, sizeof(b), &back));
+        struct dt_proposal chosen; /* it is a whole list of proposals: choices can be made from it */
+        assert_true(dt_proposals_choose(&chosen, &own, &back, 0, 0));
+        /* Whole proposals alone, in as much room as there is. */
+        size_t first = 5 + 1 + 4u * own.v[0].n;
+        assert_int_equal(dt_ike_takes_write(data, first - 1, &own), 0);
+        assert_int_equal(dt_ike_takes_write(data, len - 1, &own), first);
+        assert_int_equal(dt_ike_takes_read(&back, &more, protocol, dt_span(data, first)), 0);
+        assert_true(more && back.n == 1);
+        for (size_t n = 0; n < first; n++)
+            assert_int_equal(dt_ike_takes_read(&back, &more, protocol, dt_span(data, n)), -1);
+        data[3] ^= 1; /* another version */
+        assert_int_equal(dt_ike_takes_read(&back, &more, protocol, dt_span(data, first)), -1);
+    }
+    memset(data, 1, sizeof(data));
+    memcpy(data, "DTT\1", 4);
+    assert_int_equal(dt_ike_takes_read(&back, &more, DT_PROTO_IKE, dt_span(data, sizeof(data))), -1);
+}
+
 static void many_transforms(void **state)
 {
     struct dt_proposals big = {.n = DT_PROPOSALS_MAX}, list;
@@ -214,6 +244,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(security_association),   cmocka_unit_test(many_transforms),
+        cmocka_unit_test(what_would_be_taken),
         cmocka_unit_test(key_exchange_and_nonce), cmocka_unit_test(notify_and_delete),
         cmocka_unit_test(identities_and_auth),    cmocka_unit_test(traffic_selectors),
         cmocka_unit_test(configuration),          cmocka_unit_test(notify_names)};
