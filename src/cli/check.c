@@ -68,6 +68,14 @@ static int run(struct dt_cli *cli, int argc, char **argv)
             json_array_append_new(tunnels, numbers_json(&c, &c.tunnel[i]));
         json_t *o = json_pack("{s:s, s:b, s:o, s:o, s:i}", "file", c.file, "ok", rc == DT_CLI_DONE, "issues",
                               issues_json(&c), "tunnels", tunnels, "gateways", (int)c.ngateway);
+        if (rc != DT_CLI_DONE) {
+            char first[1024] = "";
+            for (size_t i = 0; i < c.nissue && first[0] == '\0'; i++)
+                if (!c.issue[i].warning)
+                    dt_config_issue_str(first, sizeof(first), &c, &c.issue[i]);
+            json_object_set_new(o, "error", json_string(first));
+            json_object_set_new(o, "code", json_integer(rc));
+        }
         dt_cli_json(cli, o);
         json_decref(o);
     } else if (rc == DT_CLI_DONE) {

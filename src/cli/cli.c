@@ -14,12 +14,11 @@ static const struct dt_cli_command *const commands[] = {
     &dt_cli_monitor, &dt_cli_reload, &dt_cli_explain, &dt_cli_discover, &dt_cli_nat,
 };
 
-static const char about[] =
-    "dovetail - speaks to dovetaild, the IPsec endpoint that proves every tunnel before it uses it\n"
-    "\n"
-    "Usage: dovetail [--socket PATH] [--json] SUBCOMMAND [ARGUMENT...]\n"
-    "       dovetail SUBCOMMAND --help\n"
-    "\n";
+static const char about[] = "dovetail - speaks to dovetaild, the IPsec endpoint that proves its tunnels\n"
+                            "\n"
+                            "Usage: dovetail [--socket PATH] [--json] SUBCOMMAND [ARGUMENT...]\n"
+                            "       dovetail SUBCOMMAND --help\n"
+                            "\n";
 
 static const char global_help[] =
     "\n"
@@ -31,47 +30,20 @@ static const char global_help[] =
 
 static void print_help(FILE *out)
 {
-    fputs(about, out);
+    dt_fill(out, about);
     for (size_t i = 0; i < DT_ARRAY_LEN(commands); i++)
         fprintf(out, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
-    fputs(global_help, out);
-}
-
-/* Prints text with its paragraphs filled to the width; a line that begins with a blank stands as it is. */
-static void print_filled(const char *text, FILE *out)
-{
-    size_t column = 0;
-    while (*text) {
-        size_t len = strcspn(text, "\n");
-        if (len == 0 || *text == ' ') {
-            if (column > 0)
-                fputc('\n', out);
-            column = 0;
-            fprintf(out, "%.*s\n", (int)len, text);
-        }
-        for (const char *p = text; *text != ' ' && p < text + len;) {
-            size_t word = strcspn(p, " \n");
-            if (column > 0 && column + 1 + word > DT_CLI_WIDTH) {
-                fputc('\n', out);
-                column = 0;
-            }
-            fprintf(out, "%s%.*s", column > 0 ? " " : "", (int)word, p);
-            column += word + (column > 0);
-            p += word + strspn(p + word, " ");
-        }
-        text += len + (text[len] == '\n');
-    }
-    if (column > 0)
-        fputc('\n', out);
+    dt_fill(out, global_help);
 }
 
 static void print_command_help(const struct dt_cli_command *c, FILE *out)
 {
-    fprintf(out, "dovetail %s - %s\n\nUsage: dovetail %s%s%s\n\n", c->name, c->summary, c->name,
-            *c->usage ? " " : "", c->usage);
-    print_filled(c->help, out);
-    fputs("\nEverywhere: --socket PATH (the daemon's control socket), --json (the same facts as JSON).\n",
-          out);
+    dt_cli_wrapf(out, 0, "dovetail %s - %s", c->name, c->summary);
+    fputc('\n', out);
+    dt_cli_wrapf(out, 0, "Usage: dovetail %s%s%s", c->name, *c->usage ? " " : "", c->usage);
+    fputc('\n', out);
+    dt_fill(out, c->help);
+    fputs("\nEverywhere: --socket PATH (the daemon's control socket) and --json.\n", out);
 }
 
 static const struct dt_cli_command *find(const char *name)
@@ -82,18 +54,17 @@ static const struct dt_cli_command *find(const char *name)
     return NULL;
 }
 
-static int unknown(const char *name, FILE *err)
+static int unknown(struct dt_cli *cli, const char *name)
 {
     const char *names[DT_ARRAY_LEN(commands)];
     for (size_t i = 0; i < DT_ARRAY_LEN(commands); i++)
         names[i] = commands[i]->name;
     const char *near = dt_suggest(name, names, DT_ARRAY_LEN(names));
-    fprintf(err, "dovetail: there is no subcommand \"%s\"", name);
     if (near != NULL)
-        fprintf(err, "; did you mean \"%s\"?\n", near);
-    else
-        fputs("; `dovetail help` lists them\n", err);
-    return DT_CLI_USAGE;
+        return dt_cli_error(cli, DT_CLI_USAGE, NULL, "there is no subcommand \"%s\"; did you mean \"%s\"?",
+                            name, near);
+    return dt_cli_error(cli, DT_CLI_USAGE, NULL, "there is no subcommand \"%s\"; `dovetail help` lists them",
+                        name);
 }
 
 /* Takes the global options out, wherever they stand before "--". The new argc, or -1. */
@@ -114,7 +85,7 @@ static int global_options(struct dt_cli *cli, int argc, char **argv, bool *help)
             cli->socket = argv[i] + 9;
         } else if (strcmp(argv[i], "--socket") == 0) {
             if (i + 1 == argc) {
-                fputs("dovetail: --socket needs a path\n", cli->err);
+                dt_cli_error(cli, DT_CLI_USAGE, NULL, "--socket needs a path");
                 return -1;
             }
             cli->socket = argv[++i];
@@ -126,12 +97,12 @@ static int global_options(struct dt_cli *cli, int argc, char **argv, bool *help)
     return n;
 }
 
-static int help_for(const char *name, FILE *out, FILE *err)
+static int help_for(struct dt_cli *cli, const char *name)
 {
     const struct dt_cli_command *c = find(name);
     if (c == NULL)
-        return unknown(name, err);
-    print_command_help(c, out);
+        return unknown(cli, name);
+    print_command_help(c, cli->out);
     return DT_CLI_DONE;
 }
 
@@ -146,20 +117,22 @@ int dt_cli_main(int argc, char **argv, FILE *out, FILE *err)
     int rc = DT_CLI_USAGE;
     int n = global_options(&cli, argc, args, &help);
     if (n == 1 && !help) {
+        if (cli.json)
+            dt_cli_error(&cli, DT_CLI_USAGE, NULL, "which subcommand?");
         print_help(err);
     } else if (n == 1 || (n > 1 && strcmp(args[1], "help") == 0 && n == 2)) {
         print_help(out);
         rc = DT_CLI_DONE;
     } else if (n > 2 && strcmp(args[1], "help") == 0) {
-        rc = help_for(args[2], out, err);
+        rc = help_for(&cli, args[2]);
     } else if (n > 1 && strcmp(args[1], "--version") == 0) {
         fprintf(out, "dovetail %s\n", DT_VERSION);
         rc = DT_CLI_DONE;
     } else if (n > 1 && help) {
-        rc = help_for(args[1], out, err);
+        rc = help_for(&cli, args[1]);
     } else if (n > 1) {
         cli.command = find(args[1]);
-        rc = cli.command != NULL ? cli.command->run(&cli, n - 1, args + 1) : unknown(args[1], err);
+        rc = cli.command != NULL ? cli.command->run(&cli, n - 1, args + 1) : unknown(&cli, args[1]);
     }
     free(args);
     return rc;
@@ -167,7 +140,7 @@ int dt_cli_main(int argc, char **argv, FILE *out, FILE *err)
 
 int dt_cli_usage(struct dt_cli *cli, const char *fmt, ...)
 {
-    char text[512];
+    char text[1024];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
@@ -180,14 +153,19 @@ int dt_cli_usage(struct dt_cli *cli, const char *fmt, ...)
 
 int dt_cli_error(struct dt_cli *cli, int code, json_t *detail, const char *fmt, ...)
 {
-    char text[1024];
+    char text[2048];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    fprintf(cli->err, "dovetail %s: %s\n", cli->command->name, text);
+    fprintf(cli->err, "dovetail%s%s: %s\n", cli->command != NULL ? " " : "",
+            cli->command != NULL ? cli->command->name : "", text);
     if (cli->json) {
-        json_t *v = json_pack("{s:s, s:i, s:O*}", "error", text, "code", code, "detail", detail);
+        /* What was typed may be no UTF-8, and then no JSON either. */
+        json_t *v =
+            json_pack("{s:o?, s:i, s:O*}", "error", json_string(text), "code", code, "detail", detail);
+        if (v != NULL && !json_is_string(json_object_get(v, "error")))
+            json_object_set_new(v, "error", json_string("an argument is not UTF-8 text"));
         dt_cli_json(cli, v);
         json_decref(v);
     }

@@ -12,19 +12,21 @@
 
 #include <jansson.h>
 
+#include "base/fill.h"
+
 #define DT_CLI_DONE   0
 #define DT_CLI_FAILED 1
 #define DT_CLI_USAGE  2
 
-#define DT_CLI_WIDTH 100 /* what people read is no wider */
+#define DT_CLI_WIDTH DT_FILL_WIDTH /* what people read is no wider, save where one word or name is */
 
 struct dt_cli_command;
 
 struct dt_cli {
-    const char *socket; /* --socket PATH; NULL: the command's own default */
-    bool json;          /* --json */
-    FILE *out, *err;    /* standard output and error; tests give others */
-    const struct dt_cli_command *command;
+    const char *socket;                   /* --socket PATH; NULL: the command's own default */
+    bool json;                            /* --json */
+    FILE *out, *err;                      /* standard output and error; tests give others */
+    const struct dt_cli_command *command; /* NULL: none was understood */
 };
 
 struct dt_cli_command {
@@ -78,6 +80,11 @@ void dt_cli_table_cell(struct dt_cli_table *t, const char *fmt, ...) __attribute
 void dt_cli_table_note(struct dt_cli_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Prints, and frees. */
 void dt_cli_table_print(struct dt_cli_table *t, FILE *out);
+
+/* A paragraph, broken at blanks (and within a longer word after a comma, slash or dash) at DT_CLI_WIDTH: the first line
+ * is indented by `indent`, the others by two more. */
+void dt_cli_wrap(FILE *out, size_t indent, const char *text);
+void dt_cli_wrapf(FILE *out, size_t indent, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Quantities for people, into out (32 bytes): "312 B", "4.1 MB"; "just now", "12 s", "3 min", "5 h", "9 d". */
 char *dt_cli_bytes(char out[32], double bytes);

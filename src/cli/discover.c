@@ -220,6 +220,6 @@ const struct dt_cli_command dt_cli_discover = {
     "\n"
     "Ends with 1 when nobody answers or there is no intersection; the reason has both sides' values.\n"
     "\n"
-    "Example: dovetail discover --intersect '10.11.0.0/255.255.0.0 any' '10.0.0.0/8 10.2.0.0/16 tcp any "
-    "80'\n",
+    "Example:\n"
+    "  dovetail discover --intersect '10.11.0.0/16 any' '10.0.0.0/8 10.2.0.0/16 tcp'\n",
     run};

@@ -201,5 +201,5 @@ const struct dt_cli_command dt_cli_nat = {
     "captures\n"
     "  --clients PREFIX[,...]    addresses that are clients, likewise\n"
     "\n"
-    "  dovetail nat replay --inside lan.pcap --outside wan.pcap --set t_out=5 --set n_out=3\n",
+    "  dovetail nat replay --inside lan.pcap --outside wan.pcap --set n_out=3\n",
     run};

@@ -49,6 +49,18 @@ static void row(struct dt_cli_table *t, const json_t *o, const char *name)
     dt_cli_table_cell(t, "%s", dt_cli_str(o, "encap"));
 }
 
+/* What is negotiated where there is something, else what is configured. */
+static void protects(struct dt_cli_table *t, const json_t *o)
+{
+    char wanted[512], got[512];
+    join(wanted, sizeof(wanted), json_object_get(o, "protect"));
+    join(got, sizeof(got), json_object_get(o, "remote_selectors"));
+    if (*wanted && *got && strcmp(wanted, got) != 0)
+        dt_cli_table_note(t, "protects %s; the gateway allows no more of %s", got, wanted);
+    else if (*wanted)
+        dt_cli_table_note(t, "protects %s", wanted);
+}
+
 static void notes(struct dt_cli_table *t, const json_t *o)
 {
     char list[512];
@@ -58,15 +70,34 @@ static void notes(struct dt_cli_table *t, const json_t *o)
         char dns[256];
         join(dns, sizeof(dns), json_object_get(o, "dns"));
         dt_cli_table_note(t, "inside %s%s%s", list, *dns ? "; DNS " : "", dns);
+    } else if (*dt_cli_str(o, "identity") &&
+               *join(list, sizeof(list), json_object_get(o, "remote_selectors"))) {
+        dt_cli_table_note(t, "brings %s", list);
     }
-    if (*join(list, sizeof(list), json_object_get(o, "protect")))
-        dt_cli_table_note(t, "protects %s", list);
+    protects(t, o);
     if (*dt_cli_str(o, "remote_address"))
         dt_cli_table_note(t, "from %s to %s%s%s", dt_cli_str(o, "local_address"),
                           dt_cli_str(o, "remote_address"), *dt_cli_str(o, "encap_why") ? "; " : "",
                           dt_cli_str(o, "encap_why"));
     if (*dt_cli_str(o, "note"))
         dt_cli_table_note(t, "%s", dt_cli_str(o, "note"));
+}
+
+/* Whom a gateway turned away, and why, newest first. */
+static void print_refused(struct dt_cli *cli, const json_t *refused)
+{
+    json_t *r;
+    size_t i;
+    if (json_array_size(refused) > 0)
+        fputs("\nrefused lately\n", cli->out);
+    json_array_foreach(refused, i, r)
+    {
+        char when[32], times[32] = "";
+        ago(when, r, "s_ago");
+        if (dt_cli_num(r, "count") > 1)
+            snprintf(times, sizeof(times), ", %.0f times", dt_cli_num(r, "count"));
+        dt_cli_wrapf(cli->out, 2, "%s, %s%s: %s", dt_cli_str(r, "from"), when, times, dt_cli_str(r, "why"));
+    }
 }
 
 /* Each plan as a tree: what is inside stands under what carries it. */
@@ -77,27 +108,31 @@ static void print_plans(struct dt_cli *cli, const json_t *plans)
     json_array_foreach(plans, i, p)
     {
         char span[32];
-        fprintf(cli->out, "\nplan %.0f: %s for %s, %.0f pending, %.0f completed; begun by %s\n",
-                dt_cli_num(p, "plan"), dt_cli_str(p, "state"), dt_cli_span(span, dt_cli_num(p, "since_s")),
-                dt_cli_num(p, "pending"), dt_cli_num(p, "completed"), dt_cli_str(p, "packet"));
+        fputc('\n', cli->out);
+        dt_cli_wrapf(cli->out, 0, "plan %.0f: %s for %s, %.0f pending, %.0f completed; begun by %s",
+                     dt_cli_num(p, "plan"), dt_cli_str(p, "state"),
+                     dt_cli_span(span, dt_cli_num(p, "since_s")), dt_cli_num(p, "pending"),
+                     dt_cli_num(p, "completed"), dt_cli_str(p, "packet"));
         if (*dt_cli_str(p, "why"))
-            fprintf(cli->out, "  not up: %s\n", dt_cli_str(p, "why"));
+            dt_cli_wrapf(cli->out, 2, "not up: %s", dt_cli_str(p, "why"));
         if (json_object_get(p, "retry_s"))
             fprintf(cli->out, "  next attempt in %.1f s\n", dt_cli_num(p, "retry_s"));
         json_array_foreach(json_object_get(p, "layers"), k, l)
         {
-            fprintf(cli->out, "  %*s%s %s (rule %s): %s", (int)k * 2, "", dt_cli_str(l, "kind"),
-                    dt_cli_str(l, "peer"), dt_cli_str(l, "rule"), dt_cli_str(l, "state"));
+            char since[48] = "", shared[48] = "";
+            const json_t *verified = json_object_get(l, "verified");
             if (json_object_get(l, "since_s"))
-                fprintf(cli->out, " for %s", dt_cli_span(span, dt_cli_num(l, "since_s")));
-            if (json_object_get(l, "verified"))
-                fprintf(cli->out, ", %s",
-                        json_is_true(json_object_get(l, "verified")) ? "verified" : "not verified");
+                snprintf(since, sizeof(since), " for %s", dt_cli_span(span, dt_cli_num(l, "since_s")));
             if (dt_cli_num(l, "plans") > 1)
-                fprintf(cli->out, ", shared by %.0f plans", dt_cli_num(l, "plans"));
-            fputc('\n', cli->out);
+                snprintf(shared, sizeof(shared), ", shared by %.0f plans", dt_cli_num(l, "plans"));
+            dt_cli_wrapf(cli->out, 2 + k * 2, "%s %s (rule %s): %s%s%s%s", dt_cli_str(l, "kind"),
+                         dt_cli_str(l, "peer"), dt_cli_str(l, "rule"), dt_cli_str(l, "state"), since,
+                         verified == NULL         ? ""
+                         : json_is_true(verified) ? ", verified"
+                                                  : ", not verified",
+                         shared);
             if (*dt_cli_str(l, "why"))
-                fprintf(cli->out, "  %*s  (%.70s)\n", (int)k * 2, "", dt_cli_str(l, "why"));
+                dt_cli_wrapf(cli->out, 4 + k * 2, "(%s)", dt_cli_str(l, "why"));
         }
     }
 }
@@ -137,12 +172,13 @@ static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
     json_array_foreach(gateways, k, g)
     {
         char listen[256];
-        fprintf(cli->out, "%sgateway %s, listening at %s: %.0f of %.0f clients verified\n",
-                k > 0 || json_array_size(tunnels) > 0 ? "\n" : "", dt_cli_str(g, "name"),
-                join(listen, sizeof(listen), json_object_get(g, "listen")), dt_cli_num(g, "verified"),
-                dt_cli_num(g, "clients_count"));
+        if (k > 0 || json_array_size(tunnels) > 0)
+            fputc('\n', cli->out);
+        dt_cli_wrapf(cli->out, 0, "gateway %s, listening at %s: %.0f of %.0f clients verified",
+                     dt_cli_str(g, "name"), join(listen, sizeof(listen), json_object_get(g, "listen")),
+                     dt_cli_num(g, "verified"), dt_cli_num(g, "clients_count"));
         if (*dt_cli_str(g, "note"))
-            fprintf(cli->out, "  %s\n", dt_cli_str(g, "note"));
+            dt_cli_wrap(cli->out, 2, dt_cli_str(g, "note"));
         if (json_array_size(json_object_get(g, "clients")) == 0)
             continue;
         struct dt_cli_table *t = dt_cli_table_new(client_titles, 7);
@@ -154,12 +190,14 @@ static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
         }
         dt_cli_table_print(t, cli->out);
     }
+    if (!brief)
+        print_refused(cli, json_object_get(result, "refused"));
     print_plans(cli, json_object_get(result, "plans"));
     print_discovery(cli, json_object_get(result, "discovery"), brief);
     if (json_array_size(tunnels) == 0 && json_array_size(gateways) == 0)
         fputs("the daemon runs, and its configuration has no tunnel and no gateway\n", cli->out);
     if (*dt_cli_str(result, "note"))
-        fprintf(cli->out, "%s\n", dt_cli_str(result, "note"));
+        dt_cli_wrap(cli->out, 0, dt_cli_str(result, "note"));
 }
 
 static int run(struct dt_cli *cli, int argc, char **argv)
@@ -188,7 +226,9 @@ const struct dt_cli_command dt_cli_status = {
     "For each tunnel: whether it is up, the number of the epoch that carries data (an epoch is used once an\n"
     "authenticated packet has come back through it), when it was last heard, bytes, the inside addresses, "
     "which\n"
-    "encapsulation is in use and why, and what is in the way if it is not up. For a gateway: its clients.\n"
+    "encapsulation is in use and why, and what is in the way if it is not up. For a gateway: its clients, "
+    "and whom\n"
+    "it refused lately, with what both sides offered.\n"
     "\n"
     "  --brief   the table alone\n"
     "\n"

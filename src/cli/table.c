@@ -85,27 +85,52 @@ void dt_cli_table_note(struct dt_cli_table *t, const char *fmt, ...)
     t->tail = &n->next;
 }
 
-/* Indented by two, by four where a note goes on; broken at blanks. */
-static void print_note(FILE *out, const char *text)
+/* How many octets of text go on a line of `room` columns. */
+static size_t line_end(const char *text, size_t room)
 {
-    size_t indent = 2;
-    while (*text) {
-        size_t room = DT_CLI_WIDTH - indent, len = strlen(text), cols = 0, end = 0, blank = 0;
-        while (end < len && cols <= room) {
-            if (text[end] == ' ')
-                blank = end;
-            end++;
-            cols += end == len || ((unsigned char)text[end] & 0xc0) != 0x80;
-        }
-        if (cols > room && blank > 0)
-            end = blank;
-        pad(out, indent);
+    size_t end = 0, cols = 0, blank = 0, within = 0;
+    for (; text[end] != '\0'; end++) {
+        bool continues = ((unsigned char)text[end] & 0xc0) == 0x80;
+        if (!continues && cols == room)
+            break;
+        cols += !continues;
+        if (text[end] == ' ')
+            blank = end;
+        else if (strchr(",/-", text[end]) != NULL && cols < room)
+            within = end + 1;
+    }
+    if (text[end] == '\0' || text[end] == ' ')
+        return end;
+    /* A long word is broken within, unless that leaves it on a line of its own anyway. */
+    if (blank > 0 && strcspn(text + blank + 1, " ") <= room)
+        return blank;
+    return within > 0 ? within : blank > 0 ? blank : end + strcspn(text + end, " ");
+}
+
+void dt_cli_wrap(FILE *out, size_t indent, const char *text)
+{
+    size_t at = indent;
+    do {
+        size_t end = line_end(text, DT_CLI_WIDTH - at);
+        pad(out, at);
         fwrite(text, 1, end, out);
         fputc('\n', out);
         text += end;
         text += strspn(text, " ");
-        indent = 4;
-    }
+        at = indent + 2;
+    } while (*text != '\0');
+}
+
+void dt_cli_wrapf(FILE *out, size_t indent, const char *fmt, ...)
+{
+    char *text = NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    if (vasprintf(&text, fmt, ap) < 0)
+        abort();
+    va_end(ap);
+    dt_cli_wrap(out, indent, text);
+    free(text);
 }
 
 /* Makes all cells of a column equally wide. */
@@ -150,7 +175,7 @@ void dt_cli_table_print(struct dt_cli_table *t, FILE *out)
         while (t->notes != NULL && t->notes->row == (i + 1) / t->columns) {
             struct note *n = t->notes;
             t->notes = n->next;
-            print_note(out, n->text);
+            dt_cli_wrap(out, 2, n->text);
             free(n->text);
             free(n);
         }

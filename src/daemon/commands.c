@@ -98,10 +98,8 @@ static bool throw_out(struct daemon *d, const char *name)
 {
     bool found = false;
     struct dt_tunnel_info info;
-    char id[DT_IKE_ID_STRLEN];
     for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); t != 0; t = dt_endpoint_tunnel_next(d->ep, t))
-        if (dt_endpoint_tunnel_info(d->ep, t, &info) && !info.client &&
-            strcmp(dt_ike_id_str(id, &info.remote_id), name) == 0) {
+        if (dt_endpoint_tunnel_info(d->ep, t, &info) && !info.client && client_is(&info.remote_id, name)) {
             dt_endpoint_down(d->ep, daemon_now(), t);
             found = true;
         }

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fill.h"
 #include "crypto/crypto.h"
 #include "daemon/plans.h"
 #include "daemon/state.h"
@@ -36,7 +37,7 @@ static const char help[] =
     "\n"
     "It stays in the foreground and logs to standard error. SIGHUP (or `dovetail reload`) reads the "
     "configuration\n"
-    "again and touches only what changed; SIGTERM closes every tunnel and ends. `dovetail` speaks to it.\n"
+    "again and touches only what changed; SIGTERM closes every tunnel and ends. `dovetail` speaks to it.\n\n"
     "Exit status: 0 ended as asked; 1 could not start or go on, with the reason; 2 bad usage or "
     "configuration.\n";
 
@@ -93,7 +94,7 @@ static int parse_args(struct args *a, int argc, char **argv)
             printf("dovetaild %s\n", DT_VERSION);
             return 0;
         case 'h':
-            fputs(help, stdout);
+            dt_fill(stdout, help);
             return 0;
         default:
             fputs("`dovetaild --help` lists what there is\n", stderr);

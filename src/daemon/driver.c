@@ -307,6 +307,7 @@ static enum dt_log_level level_of(const struct dt_event *ev)
     switch (ev->kind) {
     case DT_EVENT_IKE: /* refusals, but also collisions and NATs that were found */
         return strstr(ev->text, "refused") != NULL ? DT_LOG_WARN : DT_LOG_INFO;
+    case DT_EVENT_TURNED_AWAY:
     case DT_EVENT_DOWN:
     case DT_EVENT_LIMIT:
     case DT_EPOCH_UNANSWERED:
@@ -358,6 +359,7 @@ static void event(void *user, const struct dt_event *ev)
     if (t != NULL && (ev->kind == DT_EPOCH_SESSION_DROPPED || ev->kind == DT_EPOCH_SESSION_LOST) &&
         t->resolve_at == DT_NEVER)
         t->resolve_at = daemon_now(); /* perhaps the name has another address by now */
+    refusals_event(d, ev);
     discover_event(d, ev);
     monitors_event(d, ev);
     waits_event(d, ev);

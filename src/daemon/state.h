@@ -5,6 +5,7 @@
  *   driver.c     what the endpoint asks for      commands.c   control socket; waits.c those that take time
  *   tunnels.c    configuration <-> endpoint      status.c     what is known, as JSON
  *   resolve.c    names of gateways               metrics.c    the same as numbers, for Prometheus
+ *   refusals.c   whom a gateway turned away
  */
 #ifndef DT_DAEMON_STATE_H
 #define DT_DAEMON_STATE_H
@@ -65,6 +66,16 @@ struct gate {
     bool discovery; /* of daemon/discover.h: no routes, and not of the configuration's gateways */
 };
 
+/* Whom a gateway turned away, and why. A stranger pushes out other strangers at most. */
+#define DT_DAEMON_REFUSALS 8
+struct turned_away {
+    struct dt_addr from;
+    char at[DT_ADDRPORT_STRLEN]; /* with the port of the last time */
+    char why[DT_ERR_TEXT];
+    dt_time when;
+    unsigned count;
+};
+
 /* What the data path has for a tunnel of the endpoint (of either role), and what it did not tell yet. */
 struct dptun {
     struct dt_table_node node;
@@ -110,6 +121,7 @@ struct daemon {
     uint64_t events, config_loads, config_errors;
     dt_time strangers_second; /* log lines about those who belong to no tunnel, in this second */
     unsigned strangers;
+    struct turned_away refused[DT_DAEMON_REFUSALS]; /* newest first; count 0: none (refusals.c) */
 };
 
 static inline dt_time daemon_now(void)
@@ -133,6 +145,10 @@ extern const struct dt_endpoint_ops driver_ops;
 void driver_dp_event(struct daemon *d, const struct dt_dp_event *ev);
 /* Makes the data path hold what the tunnel will carry, before there is any epoch. */
 void driver_hold(struct daemon *d, struct tun *t);
+
+/* refusals.c */
+void refusals_event(struct daemon *d, const struct dt_event *ev);
+json_t *refusals_json(struct daemon *d);
 
 /* keylog.c */
 void keylog_sa(struct daemon *d, const struct dt_endpoint_sa *sa);
@@ -190,6 +206,7 @@ void monitors_json(struct daemon *d, json_t *event); /* stolen; to every monitor
 void monitors_add(struct daemon *d, struct dt_control_request *req, const json_t *names);
 json_t *status_json(struct daemon *d, const json_t *names, const char **unknown);
 json_t *status_tunnel(struct daemon *d, struct tun *t);
+bool client_is(const struct dt_ike_id *id, const char *name); /* a gateway's client, as people name it */
 
 /* discover.c and its neighbours: all of them do nothing without a discover section */
 int discover_apply(struct daemon *d, struct dt_config *c, json_t *report); /* takes the sections out of *c */

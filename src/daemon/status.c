@@ -178,12 +178,15 @@ static json_t *info_json(struct daemon *d, const struct dt_tunnel_info *i)
         set_why(o, i);
     set_id(o, "local", &i->local_id);
     set_id(o, "remote", &i->remote_id);
-    set_addrport(o, "local_address", &i->path.local, i->natt);
-    set_addrport(o, "remote_address", &i->path.remote, i->natt);
-    set_inside(o, &i->inside);
-    json_object_set_new(o, "local_selectors", selectors_json(&i->local_ts));
-    json_object_set_new(o, "remote_selectors", selectors_json(&i->remote_ts));
-    if (i->probe_dst.ver != 0) {
+    /* What was is not told of what is down: addresses, and what had been negotiated. */
+    struct dt_tunnel_info none = {0};
+    const struct dt_tunnel_info *there = i->started ? i : &none, *agreed = i->nepochs > 0 ? i : &none;
+    set_addrport(o, "local_address", &there->path.local, i->natt);
+    set_addrport(o, "remote_address", &there->path.remote, i->natt);
+    set_inside(o, &there->inside);
+    json_object_set_new(o, "local_selectors", selectors_json(&agreed->local_ts));
+    json_object_set_new(o, "remote_selectors", selectors_json(&agreed->remote_ts));
+    if (agreed->probe_dst.ver != 0) {
         json_object_set_new(o, "probe", addr_json(&i->probe_dst));
         json_object_set_new(o, "probe_kind", json_string(dt_probe_kind_str(i->probe_kind)));
     }
@@ -203,7 +206,7 @@ json_t *status_tunnel(struct daemon *d, struct tun *t)
     json_t *o;
     if (t->id != 0 && dt_endpoint_tunnel_info(d->ep, t->id, &info)) {
         o = info_json(d, &info);
-        if (t->encap_why[0] != '\0')
+        if (t->encap_why[0] != '\0' && info.nepochs > 0)
             json_object_set_new(o, "encap_why", json_string(t->encap_why));
         if (!t->wanted)
             json_object_set_new(o, "why", json_string("taken down by the administrator, or start = manual"));
@@ -220,6 +223,26 @@ json_t *status_tunnel(struct daemon *d, struct tun *t)
         json_array_append_new(hosts, json_string(t->cfg.host[i]));
     json_object_set_new(o, "gateway", hosts);
     return o;
+}
+
+bool client_is(const struct dt_ike_id *id, const char *name)
+{
+    struct dt_ike_id named;
+    char text[DT_IKE_ID_STRLEN];
+    return strcmp(dt_ike_id_str(text, id), name) == 0 ||
+           (dt_ike_id_parse(&named, name) == 0 && dt_ike_id_eq(&named, id));
+}
+
+static bool client_listed(const json_t *names, const struct dt_ike_id *id)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(names, i, v)
+    {
+        if (json_is_string(v) && client_is(id, json_string_value(v)))
+            return true;
+    }
+    return false;
 }
 
 static bool listed(const json_t *names, const char *name)
@@ -245,7 +268,7 @@ static json_t *gateway_json(struct daemon *d, struct gate *g, const json_t *name
             continue;
         dt_ike_id_str(who, &info.remote_id);
         verified += info.up;
-        if (!all && !listed(names, who))
+        if (!all && !client_listed(names, &info.remote_id))
             continue;
         json_t *o = info_json(d, &info);
         json_object_set_new(o, "identity", json_string(who));
@@ -272,15 +295,14 @@ static const char *unknown_name(struct daemon *d, const json_t *names)
         const char *name = json_string_value(v);
         bool found = name != NULL && tun_by_name(d, name) != NULL;
         struct dt_tunnel_info info;
-        char who[DT_IKE_ID_STRLEN];
         dt_list_for_each (l, &d->gates) {
             found = found ||
                     (name != NULL && strcmp(DT_CONTAINER_OF(l, struct gate, link)->cfg.cfg.name, name) == 0);
         }
         for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); !found && name != NULL && t != 0;
              t = dt_endpoint_tunnel_next(d->ep, t))
-            found = dt_endpoint_tunnel_info(d->ep, t, &info) && !info.client &&
-                    strcmp(dt_ike_id_str(who, &info.remote_id), name) == 0;
+            found =
+                dt_endpoint_tunnel_info(d->ep, t, &info) && !info.client && client_is(&info.remote_id, name);
         if (!found)
             return name != NULL ? name : "";
     }
@@ -319,9 +341,9 @@ json_t *status_json(struct daemon *d, const json_t *names, const char **unknown)
         else
             json_decref(o);
     }
-    return json_pack("{s:{s:s, s:i, s:f, s:s, s:s}, s:o, s:o, s:o, s:o, s:o}", "daemon", "version",
+    return json_pack("{s:{s:s, s:i, s:f, s:s, s:s}, s:o, s:o, s:o, s:o, s:o, s:o}", "daemon", "version",
                      DT_VERSION, "pid", (int)getpid(), "uptime_s", dt_time_seconds(daemon_now() - d->started),
                      "device", dt_dp_tun_name(d->dp), "config", d->config_file, "tunnels", tunnels,
                      "gateways", gateways, "ike", ike_json(d), "plans", plans_json(d), "discovery",
-                     discover_summary(d));
+                     discover_summary(d), "refused", all ? refusals_json(d) : json_array());
 }

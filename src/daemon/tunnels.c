@@ -89,6 +89,7 @@ void tun_up(struct daemon *d, struct tun *t)
 void tun_down(struct daemon *d, struct tun *t)
 {
     t->wanted = false;
+    t->encap_why[0] = '\0';
     if (t->id != 0)
         dt_endpoint_down(d->ep, daemon_now(), t->id);
     routes_tunnel(d, t);

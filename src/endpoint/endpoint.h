@@ -182,10 +182,10 @@ enum dt_event_kind {
     DT_EVENT_ENCAP_CHOSEN, /* text says which and why */
     DT_EVENT_PATH,         /* the path changed */
     DT_EVENT_PROBE_KIND,   /* which address the probes go to, and why */
-    DT_EVENT_IKE,          /* what IKE reports: a peer's refusals with both sides' values, collisions, cookies */
-    DT_EVENT_SUSPECT,      /* an unproved hint that the peer forgot us */
+    DT_EVENT_IKE,     /* what IKE reports: a peer's refusals with both sides' values, collisions, cookies */
+    DT_EVENT_SUSPECT, /* an unproved hint that the peer forgot us */
     DT_EVENT_UNKNOWN_SPI,
-    DT_EVENT_LIMIT, /* something bounded is full */
+    DT_EVENT_LIMIT,       /* something bounded is full */
     DT_EVENT_TURNED_AWAY, /* a peer's request was refused: both sides' values; `remote` is whose */
 };
 
@@ -198,9 +198,9 @@ struct dt_event {
     bool client;
     uint32_t epoch, other, n; /* as in struct dt_epoch_event */
     dt_time took;
-    uint32_t spi_in, spi_out; /* of `epoch`, 0 when it is not there any more */
+    uint32_t spi_in, spi_out;  /* of `epoch`, 0 when it is not there any more */
     struct dt_addrport remote; /* DT_EVENT_TURNED_AWAY: who asked */
-    char text[DT_ERR_TEXT]; /* a sentence for people, without tunnel name and time */
+    char text[DT_ERR_TEXT];    /* a sentence for people, without tunnel name and time */
 };
 
 struct dt_endpoint_ops {

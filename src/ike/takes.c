@@ -44,10 +44,11 @@ void ike_takes_explain(struct dt_err *err, const char *who, const char *what,
                    "%s answers NO_PROPOSAL_CHOSEN%s; we offered %s; it did not say what it takes", who, what,
                    ours);
     else if (protocol == DT_PROTO_ESP && dt_proposals_choose(&chosen, &takes, offered, 0, flags))
-        dt_err_set(err, DT_N_NO_PROPOSAL_CHOSEN,
-                   "%s answers NO_PROPOSAL_CHOSEN%s, and takes what we offered (%s): it must be the mode, transport "
-                   "or tunnel",
-                   who, what, ours);
+        dt_err_set(
+            err, DT_N_NO_PROPOSAL_CHOSEN,
+            "%s answers NO_PROPOSAL_CHOSEN%s, and takes what we offered (%s): it must be the mode, transport "
+            "or tunnel",
+            who, what, ours);
     else
         dt_err_set(err, DT_N_NO_PROPOSAL_CHOSEN,
                    "%s answers NO_PROPOSAL_CHOSEN%s; we offered %s; it takes %s%s", who, what, ours,

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/fill.h"
 #include "base/log.h"
 #include "net/netlink.h"
 
@@ -47,7 +48,7 @@ static const char help[] =
     "interfaces;\n"
     "SIGUSR1 ends it and leaves the NAT working, as a crash would; the next start takes over the tables. "
     "SIGHUP\n"
-    "reads the file again. `dovetail nat` shows the items.\n"
+    "reads the file again. `dovetail nat` shows the items.\n\n"
     "Exit status: 0 ended as asked; 1 could not start, with the reason; 2 bad usage or configuration.\n";
 
 struct args {
@@ -119,7 +120,7 @@ static int read_settings(struct natd *d, struct args *a, int argc, char **argv)
             return 0;
         }
         if (o == 'h') {
-            fputs(help, stdout);
+            dt_fill(stdout, help);
             return 0;
         }
         if (o == '?') {

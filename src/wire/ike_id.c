@@ -65,6 +65,20 @@ static char *name_str(char *out, const struct dt_ike_id *id)
     return out;
 }
 
+/* Text that is read back as the same octets: not that of hex digits. */
+static bool is_text(const uint8_t *p, size_t len)
+{
+    char text[DT_IKE_ID_MAX + 1];
+    uint8_t raw[DT_IKE_ID_MAX];
+    for (size_t i = 0; i < len; i++) {
+        if (!isprint(p[i]) || p[i] == '\\' || (p[i] == ' ' && (i == 0 || i + 1 == len)))
+            return false;
+        text[i] = (char)p[i];
+    }
+    text[len] = '\0';
+    return len > 0 && dt_unhex(raw, sizeof(raw), text) <= 0;
+}
+
 char *dt_ike_id_str(char *out, const struct dt_ike_id *id)
 {
     char hex[2 * DT_IKE_ID_MAX + 1];
@@ -86,7 +100,9 @@ char *dt_ike_id_str(char *out, const struct dt_ike_id *id)
     default:
         break;
     }
-    if (id->type == DT_ID_KEY_ID)
+    if (id->type == DT_ID_KEY_ID && is_text(id->data, id->len))
+        snprintf(out, DT_IKE_ID_STRLEN, "keyid:%.*s", id->len, (const char *)id->data);
+    else if (id->type == DT_ID_KEY_ID)
         snprintf(out, DT_IKE_ID_STRLEN, "keyid:%s", dt_hex(hex, id->data, id->len));
     else
         snprintf(out, DT_IKE_ID_STRLEN, "id%u:%s", id->type, dt_hex(hex, id->data, id->len));

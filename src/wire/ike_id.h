@@ -29,8 +29,8 @@ struct dt_ike_id {
  * "%any" DT_ID_ANY, anything else a domain name. "fqdn:" and "email:" before the text force the type.
  * 0, or -1: empty, too long. */
 int dt_ike_id_parse(struct dt_ike_id *id, const char *text);
-/* DT_IKE_ID_STRLEN bytes; unprintable ones as \xNN; with "fqdn:" or "email:" before it where the text alone would be
- * taken for another type: two identities never have the same text. */
+/* DT_IKE_ID_STRLEN bytes; unprintable ones as \xNN, a key id that is not text as hex; with "fqdn:" or "email:" before it
+ * where the text alone would be taken for another type: two identities never have the same text. */
 char *dt_ike_id_str(char *out, const struct dt_ike_id *id);
 bool dt_ike_id_eq(const struct dt_ike_id *a, const struct dt_ike_id *b); /* names without regard to case */
 /* pattern may be DT_ID_ANY, or a name that begins with "*." or "*@". */

@@ -35,20 +35,17 @@ static void help_is_for_strangers(void **state)
 {
     struct run r = RUN("help");
     assert_int_equal(r.rc, 0);
-    static const char *const names[] = {"check", "up",   "down",    "status",
-                                        "rekey", "ping", "monitor", "reload"};
+    static const char *const names[] = {"check",   "up",     "down",    "status",   "rekey", "ping",
+                                        "monitor", "reload", "explain", "discover", "nat"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         assert_non_null(strstr(r.out, names[i]));
         struct run h = RUN(names[i], "--help"), h2 = RUN("help", names[i]);
         assert_int_equal(h.rc, 0);
         assert_string_equal(h.out, h2.out);
         assert_non_null(strstr(h.out, "Usage: dovetail "));
-        /* Nobody's terminal is wider than this. */
-        for (const char *p = h.out; *p; p += strcspn(p, "\n") + 1) {
-            assert_true(strcspn(p, "\n") <= 114);
-            if (p[strcspn(p, "\n")] == '\0')
-                break;
-        }
+        for (const char *p = h.out; *p; p += strcspn(p, "\n") + 1)
+            if (strcspn(p, "\n") > DT_CLI_WIDTH)
+                fail_msg("%s: wider than a terminal: %.*s", names[i], (int)strcspn(p, "\n"), p);
         done(&h);
         done(&h2);
     }
@@ -92,6 +89,68 @@ static void wrong_usage_ends_with_2(void **state)
     assert_non_null(strstr(r.err, "no option -c"));
     assert_non_null(strstr(r.out, "{\"error\":\"there is no option -c"));
     done(&r);
+}
+
+/* With --json whoever reads standard output finds one object there, whatever went wrong. */
+static void every_error_is_one_json_object(void **state)
+{
+    static const char *const cases[][6] = {
+        {"frob"},
+        {"stauts"},
+        {NULL},
+        {"help", "frob"},
+        {"frob", "--help"},
+        {"--socket"},
+        {"ping"},
+        {"ping", "--count", "x", "a"},
+        {"ping", "a\xff"},
+        {"down"},
+        {"down", "--all", "x"},
+        {"rekey"},
+        {"up", "--timeout", "soon"},
+        {"up", "--colour"},
+        {"status", "-x"},
+        {"status", "--brief=1"},
+        {"monitor", "--x"},
+        {"reload", "x"},
+        {"check", "a", "b"},
+        {"check", "/nonexistent.conf"},
+        {"explain"},
+        {"explain", "banana"},
+        {"discover"},
+        {"discover", "banana"},
+        {"discover", "--intersect", "x"},
+        {"nat"},
+        {"nat", "banana"},
+        {"nat", "replay"},
+        {"nat", "replay", "--inside", "/nonexistent", "--outside", "/nonexistent"},
+        {"nat", "replay", "--set"},
+        {"--socket=/nonexistent/sock", "status"},
+        {"--socket=/nonexistent/sock", "monitor"},
+        {"--socket=/nonexistent/sock", "ping", "x"},
+        {"--socket=/nonexistent/sock", "nat", "list"},
+        {"--socket=/nonexistent/sock", "discover", "10.0.0.1"},
+        {"--socket=/nonexistent/sock", "frob\xff"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *argv[9] = {"dovetail", "--json"};
+        char name[128] = "";
+        for (size_t k = 0; k < 6 && cases[i][k]; k++) {
+            argv[k + 2] = cases[i][k];
+            snprintf(name + strlen(name), sizeof(name) - strlen(name), " %s", cases[i][k]);
+        }
+        struct run r = run(argv);
+        json_error_t why;
+        json_t *v = json_loads(r.out, 0, &why);
+        if (v == NULL)
+            fail_msg("%s: standard output is \"%s\": %s", name, r.out, why.text);
+        if (!json_is_string(json_object_get(v, "error")) ||
+            json_integer_value(json_object_get(v, "code")) != r.rc || r.rc == 0)
+            fail_msg("%s: status %d, and %s", name, r.rc, r.out);
+        assert_string_not_equal(r.err, "");
+        json_decref(v);
+        done(&r);
+    }
 }
 
 static void no_daemon_is_1(void **state)
@@ -182,6 +241,21 @@ static void notes_are_wrapped(void **state)
     for (char *p = strtok(text, "\n"); p != NULL; p = strtok(NULL, "\n"))
         assert_true(strlen(p) <= DT_CLI_WIDTH);
     free(text);
+    /* A word that is longer than a line: proposals. Broken within, and nothing of it is lost. */
+    char list[300] = "we offered ", flat[300] = "";
+    while (strlen(list) < 250)
+        strcat(list, "aes128gcm16/aes256gcm16-prfsha256-");
+    f = open_memstream(&text, &n);
+    dt_cli_wrap(f, 2, list);
+    fclose(f);
+    assert_true(strchr(text, '\n') - text > 60); /* it begins on the first line */
+    for (char *p = strtok(text, "\n"); p != NULL; p = strtok(NULL, "\n")) {
+        assert_true(strlen(p) <= DT_CLI_WIDTH);
+        p += strspn(p, " ");
+        strcat(flat, p);
+    }
+    assert_string_equal(flat, list);
+    free(text);
 }
 
 static void quantities(void **state)
@@ -203,6 +277,7 @@ int main(void)
         cmocka_unit_test(help_is_for_strangers),
         cmocka_unit_test(wrong_usage_ends_with_2),
         cmocka_unit_test(no_daemon_is_1),
+        cmocka_unit_test(every_error_is_one_json_object),
         cmocka_unit_test(check_prints_file_and_line),
         cmocka_unit_test(tables_are_aligned),
         cmocka_unit_test(notes_are_wrapped),

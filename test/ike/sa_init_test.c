@@ -67,7 +67,8 @@ static void a_refusal_is_not_longer_than_the_request(void **state)
     net_init(&net, 4, 2, dt_crypto_null());
     proposal(&a->cfg.ike, "aes128gcm16-prfsha256-x25519");
     dt_proposals_default(&b->cfg.ike, DT_PROTO_IKE);
-    for (unsigned i = 0; i < b->cfg.ike.n; i++) /* nothing in common: no AES-GCM, and CBC wants an integrity algorithm */
+    for (unsigned i = 0; i < b->cfg.ike.n;
+         i++) /* nothing in common: no AES-GCM, and CBC wants an integrity algorithm */
         for (unsigned k = 0; k < b->cfg.ike.v[i].n; k++)
             if (b->cfg.ike.v[i].t[k].type == DT_TRANSFORM_PRF)
                 b->cfg.ike.v[i].t[k].id = DT_PRF_HMAC_SHA2_512;

@@ -41,8 +41,9 @@ static void bounds(void **state)
 static void text(void **state)
 {
     char out[DT_IKE_ID_STRLEN];
-    static const char *const same[] = {"vpn.example.net", "anna@example.net", "192.0.2.1",
-                                       "2001:db8::1",     "keyid:0a0b",       "%any"};
+    static const char *const same[] = {
+        "vpn.example.net", "anna@example.net",      "192.0.2.1", "2001:db8::1", "keyid:0a0b", "%any",
+        "keyid:office",    "keyid:Anna's 2nd phone"};
     for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
         struct dt_ike_id one = id(same[i]);
         assert_string_equal(dt_ike_id_str(out, &one), same[i]);
@@ -50,6 +51,13 @@ static void text(void **state)
     struct dt_ike_id evil = {.type = DT_ID_FQDN, .len = DT_IKE_ID_MAX};
     memset(evil.data, '\n', sizeof(evil.data));
     assert_null(strchr(dt_ike_id_str(out, &evil), '\n'));
+    struct dt_ike_id key = {
+        .type = DT_ID_KEY_ID, .len = 4, .data = "cafe"}; /* text, but it would be read as hex */
+    assert_string_equal(dt_ike_id_str(out, &key), "keyid:63616665");
+    struct dt_ike_id again = id(out);
+    assert_true(dt_ike_id_eq(&again, &key));
+    key.data[0] = '\n';
+    assert_string_equal(dt_ike_id_str(out, &key), "keyid:0a616665");
     struct dt_ike_id odd = {.type = 9, .len = 2, .data = {1, 2}};
     assert_string_equal(dt_ike_id_str(out, &odd), "id9:0102");
     struct dt_ike_id short4 = {.type = DT_ID_IPV4_ADDR, .len = 3, .data = {1, 2, 3}};

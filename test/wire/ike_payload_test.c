@@ -243,10 +243,10 @@ static void notify_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(security_association),   cmocka_unit_test(many_transforms),
-        cmocka_unit_test(what_would_be_taken),
-        cmocka_unit_test(key_exchange_and_nonce), cmocka_unit_test(notify_and_delete),
-        cmocka_unit_test(identities_and_auth),    cmocka_unit_test(traffic_selectors),
-        cmocka_unit_test(configuration),          cmocka_unit_test(notify_names)};
+        cmocka_unit_test(security_association), cmocka_unit_test(many_transforms),
+        cmocka_unit_test(what_would_be_taken),  cmocka_unit_test(key_exchange_and_nonce),
+        cmocka_unit_test(notify_and_delete),    cmocka_unit_test(identities_and_auth),
+        cmocka_unit_test(traffic_selectors),    cmocka_unit_test(configuration),
+        cmocka_unit_test(notify_names)};
     return TEST_RUN(tests);
 }
