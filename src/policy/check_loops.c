@@ -1,4 +1,5 @@
 /* Loops and depth: where the ESP packets of each gateway lead, for all sources at once. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,12 +142,15 @@ static void tell(struct loops *l, const struct dt_rule *r)
     }
     for (unsigned i = 0; i < l->depth; i++)
         if (dt_addr_eq(&l->path[i]->gateway, &r->gateway)) {
-            dt_check_add(l->c, DT_CHECK_LOOP, r->line,
-                         "the rules loop: rule \"%s\" (line %u) leads through %u gateway%s to rule \"%s\", "
-                         "which wants "
-                         "gateway %s again; narrow one of them with `to` or `protocol`",
-                         l->path[i]->name, l->path[i]->line, l->depth - i, l->depth - i == 1 ? "" : "s",
-                         r->name, gw);
+            char way[512] = "";
+            for (size_t k = i, n = 0; k < l->depth && n < sizeof(way); k++)
+                n += (size_t)snprintf(way + n, sizeof(way) - n, "\"%s\" (line %u), ", l->path[k]->name,
+                                      l->path[k]->line);
+            dt_check_add(
+                l->c, DT_CHECK_LOOP, r->line,
+                "the rules loop, back to gateway %s: %s\"%s\" (line %u); narrow one of them with `to` or "
+                "`protocol`",
+                gw, way, r->name, r->line);
             return;
         }
     dt_check_add(l->c, DT_CHECK_DEPTH, r->line,

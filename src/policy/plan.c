@@ -1,5 +1,7 @@
 #include "policy/plan.h"
 
+#include <stdio.h>
+
 #include "policy/match.h"
 
 struct dt_flow dt_plan_next_flow(const struct dt_flow *f, const struct dt_addr *gateway)
@@ -18,7 +20,6 @@ static int check_loop(const struct dt_plan *plan, const struct dt_rules *rs, con
         const struct dt_action *a = &plan->pending[i];
         if (a->kind != DT_RULE_TUNNEL || !dt_addr_eq(&a->peer, &r->gateway))
             continue;
-        const struct dt_rule *first = &rs->v[a->rule];
         char gw[DT_ADDR_STRLEN];
         dt_addr_str(gw, &r->gateway);
         if (i + 1 == plan->n)
@@ -27,9 +28,12 @@ static int check_loop(const struct dt_plan *plan, const struct dt_rules *rs, con
                 "gateway %s inside its own tunnel: rule \"%.64s\" (%s:%u) sends the tunnel's own packets "
                 "to it; let a pass rule for protocol esp stand before it",
                 gw, r->name, rs->file, r->line);
-        return dt_err_set(
-            err, 0, "the rules loop: \"%.64s\" (line %u) leads to \"%.64s\" (line %u), back to gateway %s",
-            first->name, first->line, r->name, r->line, gw);
+        char way[512] = "";
+        for (size_t k = i, n = 0; k < plan->n && n < sizeof(way); k++)
+            n += (size_t)snprintf(way + n, sizeof(way) - n, "\"%.64s\" (line %u), ",
+                                  rs->v[plan->pending[k].rule].name, rs->v[plan->pending[k].rule].line);
+        return dt_err_set(err, 0, "the rules loop, back to gateway %s: %s\"%.64s\" (line %u)", gw, way,
+                          r->name, r->line);
     }
     return 0;
 }

@@ -84,6 +84,10 @@ static void wrong_usage_ends_with_2(void **state)
     struct run r = RUN("stauts");
     assert_non_null(strstr(r.err, "did you mean \"status\""));
     done(&r);
+    r = RUN("stauts", "--json");
+    assert_non_null(strstr(r.out, "{\"error\":\"there is no subcommand"));
+    assert_int_equal(r.rc, 2);
+    done(&r);
     r = RUN("--json", "ping", "-c", "office");
     assert_int_equal(r.rc, 2);
     assert_non_null(strstr(r.err, "no option -c"));

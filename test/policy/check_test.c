@@ -78,8 +78,8 @@ static void loops(void **state)
     for (size_t i = 0; i < f.n; i++) {
         assert_int_equal(f.v[i].kind, DT_CHECK_LOOP);
         at_c |= f.v[i].line == 3 &&
-                strstr(f.v[i].text, "the rules loop: rule \"a\" (line 1) leads through 2 gateways "
-                                    "to rule \"c\", which wants gateway 192.0.2.1 again");
+                strstr(f.v[i].text, "the rules loop, back to gateway 192.0.2.1: \"a\" (line 1), "
+                                    "\"b\" (line 2), \"c\" (line 3); narrow");
     }
     assert_true(at_c);
     fine("rule a { action = tunnel gateway = 192.0.2.1 to = 10.0.0.0/8 from = 172.16.0.1 }\n"
