@@ -380,8 +380,10 @@ int discover_apply(struct daemon *d, struct dt_config *c, json_t *report)
 {
     struct dt_err err = {0};
     struct discover *x = d->discover;
-    if (x != NULL && dt_config_discover_same(x->rule, x->nrule, c->discover, c->ndiscover))
+    if (x != NULL && dt_config_discover_same(x->rule, x->nrule, c->discover, c->ndiscover)) {
+        discover_tunnels_rules(x);
         return 0;
+    }
     const char *what = x == NULL ? "added" : c->ndiscover > 0 ? "changed" : "removed";
     if (x != NULL || c->ndiscover > 0)
         json_array_append_new(json_object_get(report, what), json_string("discover"));

@@ -3,6 +3,7 @@
  *
  *   discover.c           rules, sockets, probes and replies, the engine's callbacks
  *   discover_tunnels.c   what was found becomes a tunnel of the endpoint; what was refused is told to the sender
+ *   discover_rules.c     ... and one of the rules' where these lead to its peer through others
  *   discover_trust.c     who may speak for what
  *   discover_commands.c  `dovetail discover`
  *
@@ -29,6 +30,9 @@ struct found {
     struct dt_table_node by_peer;
     struct tun *tun;
     uint64_t rule;
+    bool
+        nested; /* the rules lead to its peer through other tunnels: it is built by a plan (discover_rules.c) */
+    char name[DT_NAME_MAX];
     struct dt_addr src, dst; /* the hosts that asked first */
     struct dt_addr own, peer;
     struct dt_ted_proxy proxy;
@@ -78,10 +82,10 @@ struct discover {
     struct dt_list founds, refusals, asks, listeners;
     struct dt_table found_table, refusal_table;
     struct dt_siphash_key key; /* peers and hosts choose their addresses */
-    size_t nask;
+    size_t nask, nnested;
     uint64_t next_refusal;
     unsigned handles; /* of the loop, that stand in here */
-    bool look_for_twins, closing;
+    bool look_for_twins, closing, rules_stale;
     struct {
         uint64_t probes_unsent, replies_unsent, tap_pauses, tunnels, tunnels_lost, tunnels_idle, twins,
             unnegotiable, untrusted, refusals_full, foreign_replies;
@@ -103,8 +107,16 @@ void discover_refused(struct discover *x, const struct dt_ted_answer *a);
 void discover_unrefuse(struct discover *x, const struct dt_ted_packet *p);
 void discover_tunnels_tick(struct discover *x, dt_time now);
 void discover_tunnels_clear(struct discover *x);
+void discover_tunnels_rules(struct discover *x); /* the configuration has new rules, not yet in force */
 int discover_selectors(struct dt_selectors *src, struct dt_selectors *dst, const struct dt_ted_proxy *p,
                        struct dt_err *err);
+
+/* discover_rules.c */
+bool discover_nested(const struct daemon *d, const struct dt_addr *src, const struct dt_addr *peer);
+/* Makes d->rules of the configuration's and of what was found; plans_again() puts them in force. */
+int discover_rules(struct discover *x, struct dt_err *err);
+/* Puts them in force, and begins the plan of that packet. */
+void discover_plan(struct discover *x, const struct found *f, const struct dt_ted_packet *p);
 
 /* discover_commands.c */
 bool discover_asks_answer(struct discover *x,

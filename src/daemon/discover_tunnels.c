@@ -1,6 +1,7 @@
 /* What was found becomes a tunnel of the endpoint, with exactly the intersection as its selectors; what was refused
  * becomes an answer to the sender. Both are forgotten in time. */
 #include "daemon/discover.h"
+#include "daemon/plans.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -243,11 +244,57 @@ static void cannot(struct discover *x, const struct dt_ted_answer *a, const char
     refuse(x, a, why);
 }
 
+static void free_found(struct discover *x, struct found *f)
+{
+    if (f->tun != NULL)
+        tunnels_remove(x->daemon, f->tun);
+    dt_list_del(&f->link);
+    x->nnested -= f->nested;
+    x->rules_stale |= f->nested;
+    free(f);
+}
+
+/* The tunnel, which holds what it will carry. NULL: *why. */
+static struct found *add_found(struct discover *x, const struct dt_ted_answer *a, struct dt_err *why)
+{
+    struct dt_config_tunnel cfg = {0};
+    struct dt_addr own;
+    struct found *f;
+    if (dt_nl_route_get(x->daemon->nl, &a->peer, DT_DP_MARK, &own, NULL, why) != 0)
+        return NULL;
+    f = calloc(1, sizeof(*f));
+    if (f == NULL || describe(x, &cfg, a, &own, why) != 0) {
+        free(f);
+        return NULL;
+    }
+    dt_time now = daemon_now();
+    *f = (struct found){.rule = a->rule,
+                        .nested = discover_nested(x->daemon, &a->packet.src, &a->peer),
+                        .src = a->packet.src,
+                        .dst = a->packet.dst,
+                        .own = own,
+                        .peer = a->peer,
+                        .proxy = a->result,
+                        .since = now,
+                        .busy_at = now};
+    snprintf(f->name, sizeof(f->name), "%s", cfg.cfg.name);
+    dt_list_add_tail(&x->founds, &f->link);
+    x->nnested += f->nested;
+    int rc = f->nested ? discover_rules(x, why) : 0;
+    f->tun = rc == 0 ? tunnels_add(x->daemon, &cfg) : NULL;
+    if (f->tun != NULL && f->tun->id == 0)
+        dt_err_set(why, 0, "%s", f->tun->resolve_why);
+    else if (f->tun != NULL && dt_table_insert(&x->found_table, &f->by_peer, peer_hash(x, &f->peer)) == 0)
+        return f;
+    for (size_t i = 0; i < cfg.nhost; i++) /* nobody took them */
+        free(cfg.host[i]);
+    free_found(x, f);
+    return NULL;
+}
+
 struct tun *discover_found(struct discover *x, const struct dt_ted_answer *a)
 {
     struct found *f = find(x, a);
-    struct dt_addr own;
-    struct dt_config_tunnel cfg = {0};
     struct dt_err err = {0};
     const struct dt_config_discover *r = discover_rule(x, a->rule);
     discover_unrefuse(x, &a->packet);
@@ -257,35 +304,17 @@ struct tun *discover_found(struct discover *x, const struct dt_ted_answer *a)
     }
     if (r == NULL)
         return NULL;
-    if (x->found_table.count >= r->gate.cfg.tunnels_max) {
-        cannot(x, a, "no more tunnels are made: tunnels_max is reached");
-        return NULL;
-    }
-    if (dt_nl_route_get(x->daemon->nl, &a->peer, DT_DP_MARK, &own, NULL, &err) != 0 ||
-        describe(x, &cfg, a, &own, &err) != 0 || (f = calloc(1, sizeof(*f))) == NULL) {
+    if (x->found_table.count >= r->gate.cfg.tunnels_max)
+        dt_err_set(&err, 0, "no more tunnels are made: tunnels_max is reached");
+    else
+        f = add_found(x, a, &err);
+    if (f == NULL) {
         cannot(x, a, err.text[0] ? err.text : "out of memory");
         return NULL;
     }
-    dt_time now = daemon_now();
-    *f = (struct found){.rule = a->rule,
-                        .src = a->packet.src,
-                        .dst = a->packet.dst,
-                        .own = own,
-                        .peer = a->peer,
-                        .proxy = a->result,
-                        .since = now,
-                        .busy_at = now};
-    f->tun = tunnels_add(x->daemon, &cfg);
-    if (f->tun == NULL || f->tun->id == 0 ||
-        dt_table_insert(&x->found_table, &f->by_peer, peer_hash(x, &f->peer)) != 0) {
-        cannot(x, a, f->tun != NULL && f->tun->id == 0 ? f->tun->resolve_why : "out of memory");
-        if (f->tun != NULL)
-            tunnels_remove(x->daemon, f->tun);
-        free(f);
-        return NULL;
-    }
-    dt_list_add_tail(&x->founds, &f->link);
     x->count.tunnels++;
+    if (f->nested)
+        discover_plan(x, f, &a->packet);
     discover_rematch(x, a->rule);
     loop_wake(x->daemon);
     return f->tun;
@@ -294,10 +323,21 @@ struct tun *discover_found(struct discover *x, const struct dt_ted_answer *a)
 static void drop_found(struct discover *x, struct found *f)
 {
     dt_ted_forget(x->ted, f->rule, &f->src, &f->dst);
-    tunnels_remove(x->daemon, f->tun);
-    dt_list_del(&f->link);
     dt_table_remove(&x->found_table, &f->by_peer);
-    free(f);
+    free_found(x, f);
+}
+
+void discover_tunnels_rules(struct discover *x)
+{
+    struct dt_err err = {0};
+    dt_list_for_each_safe (l, &x->founds) {
+        struct found *f = DT_CONTAINER_OF(l, struct found, link);
+        if (f->nested != discover_nested(x->daemon, &f->src, &f->peer))
+            drop_found(x, f);
+    }
+    if (discover_rules(x, &err) != 0)
+        LOG(DT_LOG_ERROR, "discover: %s", err.text);
+    x->rules_stale = false;
 }
 
 /* ---- in time ---- */
@@ -314,7 +354,7 @@ static void close_twins(struct discover *x)
             continue;
         for (struct found *f = first_found(x, &other.path.remote.addr), *next; f != NULL; f = next) {
             next = next_found(f);
-            if (dt_addr_cmp(&f->own, &f->peer) < 0 ||
+            if (f->nested || dt_addr_cmp(&f->own, &f->peer) < 0 ||
                 !dt_selectors_eq(&other.local_ts, &f->tun->cfg.cfg.local) ||
                 !dt_selectors_eq(&other.remote_ts, &f->tun->cfg.cfg.protect))
                 continue;
@@ -380,6 +420,10 @@ void discover_tunnels_tick(struct discover *x, dt_time now)
     x->look_for_twins = false;
     dt_list_for_each_safe (l, &x->founds) {
         look(x, DT_CONTAINER_OF(l, struct found, link), now);
+    }
+    if (x->rules_stale) { /* a plan's tunnel has gone */
+        discover_tunnels_rules(x);
+        plans_again(x->daemon);
     }
     /* Nothing stays behind by a race between a packet and its tunnel. */
     for (size_t i = 0; i < x->nrule; i++)

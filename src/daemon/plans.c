@@ -484,6 +484,11 @@ int plans_apply(struct daemon *d, const struct dt_policy_limits *limits)
     return 0;
 }
 
+int plans_again(struct daemon *d)
+{
+    return d->plans != NULL ? plans_apply(d, &d->plans->limits) : 0;
+}
+
 void plans_stop(struct daemon *d)
 {
     if (d->plans != NULL && d->plans->policy != NULL) {

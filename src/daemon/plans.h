@@ -15,6 +15,7 @@ struct tun;
 bool plans_uses(const struct dt_rules *rs, const struct dt_config_tunnel *c);
 /* The rules of d->rules are in force from now on; the tunnels are there already. */
 int plans_apply(struct daemon *d, const struct dt_policy_limits *limits);
+int plans_again(struct daemon *d); /* d->rules have changed, and nothing else */
 void plans_stop(struct daemon *d); /* ends all plans, farthest layers first */
 bool plans_idle(struct daemon *d);
 void plans_close(struct daemon *d);

@@ -96,7 +96,8 @@ struct daemon {
 
     char *config_file;
     struct dt_config_daemon cfg; /* as at start */
-    struct dt_rules *rules;
+    struct dt_rules *rules;        /* in force: the configuration's, and those of discovery (discover_rules.c) */
+    struct dt_rules *config_rules; /* the configuration's */
     struct plans *plans;
     struct plan_map *plan_map; /* for the workers, under RCU (plans_hook.c) */
     struct plan_nests *plan_nests;

@@ -305,7 +305,9 @@ int tunnels_apply(struct daemon *d, struct dt_config *c, json_t *report)
     json_object_set_new(report, "changed", json_array());
     json_object_set_new(report, "removed", json_array());
     dt_rules_unref(d->rules);
+    dt_rules_unref(d->config_rules);
     d->rules = dt_rules_ref(c->rules);
+    d->config_rules = dt_rules_ref(c->rules);
     /* First discovery: its gateway serves names below .ted alone, another one may serve everybody. */
     if (discover_apply(d, c, report) != 0)
         rc = -1;
@@ -328,7 +330,8 @@ void tunnels_clear(struct daemon *d)
         gates_remove(d, DT_CONTAINER_OF(l, struct gate, link));
     }
     dt_rules_unref(d->rules);
-    d->rules = NULL;
+    dt_rules_unref(d->config_rules);
+    d->rules = d->config_rules = NULL;
 }
 
 int daemon_reload(struct daemon *d, json_t *report, struct dt_config *bad)

@@ -454,6 +454,90 @@ off_and_on()
 }
 tap_ok 'a reload without the section takes rules and table away; one with it brings them back' off_and_on
 
+# ---- the rules lead to the peer through another tunnel
+stacked()
+{
+    lab_ns g8 h8a o8
+    lab_wire core c8 192.0.80.254/24 o8 out 192.0.80.1/24
+    lab_wire o8 in 192.0.8.254/24 g8 eth0 192.0.8.1/24
+    lab_wire g8 ina 10.8.1.1/24 h8a eth0 10.8.1.10/24
+    ip -n "$LAB-o8" route add default via 192.0.80.254
+    ip -n "$LAB-o8" route add 10.8.0.0/16 via 192.0.8.1
+    ip -n "$LAB-g8" route add default via 192.0.8.254
+    ip -n "$LAB-h8a" route add default via 10.8.1.1
+    ip -n "$LAB-core" route add 192.0.8.0/24 via 192.0.80.1
+    ip -n "$LAB-core" route add 10.8.0.0/16 via 192.0.80.1
+    lab_forward g8 o8
+    lab_in o8 nft -f - <<N
+table inet t {
+    counter bare { }
+    counter outer { }
+    chain pre {
+        type filter hook prerouting priority raw; policy accept;
+        iifname "in" ip daddr 192.0.2.1 ip protocol esp counter name bare
+        iifname "in" ip daddr 192.0.8.254 ip protocol esp counter name outer
+    }
+}
+N
+    dt_conf o8 <<C
+gateway "outer" {
+    listen   = "192.0.8.254"
+    identity = "o8.example.net"
+    psk      = "file:$LAB_DIR/psk"
+    protect  = "192.0.2.1"
+    remote   = "192.0.8.1"
+}
+C
+    g8_conf
+    dt_start o8 && dt_start g8
+}
+g8_conf() # [NO-RULE]
+{
+    dt_conf g8 <<C
+discover "mesh" {
+    protect  = "10.8.0.0/16 10.0.0.0/8"
+    identity = "g8.example.net"
+    psk      = "file:$LAB_DIR/psk"
+    encap    = esp
+    remember = 2s
+}
+tunnel "outer" {
+    gateway = "192.0.8.254"
+    local   = "g8.example.net"
+    remote  = "o8.example.net"
+    psk     = "file:$LAB_DIR/psk"
+    protect = "192.0.2.1"
+    inside  = "192.0.8.1"
+    encap   = esp
+    start   = manual
+}
+${1:-rule "outer" { action = tunnel gateway = outer to = 192.0.2.1 protocol = esp always = yes \}}
+C
+}
+counted8()
+{
+    lab_in o8 nft -j list counter inet t "$1" | jq '.nftables[1].counter.packets'
+}
+layered()
+{
+    stacked || return 1
+    lab_in h8a "$FLOW" send 10.2.1.10 4411 -i 20 -t 0.5 >"$LAB_DIR/flow.out"
+    cat "$LAB_DIR/flow.out"
+    jq -e '.sent > 10 and .lost == 0' "$LAB_DIR/flow.out" || return 1
+    dt g8 --json status | jq -e '[.plans[] | select(.state == "up") | [.layers[].peer]] | any(. == ["192.0.8.254", "192.0.2.1"])' || return 1
+    [ "$(counted8 bare)" = 0 ] && [ "$(counted8 outer)" -gt 20 ]
+}
+tap_ok 'a peer behind another tunnel: the rules stack what is discovered on top of it, and nothing is lost' layered
+unlayered()
+{
+    dt_stop o8 # or it would put what comes back into its tunnel
+    g8_conf '# no rule'
+    dt g8 reload && lab_in h8a "$FLOW" send 10.2.1.10 4411 -i 20 -t 0.5 >"$LAB_DIR/flow.out"
+    cat "$LAB_DIR/flow.out"
+    jq -e '.sent > 10 and .lost == 0' "$LAB_DIR/flow.out" && [ "$(counted8 bare)" -gt 10 ]
+}
+tap_ok 'without the rule, by a reload, it stands by itself' unlayered
+
 # ---- who may speak for what
 liar()
 {
