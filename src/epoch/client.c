@@ -441,8 +441,8 @@ void dt_epoch_client_probe_reply(struct dt_epoch_client *c, dt_time now, uint32_
         emit(c, now, DT_EPOCH_PING_REPLY, probed->no, came_on, seq,
              seq == probed->seq ? dt_time_sub(now, probed->probed) : 0);
     }
-    if (c->p.faults.verify_on_any && probed && probed->phase == DT_EPOCH_PROBING)
-        came = probed;
+    if (c->p.faults.verify_on_any && dt_slots_newest(c->e, DT_EPOCH_PROBING))
+        came = dt_slots_newest(c->e, DT_EPOCH_PROBING);
     heard(c, now, came->no, true);
     /* Heard may have changed everything but the slots' places. */
     if (probed && probed->phase == DT_EPOCH_PROBING && probed->no > came_on && !probed->elsewhere)

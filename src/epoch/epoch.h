@@ -32,7 +32,7 @@ struct dt_epoch_faults {
     bool no_idle_ping;          /* client: maxidle passes and nothing is sent */
     bool one_probe;             /* client: a new epoch is probed once, not again every pingtime */
     bool probe_forever;         /* client: pingtries is ignored, no new epoch follows */
-    bool verify_on_any;         /* client: a packet on the old epoch verifies the new one */
+    bool verify_on_any;         /* client: the answer to a ping on the old epoch verifies the new one */
     bool delete_unproved;       /* client: the old epoch is deleted as soon as the new one is negotiated */
     bool no_timeout;            /* client: a negotiation is never abandoned */
     bool no_elimit;             /* client: a session is never dropped, however often it fails */

@@ -1,11 +1,13 @@
 #include "sim/arena.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #define REGION  ((size_t)256 << 20)
+#define PAGE    ((size_t)4096)
 #define CLASSES 88
 #define HEAD    16 /* before each block: its class */
 
@@ -18,6 +20,13 @@ struct arena {
 
 static struct arena *region;
 static bool on;
+static char *ground; /* the region as it stood then; NULL: there is none */
+static size_t ground_used;
+/* Pages that were written to since, in the order in which that happened first: a copy holds as many of them as there
+ * were when it was made. */
+static uint32_t hot[REGION / PAGE];
+static size_t nhot;
+static struct sigaction before;
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
@@ -35,6 +44,19 @@ void *__wrap_aligned_alloc(size_t align, size_t n);
 int __wrap_posix_memalign(void **out, size_t align, size_t n);
 char *__wrap_strdup(const char *s);
 
+/* The first write to a page since the ground: it is hot from now on. */
+static void on_fault(int sig, siginfo_t *info, void *context)
+{
+    char *at = info->si_addr;
+    size_t page = (size_t)(at - (char *)region) / PAGE;
+    if (!ground || at < (char *)region || at >= (char *)region + REGION ||
+        mprotect((char *)region + page * PAGE, PAGE, PROT_READ | PROT_WRITE)) {
+        sigaction(SIGSEGV, &before, NULL); /* not ours: it happens again, to whoever was there before */
+        return;
+    }
+    hot[nhot++] = (uint32_t)page;
+}
+
 int sim_arena_open(void)
 {
     if (region)
@@ -47,8 +69,20 @@ int sim_arena_open(void)
     return 0;
 }
 
+static void lift(void)
+{
+    if (!ground)
+        return;
+    mprotect(region, REGION, PROT_READ | PROT_WRITE);
+    sigaction(SIGSEGV, &before, NULL);
+    __real_free(ground);
+    ground = NULL;
+    nhot = 0;
+}
+
 void sim_arena_close(void)
 {
+    lift();
     if (region)
         munmap(region, REGION);
     region = NULL;
@@ -65,18 +99,83 @@ size_t sim_arena_used(void)
     return region->used;
 }
 
-void sim_arena_save(void *copy)
+int sim_arena_ground(void)
 {
-    memcpy(copy, region, region->used);
+    struct sigaction act = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+    size_t used = region->used;
+    char *copy = __real_malloc(used + PAGE);
+    if (!copy)
+        return -1;
+    memcpy(copy, region, used);
+    memset(copy + used, 0, PAGE);
+    if (sigaction(SIGSEGV, &act, &before) || mprotect(region, REGION, PROT_READ)) {
+        __real_free(copy);
+        return -1;
+    }
+    ground = copy;
+    ground_used = used;
+    nhot = 0;
+    return 0;
 }
 
-void sim_arena_load(const void *copy, size_t used)
+/* A copy: how many bytes are in use, how many pages were hot, and those of them that are in use. */
+struct copy {
+    size_t used, nhot;
+    char pages[];
+};
+
+size_t sim_arena_copy_size(void)
 {
-    memcpy(region, copy, used);
+    return sizeof(struct copy) + (ground ? nhot * PAGE : region->used);
+}
+
+void sim_arena_save(void *copy)
+{
+    struct copy *c = copy;
+    char *to = c->pages;
+    c->used = region->used;
+    c->nhot = nhot;
+    if (!ground)
+        memcpy(to, region, c->used);
+    for (size_t i = 0; ground && i < nhot; i++) {
+        if (hot[i] * PAGE >= c->used)
+            continue;
+        memcpy(to, (char *)region + hot[i] * PAGE, PAGE);
+        to += PAGE;
+    }
+}
+
+static void from_ground(size_t page)
+{
+    if (page * PAGE < ground_used) /* else it was not in use then */
+        memcpy((char *)region + page * PAGE, ground + page * PAGE, PAGE);
+}
+
+void sim_arena_load(const void *copy)
+{
+    const struct copy *c = copy;
+    const char *from = c->pages;
+    if (!ground)
+        memcpy(region, from, c->used);
+    for (size_t i = 0; ground && i < c->nhot; i++) {
+        if (hot[i] * PAGE >= c->used)
+            continue;
+        memcpy((char *)region + hot[i] * PAGE, from, PAGE);
+        from += PAGE;
+    }
+    for (size_t i = c->nhot; ground && i < nhot; i++) /* hot only since the copy */
+        from_ground(hot[i]);
+}
+
+void sim_arena_to_ground(void)
+{
+    for (size_t i = 0; i < nhot; i++)
+        from_ground(hot[i]);
 }
 
 void sim_arena_clear(void)
 {
+    lift();
     memset(region, 0, sizeof *region);
     region->used = (sizeof *region + 63) & ~(size_t)63;
 }

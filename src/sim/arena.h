@@ -13,10 +13,16 @@ int sim_arena_open(void);
 void sim_arena_close(void);
 /* From now on allocations lie in the arena, or (false) outside it again. Freeing finds out by itself. */
 void sim_arena_on(bool on);
-/* How many bytes a copy takes now; and to and from a copy. Both need the arena off. */
-size_t sim_arena_used(void);
+/* What stands in the arena now is the ground: from here on copies hold only the pages that have been written to since,
+ * all others are as they were. Once between two clears. -1: memory ran out. */
+int sim_arena_ground(void);
+/* How many bytes a copy takes now; and to and from a copy. All need the arena off. A copy from before the ground cannot
+ * be loaded after it. */
+size_t sim_arena_copy_size(void);
 void sim_arena_save(void *copy);
-void sim_arena_load(const void *copy, size_t used);
+void sim_arena_load(const void *copy);
+void sim_arena_to_ground(void); /* as it was then */
+size_t sim_arena_used(void);    /* bytes of the region that are in use */
 /* Forgets everything in it. */
 void sim_arena_clear(void);
 

@@ -11,7 +11,7 @@ static const char usage[] =
     "usage: dovetail-sim COMMAND [OPTIONS]\n"
     "  list                    the scenarios, each in a sentence\n"
     "  run NAME | all          runs a scenario: what happened, and the verdict\n"
-    "  explore                 every order of events up to a bound, and what must hold in each state\n"
+    "  explore                 every order of events within bounds, and what must hold in each state\n"
     "  sweep                   chooses maxidle, pingtime, pingtries, elimit, t_out, n_out, t_ei\n"
     "  discover                what discovery costs among many gateways (run discovery does the same)\n"
     "options:\n"
@@ -29,8 +29,9 @@ static const char usage[] =
     "  --trace FILE            run: replays a trace that explore wrote; explore: writes the first "
     "violation's\n"
     "  --plant MISTAKE         explore: with a mistake in the engines ('--plant list' names them)\n"
-    "  --depth N, --losses N, --duplicates N\n"
-    "                          explore: the bounds\n"
+    "  --face NAME             explore: one of its bounds alone ('--face list' names them)\n"
+    "  --depth N, --losses N, --duplicates N, --states N\n"
+    "                          explore: other counts than the bounds have\n"
     "  --quiet                 no progress on standard error\n";
 
 int sim_complain(int status, const char *fmt, ...)
@@ -84,6 +85,7 @@ static int option(struct sim_options *o, const char *word, const char *value)
         {"--trace", &o->trace, NULL, 0, 0},
         {"--pairing", &o->pairing, NULL, 0, 0},
         {"--plant", &o->plant, NULL, 0, 0},
+        {"--face", &o->face, NULL, 0, 0},
         {"--table", &o->table, NULL, 0, 0},
         {"--seed", NULL, &o->seed, 0, UINT64_MAX / 2},
         {"--seeds", NULL, &o->seeds, 1, 100000000},

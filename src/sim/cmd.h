@@ -7,7 +7,7 @@
 
 struct sim_options {
     const char *name; /* of a scenario; NULL: none */
-    const char *html, *svg, *trace, *pairing, *plant, *table;
+    const char *html, *svg, *trace, *pairing, *plant, *face, *table;
     bool json, quiet, all;
     uint64_t seed, seeds;
     uint32_t clients, days, depth;

@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,305 +5,236 @@
 #include "sim/explore.h"
 #include "sim/report.h"
 
-/* ---- the bounds, and parameters that make timers meet soon ----------------------------------- */
-
-struct sim_explore_config sim_explore_default(void)
-{
-    struct sim_explore_config c = {
-        .seed = 1,
-        .pairing = sim_pairing_by_name("both"),
-        .params = sim_params_default(),
-        .budget = {.lose = 1, .duplicate = 1, .tick = 1, .env = {1, 0, 0, 1, 1, 0, 1, 0}},
-        .depth = 64,
-        .jobs = 1,
-        .states_max = 16000000,
-    };
-    return c;
-}
-
-/* ---- mistakes -------------------------------------------------------------------------------- */
-
-enum owner { CLIENT_OR_SERVER, NAT };
-
-static const struct plant {
-    const char *name, *what;
-    enum owner owner;
-    size_t offset;
-    bool cold;
-} plants[] = {
-#define EPOCH(field, text, cold)                                                                             \
-    {                                                                                                        \
-#field, text, CLIENT_OR_SERVER, offsetof(struct dt_epoch_faults, field), cold                        \
-    }
-#define MASQ(field, text, cold)                                                                              \
-    {                                                                                                        \
-#field, text, NAT, offsetof(struct dt_masq_faults, field), cold                                      \
-    }
-    EPOCH(switch_at_once, "the client sends data on a new epoch before it is verified", false),
-    EPOCH(server_switch_at_once, "the server sends data on a new epoch before it is heard", false),
-    EPOCH(no_idle_ping, "maxidle passes and the client sends nothing", false),
-    EPOCH(one_probe, "a new epoch is probed once, not again every pingtime", true),
-    EPOCH(probe_forever, "pingtries is ignored: no new epoch follows", false),
-    EPOCH(verify_on_any, "a packet on the old epoch verifies the new one", false),
-    EPOCH(delete_unproved, "the old epoch is deleted as soon as the new one is negotiated", false),
-    EPOCH(no_timeout, "a negotiation is never abandoned", false),
-    EPOCH(no_elimit, "a session is never dropped, however often it fails", false),
-    EPOCH(idle_ends_nothing, "pingtries2 pings are not answered, and no new epoch follows", false),
-    EPOCH(server_no_fallback, "neither DELETE nor the old epoch's end moves the server to the new epoch",
-          false),
-    MASQ(convert_waiting, "the NAT gives a new SPI to the client that was made to wait", true),
-    MASQ(two_outstanding, "a client's new SPI takes the place of another client's outstanding item", false),
-    MASQ(keep_outstanding, "the NAT never looks at t_out", false),
-    MASQ(ignore_server, "the NAT does not serialise equal cookies", true),
-    MASQ(short_t_ei, "traffic does not keep an established item alive", false),
+struct totals {
+    uint64_t states, transitions;
+    unsigned depth, violations, faces;
+    bool exhausted;
+    double worst_s, bound_s;
 };
-#define PLANTS (sizeof plants / sizeof *plants)
 
-const char *sim_explore_plant_name(int i, const char **what)
+static void add_up(struct totals *t, const struct sim_explore_config *cfg, const struct sim_explored *e)
 {
-    if (i < 0 || (size_t)i >= PLANTS)
-        return NULL;
-    if (what)
-        *what = plants[i].what;
-    return plants[i].name;
+    t->states += e->states;
+    t->transitions += e->transitions;
+    t->violations += e->violations;
+    t->exhausted &= e->exhausted;
+    t->faces++;
+    if (cfg->depth > t->depth)
+        t->depth = cfg->depth;
+    if (e->worst_s > t->worst_s)
+        t->worst_s = e->worst_s;
+    if (e->bound_s > t->bound_s)
+        t->bound_s = e->bound_s;
 }
 
-bool sim_explore_plant(struct sim_explore_config *cfg, const char *name)
+/* ---- for machines ---------------------------------------------------------------------------- */
+
+static void counts_json(struct sim_text *out, const struct sim_budget *b)
 {
-    for (size_t i = 0; i < PLANTS; i++) {
-        if (strcmp(plants[i].name, name))
+    sim_text_add(out,
+                 "{\"losses\": %u, \"duplicates\": %u, \"late_timers\": %u, \"timers\": %u, \"world\": {",
+                 b->lose, b->duplicate, b->late, b->tick);
+    for (int i = 0, n = 0; i < SIM_ENVS; i++) {
+        if (!b->env[i])
             continue;
-        char *faults = plants[i].owner == NAT ? (char *)&cfg->masq_faults : (char *)&cfg->params.epoch.faults;
-        *(bool *)(faults + plants[i].offset) = true;
-        cfg->plant = plants[i].name;
-        cfg->shallow_first = true;
-        cfg->states_max = 2000000;
-        cfg->budget = (struct sim_budget){.lose = 1, .tick = 1, .env = {1, 0, 0, 1, 1, 0, 1, 0}};
-        cfg->cold |= plants[i].cold;
-        return true;
+        sim_text_put(out, n++ ? ", " : "");
+        sim_text_json(out, sim_env_name(i));
+        sim_text_add(out, ": %u", b->env[i]);
     }
-    return false;
+    sim_text_put(out, "}}");
 }
 
-/* ---- traces ---------------------------------------------------------------------------------- */
-
-static const char *const kind_names[] = {"deliver", "lose", "double", "tick", "world"};
-
-static void tell_all(const struct sim_explore_config *cfg, const struct sim_trace *t, struct sim_text *out,
-                     bool with_words, const char **wrong)
+static void face_json(struct sim_text *out, const struct sim_explore_config *cfg,
+                      const struct sim_explored *e)
 {
-    struct dt_err err = {0};
-    static char said[DT_ERR_TEXT];
-    struct sim_state *s = sim_state_new(cfg, &err);
-    dt_time took;
-    *wrong = NULL;
-    for (int i = 0; s && i < t->n; i++) {
-        char text[SIM_ACTION_TEXT];
-        sim_state_tell(s, t->v[i], text);
-        if (with_words)
-            sim_text_add(out, "%3d %9.3f s  %s\n", i + 1, dt_time_seconds(sim_state_now(s)), text);
-        else
-            sim_text_add(out, "%s %u\t# %s\n", kind_names[t->v[i].kind], t->v[i].arg, text);
-        if (!sim_state_apply(s, t->v[i]))
-            break;
-        *wrong = sim_state_violation(s);
-        if (*wrong)
-            break;
+    sim_text_put(out, "{\"face\": ");
+    sim_text_json(out, cfg->face ? cfg->face : "plant");
+    sim_text_put(out, ", \"what\": ");
+    sim_text_json(out, cfg->what);
+    sim_text_add(out,
+                 ", \"states\": %llu, \"transitions\": %llu, \"depth\": %u, \"exhausted\": %s, "
+                 "\"violations\": %u, \"fair_plays\": %llu, \"longest_recovery_s\": %.3f, \"bound_s\": %.3f, "
+                 "\"pairing\": \"%s\", \"begin\": \"%s\", \"counts\": ",
+                 (unsigned long long)e->states, (unsigned long long)e->transitions, cfg->depth,
+                 e->exhausted ? "true" : "false", e->violations, (unsigned long long)e->fair, e->worst_s,
+                 e->bound_s, cfg->pairing->name, sim_begin_name(cfg->begin));
+    counts_json(out, &cfg->budget);
+    if (cfg->plant)
+        sim_text_add(out, ", \"plant\": \"%s\"", cfg->plant);
+    if (e->violations) {
+        sim_text_put(out, ", \"violation\": ");
+        sim_text_json(out, e->what);
+        sim_text_add(out, ", \"trace\": %d", e->trace.n);
     }
-    if (s && !*wrong)
-        *wrong = sim_state_unfair(s, &took);
-    if (*wrong) {
-        snprintf(said, sizeof said, "%s", *wrong);
-        *wrong = said;
-    }
-    if (!s) {
-        snprintf(said, sizeof said, "%s", err.text);
-        *wrong = said;
-    }
-    sim_state_free(s);
+    sim_text_put(out, "}");
 }
 
-int sim_trace_write(const char *path, const struct sim_explore_config *cfg, const struct sim_trace *t,
-                    struct dt_err *err)
+static void all_json(const struct totals *t, const struct sim_text *faces)
 {
+    printf("{\"states\": %llu, \"transitions\": %llu, \"depth\": %u, \"exhausted\": %s, \"violations\": %u, "
+           "\"longest_recovery_s\": %.3f, \"bound_s\": %.3f, \"faces\": [%s]}\n",
+           (unsigned long long)t->states, (unsigned long long)t->transitions, t->depth,
+           t->exhausted ? "true" : "false", t->violations, t->worst_s, t->bound_s, faces->p ? faces->p : "");
+}
+
+/* ---- for people ------------------------------------------------------------------------------ */
+
+static void head(void)
+{
+    printf("%-10s %10s %12s  %-9s %8s %8s  %s\n", "face", "states", "transitions", "exhausted", "recovery",
+           "bound", "what");
+}
+
+static void row(const char *face, uint64_t states, uint64_t transitions, bool exhausted, double worst_s,
+                double bound_s, const char *what)
+{
+    printf("%-10s %10llu %12llu  %-9s %6.1f s %6.1f s  %s\n", face, (unsigned long long)states,
+           (unsigned long long)transitions, exhausted ? "yes" : "no", worst_s, bound_s, what);
+    fflush(stdout);
+}
+
+static int show_violation(const struct sim_explore_config *cfg, const struct sim_explored *e)
+{
+    struct sim_explore_config wide = *cfg;
     struct sim_text out = {0};
-    const char *wrong;
-    sim_text_add(&out, "dovetail-sim trace 1\nseed %llu\npairing %s\nbegin %s\nplant %s\n",
-                 (unsigned long long)cfg->seed, cfg->pairing->name, cfg->cold ? "cold" : "up",
-                 cfg->plant ? cfg->plant : "none");
-    tell_all(cfg, t, &out, false, &wrong);
-    if (wrong)
-        sim_text_add(&out, "# %s\n", wrong);
-    int r = sim_text_write(&out, path, err);
+    char wrong[SIM_WRONG_TEXT];
+    struct dt_err err;
+    wide.budget = sim_budget_wide();
+    if (sim_trace_tell(&wide, &e->trace, &out, true, wrong, &err)) {
+        sim_text_free(&out);
+        return sim_complain(1, "%s", err.text);
+    }
+    printf("\nviolated: %s\n%s%s", e->what,
+           e->trace.n ? "the shortest way there:\n" : "no step is needed for that\n", out.p ? out.p : "");
     sim_text_free(&out);
-    return r;
+    return 0;
 }
 
-static int bad_line(const char *path, int line, struct dt_err *err)
+static void list_plants(void)
 {
-    return dt_err_set(err, 0, "%s:%d: not a line of a trace", path, line);
+    const char *what, *name;
+    for (int i = 0; (name = sim_explore_plant_name(i, &what)); i++)
+        printf("%-22s %s\n", name, what);
 }
 
-static int read_line(const char *text, struct sim_explore_config *cfg, struct sim_trace *t)
-{
-    char word[16], value[48];
-    if (*text == '#' || *text == '\n')
-        return 0;
-    if (sscanf(text, "%15s %47s", word, value) != 2)
-        return -1;
-    if (!strcmp(word, "seed")) {
-        char *end;
-        cfg->seed = strtoull(value, &end, 10);
-        return *end ? -1 : 0;
-    }
-    if (!strcmp(word, "pairing"))
-        return (cfg->pairing = sim_pairing_by_name(value)) ? 0 : -1;
-    if (!strcmp(word, "begin")) {
-        cfg->cold = !strcmp(value, "cold");
-        return cfg->cold || !strcmp(value, "up") ? 0 : -1;
-    }
-    if (!strcmp(word, "plant"))
-        return !strcmp(value, "none") || sim_explore_plant(cfg, value) ? 0 : -1;
-    for (unsigned k = 0; k < 5; k++) {
-        char *end;
-        unsigned long arg = strtoul(value, &end, 10);
-        if (strcmp(word, kind_names[k]))
-            continue;
-        if (*end || arg > 255 || t->n == SIM_TRACE_MAX)
-            return -1;
-        t->v[t->n++] = (struct sim_action){(uint8_t)k, (uint8_t)arg};
-        return 0;
-    }
-    return -1;
-}
-
-int sim_trace_read(const char *path, struct sim_explore_config *cfg, struct sim_trace *t, struct dt_err *err)
-{
-    char text[256];
-    FILE *f = fopen(path, "r");
-    t->n = 0;
-    if (!f)
-        return dt_err_set(err, 0, "%s cannot be read: %s", path, strerror(errno));
-    int line = 1, r = 0;
-    if (!fgets(text, sizeof text, f) || strcmp(text, "dovetail-sim trace 1\n"))
-        r = dt_err_set(err, 0, "%s is not a trace of dovetail-sim explore", path);
-    while (!r && fgets(text, sizeof text, f)) {
-        line++;
-        if (!strchr(text, '\n') || read_line(text, cfg, t))
-            r = bad_line(path, line, err);
-    }
-    fclose(f);
-    return r;
-}
-
-int sim_explore_replay(const struct sim_options *o)
+static void list_faces(void)
 {
     struct sim_explore_config cfg = sim_explore_default();
-    struct sim_trace t;
-    struct sim_text out = {0};
-    struct dt_err err;
-    const char *wrong;
-    cfg.budget = (struct sim_budget){255, 255, 255, {255, 255, 255, 255, 255, 255, 255, 255}};
-    if (o->params_set)
-        cfg.params = o->params;
-    if (sim_trace_read(o->trace, &cfg, &t, &err))
-        return sim_complain(2, "%s", err.text);
-    tell_all(&cfg, &t, &out, true, &wrong);
-    if (o->json) {
-        printf("{\"trace\": %d, \"violation\": ", t.n);
-        struct sim_text json = {0};
-        sim_text_json(&json, wrong ? wrong : "");
-        printf("%s}\n", json.p);
-        sim_text_free(&json);
-    } else {
-        printf("%s%s%s\n", out.p ? out.p : "", wrong ? "violated: " : "nothing is violated",
-               wrong ? wrong : "");
-    }
-    sim_text_free(&out);
-    return wrong ? 1 : 0;
+    for (int i = 0; sim_explore_face(&cfg, i); i++)
+        printf("%-10s %s\n", cfg.face, cfg.what);
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static void report(const struct sim_options *o, const struct sim_explore_config *cfg,
-                   const struct sim_explored *e)
-{
-    struct sim_text out = {0};
-    const char *wrong = NULL;
-    if (o->json) {
-        sim_text_add(&out,
-                     "{\"states\": %llu, \"transitions\": %llu, \"depth\": %u, \"exhausted\": %s, "
-                     "\"violations\": %u, ",
-                     (unsigned long long)e->states, (unsigned long long)e->transitions, cfg->depth,
-                     e->exhausted ? "true" : "false", e->violations);
-        sim_text_add(&out, "\"pairing\": \"%s\", \"begin\": \"%s\", \"plant\": ", cfg->pairing->name,
-                     cfg->cold ? "cold" : "up");
-        sim_text_json(&out, cfg->plant ? cfg->plant : "none");
-        sim_text_add(&out,
-                     ", \"longest_recovery_s\": %.3f, \"bound_s\": %.3f, \"losses\": %u, \"duplicates\": %u, "
-                     "\"ticks\": %u",
-                     e->worst_s, e->bound_s, cfg->budget.lose, cfg->budget.duplicate, cfg->budget.tick);
-        if (e->violations) {
-            sim_text_put(&out, ", \"violation\": ");
-            sim_text_json(&out, e->what);
-            sim_text_add(&out, ", \"trace\": %d", e->trace.n);
-        }
-        sim_text_put(&out, "}\n");
-    } else {
-        sim_text_add(
-            &out, "%llu states, %llu transitions; %u losses, %u duplicates, %u timers, depth up to %u: %s\n",
-            (unsigned long long)e->states, (unsigned long long)e->transitions, cfg->budget.lose,
-            cfg->budget.duplicate, cfg->budget.tick, cfg->depth,
-            e->exhausted ? "exhausted" : "not exhausted");
-        sim_text_add(&out,
-                     "longest way back to traffic on a fair network: %.1f s of the %.1f s that the "
-                     "parameters promise\n",
-                     e->worst_s, e->bound_s);
-        if (e->violations) {
-            sim_text_add(&out, "violated: %s\nthe shortest way there:\n", e->what);
-            struct sim_explore_config wide = *cfg;
-            wide.budget = (struct sim_budget){255, 255, 255, {255, 255, 255, 255, 255, 255, 255, 255}};
-            tell_all(&wide, &e->trace, &out, true, &wrong);
-        } else {
-            sim_text_put(&out, "nothing is violated\n");
-        }
-    }
-    fputs(out.p, stdout);
-    sim_text_free(&out);
-}
-
-int sim_cmd_explore(const struct sim_options *o)
+static struct sim_explore_config configure(const struct sim_options *o)
 {
     struct sim_explore_config cfg = sim_explore_default();
-    struct sim_explored e;
-    struct dt_err err = {0};
-    if (o->plant && !strcmp(o->plant, "list")) {
-        const char *what, *name;
-        for (int i = 0; (name = sim_explore_plant_name(i, &what)); i++)
-            printf("%-22s %s\n", name, what);
-        return 0;
-    }
     cfg.seed = o->seed;
     cfg.jobs = o->jobs;
     cfg.progress = !o->quiet;
     if (o->params_set)
         cfg.params = o->params;
-    if (o->pairing)
-        cfg.pairing = sim_pairing_by_name(o->pairing);
     if (o->depth)
         cfg.depth = o->depth;
+    return cfg;
+}
+
+/* What was said on the command line goes before what a face or a mistake brings with it. */
+static int override(struct sim_explore_config *cfg, const struct sim_options *o)
+{
+    struct dt_err err;
+    if (o->pairing)
+        cfg->pairing = sim_pairing_by_name(o->pairing);
     if (o->losses != UINT64_MAX)
-        cfg.budget.lose = (uint8_t)o->losses;
+        cfg->budget.lose = (uint8_t)o->losses;
     if (o->duplicates != UINT64_MAX)
-        cfg.budget.duplicate = (uint8_t)o->duplicates;
-    if (o->plant && !sim_explore_plant(&cfg, o->plant))
-        return sim_complain(2, "there is no mistake \"%s\" to plant; --plant list names them", o->plant);
+        cfg->budget.duplicate = (uint8_t)o->duplicates;
     if (o->states)
-        cfg.states_max = o->states;
-    if (sim_explore(&cfg, &e, &err))
+        cfg->states_max = o->states;
+    return sim_params_check(&cfg->params, &err) ? sim_complain(2, "%s", err.text) : 0;
+}
+
+static int one(struct sim_explorer *x, const struct sim_explore_config *cfg, const struct sim_options *o,
+               struct totals *t, struct sim_text *json)
+{
+    struct sim_explored e;
+    struct dt_err err = {0};
+    if (sim_explorer_run(x, cfg, &e, &err))
         return sim_complain(1, "%s", err.text);
-    report(o, &cfg, &e);
-    if (e.violations && o->trace && sim_trace_write(o->trace, &cfg, &e.trace, &err))
+    if (o->json) {
+        sim_text_put(json, t->faces ? ", " : "");
+        face_json(json, cfg, &e);
+    } else {
+        if (!t->faces)
+            head();
+        row(cfg->face ? cfg->face : "(plant)", e.states, e.transitions, e.exhausted, e.worst_s, e.bound_s,
+            cfg->what);
+    }
+    add_up(t, cfg, &e);
+    if (e.violations && !o->json && show_violation(cfg, &e))
+        return 1;
+    if (e.violations && o->trace && sim_trace_write(o->trace, cfg, &e.trace, &err))
         return sim_complain(1, "%s", err.text);
-    return e.violations ? 1 : 0;
+    return 0;
+}
+
+static int explore_faces(const struct sim_options *o, struct totals *t, struct sim_text *json)
+{
+    struct sim_explore_config cfg = configure(o);
+    struct dt_err err;
+    int status = 0;
+    struct sim_explorer *x = sim_explorer_new(o->states ? o->states : cfg.states_max, &err);
+    if (!x)
+        return sim_complain(1, "%s", err.text);
+    for (int i = 0; !status && !t->violations; i++) {
+        cfg = configure(o);
+        if (!sim_explore_face(&cfg, i))
+            break;
+        if (o->face && strcmp(o->face, cfg.face))
+            continue;
+        status = override(&cfg, o);
+        if (!status)
+            status = one(x, &cfg, o, t, json);
+    }
+    sim_explorer_free(x);
+    if (!status && !t->faces)
+        return sim_complain(2, "there is no face \"%s\" of the search; --face list names them", o->face);
+    return status;
+}
+
+static int explore_plant(const struct sim_options *o, struct totals *t, struct sim_text *json)
+{
+    struct sim_explore_config cfg = configure(o);
+    struct dt_err err;
+    if (!sim_explore_plant(&cfg, o->plant))
+        return sim_complain(2, "there is no mistake \"%s\" to plant; --plant list names them", o->plant);
+    if (override(&cfg, o))
+        return 2;
+    struct sim_explorer *x = sim_explorer_new(cfg.states_max, &err);
+    if (!x)
+        return sim_complain(1, "%s", err.text);
+    int status = one(x, &cfg, o, t, json);
+    sim_explorer_free(x);
+    return status;
+}
+
+int sim_cmd_explore(const struct sim_options *o)
+{
+    struct totals t = {.exhausted = true};
+    struct sim_text json = {0};
+    if (o->plant && !strcmp(o->plant, "list"))
+        return list_plants(), 0;
+    if (o->face && !strcmp(o->face, "list"))
+        return list_faces(), 0;
+    if (o->face && o->plant)
+        return sim_complain(2, "--plant brings its own bound: leave out --face");
+    int status = o->plant ? explore_plant(o, &t, &json) : explore_faces(o, &t, &json);
+    if (!status && o->json)
+        all_json(&t, &json);
+    if (!status && !o->json && t.faces > 1)
+        row("all", t.states, t.transitions, t.exhausted, t.worst_s, t.bound_s, "");
+    if (!status && !o->json && !t.violations)
+        printf("nothing is violated\n");
+    sim_text_free(&json);
+    return status ? status : t.violations ? 1 : 0;
 }

@@ -1,6 +1,7 @@
-/* The search. States are not kept: a state is the arena (arena.h) as it stands, and going back is copying it. Which
- * states were seen is a table of digests that all processes share; each state is expanded by whoever enters it first.
- * Because every action uses up a count, no state comes after itself, and the order of the search does not matter. */
+/* The search. States are not kept: a state is the arena (arena.h) as it stands, and going back is copying what has
+ * changed. Which states were seen is a table of digests that all processes share; each state is expanded by whoever
+ * enters it first. Because every action uses up a count or a packet, no state comes after itself, and the order of the
+ * search does not matter. */
 #include "sim/explore.h"
 
 #include <errno.h>
@@ -16,12 +17,13 @@
 #include "sim/arena.h"
 
 #define TASKS_MAX  4096
-#define TASKS_WANT 256
+#define COLLECT_AT 4 /* actions from the beginning to where tasks are shared out */
 #define COPY_SLACK 65536
+#define PATIENCE   400000 /* states to look through for a shorter way to a violation */
 
 /* Shared by all processes. */
 struct shared {
-    _Atomic uint64_t states, transitions, next_task;
+    _Atomic uint64_t states, transitions, fair, next_task;
     _Atomic int stop;       /* a violation was found, or there is no more room */
     _Atomic int full, cut;  /* the table, the depth */
     _Atomic int found;      /* 1 while somebody writes the trace, 2 when it is there */
@@ -32,211 +34,262 @@ struct shared {
     struct sim_trace task[TASKS_MAX];
 };
 
-struct search {
+/* Digests; 0: free. */
+struct seen {
+    _Atomic uint64_t *v;
+    uint64_t mask;
+};
+
+struct sim_explorer {
     const struct sim_explore_config *cfg;
     struct shared *sh;
-    _Atomic uint64_t *seen; /* digests; 0: free. The low byte is the depth in a search by depth */
-    uint64_t mask, room;
+    struct seen states; /* the low byte is the depth in a search by depth */
+    struct seen fair;   /* worlds from which fair play was seen to lead to traffic */
+    uint64_t room, total;
     struct sim_state *state;
     struct sim_trace path;
     unsigned limit; /* longest path */
     bool by_depth;  /* a state that comes again on a shorter path is expanded again */
-    bool collect;   /* write tasks instead of going deeper than `collect_at` */
-    unsigned collect_at;
-    char *copies[SIM_TRACE_MAX + 2]; /* the arena at each depth */
-    size_t copy_cap[SIM_TRACE_MAX + 2], copy_len[SIM_TRACE_MAX + 2];
-    char *fair;
-    size_t fair_cap;
-    time_t told;
+    bool collect;   /* write tasks instead of going deeper than COLLECT_AT */
+    /* The arena at each depth, if `kept`. */
+    char *copies[SIM_TRACE_MAX + 2];
+    size_t copy_cap[SIM_TRACE_MAX + 2];
+    bool kept[SIM_TRACE_MAX + 2];
+    struct timespec began, told;
 };
 
-static bool save(char **copy, size_t *cap, size_t *len)
+/* A copy of the state at that depth, once. */
+static bool keep(struct sim_explorer *x, unsigned depth)
 {
-    size_t used = sim_arena_used();
-    if (used > *cap) {
-        size_t want = used + COPY_SLACK;
-        char *p = realloc(*copy, want);
-        if (!p)
+    if (x->kept[depth])
+        return true;
+    size_t size = sim_arena_copy_size();
+    if (size > x->copy_cap[depth]) {
+        char *p = realloc(x->copies[depth], size + COPY_SLACK);
+        if (!p) {
+            atomic_store(&x->sh->cut, 1);
             return false;
-        *copy = p;
-        *cap = want;
+        }
+        x->copies[depth] = p;
+        x->copy_cap[depth] = size + COPY_SLACK;
     }
-    *len = used;
-    sim_arena_save(*copy);
+    sim_arena_save(x->copies[depth]);
+    x->kept[depth] = true;
     return true;
 }
 
-/* True: not seen before (or, by depth, not on so short a path). */
-static bool enter(struct search *s, uint64_t digest, unsigned depth)
+/* ---- what was seen --------------------------------------------------------------------------- */
+
+static int table_new(struct seen *t, uint64_t room)
 {
-    uint64_t key = s->by_depth ? digest & ~(uint64_t)0xff : digest;
-    uint64_t value = s->by_depth ? key | depth : key;
+    uint64_t slots = 1 << 16;
+    while (slots < 2 * room)
+        slots *= 2;
+    t->mask = slots - 1;
+    t->v = mmap(NULL, slots * sizeof *t->v, PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if ((void *)t->v != MAP_FAILED)
+        return 0;
+    t->v = NULL;
+    return -1;
+}
+
+static void table_free(struct seen *t)
+{
+    if (t->v)
+        munmap((void *)t->v, (t->mask + 1) * sizeof *t->v);
+}
+
+/* Puts `value` where nothing or the same `bits` of it are, unless `keep` says that what is there is as good. True: it is
+ * there now, and *fresh says whether it took a free place. */
+static bool table_put(struct seen *t, uint64_t value, uint64_t bits, bool *fresh)
+{
+    uint64_t key = value & bits;
+    *fresh = false;
     if (!key)
-        key = value = 0x100;
-    for (uint64_t i = digest * 0x9e3779b97f4a7c15u >> 20 & s->mask, probes = 0;; i = (i + 1) & s->mask) {
-        uint64_t there = atomic_load_explicit(&s->seen[i], memory_order_relaxed);
-        if (!there) {
-            if (atomic_compare_exchange_strong(&s->seen[i], &there, value)) {
-                if (atomic_fetch_add(&s->sh->states, 1) + 1 >= s->room) {
-                    atomic_store(&s->sh->full, 1);
-                    atomic_store(&s->sh->stop, 1);
-                }
-                return true;
-            }
-        }
-        if (s->by_depth ? (there & ~(uint64_t)0xff) == (key & ~(uint64_t)0xff) : there == key) {
-            if (!s->by_depth || (there & 0xff) <= depth)
+        key = 0x100, value |= key;
+    uint64_t i = (key * 0x9e3779b97f4a7c15u >> 20) & t->mask;
+    for (uint64_t probes = 0; probes <= t->mask; probes++, i = (i + 1) & t->mask) {
+        uint64_t there = atomic_load_explicit(&t->v[i], memory_order_relaxed);
+        if (!there && atomic_compare_exchange_strong(&t->v[i], &there, value))
+            return *fresh = true;
+        if ((there & bits) == key) {
+            if ((there & ~bits) <= (value & ~bits))
                 return false;
-            atomic_store(&s->seen[i], value);
+            atomic_store(&t->v[i], value);
             return true;
         }
-        if (++probes > s->mask)
-            return false;
     }
-}
-
-static void found(struct search *s, const char *what)
-{
-    int none = 0;
-    if (atomic_compare_exchange_strong(&s->sh->found, &none, 1)) {
-        s->sh->trace = s->path;
-        snprintf(s->sh->what, sizeof s->sh->what, "%s", what);
-        atomic_store(&s->sh->found, 2);
-    }
-    atomic_store(&s->sh->stop, 1);
-}
-
-static void progress(struct search *s)
-{
-    time_t now = time(NULL);
-    if (!s->cfg->progress || now - s->told < 2)
-        return;
-    s->told = now;
-    fprintf(stderr, "\r%llu states, task %llu of %llu ", (unsigned long long)atomic_load(&s->sh->states),
-            (unsigned long long)atomic_load(&s->sh->next_task), (unsigned long long)s->sh->ntasks);
-}
-
-/* Judges the state that has just been entered, and leaves it as it is. */
-static bool judge(struct search *s)
-{
-    size_t len;
-    dt_time took = 0;
-    sim_arena_on(true);
-    const char *wrong = sim_state_violation(s->state);
-    sim_arena_on(false);
-    if (!wrong) {
-        if (!save(&s->fair, &s->fair_cap, &len))
-            return false;
-        sim_arena_on(true);
-        wrong = sim_state_unfair(s->state, &took);
-        sim_arena_on(false);
-        char what[200] = "";
-        if (wrong)
-            snprintf(what, sizeof what, "%s", wrong); /* it may lie in the arena */
-        sim_arena_load(s->fair, len);
-        uint64_t worst = atomic_load(&s->sh->worst);
-        while (took > worst && !atomic_compare_exchange_weak(&s->sh->worst, &worst, took))
-            ;
-        if (wrong)
-            found(s, what);
-        return !wrong;
-    }
-    found(s, wrong);
     return false;
 }
 
-static void write_task(struct search *s)
+/* True: not seen before (or, by depth, not on so short a path). */
+static bool enter(struct sim_explorer *x, uint64_t digest, unsigned depth)
 {
-    if (s->sh->ntasks < TASKS_MAX)
-        s->sh->task[s->sh->ntasks++] = s->path;
-    else
-        atomic_store(&s->sh->cut, 1);
+    uint64_t low = x->by_depth ? 0xff : 0;
+    bool fresh, in = table_put(&x->states, (digest & ~low) | (depth & low), ~low, &fresh);
+    if (fresh && atomic_fetch_add(&x->sh->states, 1) + 1 >= x->room) {
+        atomic_store(&x->sh->full, 1);
+        atomic_store(&x->sh->stop, 1);
+    }
+    return in;
 }
 
-static void expand(struct search *s)
+static void found(struct sim_explorer *x, const char *what)
+{
+    int none = 0;
+    if (atomic_compare_exchange_strong(&x->sh->found, &none, 1)) {
+        x->sh->trace = x->path;
+        snprintf(x->sh->what, sizeof x->sh->what, "%s", what);
+        atomic_store(&x->sh->found, 2);
+    }
+    atomic_store(&x->sh->stop, 1);
+}
+
+static void progress(struct sim_explorer *x)
+{
+    struct timespec now;
+    if (!x->cfg->progress)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec < x->told.tv_sec + 1)
+        return;
+    x->told = now;
+    uint64_t next = atomic_load(&x->sh->next_task), n = x->sh->ntasks;
+    fprintf(stderr, "\r%-10s %9llu states, %3llu %% of the first steps followed, %lld s ",
+            x->cfg->face ? x->cfg->face : "", (unsigned long long)(x->total + atomic_load(&x->sh->states)),
+            (unsigned long long)(n ? (next < n ? next : n) * 100 / n : 0),
+            (long long)(now.tv_sec - x->began.tv_sec));
+}
+
+/* ---- judging --------------------------------------------------------------------------------- */
+
+/* Played fairly from here? A state with packets under way needs no look of its own: fair play begins with the arrival
+ * of one of them, which is one of the states that come next. And what the counts still allow does not matter: two
+ * states that differ in these alone are played once. */
+static bool judge_fair(struct sim_explorer *x, uint64_t world)
+{
+    dt_time took = 0;
+    bool fresh;
+    if (sim_state_pending(x->state) && !x->by_depth && !x->cfg->fair_everywhere)
+        return true;
+    if (!table_put(&x->fair, world, UINT64_MAX, &fresh))
+        return true;
+    atomic_fetch_add_explicit(&x->sh->fair, 1, memory_order_relaxed);
+    unsigned depth = (unsigned)x->path.n;
+    if (!keep(x, depth))
+        return false;
+    sim_arena_on(true);
+    const char *wrong = sim_state_unfair(x->state, &took);
+    sim_arena_on(false);
+    char what[200] = "";
+    if (wrong)
+        snprintf(what, sizeof what, "%s", wrong); /* it may lie in the arena */
+    sim_arena_load(x->copies[depth]);
+    uint64_t worst = atomic_load(&x->sh->worst);
+    while (took > worst && !atomic_compare_exchange_weak(&x->sh->worst, &worst, took))
+        ;
+    if (wrong)
+        found(x, what);
+    return !wrong;
+}
+
+/* Enters the state that stands in the arena, and judges it. True: go on from here. */
+static bool arrive(struct sim_explorer *x)
+{
+    uint64_t world;
+    uint64_t digest = sim_state_digest(x->state, &world);
+    unsigned depth = (unsigned)x->path.n;
+    x->kept[depth] = false;
+    if (!enter(x, digest, depth))
+        return false;
+    const char *wrong = sim_state_violation(x->state);
+    if (wrong)
+        found(x, wrong);
+    return !wrong && judge_fair(x, world);
+}
+
+static void write_task(struct sim_explorer *x)
+{
+    if (x->sh->ntasks < TASKS_MAX)
+        x->sh->task[x->sh->ntasks++] = x->path;
+    else
+        atomic_store(&x->sh->cut, 1);
+}
+
+static void expand(struct sim_explorer *x)
 {
     struct sim_action actions[SIM_ACTIONS_MAX];
-    unsigned depth = (unsigned)s->path.n;
-    int n = sim_state_actions(s->state, actions);
-    if (!n || atomic_load_explicit(&s->sh->stop, memory_order_relaxed))
+    unsigned depth = (unsigned)x->path.n;
+    int n = sim_state_actions(x->state, actions);
+    if (!n || atomic_load_explicit(&x->sh->stop, memory_order_relaxed))
         return;
-    if (depth >= s->limit) {
-        atomic_store(&s->sh->cut, 1);
-        return;
-    }
-    if (s->collect && depth >= s->collect_at) {
-        write_task(s);
+    if (depth >= x->limit) {
+        atomic_store(&x->sh->cut, 1);
         return;
     }
-    if (!save(&s->copies[depth], &s->copy_cap[depth], &s->copy_len[depth])) {
-        atomic_store(&s->sh->cut, 1);
+    if (x->collect && depth >= COLLECT_AT) {
+        write_task(x);
         return;
     }
-    for (int i = 0; i < n && !atomic_load_explicit(&s->sh->stop, memory_order_relaxed); i++) {
+    if (!keep(x, depth))
+        return;
+    for (int i = 0; i < n && !atomic_load_explicit(&x->sh->stop, memory_order_relaxed); i++) {
         if (i)
-            sim_arena_load(s->copies[depth], s->copy_len[depth]);
+            sim_arena_load(x->copies[depth]);
         sim_arena_on(true);
-        sim_state_apply(s->state, actions[i]);
+        sim_state_apply(x->state, actions[i]);
         sim_arena_on(false);
-        atomic_fetch_add_explicit(&s->sh->transitions, 1, memory_order_relaxed);
-        if (sim_state_overflowed(s->state)) {
-            atomic_store(&s->sh->cut, 1);
+        atomic_fetch_add_explicit(&x->sh->transitions, 1, memory_order_relaxed);
+        if (sim_state_overflowed(x->state)) {
+            atomic_store(&x->sh->cut, 1);
             continue;
         }
-        s->path.v[s->path.n++] = actions[i];
-        if (enter(s, sim_state_digest(s->state), depth + 1) && judge(s))
-            expand(s);
-        s->path.n--;
+        x->path.v[x->path.n++] = actions[i];
+        if (arrive(x))
+            expand(x);
+        x->path.n--;
     }
-    progress(s);
+    progress(x);
+}
+
+static void to_the_beginning(struct sim_explorer *x)
+{
+    sim_arena_to_ground();
+    x->path.n = 0;
 }
 
 /* ---- processes ------------------------------------------------------------------------------- */
 
-static void free_copies(struct search *s)
-{
-    for (int i = 0; i < SIM_TRACE_MAX + 2; i++) {
-        free(s->copies[i]);
-        s->copies[i] = NULL;
-        s->copy_cap[i] = 0;
-    }
-    free(s->fair);
-    s->fair = NULL;
-    s->fair_cap = 0;
-}
-
-static void work(struct search *s, const char *root, size_t root_len)
+static void work(struct sim_explorer *x)
 {
     for (;;) {
-        uint64_t k = atomic_fetch_add(&s->sh->next_task, 1);
-        if (k >= s->sh->ntasks || atomic_load(&s->sh->stop))
+        uint64_t k = atomic_fetch_add(&x->sh->next_task, 1);
+        if (k >= x->sh->ntasks || atomic_load(&x->sh->stop))
             return;
-        sim_arena_load(root, root_len);
+        to_the_beginning(x);
         sim_arena_on(true);
-        for (int i = 0; i < s->sh->task[k].n; i++)
-            sim_state_apply(s->state, s->sh->task[k].v[i]);
+        for (int i = 0; i < x->sh->task[k].n; i++)
+            sim_state_apply(x->state, x->sh->task[k].v[i]);
         sim_arena_on(false);
-        s->path = s->sh->task[k];
-        expand(s);
+        x->path = x->sh->task[k];
+        x->kept[x->path.n] = false;
+        expand(x);
     }
 }
 
-static int in_processes(struct search *s, const char *root, size_t root_len)
+static int in_processes(struct sim_explorer *x)
 {
     pid_t pid[64];
-    unsigned n = 0, jobs = s->cfg->jobs > 64 ? 64 : s->cfg->jobs;
+    unsigned n = 0, jobs = x->cfg->jobs > 64 ? 64 : x->cfg->jobs;
     int bad = 0;
-    if (jobs < 2) {
-        work(s, root, root_len);
-        return 0;
-    }
     fflush(NULL);
     for (; n < jobs; n++) {
         pid[n] = fork();
         if (pid[n] < 0)
             break;
         if (!pid[n]) {
-            work(s, root, root_len);
+            work(x);
             _exit(0);
         }
     }
@@ -251,160 +304,176 @@ static int in_processes(struct search *s, const char *root, size_t root_len)
 /* ---- the shortest way to a violation --------------------------------------------------------- */
 
 /* Deeper and deeper, until it is met: then no shorter path meets any. */
-static uint64_t shorten(struct search *s, const char *root, size_t root_len, unsigned most, uint64_t patience)
+static uint64_t shorten(struct sim_explorer *x, unsigned most, uint64_t patience)
 {
-    struct sim_trace longest = s->sh->trace;
+    struct sim_trace longest = x->sh->trace;
     char what[200];
     uint64_t used = 0;
-    int known = atomic_load(&s->sh->found);
-    memcpy(what, s->sh->what, sizeof what);
-    s->by_depth = true;
-    s->collect = false;
+    int known = atomic_load(&x->sh->found);
+    memcpy(what, x->sh->what, sizeof what);
+    x->by_depth = true;
+    x->collect = false;
     for (unsigned limit = 1; limit < most && used < patience; limit++) {
-        memset((void *)s->seen, 0, (s->mask + 1) * sizeof *s->seen);
-        atomic_store(&s->sh->states, 0);
-        atomic_store(&s->sh->stop, 0);
-        atomic_store(&s->sh->found, 0);
-        atomic_store(&s->sh->full, 0);
-        atomic_store(&s->sh->cut, 0);
-        s->limit = limit;
-        s->room = patience - used;
-        sim_arena_load(root, root_len);
-        s->path.n = 0;
-        enter(s, sim_state_digest(s->state), 0);
-        expand(s);
-        used += atomic_load(&s->sh->states);
-        if (atomic_load(&s->sh->found))
+        memset((void *)x->states.v, 0, (x->states.mask + 1) * sizeof *x->states.v);
+        memset((void *)x->fair.v, 0, (x->fair.mask + 1) * sizeof *x->fair.v);
+        atomic_store(&x->sh->states, 0);
+        atomic_store(&x->sh->stop, 0);
+        atomic_store(&x->sh->found, 0);
+        atomic_store(&x->sh->full, 0);
+        atomic_store(&x->sh->cut, 0);
+        x->limit = limit;
+        x->room = patience - used;
+        to_the_beginning(x);
+        if (arrive(x))
+            expand(x);
+        used += atomic_load(&x->sh->states);
+        if (atomic_load(&x->sh->found))
             return used;
-        if (!atomic_load(&s->sh->cut))
+        if (!atomic_load(&x->sh->cut))
             break; /* there is nothing deeper */
-        progress(s);
+        progress(x);
     }
-    s->sh->trace = longest;
-    memcpy(s->sh->what, what, sizeof what);
-    atomic_store(&s->sh->found, known);
+    x->sh->trace = longest;
+    memcpy(x->sh->what, what, sizeof what);
+    atomic_store(&x->sh->found, known);
     return used;
 }
 
-/* What is not needed for the violation goes out, one action at a time. */
-static void thin_out(struct search *s, const char *root, size_t root_len)
+/* Does that path lead to a violation of the same kind? */
+static bool leads_there(struct sim_explorer *x, const struct sim_trace *t)
 {
-    for (int i = s->sh->trace.n - 1; i >= 0; i--) {
-        struct sim_trace t = s->sh->trace;
+    const char *wrong = NULL;
+    dt_time took;
+    bool fits = true;
+    to_the_beginning(x);
+    sim_arena_on(true);
+    for (int k = 0; k < t->n && fits && !wrong; k++) {
+        fits = sim_state_apply(x->state, t->v[k]);
+        wrong = sim_state_violation(x->state);
+    }
+    if (fits && !wrong)
+        wrong = sim_state_unfair(x->state, &took);
+    sim_arena_on(false);
+    return fits && wrong && !strncmp(wrong, x->sh->what, 3);
+}
+
+/* What is not needed for the violation goes out, one action at a time. */
+static void thin_out(struct sim_explorer *x)
+{
+    for (int i = x->sh->trace.n - 1; i >= 0; i--) {
+        struct sim_trace t = x->sh->trace;
         memmove(&t.v[i], &t.v[i + 1], (size_t)(t.n - i - 1) * sizeof t.v[0]);
         t.n--;
-        sim_arena_load(root, root_len);
-        sim_arena_on(true);
-        bool fits = true;
-        const char *wrong = NULL;
-        dt_time took;
-        for (int k = 0; k < t.n && fits && !wrong; k++) {
-            fits = sim_state_apply(s->state, t.v[k]);
-            wrong = sim_state_violation(s->state);
-        }
-        if (fits && !wrong)
-            wrong = sim_state_unfair(s->state, &took);
-        sim_arena_on(false);
-        if (fits && wrong && !strncmp(wrong, s->sh->what, 3))
-            s->sh->trace = t;
+        if (leads_there(x, &t))
+            x->sh->trace = t;
     }
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-static int prepare(struct search *s, struct dt_err *err)
+static int search(struct sim_explorer *x)
 {
-    uint64_t slots = 1 << 16;
-    while (slots < 2 * s->cfg->states_max)
-        slots *= 2;
-    s->mask = slots - 1;
-    s->room = s->cfg->states_max;
-    s->sh = mmap(NULL, sizeof *s->sh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    s->seen = mmap(NULL, slots * sizeof *s->seen, PROT_READ | PROT_WRITE,
-                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (s->sh == MAP_FAILED || (void *)s->seen == MAP_FAILED || sim_arena_open())
-        return dt_err_set(err, 0, "memory ran out for a table of %llu states",
-                          (unsigned long long)s->cfg->states_max);
-    return 0;
+    if (x->cfg->shallow_first) {
+        uint64_t states = shorten(x, x->cfg->depth, x->room);
+        atomic_store(&x->sh->states, states);
+        return 0;
+    }
+    if (!arrive(x))
+        return 0;
+    x->collect = x->cfg->jobs > 1;
+    expand(x); /* the first levels here, so that there is work to share out */
+    if (!x->collect)
+        return 0;
+    x->collect = false;
+    return in_processes(x);
 }
 
-static void put_away(struct search *s)
+static void conclude(struct sim_explorer *x, struct sim_explored *out, int bad)
 {
-    free_copies(s);
-    if ((void *)s->seen != MAP_FAILED)
-        munmap((void *)s->seen, (s->mask + 1) * sizeof *s->seen);
-    if (s->sh != MAP_FAILED)
-        munmap(s->sh, sizeof *s->sh);
+    struct shared *sh = x->sh;
+    out->states = atomic_load(&sh->states);
+    out->transitions = atomic_load(&sh->transitions);
+    out->fair = atomic_load(&sh->fair);
+    out->worst_s = dt_time_seconds(atomic_load(&sh->worst));
+    out->violations = atomic_load(&sh->found) != 0;
+    out->exhausted = !out->violations && !atomic_load(&sh->full) && !atomic_load(&sh->cut) && !bad;
+    if (!out->violations)
+        return;
+    if (!x->cfg->shallow_first)
+        shorten(x, (unsigned)sh->trace.n, PATIENCE);
+    thin_out(x);
+    out->trace = sh->trace;
+    memcpy(out->what, sh->what, sizeof out->what);
+}
+
+struct sim_explorer *sim_explorer_new(uint64_t states_max, struct dt_err *err)
+{
+    struct sim_explorer *x = calloc(1, sizeof *x);
+    if (!x) {
+        dt_err_set(err, 0, "memory ran out");
+        return NULL;
+    }
+    x->room = states_max;
+    x->sh = mmap(NULL, sizeof *x->sh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (x->sh == MAP_FAILED)
+        x->sh = NULL;
+    if (!x->sh || table_new(&x->states, states_max) || table_new(&x->fair, states_max / 2) ||
+        sim_arena_open()) {
+        dt_err_set(err, 0, "memory ran out for a table of %llu states", (unsigned long long)states_max);
+        sim_explorer_free(x);
+        return NULL;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &x->began);
+    x->told = x->began;
+    return x;
+}
+
+void sim_explorer_free(struct sim_explorer *x)
+{
+    if (!x)
+        return;
+    for (int i = 0; i < SIM_TRACE_MAX + 2; i++)
+        free(x->copies[i]);
+    table_free(&x->states);
+    table_free(&x->fair);
+    if (x->sh)
+        munmap(x->sh, sizeof *x->sh);
     sim_arena_close();
+    free(x);
 }
 
-static void search(struct search *s, const char *root, size_t root_len, struct sim_explored *out,
-                   struct dt_err *err, int *bad)
+int sim_explorer_run(struct sim_explorer *x, const struct sim_explore_config *cfg, struct sim_explored *out,
+                     struct dt_err *err)
 {
-    if (s->cfg->shallow_first) {
-        if (judge(s))
-            out->states = shorten(s, root, root_len, s->cfg->depth, s->cfg->states_max);
-        out->transitions = atomic_load(&s->sh->transitions);
-        out->worst_s = dt_time_seconds(atomic_load(&s->sh->worst));
-        out->violations = atomic_load(&s->sh->found) != 0;
-        out->exhausted = !out->violations && !atomic_load(&s->sh->full) && !atomic_load(&s->sh->cut);
-        if (out->violations) {
-            thin_out(s, root, root_len);
-            out->trace = s->sh->trace;
-            memcpy(out->what, s->sh->what, sizeof out->what);
-        }
-        return;
-    }
-    /* the first levels here, so that there is work to share out */
-    if (enter(s, sim_state_digest(s->state), 0) && judge(s)) {
-        s->collect = s->cfg->jobs > 1;
-        s->collect_at = 3;
-        if (s->collect) {
-            expand(s);
-            s->collect = false;
-            *bad = in_processes(s, root, root_len);
-        } else {
-            expand(s);
-        }
-    }
-    if (*bad)
+    int bad = -1;
+    uint64_t room = x->room;
+    *out = (struct sim_explored){.bound_s = dt_time_seconds(sim_run_bound(cfg->pairing, &cfg->params, 0))};
+    memset(x->sh, 0, sizeof *x->sh);
+    x->cfg = cfg;
+    x->limit = cfg->depth < SIM_TRACE_MAX ? cfg->depth : SIM_TRACE_MAX;
+    x->by_depth = x->collect = false;
+    x->path.n = 0;
+    sim_arena_clear();
+    sim_arena_on(true);
+    x->state = sim_state_new(cfg, err);
+    sim_arena_on(false);
+    if (x->state && sim_arena_ground())
+        dt_err_set(err, 0, "memory ran out");
+    else if (x->state && (bad = search(x)))
         dt_err_set(err, 0, "a process of the search came to a sudden end");
-    out->states = atomic_load(&s->sh->states);
-    out->transitions = atomic_load(&s->sh->transitions);
-    out->exhausted =
-        !atomic_load(&s->sh->full) && !atomic_load(&s->sh->cut) && !atomic_load(&s->sh->found) && !*bad;
-    out->worst_s = dt_time_seconds(atomic_load(&s->sh->worst));
-    if (!atomic_load(&s->sh->found))
-        return;
-    shorten(s, root, root_len, (unsigned)s->sh->trace.n, 400000);
-    thin_out(s, root, root_len);
-    out->violations = 1;
-    out->trace = s->sh->trace;
-    memcpy(out->what, s->sh->what, sizeof out->what);
+    if (x->state && !bad)
+        conclude(x, out, bad);
+    x->total += out->states;
+    x->room = room > out->states ? room - out->states : 1;
+    if (cfg->progress)
+        fprintf(stderr, "\r%78s\r", "");
+    return bad;
 }
 
 int sim_explore(const struct sim_explore_config *cfg, struct sim_explored *out, struct dt_err *err)
 {
-    struct search s = {.cfg = cfg, .limit = cfg->depth, .told = time(NULL)};
-    char *root = NULL;
-    size_t root_cap = 0, root_len = 0;
-    int bad = 0;
-    *out = (struct sim_explored){0};
-    out->bound_s = dt_time_seconds(sim_run_bound(cfg->pairing, &cfg->params, 0));
-    if (prepare(&s, err)) {
-        put_away(&s);
-        return -1;
-    }
-    sim_arena_on(true);
-    s.state = sim_state_new(cfg, err);
-    sim_arena_on(false);
-    if (s.state && save(&root, &root_cap, &root_len))
-        search(&s, root, root_len, out, err, &bad);
-    else
-        bad = -1;
-    free(root);
-    put_away(&s);
-    if (cfg->progress)
-        fprintf(stderr, "\r%60s\r", "");
+    struct sim_explorer *x = sim_explorer_new(cfg->states_max, err);
+    int bad = x ? sim_explorer_run(x, cfg, out, err) : -1;
+    sim_explorer_free(x);
     return bad;
 }

@@ -14,6 +14,7 @@
 #define DT_SIM_EXPLORE_H
 
 #include "sim/cmd.h"
+#include "sim/text.h"
 
 enum sim_action_kind {
     SIM_DELIVER, /* arg: which packet under way, in the order of sending */
@@ -32,6 +33,10 @@ enum sim_env {
     SIM_ENV_REKEY_B,
     SIM_ENV_CRASH,   /* the NAT forgets everything */
     SIM_ENV_RESTART, /* the server forgets everything */
+    SIM_ENV_SERVER_REKEYS_A,
+    SIM_ENV_REKEY_SESSION_A, /* the IKE SA */
+    SIM_ENV_CUT,             /* nothing gets through between the NAT and the server ... */
+    SIM_ENV_JOIN,            /* ... until this, which has no count */
     SIM_ENVS,
 };
 
@@ -45,9 +50,18 @@ struct sim_trace {
     int n;
 };
 
+/* How often each thing may happen. */
 struct sim_budget {
-    uint8_t lose, duplicate, tick;
+    uint8_t lose, duplicate;
+    uint8_t late; /* time goes on though packets are under way */
+    uint8_t tick; /* time goes on, and nothing is under way */
     uint8_t env[SIM_ENVS];
+};
+
+enum sim_begin {
+    SIM_BEGIN_UP,    /* both tunnels are up and verified */
+    SIM_BEGIN_COLD,  /* nothing was negotiated */
+    SIM_BEGIN_ALIKE, /* likewise, and both clients will draw the same cookie and the same SPI */
 };
 
 struct sim_explore_config {
@@ -55,13 +69,18 @@ struct sim_explore_config {
     const struct sim_pairing *pairing;
     struct sim_params params;
     struct sim_budget budget;
-    bool cold; /* begin before anything was negotiated, else with both tunnels up and verified */
+    enum sim_begin begin;
+    bool mute; /* the server says nothing to packets of sessions that it does not know */
     struct dt_masq_faults masq_faults;
     bool shallow_first; /* deeper and deeper, until something is violated: for planted mistakes */
     unsigned depth, jobs;
     uint64_t states_max;
     bool progress;
+    bool
+        fair_everywhere; /* fair play from each state, though those with nothing under way suffice: for the test */
     const char *plant; /* name of the mistake; NULL: none */
+    const char *face;  /* name of the bound (explore_faces.c); NULL: one of one's own */
+    const char *what;  /* it, in words */
 };
 
 /* ---- one state (explore_state.c). Lives in the arena with the engines. ---- */
@@ -75,37 +94,57 @@ void sim_state_free(struct sim_state *s);
 int sim_state_actions(const struct sim_state *s, struct sim_action out[SIM_ACTIONS_MAX]);
 /* False: no such action now. */
 bool sim_state_apply(struct sim_state *s, struct sim_action a);
-uint64_t sim_state_digest(const struct sim_state *s);
+/* *world: without the counts that are left. Only what an action has changed is looked at again; `anew`: all of it. */
+uint64_t sim_state_digest(struct sim_state *s, uint64_t *world);
+void sim_state_digest_anew(struct sim_state *s);
+int sim_state_pending(
+    const struct sim_state *s); /* 0: fair play has nothing to deliver and nothing to join */
 /* (a), (b) and (d), and (c), which changes the state: save it before. NULL, or what is violated. */
 const char *sim_state_violation(struct sim_state *s);
 const char *sim_state_unfair(struct sim_state *s, dt_time *took);
 /* "NAT -> client A  IKE_AUTH reply arrives": what the action means in this state. */
 #define SIM_ACTION_TEXT 128
 void sim_state_tell(const struct sim_state *s, struct sim_action a, char out[SIM_ACTION_TEXT]);
+/* What happens in fair play is told from now on. */
+void sim_state_narrate(struct sim_state *s, void (*say)(void *ctx, dt_time now, const char *text), void *ctx);
 dt_time sim_state_now(const struct sim_state *s);
 bool sim_state_overflowed(const struct sim_state *s); /* more packets under way than it can hold */
-struct sim_world *sim_state_world(struct sim_state *s);
-/* So that what happens is written down (replay). */
-void sim_state_notes(struct sim_state *s, struct sim_notes *notes);
 
 /* ---- the search (explore.c) ---- */
 
 struct sim_explored {
     uint64_t states, transitions;
+    uint64_t fair; /* worlds from which fair play was followed */
     bool exhausted;
     unsigned violations; /* 0 or 1: the search ends with the first */
     char what[200];
     struct sim_trace trace;  /* the shortest */
     double worst_s, bound_s; /* the longest way back to traffic, and the bound */
 };
+/* Several searches after each other look each state up in the same table. */
+struct sim_explorer;
+struct sim_explorer *sim_explorer_new(uint64_t states_max, struct dt_err *err);
+int sim_explorer_run(struct sim_explorer *x, const struct sim_explore_config *cfg, struct sim_explored *out,
+                     struct dt_err *err);
+void sim_explorer_free(struct sim_explorer *x);
 int sim_explore(const struct sim_explore_config *cfg, struct sim_explored *out, struct dt_err *err);
 
 /* ---- the command (cmd_explore.c) ---- */
 
 struct sim_explore_config sim_explore_default(void);
+struct sim_budget sim_budget_wide(void); /* everything as often as a trace wants it */
+/* The i-th face: pairing, beginning, counts and parameters. False: past the last. */
+bool sim_explore_face(struct sim_explore_config *cfg, int i);
 /* Plants a mistake by its name; false: there is none such. */
 bool sim_explore_plant(struct sim_explore_config *cfg, const char *name);
 const char *sim_explore_plant_name(int i, const char **what); /* NULL past the last */
+const char *sim_begin_name(enum sim_begin b);
+const char *sim_env_name(int e);
+/* Each step and, if that leads to nothing wrong, the fair play that follows; or (false) the lines of a trace. What is
+ * wrong, or "". -1: the tunnels do not come up, or a step cannot happen. */
+#define SIM_WRONG_TEXT 200
+int sim_trace_tell(const struct sim_explore_config *cfg, const struct sim_trace *t, struct sim_text *out,
+                   bool in_words, char wrong[SIM_WRONG_TEXT], struct dt_err *err);
 int sim_trace_write(const char *path, const struct sim_explore_config *cfg, const struct sim_trace *t,
                     struct dt_err *err);
 int sim_trace_read(const char *path, struct sim_explore_config *cfg, struct sim_trace *t, struct dt_err *err);

@@ -6,6 +6,9 @@
 #include "sim/explore.h"
 
 #define PENDING 40
+#define PARTS   4
+#define ALL     ((1u << PARTS) - 1)
+#define ALIKE   0xd07e7a11d07e7a11u /* cookie and SPI that both clients draw first */
 
 struct sim_state {
     struct sim_world *w;
@@ -17,8 +20,16 @@ struct sim_state {
     } pending[PENDING];
     int n;
     bool overflowed;
+    bool cut;   /* nothing gets through between the NAT and the server */
+    bool again; /* clients that began with the same cookie may have sent something twice */
     struct sim_budget left;
+    uint64_t config; /* its digest */
+    /* Of three hosts and the NAT, each with what it has: an action changes one of them, unless time goes on. */
+    uint64_t part[PARTS];
+    uint8_t stale; /* bits of those that must be looked at again */
     char violation[200];
+    void (*say)(void *ctx, dt_time now, const char *text);
+    void *say_ctx;
 };
 
 dt_time sim_state_now(const struct sim_state *s)
@@ -26,19 +37,29 @@ dt_time sim_state_now(const struct sim_state *s)
     return s->w->net->now;
 }
 
+int sim_state_pending(const struct sim_state *s)
+{
+    return s->n + s->cut;
+}
+
 bool sim_state_overflowed(const struct sim_state *s)
 {
     return s->overflowed;
 }
 
-struct sim_world *sim_state_world(struct sim_state *s)
+void sim_state_narrate(struct sim_state *s, void (*say)(void *ctx, dt_time now, const char *text), void *ctx)
 {
-    return s->w;
+    s->say = say;
+    s->say_ctx = ctx;
 }
 
-void sim_state_notes(struct sim_state *s, struct sim_notes *notes)
+static void tell(struct sim_state *s, struct sim_action a)
 {
-    s->w->net->notes = notes;
+    char text[SIM_ACTION_TEXT];
+    if (!s->say)
+        return;
+    sim_state_tell(s, a, text);
+    s->say(s->say_ctx, s->w->net->now, text);
 }
 
 /* What makes two packets different: all bytes of IKE and of a ping, of data only what a router and an SA look at. */
@@ -48,7 +69,7 @@ static uint64_t packet_hash(const struct sim_packet *p, uint32_t from, uint32_t 
     dt_digest_init(&d);
     dt_digest_u64(&d, (uint64_t)from << 32 | to);
     dt_digest_u64(&d, (uint64_t)p->src << 32 | p->dst);
-    dt_digest_u64(&d, (uint64_t)p->proto << 8 | p->ghost.load);
+    dt_digest_u64(&d, (uint64_t)p->ghost.unheard << 16 | (uint64_t)p->proto << 8 | p->ghost.load);
     dt_digest_bytes(&d, p->bytes, p->ghost.load == SIM_LOAD_DATA && p->len > 8 ? 8 : p->len);
     return dt_digest_value(&d);
 }
@@ -56,8 +77,10 @@ static uint64_t packet_hash(const struct sim_packet *p, uint32_t from, uint32_t 
 static void in_flight(void *ctx, struct sim_node *from, struct sim_node *to, struct sim_packet *p)
 {
     struct sim_state *s = ctx;
-    if (s->n == PENDING) {
-        s->overflowed = true;
+    uint32_t server = s->w->server->node.index;
+    bool lost = s->cut && (from->index == server || to->index == server);
+    if (lost || s->n == PENDING) {
+        s->overflowed |= !lost;
         sim_packet_free(&s->w->net->pool, p);
         return;
     }
@@ -76,18 +99,26 @@ static struct sim_packet *take(struct sim_state *s, int i)
     return p;
 }
 
-static void arrive(struct sim_state *s, uint32_t to, struct sim_packet *p)
-{
-    struct sim_node *n = s->w->net->nodes[to];
-    n->ops->receive(n, p);
-}
-
-/* ---- time ------------------------------------------------------------------------------------ */
-
 static struct sim_host *host(const struct sim_state *s, int i)
 {
     return i < 2 ? s->w->clients[i] : s->w->server;
 }
+
+static const struct sim_node *part_node(const struct sim_state *s, int i)
+{
+    return i < 3 ? &host(s, i)->node : &s->w->routers[0]->node;
+}
+
+static void arrive(struct sim_state *s, uint32_t to, struct sim_packet *p)
+{
+    struct sim_node *n = s->w->net->nodes[to];
+    for (int i = 0; i < PARTS; i++)
+        if (n == part_node(s, i))
+            s->stale |= (uint8_t)(1u << i);
+    n->ops->receive(n, p);
+}
+
+/* ---- time ------------------------------------------------------------------------------------ */
 
 struct earliest {
     dt_time now, at;
@@ -112,6 +143,8 @@ static dt_time next_timer(const struct sim_state *s)
 
 static void go_to(struct sim_state *s, dt_time at)
 {
+    s->stale = ALL;
+    s->again = s->cfg->begin == SIM_BEGIN_ALIKE;
     if (at > s->w->net->now)
         s->w->net->now = at;
     for (int i = 0; i < 3; i++) {
@@ -132,6 +165,8 @@ static bool drain(struct sim_state *s)
         if (i == DRAIN_MAX)
             return false;
         uint32_t to = s->pending[0].to;
+        if (s->pending[0].p->ghost.load != SIM_LOAD_DATA)
+            tell(s, (struct sim_action){SIM_DELIVER, 0});
         arrive(s, to, take(s, 0));
     }
     return true;
@@ -174,7 +209,8 @@ static const char *check(struct sim_state *s);
 const char *sim_state_unfair(struct sim_state *s, dt_time *took)
 {
     dt_time began = s->w->net->now, say = began;
-    dt_time bound = sim_run_bound(s->cfg->pairing, &s->cfg->params, 0) + 2 * DT_SEC;
+    dt_time bound = sim_run_bound(s->cfg->pairing, &s->cfg->params, 0);
+    s->cut = false;
     for (int i = 0; i < 100000; i++) {
         if (!drain(s))
             return "(c) a storm of packets: it does not end";
@@ -202,6 +238,32 @@ const char *sim_state_unfair(struct sim_state *s, dt_time *took)
     return "(c) time stands still";
 }
 
+/* The longest that a client may sleep. */
+static dt_time longest_sleep(const struct dt_epoch_params *p)
+{
+    dt_time t = p->maxidle > p->timeout ? p->maxidle : p->timeout;
+    dt_time ping = p->pingtime > p->pingtime2 ? p->pingtime : p->pingtime2;
+    t = t > ping ? t : ping;
+    return t > p->reopen_max ? t : p->reopen_max;
+}
+
+static const char *timers(struct sim_state *s)
+{
+    dt_time sleep = longest_sleep(&s->cfg->params.epoch);
+    for (int i = 0; i < 3; i++) {
+        const struct sim_host *h = host(s, i);
+        dt_time at = dt_endpoint_deadline(h->ep);
+        if (at != DT_NEVER && (!h->client || at <= sim_host_now(h) + sleep))
+            continue;
+        if (h->client || h->tunnels.count) {
+            snprintf(s->violation, sizeof s->violation, "(d) %s has no timer%s", h->node.name,
+                     at == DT_NEVER ? "" : " that fires soon");
+            return s->violation;
+        }
+    }
+    return NULL;
+}
+
 static const char *check(struct sim_state *s)
 {
     const struct sim_router *r = s->w->routers[0];
@@ -212,17 +274,15 @@ static const char *check(struct sim_state *s)
                "heard";
     if (r->wrong_fresh)
         return "(a) an item pairs SPIs of different clients though nothing had expired or been forgotten";
+    if (r->wrong_cookies && !s->again)
+        return "(a) an item pairs cookies of different clients though nobody had sent anything twice";
     if (s->w->clients[0]->sins.unverified_data || s->w->clients[1]->sins.unverified_data)
         return "(b) a client sent data on an epoch that it had not verified";
     if (s->w->server->sins.unheard_data)
         return "(b) the server sent data on an epoch that it had not heard";
-    for (int i = 0; i < 2; i++) {
-        if (dt_endpoint_deadline(host(s, i)->ep) == DT_NEVER) {
-            snprintf(s->violation, sizeof s->violation, "(d) %s has no timer", host(s, i)->node.name);
-            return s->violation;
-        }
-    }
-    return NULL;
+    if (s->w->clients[0]->sins.needless_hold || s->w->clients[1]->sins.needless_hold)
+        return "(b) a client's data waits though the epoch that carried it is alive";
+    return timers(s);
 }
 
 const char *sim_state_violation(struct sim_state *s)
@@ -237,6 +297,12 @@ static int add(struct sim_action *out, int n, int kind, int arg)
     if (n < SIM_ACTIONS_MAX)
         out[n++] = (struct sim_action){(uint8_t)kind, (uint8_t)arg};
     return n;
+}
+
+/* What was cut can always be joined again; nothing else comes without an end. */
+static bool may(const struct sim_state *s, int what)
+{
+    return what == SIM_ENV_JOIN ? s->cut : s->left.env[what] && !(what == SIM_ENV_CUT && s->cut);
 }
 
 int sim_state_actions(const struct sim_state *s, struct sim_action out[SIM_ACTIONS_MAX])
@@ -255,9 +321,9 @@ int sim_state_actions(const struct sim_state *s, struct sim_action out[SIM_ACTIO
             n = add(out, n, SIM_DOUBLE, i);
     }
     for (int e = 0; e < SIM_ENVS; e++)
-        if (s->left.env[e])
+        if (may(s, e))
             n = add(out, n, SIM_ENV, e);
-    if (s->left.tick)
+    if (s->n ? s->left.late : s->left.tick)
         n = add(out, n, SIM_TICK, 0);
     return n;
 }
@@ -267,7 +333,9 @@ static void environment(struct sim_state *s, int what)
     struct sim_world *w = s->w;
     dt_time next = w->net->now + DT_SEC;
     struct dt_err err;
-    s->left.env[what]--;
+    s->stale = ALL;
+    if (what != SIM_ENV_JOIN)
+        s->left.env[what]--;
     switch (what) {
     case SIM_ENV_UP_A:
     case SIM_ENV_UP_B:
@@ -283,6 +351,19 @@ static void environment(struct sim_state *s, int what)
         dt_endpoint_rekey(c->ep, sim_host_now(c), c->tunnel);
         return;
     }
+    case SIM_ENV_SERVER_REKEYS_A: {
+        const struct sim_tunnel *t = sim_host_tunnel(w->server, 0);
+        if (t)
+            dt_endpoint_rekey(w->server->ep, sim_host_now(w->server), t->id);
+        return;
+    }
+    case SIM_ENV_REKEY_SESSION_A:
+        dt_endpoint_rekey_ike(w->clients[0]->ep, sim_host_now(w->clients[0]), w->clients[0]->tunnel);
+        return;
+    case SIM_ENV_CUT:
+    case SIM_ENV_JOIN:
+        s->cut = what == SIM_ENV_CUT;
+        return;
     case SIM_ENV_CRASH:
         sim_router_reboot(w->routers[0]);
         return;
@@ -313,16 +394,17 @@ bool sim_state_apply(struct sim_state *s, struct sim_action a)
         if (!s->left.duplicate || !(p = sim_packet_copy(&s->w->net->pool, s->pending[a.arg].p)))
             return false;
         s->left.duplicate--;
+        s->again = s->cfg->begin == SIM_BEGIN_ALIKE;
         arrive(s, to, p);
         return true;
     case SIM_TICK:
-        if (!s->left.tick)
+        if (!(s->n ? s->left.late : s->left.tick))
             return false;
-        s->left.tick--;
+        *(s->n ? &s->left.late : &s->left.tick) -= 1;
         go_to(s, next_timer(s));
         return true;
     case SIM_ENV:
-        if (a.arg >= SIM_ENVS || !s->left.env[a.arg])
+        if (a.arg >= SIM_ENVS || !may(s, a.arg))
             return false;
         environment(s, a.arg);
         return true;
@@ -338,7 +420,16 @@ static const char *const env_names[SIM_ENVS] = {"data A to the server",
                                                 "A rekeys",
                                                 "B rekeys",
                                                 "the NAT forgets everything",
-                                                "the server forgets everything"};
+                                                "the server forgets everything",
+                                                "the server rekeys A",
+                                                "A rekeys its IKE session",
+                                                "nothing gets through between NAT and server",
+                                                "packets get through again"};
+
+const char *sim_env_name(int e)
+{
+    return env_names[e];
+}
 
 void sim_state_tell(const struct sim_state *s, struct sim_action a, char out[SIM_ACTION_TEXT])
 {
@@ -374,11 +465,13 @@ static uint64_t sa_digest(const struct sim_host *h, const struct sim_sa *sa)
     return dt_digest_value(&d);
 }
 
-static void host_digest(const struct sim_host *h, struct dt_digest *d)
+static uint64_t host_digest(const struct sim_host *h)
 {
+    struct dt_digest d;
     uint64_t sum = 0;
     struct dt_table_iter it = {0};
-    dt_endpoint_digest(h->ep, sim_host_now(h), d);
+    dt_digest_init(&d);
+    dt_endpoint_digest(h->ep, sim_host_now(h), &d);
     for (struct dt_table_node *n; (n = dt_table_iterate(&h->sa_by_id, &it));)
         sum += sa_digest(h, DT_CONTAINER_OF(n, struct sim_sa, by_id));
     it = (struct dt_table_iter){0};
@@ -388,29 +481,66 @@ static void host_digest(const struct sim_host *h, struct dt_digest *d)
         dt_digest_init(&one);
         dt_digest_u64(&one, t->id);
         dt_digest_u64(&one, t->sa << 8 | t->how);
-        dt_digest_u64(&one, t->held);
+        dt_digest_u64(&one, (uint64_t)t->held << 32 | t->proved);
+        dt_digest_u64(&one, dt_time_sub(t->limit, sim_host_now(h)));
         sum += dt_digest_value(&one);
     }
-    dt_digest_u64(d, sum);
+    dt_digest_u64(&d, sum);
     for (int i = 0; i < 4; i++)
-        dt_digest_u64(d, h->prng.s[i]);
+        dt_digest_u64(&d, h->prng.s[i]);
+    return dt_digest_value(&d);
 }
 
-uint64_t sim_state_digest(const struct sim_state *s)
+static uint64_t nat_digest(const struct sim_state *s)
+{
+    const struct sim_router *r = s->w->routers[0];
+    struct dt_digest d;
+    dt_digest_init(&d);
+    dt_masq_digest(r->masq, s->w->net->now, &d);
+    dt_digest_u64(&d, r->forgot > 0);
+    return dt_digest_value(&d);
+}
+
+/* What makes worlds of one configuration differ from those of another. */
+static uint64_t config_digest(const struct sim_explore_config *cfg)
+{
+    struct dt_digest d;
+    dt_digest_init(&d);
+    dt_digest_u64(&d, cfg->seed);
+    dt_digest_bytes(&d, &cfg->params.nat, sizeof cfg->params.nat);
+    const struct dt_epoch_params *p = &cfg->params.epoch;
+    const uint64_t numbers[] = {p->keylife,   p->rekeymargin, p->rekeyfuzz,  p->maxidle, p->pingtime,
+                                p->pingtries, p->pingtime2,   p->pingtries2, p->timeout, p->elimit};
+    dt_digest_bytes(&d, numbers, sizeof numbers);
+    dt_digest_bytes(&d, cfg->pairing->name, strlen(cfg->pairing->name));
+    dt_digest_u64(&d, (uint64_t)cfg->begin << 1 | cfg->mute);
+    return dt_digest_value(&d);
+}
+
+uint64_t sim_state_digest(struct sim_state *s, uint64_t *world)
 {
     struct dt_digest d;
     uint64_t packets = 0;
+    for (int i = 0; i < PARTS; i++)
+        if (s->stale & 1u << i)
+            s->part[i] = i < 3 ? host_digest(host(s, i)) : nat_digest(s);
+    s->stale = 0;
     dt_digest_init(&d);
-    for (int i = 0; i < 3; i++)
-        host_digest(host(s, i), &d);
-    dt_masq_digest(s->w->routers[0]->masq, s->w->net->now, &d);
-    dt_digest_u64(&d, s->w->routers[0]->forgot > 0);
+    dt_digest_u64(&d, s->config);
+    for (int i = 0; i < PARTS; i++)
+        dt_digest_u64(&d, s->part[i]);
     for (int i = 0; i < s->n; i++)
         packets += s->pending[i].hash * (s->pending[i].hash | 1);
     dt_digest_u64(&d, packets);
-    dt_digest_u64(&d, (uint64_t)s->n);
+    dt_digest_u64(&d, (uint64_t)s->n << 2 | (uint64_t)s->again << 1 | s->cut);
+    *world = dt_digest_value(&d);
     dt_digest_bytes(&d, &s->left, sizeof s->left);
     return dt_digest_value(&d);
+}
+
+void sim_state_digest_anew(struct sim_state *s)
+{
+    s->stale = ALL;
 }
 
 /* ---- the beginning --------------------------------------------------------------------------- */
@@ -438,8 +568,11 @@ struct sim_state *sim_state_new(const struct sim_explore_config *cfg, struct dt_
         return NULL;
     s->cfg = cfg;
     s->left = cfg->budget;
+    s->stale = ALL;
+    s->config = config_digest(cfg);
     wc.masq_faults = cfg->masq_faults;
     wc.ike_patience = true;
+    wc.mute = cfg->mute;
     s->w = sim_world_new(&wc, err);
     if (!s->w) {
         free(s);
@@ -448,18 +581,24 @@ struct sim_state *sim_state_new(const struct sim_explore_config *cfg, struct dt_
     s->w->net->in_flight = in_flight;
     s->w->net->in_flight_ctx = s;
     s->w->net->now = DT_SEC;
+    if (cfg->begin == SIM_BEGIN_ALIKE)
+        for (int i = 0; i < 2; i++) {
+            s->w->clients[i]->cookie_script = ALIKE;
+            s->w->clients[i]->spi_script = (uint32_t)ALIKE;
+        }
     if (sim_host_start(s->w->server, err) || sim_host_start(s->w->clients[0], err) ||
         sim_host_start(s->w->clients[1], err)) {
         sim_state_free(s);
         return NULL;
     }
-    if (!cfg->cold && !warm_up(s)) {
+    if (cfg->begin == SIM_BEGIN_UP && !warm_up(s)) {
         dt_err_set(err, 0, "the tunnels do not come up on a fair network with these parameters%s%s",
                    cfg->plant ? " and " : "", cfg->plant ? cfg->plant : "");
         sim_state_free(s);
         return NULL;
     }
     s->w->routers[0]->forgot = 0;
+    s->again = false;
     return s;
 }
 

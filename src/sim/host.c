@@ -83,37 +83,29 @@ void sim_host_send(struct sim_host *h, struct sim_packet *p)
         sim_packet_free(&net->pool, p);
 }
 
-/* Has an older epoch of the tunnel been proved, and may it still carry data? Then nothing allows data here. */
-static bool older_could(const struct sim_host *h, const struct sim_sa *sa)
-{
-    dt_time now = sim_host_now(h), margin = h->cfg.params.keylife - h->cfg.params.rekeymargin;
-    struct dt_table_iter it = {0};
-    for (struct dt_table_node *n; (n = dt_table_iterate(&h->sa_by_id, &it));) {
-        const struct sim_sa *o = DT_CONTAINER_OF(n, struct sim_sa, by_id);
-        if (o->tunnel == sa->tunnel && o->epoch < sa->epoch && o->heard && !o->ended && now < o->t0 + margin)
-            return true;
-    }
-    return false;
-}
-
-static bool any_older(const struct sim_host *h, const struct sim_sa *sa)
-{
-    return sa->epoch > 1 && h->sa_by_id.count > 1;
-}
-
 static void confess(struct sim_host *h, const struct sim_sa *sa, struct sim_packet *p)
 {
     if (sa->heard)
         return;
+    const struct sim_tunnel *t = sim_host_tunnel_by_id(h, sa->tunnel);
+    bool allowed = t && t->proved && sim_host_now(h) >= t->limit;
     if (h->client) {
         p->ghost.unverified = true;
-        if (h->cfg.pairing->client_probes && (!any_older(h, sa) || older_could(h, sa)))
-            h->sins.unverified_data++;
+        h->sins.unverified_data += h->cfg.pairing->client_probes && !allowed;
     } else {
         p->ghost.unheard = true;
-        if (h->cfg.pairing->server_waits && older_could(h, sa))
-            h->sins.unheard_data++;
+        h->sins.unheard_data += h->cfg.pairing->server_waits && !allowed;
     }
+}
+
+/* The first packet on an SA: from now on its epoch is what a younger one must wait for. */
+static void prove(struct sim_host *h, const struct sim_sa *sa)
+{
+    struct sim_tunnel *t = sim_host_tunnel_by_id(h, sa->tunnel);
+    if (!t || sa->epoch < t->proved || sa->ended)
+        return;
+    t->proved = sa->epoch;
+    t->limit = sa->t0 + h->cfg.params.keylife - h->cfg.params.rekeymargin;
 }
 
 bool sim_host_esp(struct sim_host *h, struct sim_sa *sa, const uint8_t *inner, size_t len, uint8_t load)
@@ -248,8 +240,10 @@ static void esp_in(struct sim_host *h, struct sim_packet *p)
     sa->heard = now;
     struct dt_echo e;
     enum dt_echo_kind kind = pkt.len > 9 && pkt.p[9] == 1 ? dt_echo_parse(&e, pkt.p, pkt.len) : DT_ECHO_NONE;
-    if (first)
+    if (first) {
+        prove(h, sa);
         dt_endpoint_heard(h->ep, now, id);
+    }
     /* today's IPsec follows a peer that moves behind UDP encapsulation alone (RFC 7296 2.23) */
     bool follows = h->cfg.pairing->server_waits || p->proto == SIM_UDP;
     if ((sa = sim_host_sa(h, id)) && follows && !dt_addr_eq(&from, &sa->path.remote.addr)) {
@@ -269,7 +263,9 @@ static void ike_in(struct sim_host *h, struct sim_packet *p, bool natt)
 {
     struct dt_path path = {
         .local = {dt_addr4(p->dst), p->dport}, .remote = {dt_addr4(p->src), p->sport}, .natt = natt};
+    h->asker = p->ghost.from;
     dt_endpoint_ike_input(h->ep, sim_host_now(h), &path, p->bytes + (natt ? 4 : 0), p->len - (natt ? 4 : 0));
+    h->asker = UINT32_MAX;
 }
 
 static void receive(struct sim_node *n, struct sim_packet *p)
@@ -347,6 +343,7 @@ struct sim_host *sim_host_new(struct sim_net *net, const struct sim_host_config 
     h->addr = addr;
     h->flows = cfg->flows;
     h->nflows = cfg->nflows;
+    h->asker = UINT32_MAX;
     h->skew = 1000 * DT_SEC; /* no engine may take 0 for "now" */
     dt_prng_seed(&h->prng, cfg->seed);
     if (sim_net_add(net, &h->node, &node_ops, cfg->name)) {

@@ -38,15 +38,19 @@ struct sim_tunnel {
     uint32_t number; /* of the client: its flows are 2 * number (to the server) and 2 * number + 1 */
     uint8_t how;     /* enum dt_outbound */
     uint64_t sa;
+    /* The newest epoch that was heard, and its t0 + keylife - rekeymargin: until then nothing unheard may carry data. */
+    uint32_t proved;
+    dt_time limit;
     uint32_t held;
     uint8_t hold[SIM_HOLD_MAX][SIM_MARK_LEN];
 };
 
 /* What was seen that should not be; each is an invariant of the explorer. */
 struct sim_sins {
-    /* Client: data on an epoch it had not verified, though the seed does not allow it. */
+    /* Client: data on an epoch it had not verified, before the previous one's t0 + keylife - rekeymargin. */
     uint64_t unverified_data;
-    uint64_t unheard_data; /* server: likewise, not heard */
+    uint64_t unheard_data;  /* server: likewise, not heard */
+    uint64_t needless_hold; /* client: data waits though the epoch that carried it is alive */
 };
 
 struct sim_host_config {
@@ -59,6 +63,7 @@ struct sim_host_config {
     const struct sim_pairing *pairing;
     enum dt_encap encap;
     bool ike_patience;
+    bool mute; /* server: says nothing to packets of sessions that it does not know */
     struct sim_flow *flows;
     uint32_t nflows;
 };
@@ -89,6 +94,7 @@ struct sim_host {
     uint32_t nflows;
     uint64_t held_dropped, no_sa, foreign;
     uint64_t pings, data_sent, ike_sent, ike_bytes; /* overhead */
+    uint32_t asker; /* server: whose IKE packet is being looked at; UINT32_MAX: nobody's */
     struct sim_sins sins;
     /* Collisions are made by hand: the next draws of so many bytes give these (rand.h). */
     uint32_t spi_script;

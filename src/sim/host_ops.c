@@ -50,7 +50,7 @@ static void send_ike(void *user, const struct dt_path *path, const uint8_t *data
     p->dst = dt_addr4_host(&path->remote.addr);
     p->sport = path->local.port;
     p->dport = path->remote.port;
-    p->ghost.to = UINT32_MAX; /* whoever has the cookies */
+    p->ghost.to = h->client ? UINT32_MAX : h->asker; /* else whoever has the cookies */
     h->ike_sent++;
     h->ike_bytes += len + marker;
     sim_host_send(h, p);
@@ -209,12 +209,22 @@ static void sa_path(void *user, dt_time now, uint64_t id, const struct dt_path *
         sa->path = *path;
 }
 
+/* A client's data waits from now on. Though the epoch that carried it until now answers, and its time is not over? */
+static bool needless(const struct sim_host *h, const struct sim_sa *was, dt_time now)
+{
+    const struct dt_epoch_params *p = &h->cfg.params;
+    return h->client && h->cfg.pairing->client_probes && was && !was->ended && was->heard &&
+           now < was->heard + p->maxidle && now < was->t0 + p->keylife - p->rekeymargin;
+}
+
 static void outbound(void *user, dt_time now, uint32_t tunnel, enum dt_outbound how, uint64_t id, bool forced)
 {
     struct sim_host *h = user;
     struct sim_tunnel *t = tunnel_of(h, tunnel);
     if (!t)
         return;
+    h->sins.needless_hold +=
+        how == DT_OUTBOUND_HOLD && t->how == DT_OUTBOUND_SA && needless(h, sim_host_sa(h, t->sa), now);
     t->how = (uint8_t)how;
     t->sa = how == DT_OUTBOUND_SA ? id : 0;
     struct sim_sa *sa = t->sa ? sim_host_sa(h, id) : NULL;
@@ -393,6 +403,8 @@ int sim_host_start(struct sim_host *h, struct dt_err *err)
     dt_ike_params_default(&ike);
     if (!h->client) /* thousands of clients begin at once in a big network, and that is not what is looked at */
         ike.half_open_cookie = ike.half_open_max = 1u << 20, ike.unauth_rate = 1u << 20;
+    if (h->cfg.mute)
+        ike.unauth_rate = 0;
     if (h->cfg.ike_patience)
         ike.retransmit_base = 3 * DT_SEC;
     h->ep = dt_endpoint_new(&h->ops, h, &ike, NULL, h->crypto, &rand);

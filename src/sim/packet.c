@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const size_t room_size[2] = {SIM_PACKET_SMALL, SIM_PACKET_LARGE};
+static const size_t room_size[3] = {SIM_PACKET_SMALL, SIM_PACKET_MEDIUM, SIM_PACKET_LARGE};
 
 struct sim_packet *sim_packet_new(struct sim_pool *pool, const void *bytes, size_t len)
 {
-    uint8_t room = len > SIM_PACKET_SMALL;
+    uint8_t room = (uint8_t)((len > SIM_PACKET_SMALL) + (len > SIM_PACKET_MEDIUM));
     if (len > SIM_PACKET_LARGE)
         return NULL;
     struct sim_packet *p = pool->idle[room];
@@ -47,7 +47,7 @@ void sim_packet_free(struct sim_pool *pool, struct sim_packet *p)
 
 void sim_pool_free(struct sim_pool *pool)
 {
-    for (int room = 0; room < 2; room++)
+    for (int room = 0; room < 3; room++)
         while (pool->idle[room]) {
             struct sim_packet *p = pool->idle[room];
             pool->idle[room] = p->next;

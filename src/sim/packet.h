@@ -34,12 +34,13 @@ struct sim_packet {
     uint8_t bytes[];
 };
 
-#define SIM_PACKET_SMALL 208  /* ESP */
-#define SIM_PACKET_LARGE 4096 /* IKE */
+#define SIM_PACKET_SMALL  208  /* ESP */
+#define SIM_PACKET_MEDIUM 720  /* most of IKE */
+#define SIM_PACKET_LARGE  4096 /* IKE */
 
 /* Packets that were freed are kept for the next ones. */
 struct sim_pool {
-    struct sim_packet *idle[2];
+    struct sim_packet *idle[3];
     uint64_t live;
 };
 

@@ -1,6 +1,7 @@
 #include "sim/pairing.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,40 +27,53 @@ struct sim_params sim_params_default(void)
 }
 
 /* Every name with where it lives: a time (seconds as text) or a number. */
+static const struct known {
+    const char *name;
+    size_t at;
+    bool time;
+} known[] = {
+#define TIME(name, of)                                                                                       \
+    {                                                                                                        \
+#name, offsetof(struct sim_params, of.name), true                                                    \
+    }
+#define NUMBER(name, of)                                                                                     \
+    {                                                                                                        \
+#name, offsetof(struct sim_params, of.name), false                                                   \
+    }
+    TIME(keylife, epoch),  TIME(rekeymargin, epoch), NUMBER(rekeyfuzz, epoch), TIME(maxidle, epoch),
+    TIME(pingtime, epoch), NUMBER(pingtries, epoch), TIME(pingtime2, epoch),   NUMBER(pingtries2, epoch),
+    TIME(timeout, epoch),  NUMBER(elimit, epoch),    TIME(t_out, nat),         NUMBER(n_out, nat),
+    TIME(t_ei, nat),
+#undef TIME
+#undef NUMBER
+};
+#define KNOWN (sizeof known / sizeof *known)
+
+const char *sim_params_get(const struct sim_params *p, int i, double *value)
+{
+    if (i < 0 || (size_t)i >= KNOWN)
+        return NULL;
+    const char *at = (const char *)p + known[i].at;
+    *value = known[i].time ? dt_time_seconds(*(const dt_time *)(const void *)at)
+                           : *(const uint32_t *)(const void *)at;
+    return known[i].name;
+}
+
 int sim_params_set(struct sim_params *p, const char *name, const char *value, struct dt_err *err)
 {
-    const struct {
-        const char *name;
-        dt_time *time;
-        uint32_t *number;
-    } known[] = {
-        {"keylife", &p->epoch.keylife, NULL},
-        {"rekeymargin", &p->epoch.rekeymargin, NULL},
-        {"rekeyfuzz", NULL, &p->epoch.rekeyfuzz},
-        {"maxidle", &p->epoch.maxidle, NULL},
-        {"pingtime", &p->epoch.pingtime, NULL},
-        {"pingtries", NULL, &p->epoch.pingtries},
-        {"pingtime2", &p->epoch.pingtime2, NULL},
-        {"pingtries2", NULL, &p->epoch.pingtries2},
-        {"timeout", &p->epoch.timeout, NULL},
-        {"elimit", NULL, &p->epoch.elimit},
-        {"t_out", &p->nat.t_out, NULL},
-        {"n_out", NULL, &p->nat.n_out},
-        {"t_ei", &p->nat.t_ei, NULL},
-    };
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    for (size_t i = 0; i < KNOWN; i++) {
         if (strcmp(known[i].name, name))
             continue;
-        char *end;
+        char *end, *at = (char *)p + known[i].at;
         double v = strtod(value, &end);
         bool whole = !*end && end != value && v == floor(v);
-        if (end == value || *end || !(v > 0) || v > 1e8 || (known[i].number && !whole))
+        if (end == value || *end || !(v > 0) || v > 1e8 || (!known[i].time && !whole))
             return dt_err_set(err, 0, "%s = \"%s\" is not %s", name, value,
                               known[i].time ? "a number of seconds above 0" : "a whole number above 0");
         if (known[i].time)
-            *known[i].time = dt_seconds(v);
+            *(dt_time *)(void *)at = dt_seconds(v);
         else
-            *known[i].number = (uint32_t)v;
+            *(uint32_t *)(void *)at = (uint32_t)v;
         return 0;
     }
     return dt_err_set(

@@ -53,8 +53,11 @@ static struct sim_host *client_at(const struct sim_lan *lan, uint32_t addr)
 /* For whom was the packet that gave the item its inbound SPI? The simulator knows; the router does not. */
 static void judge(struct sim_router *r, const struct dt_masq_event *ev, struct sim_host *c)
 {
-    bool wrong = ev->kind == DT_MASQ_ESP && r->current && r->current->ghost.to != c->node.index;
-    if (wrong) {
+    bool wrong = r->current && r->current->ghost.to != UINT32_MAX && r->current->ghost.to != c->node.index;
+    if (wrong && ev->kind == DT_MASQ_IKE) {
+        r->wrong_cookies++;
+        wrong = false;
+    } else if (wrong) {
         r->wrong_items++;
         r->wrong_unheard += r->current->ghost.unheard;
         r->wrong_fresh += !r->forgot;
@@ -81,7 +84,10 @@ static void on_event(void *ctx, const struct dt_masq_event *ev)
         judge(r, ev, c);
         return;
     }
-    r->forgot += ev->what == DT_MASQ_EV_EXPIRED && ev->kind == DT_MASQ_ESP;
+    if (ev->kind == DT_MASQ_ESP && ev->what == DT_MASQ_EV_CREATED)
+        r->outstanding = ev->at;
+    if (ev->kind == DT_MASQ_ESP && ev->what == DT_MASQ_EV_EXPIRED) /* before its time is no excuse */
+        r->forgot += ev->state != DT_MASQ_OUTSTANDING || ev->at >= r->outstanding + r->config.params.t_out;
     if (!net->notes || !c || (ev->what != DT_MASQ_EV_CREATED && ev->what != DT_MASQ_EV_EXPIRED))
         return;
     struct sim_note *note = sim_note_add(

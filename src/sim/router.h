@@ -39,9 +39,11 @@ struct sim_router {
     /* What verdicts are made of. */
     const struct sim_packet *current; /* while the rules look at it */
     uint64_t multicast, dropped;
-    uint64_t wrong_items; /* established with an inbound SPI of another client */
-    uint64_t forgot;      /* ESP items that expired, and reboots */
-    uint64_t wrong_fresh; /* wrong items before anything was forgotten */
+    uint64_t wrong_items;   /* established with an inbound SPI of another client */
+    uint64_t forgot;        /* ESP items that expired, and reboots */
+    dt_time outstanding;    /* when the last ESP item was made */
+    uint64_t wrong_cookies; /* IKE items established with the server's cookie for another client */
+    uint64_t wrong_fresh;   /* wrong items before anything was forgotten */
     /* Of these: by a packet on an epoch that the server had not heard (races 1 and 2). */
     uint64_t wrong_unheard;
 };

@@ -148,6 +148,7 @@ static int build(struct sim_world *w)
         .params = w->cfg.params.epoch,
         .pairing = w->cfg.pairing,
         .ike_patience = w->cfg.ike_patience,
+        .mute = w->cfg.mute,
         .flows = w->flows,
         .nflows = 2 * n,
     };
