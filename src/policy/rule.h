@@ -14,7 +14,7 @@
  *         protocol = "tcp"                # name or number; default any
  *         sport    = "1024-65535"         # port or range; default any
  *         dport    = { 80, 443 }
- *         encap    = "udp"                # this layer inside UDP 4500 (RFC 3948); default "esp"
+ *         encap    = "udp"                # this layer inside UDP 4500 (RFC 3948); default: as its tunnel section has it
  *         use      = "office"             # the `tunnel` section whose identity and secret serve this action
  *         always   = "yes"                # build it at the start, and never tear it down for idleness
  *     }
@@ -69,7 +69,7 @@ struct dt_rule {
     char *name;
     char *use;              /* or NULL */
     struct dt_addr gateway; /* tunnel rules */
-    bool udp;               /* encap = "udp" */
+    bool udp;               /* encap = "udp", its own or of the tunnel section that serves it */
     bool always;
     struct dt_addrset from, to;
     uint8_t nproto, nsport, ndport; /* 0: any */

@@ -18,10 +18,19 @@ struct names {
     size_t n;
 };
 
+/* A tunnel section as rules see it: one for each gateway that is written as an address. */
+struct server {
+    const struct dt_block *block;
+    struct dt_addr gateway;
+    bool transport, udp;
+};
+
 struct parser {
     const char *file;
     struct dt_block_file b;
     struct names groups, tunnels;
+    struct server *servers; /* in the order of the file; none unless a tunnel has encap = "udp" */
+    size_t nservers;
     struct dt_rules *rs;
     unsigned depth; /* groups inside groups, now */
     struct dt_err *err;
@@ -365,6 +374,64 @@ static int rule_setting(struct parser *p, const struct dt_setting *s, struct dt_
                 s->key);
 }
 
+static const char *tunnel_value(const struct parser *p, const struct dt_block *b, const char *key)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        const struct dt_setting *s = &p->b.settings[b->setting + i];
+        if (!strcmp(s->key, key) && s->n)
+            return p->b.values[s->value];
+    }
+    return "";
+}
+
+static int collect_servers(struct parser *p)
+{
+    size_t max = 0;
+    bool any = false;
+    for (size_t i = 0; i < p->tunnels.n; i++)
+        any |= !strcmp(tunnel_value(p, p->tunnels.v[i].block, "encap"), "udp");
+    for (size_t i = 0; any && i < p->b.nblocks; i++) {
+        const struct dt_block *b = &p->b.blocks[i];
+        const char *transport = tunnel_value(p, b, "transport");
+        struct server of = {
+            .block = b,
+            .transport = !strcmp(transport, "yes") || !strcmp(transport, "true") || !strcmp(transport, "on"),
+            .udp = !strcmp(tunnel_value(p, b, "encap"), "udp"),
+        };
+        for (size_t k = 0; !strcmp(b->kind, "tunnel") && k < b->n; k++) {
+            const struct dt_setting *s = &p->b.settings[b->setting + k];
+            for (size_t j = 0; !strcmp(s->key, "gateway") && j < s->n; j++) {
+                if (dt_addr_parse(&of.gateway, p->b.values[s->value + j]))
+                    continue;
+                if (p->nservers == max) {
+                    max = max ? max * 2 : 16;
+                    struct server *v = realloc(p->servers, max * sizeof *v);
+                    if (!v)
+                        return FAIL(p, b->line, "out of memory");
+                    p->servers = v;
+                }
+                p->servers[p->nservers++] = of;
+            }
+        }
+    }
+    return 0;
+}
+
+/* Does the tunnel section that serves the rule, the first of several, have encap = "udp"? */
+static bool served_by_udp(const struct parser *p, const struct dt_rule *r)
+{
+    for (size_t i = 0; i < p->nservers; i++) {
+        const struct server *s = &p->servers[i];
+        if (s->transport != (r->kind == DT_RULE_TRANSPORT) ||
+            (r->use && (!s->block->title || strcmp(r->use, s->block->title) != 0)))
+            continue;
+        if (r->kind == DT_RULE_TUNNEL ? dt_addr_eq(&s->gateway, &r->gateway)
+                                      : dt_addrset_has(&r->to, &s->gateway))
+            return s->udp;
+    }
+    return false;
+}
+
 static int rule(struct parser *p, const struct dt_block *b)
 {
     struct dt_ports sport[DT_RULE_PORTS_MAX], dport[DT_RULE_PORTS_MAX];
@@ -393,6 +460,7 @@ static int rule(struct parser *p, const struct dt_block *b)
         return FAIL(p, b->line,
                     "rule \"%s\" has a gateway, but its action is %s; it wants action = \"tunnel\"", b->title,
                     r.kind == DT_RULE_PASS ? "pass" : "transport");
+    r.udp |= r.kind != DT_RULE_PASS && served_by_udp(p, &r);
     return dt_rules_push(p->rs, &r, p->err);
 }
 
@@ -412,7 +480,7 @@ static int sections(struct parser *p, bool embedded)
     int rc =
         collect(p, "group", &p->groups) || collect(p, "tunnel", &p->tunnels) || collect(p, "rule", &rules)
             ? -1
-            : 0;
+            : collect_servers(p);
     free(rules.v);
     if (!rc && !embedded && p->b.top_n)
         rc = FAIL(p, p->b.top_line,
@@ -443,6 +511,7 @@ struct dt_rules *dt_rules_parse(const char *text, size_t len, const char *file, 
     int rc = dt_block_parse(&p.b, text, len, file, err) ? -1 : sections(&p, embedded);
     free(p.groups.v);
     free(p.tunnels.v);
+    free(p.servers);
     dt_block_file_free(&p.b);
     if (rc) {
         dt_rules_unref(p.rs);

@@ -80,6 +80,33 @@ static void inside_a_configuration(void **state)
 }
 
 /* Every error names its line and what would be right. */
+/* A layer goes inside UDP where the tunnel section does that serves it: the named one, else the first with that
+ * gateway. */
+static void encap_of_the_tunnel(void **state)
+{
+    static const char text[] = "tunnel \"one\" { gateway = 203.0.113.1 encap = udp }\n"
+                               "tunnel \"two\" { gateway = { 203.0.113.1, 203.0.113.2 } }\n"
+                               "tunnel \"host\" { gateway = 10.3.0.9 transport = yes encap = udp }\n"
+                               "rule \"a\" { action = tunnel gateway = one }\n"
+                               "rule \"b\" { action = tunnel gateway = 203.0.113.1 }\n"
+                               "rule \"c\" { action = tunnel gateway = 203.0.113.1 use = two }\n"
+                               "rule \"d\" { action = tunnel gateway = 203.0.113.2 }\n"
+                               "rule \"e\" { action = tunnel gateway = 203.0.113.2 encap = udp }\n"
+                               "rule \"f\" { action = transport to = 10.3.0.0/16 }\n"
+                               "rule \"g\" { action = tunnel gateway = 10.3.0.9 }\n"
+                               "rule \"h\" { action = transport to = 10.4.0.0/16 }\n";
+    static const bool udp[] = {true, true, false, false, true, true, false, false};
+    struct dt_err err = {0};
+    struct dt_rules *rs = dt_rules_parse(text, sizeof text - 1, "t", true, &err);
+    if (!rs)
+        fail_msg("%s", err.text);
+    assert_int_equal(rs->n, sizeof udp);
+    for (size_t i = 0; i < rs->n; i++)
+        if (rs->v[i].udp != udp[i])
+            fail_msg("rule %s: udp is %d", rs->v[i].name, rs->v[i].udp);
+    dt_rules_unref(rs);
+}
+
 static void errors(void **state)
 {
     static const struct {
@@ -186,9 +213,13 @@ static void protocols(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_whole_file), cmocka_unit_test(inside_a_configuration),
-        cmocka_unit_test(errors),       cmocka_unit_test(deep_groups),
-        cmocka_unit_test(shared_sets),  cmocka_unit_test(protocols),
+        cmocka_unit_test(a_whole_file),
+        cmocka_unit_test(inside_a_configuration),
+        cmocka_unit_test(errors),
+        cmocka_unit_test(deep_groups),
+        cmocka_unit_test(shared_sets),
+        cmocka_unit_test(protocols),
+        cmocka_unit_test(encap_of_the_tunnel),
     };
     return TEST_RUN(tests);
 }
