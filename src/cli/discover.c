@@ -12,17 +12,18 @@ void dt_cli_steps_print(FILE *out, const json_t *steps)
     json_t *s;
     json_array_foreach(steps, i, s)
     {
-        fprintf(out, "  FIG. %-3s %-16s  %-24s %s\n", dt_cli_str(s, "figure"), dt_cli_str(s, "field"),
-                dt_cli_str(s, "branch"), dt_cli_str(s, "text"));
         const json_t *v = json_object_get(s, "values");
+        fprintf(out, "  FIG. %-3s %-16s  %s\n", dt_cli_str(s, "figure"), dt_cli_str(s, "field"),
+                dt_cli_str(s, "branch"));
+        dt_cli_wrap(out, 11, dt_cli_str(s, "text"));
         if (!json_object_get(v, "A"))
             continue;
-        fprintf(out, "           A = %s  B = %s  C = %s  D = %s\n           A&B&D = %s  C&B&D = %s",
-                dt_cli_str(v, "A"), dt_cli_str(v, "B"), dt_cli_str(v, "C"), dt_cli_str(v, "D"),
-                dt_cli_str(v, "A&B&D"), dt_cli_str(v, "C&B&D"));
+        dt_cli_wrapf(out, 11, "A = %s, B = %s, C = %s, D = %s", dt_cli_str(v, "A"), dt_cli_str(v, "B"),
+                     dt_cli_str(v, "C"), dt_cli_str(v, "D"));
+        dt_cli_wrapf(out, 11, "A&B&D = %s, C&B&D = %s", dt_cli_str(v, "A&B&D"), dt_cli_str(v, "C&B&D"));
         if (json_object_get(v, "address"))
-            fprintf(out, "  (A&B)|(C&D) = %s  B|D = %s", dt_cli_str(v, "address"), dt_cli_str(v, "mask"));
-        fputc('\n', out);
+            dt_cli_wrapf(out, 11, "(A&B)|(C&D) = %s, B|D = %s", dt_cli_str(v, "address"),
+                         dt_cli_str(v, "mask"));
     }
 }
 
@@ -207,7 +208,7 @@ const struct dt_cli_command dt_cli_discover = {
     "    --up                    goes on and negotiates the tunnel\n"
     "    --from ADDRESS          the source host (default: an address of this host that a rule protects)\n"
     "    --protocol P --sport N --dport N    the packet's protocol and ports (default: any the rule allows)\n"
-    "  discover --listen         events as they happen: probe, found, refused, silence, replied\n"
+    "  discover --listen         events as they happen: probe, found, refused, silence, replied, lost, idle\n"
     "  discover --intersect 'INITIATOR' 'RESPONDER'\n"
     "                            the same steps without network and daemon. Each proxy is SRC/MASK DST/MASK\n"
     "                            [PROTO [SPORT DPORT]]: MASK a length or dotted, holes allowed, any for what "

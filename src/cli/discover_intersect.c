@@ -112,7 +112,7 @@ static void print_people(struct dt_cli *cli, const json_t *v)
             fprintf(cli->out, "  %s  with  %s:  %s\n", dt_cli_str(p, "initiator"), dt_cli_str(p, "responder"),
                     *r ? r : "nothing");
         }
-        fputs("the widest:\n", cli->out);
+        fputs(json_is_object(result) ? "the widest:\n" : "the pair that came furthest:\n", cli->out);
     } else {
         fputc('\n', cli->out);
     }

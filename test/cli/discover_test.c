@@ -75,6 +75,10 @@ static void several_proxies_a_side(void **state)
     assert_int_equal(json_integer_value(json_object_get(r, "dport")), 53);
     assert_int_equal(json_array_size(json_object_get(v, "pairs")), 2);
     json_decref(v);
+    assert_int_equal(
+        dovetail("--intersect", "10.1.0.0/16 any tcp, 10.2.0.0/16 any tcp", "10.2.0.0/16 any udp", NULL), 1);
+    assert_non_null(strstr(said, "the pair that came furthest:"));
+    assert_non_null(strstr(said, "initiator tcp, responder udp"));
 }
 
 static void the_responders_own_view(void **state)
@@ -92,6 +96,12 @@ static void what_is_open_takes_the_others_version(void **state)
     assert_non_null(strstr(said, "intersection fd00::/8 ::/0 udp"));
     assert_int_equal(dovetail("--intersect", "10.0.0.0/8 any", "fd00::/8 any", NULL), 1);
     assert_non_null(strstr(complained, "no address is of both versions"));
+    assert_int_equal(dovetail("--json", "--intersect", "10.0.0.0/8 any", "fd00::/8 any", NULL), 1);
+    json_t *v = json_loads(said, 0, NULL), *last = json_array_get(json_object_get(v, "steps"), 1);
+    assert_true(json_is_null(json_object_get(v, "result")));
+    assert_string_equal(dt_cli_str(json_object_get(last, "values"), "initiator"), "IPv4");
+    assert_string_equal(dt_cli_str(json_object_get(last, "values"), "responder"), "IPv6");
+    json_decref(v);
 }
 
 static void bad_use_is_2(void **state)
@@ -103,6 +113,14 @@ static void bad_use_is_2(void **state)
     assert_int_equal(dovetail("--intersect", "10.0.0.0/8 fd00::/8", "any any", NULL), 2);
     assert_int_equal(dovetail("10.2.0.300", NULL), 2);
     assert_int_equal(dovetail("--intersekt", NULL), 2);
+    assert_int_equal(dovetail("--intersect", "any any icmp 8 0", "any any", NULL), 2);
+    assert_non_null(strstr(complained, "icmp has no ports"));
+    /* For a program as an object, with the same sentence. */
+    assert_int_equal(dovetail("--json", "--intersect", "10.0.0.0/33 any", "any any", NULL), 2);
+    json_t *v = json_loads(said, 0, NULL);
+    assert_non_null(strstr(dt_cli_str(v, "error"), "'33' is no mask for 10.0.0.0"));
+    assert_int_equal(json_integer_value(json_object_get(v, "code")), 2);
+    json_decref(v);
 }
 
 static int end(void **state)
