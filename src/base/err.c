@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int dt_err_set(struct dt_err *err, uint16_t notify, const char *fmt, ...)
+int(dt_err_set)(struct dt_err *err, uint16_t notify, const char *fmt, ...)
 {
     if (err) {
         va_list ap;

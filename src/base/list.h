@@ -31,7 +31,8 @@ static inline void dt_list_add_tail(struct dt_list *head, struct dt_list *n)
 /* Unlinks n and leaves it an empty ring, so that a second del is harmless. */
 static inline void dt_list_del(struct dt_list *n)
 {
-    n->prev->next = n->next;
+    /* The analyzer takes the next element of dt_list_for_each_safe for the one that was freed. */
+    n->prev->next = n->next; /* NOLINT(clang-analyzer-unix.Malloc) */
     n->next->prev = n->prev;
     dt_list_init(n);
 }

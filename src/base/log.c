@@ -2,12 +2,31 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+static const char *const level_name[] = {"error", "warning", "info", "debug"};
 
 static void to_stderr(void *ctx, enum dt_log_level level, const char *room, const char *line)
 {
-    static const char *const name[] = {"error", "warning", "info", "debug"};
     (void)ctx;
-    fprintf(stderr, "%s: %s: %s\n", room, name[level], line);
+    fprintf(stderr, "%s: %s: %s\n", room, level_name[level], line);
+}
+
+void dt_log_stderr(void *ctx, enum dt_log_level level, const char *room, const char *line)
+{
+    static const int priority[] = {3, 4, 6, 7};
+    if (getenv("JOURNAL_STREAM")) {
+        fprintf(stderr, "<%d>%s\n", priority[level], line);
+        return;
+    }
+    struct timespec ts;
+    struct tm tm;
+    char clock[16] = "";
+    clock_gettime(CLOCK_REALTIME, &ts);
+    if (localtime_r(&ts.tv_sec, &tm))
+        strftime(clock, sizeof clock, "%H:%M:%S", &tm);
+    fprintf(stderr, "%s.%03ld %-7s %s\n", clock, ts.tv_nsec / 1000000, level_name[level], line);
 }
 
 static dt_log_sink log_sink = to_stderr;

@@ -8,6 +8,8 @@ typedef void (*dt_log_sink)(void *ctx, enum dt_log_level level, const char *room
 
 /* Until it is called, warnings and errors go to standard error. Call before there are threads. */
 void dt_log_set(dt_log_sink sink, void *ctx, enum dt_log_level most);
+/* A sink for daemons: journald's level before each line where it listens, else the time of day and the level. */
+void dt_log_stderr(void *ctx, enum dt_log_level level, const char *room, const char *line);
 void dt_log(enum dt_log_level level, const char *room, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -115,83 +115,66 @@ static uint8_t integ_key_len(uint16_t integ)
                                                  : 0;
 }
 
-static bool shape_of(const struct dt_suite *s, struct shape *out)
+/* Zeros when it is unknown or incomplete. */
+static struct shape shape_of(const struct dt_suite *s)
 {
     uint8_t aes = s->key_bits == 128 ? 16 : s->key_bits == 256 ? 32 : 0;
     uint8_t mac = integ_key_len(s->integ);
-    *out = (struct shape){0};
     switch (s->encr) {
     case DT_ENCR_AES_GCM_16:
         if (!aes || s->integ != DT_INTEG_NONE)
-            return false;
-        *out = (struct shape){(uint8_t)(aes + DT_SALT_LEN), 0, 8, 16, 1, true};
-        return true;
+            break;
+        return (struct shape){(uint8_t)(aes + DT_SALT_LEN), 0, 8, 16, 1, true};
     case DT_ENCR_CHACHA20_POLY1305: /* RFC 7634 4: no Key Length attribute; 256 means the same */
         if ((s->key_bits != 0 && s->key_bits != 256) || s->integ != DT_INTEG_NONE)
-            return false;
-        *out = (struct shape){32 + DT_SALT_LEN, 0, 8, 16, 1, true};
-        return true;
+            break;
+        return (struct shape){32 + DT_SALT_LEN, 0, 8, 16, 1, true};
     case DT_ENCR_AES_CBC:
         if (!aes || !mac)
-            return false;
-        *out = (struct shape){aes, mac, 16, mac / 2, 16, false};
-        return true;
+            break;
+        return (struct shape){aes, mac, 16, mac / 2, 16, false};
     case DT_ENCR_NULL:
         if (s->key_bits != 0 || s->integ != DT_INTEG_NONE)
-            return false;
-        *out = (struct shape){16 + DT_SALT_LEN, 0, 8, 16, 1, true};
-        return true;
+            break;
+        return (struct shape){16 + DT_SALT_LEN, 0, 8, 16, 1, true};
     }
-    return false;
+    return (struct shape){0};
 }
 
 size_t dt_suite_key_len(const struct dt_suite *s)
 {
-    struct shape h;
-    shape_of(s, &h);
-    return h.key;
+    return shape_of(s).key;
 }
 
 size_t dt_suite_integ_len(const struct dt_suite *s)
 {
-    struct shape h;
-    shape_of(s, &h);
-    return h.integ;
+    return shape_of(s).integ;
 }
 
 size_t dt_suite_iv_len(const struct dt_suite *s)
 {
-    struct shape h;
-    shape_of(s, &h);
-    return h.iv;
+    return shape_of(s).iv;
 }
 
 size_t dt_suite_icv_len(const struct dt_suite *s)
 {
-    struct shape h;
-    shape_of(s, &h);
-    return h.icv;
+    return shape_of(s).icv;
 }
 
 size_t dt_suite_block_len(const struct dt_suite *s)
 {
-    struct shape h;
-    shape_of(s, &h);
-    return h.block;
+    return shape_of(s).block;
 }
 
 bool dt_suite_aead(const struct dt_suite *s)
 {
-    struct shape h;
-    shape_of(s, &h);
-    return h.aead;
+    return shape_of(s).aead;
 }
 
 int dt_suite_check(const struct dt_suite *s, struct dt_err *err)
 {
-    struct shape h;
     char name[DT_SUITE_NAME];
-    if (shape_of(s, &h))
+    if (shape_of(s).block)
         return 0;
     return dt_err_set(err, NOTIFY_NO_PROPOSAL_CHOSEN, "%s is no cipher suite known here",
                       dt_suite_name(s, name));
@@ -199,8 +182,7 @@ int dt_suite_check(const struct dt_suite *s, struct dt_err *err)
 
 const char *dt_suite_name(const struct dt_suite *s, char buf[DT_SUITE_NAME])
 {
-    struct shape h;
-    if (!shape_of(s, &h))
+    if (!shape_of(s).block)
         snprintf(buf, DT_SUITE_NAME, "encr%u-%u-integ%u", s->encr, s->key_bits, s->integ);
     else if (s->encr == DT_ENCR_AES_GCM_16)
         snprintf(buf, DT_SUITE_NAME, "aes%ugcm16", s->key_bits);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/fill.h"
+#include "control/page.h"
 #include "crypto/crypto.h"
 #include "daemon/plans.h"
 #include "daemon/state.h"
@@ -45,23 +46,6 @@ struct args {
     const char *config, *socket;
     bool check, verbose;
 };
-
-static void log_line(void *ctx, enum dt_log_level level, const char *room, const char *line)
-{
-    static const char *const name[] = {"error", "warning", "info", "debug"};
-    static const int priority[] = {3, 4, 6, 7};
-    if (getenv("JOURNAL_STREAM") != NULL) {
-        fprintf(stderr, "<%d>%s\n", priority[level], line);
-        return;
-    }
-    struct timespec ts;
-    struct tm tm;
-    char clock[16] = "";
-    clock_gettime(CLOCK_REALTIME, &ts);
-    if (localtime_r(&ts.tv_sec, &tm) != NULL)
-        strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
-    fprintf(stderr, "%s.%03ld %-7s %s\n", clock, ts.tv_nsec / 1000000, name[level], line);
-}
 
 /* -1: go on; else the exit status. */
 static int parse_args(struct args *a, int argc, char **argv)
@@ -195,7 +179,7 @@ static int open_all(struct daemon *d, struct dt_err *err)
     if (d->leases == NULL || privilege_drop(true, err) != 0 || open_data_path(d, err) != 0 ||
         open_endpoint(d, err) != 0)
         return -1;
-    if (d->cfg.metrics.addr.ver != 0 && metrics_open(d, &d->cfg.metrics, err) != 0)
+    if (d->cfg.metrics.addr.ver != 0 && (d->metrics = dt_page_open(&d->cfg.metrics, err)) == NULL)
         return -1;
     if (privilege_drop(false, err) != 0)
         return -1;
@@ -206,7 +190,8 @@ static void close_all(struct daemon *d)
 {
     if (d->ep != NULL)
         tunnels_clear(d);
-    metrics_close(d);
+    dt_page_close(d->metrics);
+    d->metrics = NULL;
     dt_control_server_close(d->control);
     d->control = NULL;
     if (d->ep != NULL)
@@ -371,7 +356,7 @@ int dt_daemon_main(int argc, char **argv)
     d.config_file = realpath(a.config, NULL);
     if (a.socket != NULL)
         snprintf(d.cfg.socket, sizeof(d.cfg.socket), "%s", a.socket);
-    dt_log_set(log_line, NULL, a.verbose ? DT_LOG_DEBUG : d.cfg.log);
+    dt_log_set(dt_log_stderr, NULL, a.verbose ? DT_LOG_DEBUG : d.cfg.log);
     rc = run(&d, &c);
     dt_config_free(&c);
     return rc;

@@ -1,43 +1,11 @@
-/* The same facts as numbers, for Prometheus. libmicrohttpd answers on a thread of its own with the page that the control
- * thread made last, so that a scraper never waits for, or holds up, anything. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <microhttpd.h>
-#include <pthread.h>
+/* The same facts as numbers, for Prometheus. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/page.h"
 #include "daemon/state.h"
-
-struct metrics {
-    struct MHD_Daemon *http;
-    pthread_mutex_t lock; /* the page */
-    char *page;
-    size_t len;
-    unsigned calls; /* refresh comes five times a second, the page is made once a second */
-};
-
-static enum MHD_Result answer(void *ctx, struct MHD_Connection *conn, const char *url, const char *method,
-                              const char *version, const char *data, size_t *size, void **state)
-{
-    struct metrics *m = ctx;
-    static const char *const wrong = "only GET /metrics is here\n";
-    bool ok = strcmp(url, "/metrics") == 0 && strcmp(method, "GET") == 0;
-    struct MHD_Response *r;
-    if (ok) {
-        pthread_mutex_lock(&m->lock);
-        r = MHD_create_response_from_buffer(m->len, m->page, MHD_RESPMEM_MUST_COPY);
-        pthread_mutex_unlock(&m->lock);
-        MHD_add_response_header(r, "Content-Type", "text/plain; version=0.0.4");
-    } else {
-        r = MHD_create_response_from_buffer(strlen(wrong), (void *)(uintptr_t)wrong, MHD_RESPMEM_PERSISTENT);
-    }
-    enum MHD_Result rc = MHD_queue_response(conn, ok ? 200 : 404, r);
-    MHD_destroy_response(r);
-    return rc;
-}
 
 static void family(FILE *f, const char *name, const char *type, const char *help)
 {
@@ -194,16 +162,9 @@ static void discovery_page(struct daemon *d, FILE *f)
     json_decref(o);
 }
 
-void metrics_refresh(struct daemon *d)
+static void write_page(void *ctx, FILE *f)
 {
-    struct metrics *m = d->metrics;
-    if (m->calls++ % 5 != 0)
-        return;
-    char *page = NULL;
-    size_t len = 0;
-    FILE *f = open_memstream(&page, &len);
-    if (f == NULL)
-        return;
+    struct daemon *d = ctx;
     struct dt_endpoint_counters e;
     dt_endpoint_counters(d->ep, &e);
     single(f, "uptime_seconds", "gauge", "since the daemon started",
@@ -222,51 +183,10 @@ void metrics_refresh(struct daemon *d)
     ike_page(d, f);
     data_path_page(d, f);
     discovery_page(d, f);
-    if (fclose(f) != 0) {
-        free(page);
-        return;
-    }
-    pthread_mutex_lock(&m->lock);
-    free(m->page);
-    m->page = page;
-    m->len = len;
-    pthread_mutex_unlock(&m->lock);
 }
 
-int metrics_open(struct daemon *d, const struct dt_addrport *at, struct dt_err *err)
+void metrics_refresh(struct daemon *d)
 {
-    char text[DT_ADDRPORT_STRLEN];
-    struct metrics *m = calloc(1, sizeof(*m));
-    if (m == NULL)
-        return dt_err_set(err, 0, "out of memory");
-    pthread_mutex_init(&m->lock, NULL);
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(at->port)};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(at->port)};
-    memcpy(&in.sin_addr, at->addr.b, 4);
-    memcpy(&in6.sin6_addr, at->addr.b, 16);
-    bool v6 = at->addr.ver == 6;
-    m->http =
-        MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO | (v6 ? MHD_USE_IPv6 : 0), at->port,
-                         NULL, NULL, answer, m, MHD_OPTION_SOCK_ADDR, v6 ? (void *)&in6 : (void *)&in,
-                         MHD_OPTION_CONNECTION_LIMIT, 16u, MHD_OPTION_CONNECTION_TIMEOUT, 5u, MHD_OPTION_END);
-    if (m->http == NULL) {
-        pthread_mutex_destroy(&m->lock);
-        free(m);
-        return dt_err_set(err, 0, "cannot serve metrics at %s: %s", dt_addrport_str(text, at),
-                          strerror(errno));
-    }
-    d->metrics = m;
-    return 0;
-}
-
-void metrics_close(struct daemon *d)
-{
-    struct metrics *m = d->metrics;
-    if (m == NULL)
-        return;
-    MHD_stop_daemon(m->http);
-    pthread_mutex_destroy(&m->lock);
-    free(m->page);
-    free(m);
-    d->metrics = NULL;
+    if (d->metrics_calls++ % 5 == 0)
+        dt_page_make(d->metrics, write_page, d);
 }

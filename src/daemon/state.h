@@ -110,7 +110,8 @@ struct daemon {
     struct dt_nl *nl;
     struct dt_lease_store *leases;
     struct dt_control_server *control;
-    struct metrics *metrics;
+    struct dt_page *metrics;
+    unsigned metrics_calls;
     FILE *keylog;
     int janitor;         /* the pipe's end; -1 */
     bool rules4, rules6; /* the routing rule is there */
@@ -231,9 +232,7 @@ void discover_listen_cmd(void *ctx, struct dt_control_request *req, const json_t
 void discover_status_cmd(void *ctx, struct dt_control_request *req, const json_t *args);
 
 /* metrics.c */
-int metrics_open(struct daemon *d, const struct dt_addrport *at, struct dt_err *err);
-void metrics_close(struct daemon *d);
-void metrics_refresh(struct daemon *d); /* once a second: the page that scrapers get */
+void metrics_refresh(struct daemon *d); /* five times a second; the page that scrapers get is made once */
 
 /* privilege.c */
 int privilege_check(struct dt_err *err);

@@ -118,6 +118,16 @@ void ike_sk_begin(struct ike_sa *sa, struct dt_ike_builder *b, uint8_t exchange,
     dt_ike_sk_begin(b, sa->seal ? sa->seal->iv_len : 0);
 }
 
+static struct dt_cipher_op cipher_op(const struct dt_ike_sk *sk)
+{
+    return (struct dt_cipher_op){.iv = sk->iv,
+                                 .text = sk->text,
+                                 .len = (uint32_t)sk->len,
+                                 .aad = sk->aad,
+                                 .aad_len = (uint16_t)sk->aad_len,
+                                 .icv = sk->icv};
+}
+
 size_t ike_sk_end(struct ike_sa *sa, struct dt_ike_builder *b)
 {
     struct dt_ike_sk sk;
@@ -127,12 +137,7 @@ size_t ike_sk_end(struct ike_sa *sa, struct dt_ike_builder *b)
     if (!len)
         return 0;
     dt_cipher_iv(sa->seal, ++sa->iv_counter, sk.iv);
-    struct dt_cipher_op op = {.iv = sk.iv,
-                              .text = sk.text,
-                              .len = (uint32_t)sk.len,
-                              .aad = sk.aad,
-                              .aad_len = (uint16_t)sk.aad_len,
-                              .icv = sk.icv};
+    struct dt_cipher_op op = cipher_op(&sk);
     return dt_cipher_seal(sa->seal, &op) ? 0 : len;
 }
 
@@ -144,12 +149,7 @@ int ike_sk_open(struct ike_sa *sa, struct ike_msg *m)
         dt_ike_sk_split(m->data, p, sa->open->iv_len, sa->open->block_len, sa->open->icv_len, &sk) ||
         sk.aad_len > UINT16_MAX)
         return -1;
-    struct dt_cipher_op op = {.iv = sk.iv,
-                              .text = sk.text,
-                              .len = (uint32_t)sk.len,
-                              .aad = sk.aad,
-                              .aad_len = (uint16_t)sk.aad_len,
-                              .icv = sk.icv};
+    struct dt_cipher_op op = cipher_op(&sk);
     if (dt_cipher_open(sa->open, &op))
         return -1;
     return dt_ike_sk_payloads(&m->inner, p, &sk) ? -2 : 0;

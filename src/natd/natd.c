@@ -17,6 +17,7 @@
 #include "base/bytes.h"
 #include "base/fill.h"
 #include "base/log.h"
+#include "control/page.h"
 #include "net/netlink.h"
 
 #define EXIT_FAILED 1
@@ -54,23 +55,6 @@ static const char help[] =
 struct args {
     bool flush, replace, check;
 };
-
-static void log_line(void *ctx, enum dt_log_level level, const char *room, const char *line)
-{
-    static const char *const name[] = {"error", "warning", "info", "debug"};
-    static const int priority[] = {3, 4, 6, 7};
-    if (getenv("JOURNAL_STREAM")) {
-        fprintf(stderr, "<%d>%s\n", priority[level], line);
-        return;
-    }
-    struct timespec ts;
-    struct tm tm;
-    char clock[16] = "";
-    clock_gettime(CLOCK_REALTIME, &ts);
-    if (localtime_r(&ts.tv_sec, &tm))
-        strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
-    fprintf(stderr, "%s.%03ld %-7s %s\n", clock, ts.tv_nsec / 1000000, name[level], line);
-}
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 
@@ -296,7 +280,8 @@ static int start(struct natd *d, const struct args *a, struct dt_err *err)
         return -1;
     if (dt_kernel_took_over(d->k))
         dt_log(DT_LOG_INFO, "natd", "the tables of the last natd are taken over");
-    if (natd_network(d, err) || natd_metrics_open(d, err))
+    if (natd_network(d, err) ||
+        (d->cfg.metrics.addr.ver && !(d->metrics = dt_page_open(&d->cfg.metrics, err))))
         return -1;
     d->news_fd = dt_nl_monitor_open(err);
     if (d->news_fd < 0)
@@ -351,7 +336,8 @@ static void stop(struct natd *d)
     uv_walk(&d->loop, close_handle, d);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);
-    natd_metrics_close(d);
+    dt_page_close(d->metrics);
+    d->metrics = NULL;
     if (d->news_fd > 0)
         close(d->news_fd);
     dt_kernel_close(d->k);
@@ -369,7 +355,7 @@ int natd_main(int argc, char **argv)
         puts("the settings are right");
         return 0;
     }
-    dt_log_set(log_line, NULL, DT_LOG_INFO);
+    dt_log_set(dt_log_stderr, NULL, DT_LOG_INFO);
     dt_list_init(&d.watchers);
     d.started = dt_kernel_now();
     d.news_fd = -1;

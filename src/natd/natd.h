@@ -32,7 +32,7 @@ int natd_config_read(struct natd_config *c, const char *file, struct dt_err *err
 /* One setting by name, as in the file; *why is a sentence without a subject. */
 int natd_config_set(struct natd_config *c, const char *name, const char *value, const char **why);
 
-struct natd_metrics;
+struct dt_page;
 
 struct natd {
     struct natd_config cfg;
@@ -44,7 +44,8 @@ struct natd {
     int news_fd;
     struct dt_kernel *k;
     struct dt_control_server *control;
-    struct natd_metrics *metrics;
+    struct dt_page *metrics;
+    unsigned metrics_calls;
     struct dt_list watchers;
     unsigned inside, outside;  /* attached interface indexes; 0: not there */
     unsigned slow;             /* the device for large packets; 0: none */
@@ -64,9 +65,7 @@ void natd_slow_close(unsigned outside);
 extern const struct dt_control_command natd_commands[];
 void natd_event(void *ctx, const struct dt_masq_event *ev); /* to every watcher */
 
-int natd_metrics_open(struct natd *d, struct dt_err *err);
 void natd_metrics_refresh(struct natd *d);
-void natd_metrics_close(struct natd *d);
 
 int natd_main(int argc, char **argv);
 

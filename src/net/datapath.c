@@ -215,34 +215,10 @@ static int send_natt(struct dt_dp *dp, const struct dt_path *path, const struct 
                      bool nested, struct dt_err *err)
 {
     const struct dp_worker *w = dp->worker[0];
-    bool v4 = path->remote.addr.ver == 4;
-    int fd = v4 ? w->udp4.fd : w->udp6.fd;
-    struct sockaddr_in s4 = {.sin_family = AF_INET, .sin_port = htons(path->remote.port)};
-    struct sockaddr_in6 s6 = {.sin6_family = AF_INET6, .sin6_port = htons(path->remote.port)};
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint32_t))];
-    } control;
-    struct msghdr m = {.msg_name = v4 ? (void *)&s4 : (void *)&s6,
-                       .msg_namelen = v4 ? sizeof s4 : sizeof s6,
-                       .msg_iov = (struct iovec *)(uintptr_t)iov,
-                       .msg_iovlen = (size_t)n,
-                       .msg_control = control.room};
-    char text[DT_ADDRPORT_STRLEN];
-
+    int fd = path->remote.addr.ver == 4 ? w->udp4.fd : w->udp6.fd;
     if (fd < 0)
         return dt_err_set(err, 0, "there is no encapsulation socket for IPv%d", path->remote.addr.ver);
-    memcpy(&s4.sin_addr, path->remote.addr.b, 4);
-    memcpy(&s6.sin6_addr, path->remote.addr.b, 16);
-    dt_outer_source(&m, &path->local.addr);
-    if (nested)
-        dt_outer_mark(&m, dp->cfg.mark_nested);
-    if (m.msg_controllen == 0)
-        m.msg_control = NULL;
-    if (sendmsg(fd, &m, 0) < 0)
-        return dt_err_set(err, 0, "cannot send to %s: %s", dt_addrport_str(text, &path->remote),
-                          strerror(errno));
-    return 0;
+    return dt_outer_send(fd, path, iov, n, nested ? dp->cfg.mark_nested : 0, err);
 }
 
 int dt_dp_send_ike(struct dt_dp *dp, const struct dt_path *path, const void *msg, size_t len, bool nested,

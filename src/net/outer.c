@@ -258,6 +258,37 @@ void dt_outer_mark(struct msghdr *m, uint32_t mark)
     add_cmsg(m, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
 }
 
+int dt_outer_send(int fd, const struct dt_path *path, const struct iovec *iov, int n, uint32_t mark,
+                  struct dt_err *err)
+{
+    bool v4 = path->remote.addr.ver == 4;
+    struct sockaddr_in s4 = {.sin_family = AF_INET, .sin_port = htons(path->remote.port)};
+    struct sockaddr_in6 s6 = {.sin6_family = AF_INET6, .sin6_port = htons(path->remote.port)};
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint32_t))];
+    } control;
+    struct msghdr m = {.msg_name = v4 ? (void *)&s4 : (void *)&s6,
+                       .msg_namelen = v4 ? sizeof s4 : sizeof s6,
+                       .msg_iov = (struct iovec *)(uintptr_t)iov,
+                       .msg_iovlen = (size_t)n,
+                       .msg_control = control.room};
+    char text[DT_ADDRPORT_STRLEN];
+
+    memcpy(&s4.sin_addr, path->remote.addr.b, 4);
+    memcpy(&s6.sin6_addr, path->remote.addr.b, 16);
+    memset(&control, 0, sizeof control);
+    dt_outer_source(&m, &path->local.addr);
+    if (mark)
+        dt_outer_mark(&m, mark);
+    if (m.msg_controllen == 0)
+        m.msg_control = NULL;
+    if (sendmsg(fd, &m, 0) < 0)
+        return dt_err_set(err, 0, "cannot send to %s: %s", dt_addrport_str(text, &path->remote),
+                          strerror(errno));
+    return 0;
+}
+
 /* ---- path MTU ------------------------------------------------------------------------------------ */
 
 /* Inside another tunnel of this host: what that one carries. The kernel's own idea does not serve, since in transport

@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 
 #include "base/addr.h"
+#include "base/err.h"
+#include "base/path.h"
 
 struct dt_outer_meta {
     struct dt_addr local; /* where the datagram arrived */
@@ -17,5 +19,8 @@ void dt_outer_sockaddr(struct dt_addrport *out, const struct sockaddr_storage *s
 void dt_outer_source(struct msghdr *m, const struct dt_addr *local);
 /* The same for a mark of this message alone. */
 void dt_outer_mark(struct msghdr *m, uint32_t mark);
+/* One datagram, gathered from n pieces, from path->local to path->remote; mark 0: the socket's. */
+int dt_outer_send(int fd, const struct dt_path *path, const struct iovec *iov, int n, uint32_t mark,
+                  struct dt_err *err);
 
 #endif

@@ -77,28 +77,6 @@ ssize_t dt_udp_recv(int fd, uint16_t port, void *buf, size_t cap, struct dt_path
 int dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, uint32_t mark,
                 struct dt_err *err)
 {
-    bool v4 = path->remote.addr.ver == 4;
-    struct sockaddr_in s4 = {.sin_family = AF_INET, .sin_port = htons(path->remote.port)};
-    struct sockaddr_in6 s6 = {.sin6_family = AF_INET6, .sin6_port = htons(path->remote.port)};
-    union control control;
     struct iovec iov = {.iov_base = (void *)(uintptr_t)msg, .iov_len = len};
-    struct msghdr m = {.msg_name = v4 ? (void *)&s4 : (void *)&s6,
-                       .msg_namelen = v4 ? sizeof s4 : sizeof s6,
-                       .msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = control.room};
-    char text[DT_ADDRPORT_STRLEN];
-
-    memcpy(&s4.sin_addr, path->remote.addr.b, 4);
-    memcpy(&s6.sin6_addr, path->remote.addr.b, 16);
-    memset(&control, 0, sizeof control);
-    dt_outer_source(&m, &path->local.addr);
-    if (mark != 0)
-        dt_outer_mark(&m, mark);
-    if (m.msg_controllen == 0)
-        m.msg_control = NULL;
-    if (sendmsg(fd, &m, 0) < 0)
-        return dt_err_set(err, 0, "cannot send to %s: %s", dt_addrport_str(text, &path->remote),
-                          strerror(errno));
-    return 0;
+    return dt_outer_send(fd, path, &iov, 1, mark, err);
 }

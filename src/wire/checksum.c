@@ -1,7 +1,29 @@
 #include "wire/checksum.h"
 
+static inline uint64_t add_plain(uint64_t sum, const uint8_t *p, size_t len)
+{
+    for (; len >= 4; p += 4, len -= 4) {
+        uint32_t w;
+        memcpy(&w, p, 4);
+        sum += w;
+    }
+    if (len) {
+        uint32_t w = 0;
+        memcpy(&w, p, len);
+        sum += w;
+    }
+    return sum;
+}
+
 #if defined(__x86_64__)
 #include <immintrin.h>
+
+__attribute__((target("avx2"))) static inline uint64_t add_lanes(uint64_t sum, __m256i v)
+{
+    uint64_t lane[4];
+    memcpy(lane, &v, sizeof lane);
+    return sum + lane[0] + lane[1] + lane[2] + lane[3];
+}
 
 /* 32-bit words into 64-bit lanes: cannot overflow below 2^32 words, so nothing is folded on the way. */
 __attribute__((target("avx2"))) static uint64_t add_avx2(uint64_t sum, const uint8_t *p, size_t len)
@@ -18,21 +40,7 @@ __attribute__((target("avx2"))) static uint64_t add_avx2(uint64_t sum, const uin
         d = _mm256_add_epi64(d, _mm256_srli_epi64(y, 32));
     }
     a = _mm256_add_epi64(_mm256_add_epi64(a, b), _mm256_add_epi64(c, d));
-    uint64_t lane[4];
-    memcpy(lane, &a, sizeof lane);
-    for (int i = 0; i < 4; i++)
-        sum += lane[i];
-    for (; len >= 4; p += 4, len -= 4) {
-        uint32_t w;
-        memcpy(&w, p, 4);
-        sum += w;
-    }
-    if (len) {
-        uint32_t w = 0;
-        memcpy(&w, p, len);
-        sum += w;
-    }
-    return sum;
+    return add_plain(add_lanes(sum, a), p, len);
 }
 
 __attribute__((target("avx2"))) static uint64_t copy_avx2(uint64_t sum, uint8_t *to, const uint8_t *p,
@@ -52,39 +60,10 @@ __attribute__((target("avx2"))) static uint64_t copy_avx2(uint64_t sum, uint8_t 
         d = _mm256_add_epi64(d, _mm256_srli_epi64(y, 32));
     }
     a = _mm256_add_epi64(_mm256_add_epi64(a, b), _mm256_add_epi64(c, d));
-    uint64_t lane[4];
-    memcpy(lane, &a, sizeof lane);
-    for (int i = 0; i < 4; i++)
-        sum += lane[i];
     memcpy(to, p, len);
-    for (; len >= 4; p += 4, len -= 4) {
-        uint32_t w;
-        memcpy(&w, p, 4);
-        sum += w;
-    }
-    if (len) {
-        uint32_t w = 0;
-        memcpy(&w, p, len);
-        sum += w;
-    }
-    return sum;
+    return add_plain(add_lanes(sum, a), p, len);
 }
 #endif
-
-static uint64_t add_plain(uint64_t sum, const uint8_t *p, size_t len)
-{
-    for (; len >= 4; p += 4, len -= 4) {
-        uint32_t w;
-        memcpy(&w, p, 4);
-        sum += w;
-    }
-    if (len) {
-        uint32_t w = 0;
-        memcpy(&w, p, len);
-        sum += w;
-    }
-    return sum;
-}
 
 uint64_t dt_csum_add(uint64_t sum, const void *p, size_t len)
 {
