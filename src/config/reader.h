@@ -65,7 +65,8 @@ void read_secrets(struct reader *r, const struct dt_setting *s, void *field, con
 
 /* An address, or a complaint and false. */
 bool value_addr(struct reader *r, unsigned line, const char *key, const char *text, struct dt_addr *out);
-/* A file's content, at most cap bytes; its length, or -1 with a complaint. Warns when others may read it. */
+/* The content of a file of secrets, at most cap bytes; its length, or -1 with a complaint, also when others than its
+ * owner may read it. */
 long value_file(struct reader *r, unsigned line, const char *key, const char *path, void *out, size_t cap);
 /* A secret from text: 0x hex digits, else as it stands; line end cut off. False with a complaint. */
 bool value_psk(struct reader *r, unsigned line, const char *text, size_t len, struct dt_config_psk *out);

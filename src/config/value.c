@@ -242,10 +242,13 @@ long value_file(struct reader *r, unsigned line, const char *key, const char *pa
             close(fd);
         return -1;
     }
-    if ((st.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)) != 0)
-        reader_warn(r, line, "%s: others than its owner may %s %.200s (mode %04o); chmod 600 would be right",
-                    key, st.st_mode & (S_IWOTH | S_IWGRP) ? "change" : "read", path,
-                    (unsigned)(st.st_mode & 07777));
+    if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0) { /* a secret that others know is none; as ssh does with keys */
+        reader_error(r, line, "%s: others than its owner may %s %.200s (mode %04o); `chmod 600 %.200s` would be right",
+                     key, st.st_mode & (S_IWOTH | S_IWGRP) ? "change" : "read", path,
+                     (unsigned)(st.st_mode & 07777), path);
+        close(fd);
+        return -1;
+    }
     size_t len = 0;
     ssize_t n = 1;
     while (len < cap && (n = read(fd, (char *)out + len, cap - len)) > 0)

@@ -260,7 +260,7 @@ static bool listed(const json_t *names, const char *name)
 static json_t *gateway_json(struct daemon *d, struct gate *g, const json_t *names, bool all)
 {
     json_t *clients = json_array(), *listen = json_array();
-    size_t verified = 0;
+    size_t verified = 0, count = 0;
     struct dt_tunnel_info info;
     char who[DT_IKE_ID_STRLEN];
     for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); t != 0; t = dt_endpoint_tunnel_next(d->ep, t)) {
@@ -268,6 +268,7 @@ static json_t *gateway_json(struct daemon *d, struct gate *g, const json_t *name
             continue;
         dt_ike_id_str(who, &info.remote_id);
         verified += info.up;
+        count++;
         if (!all && !client_listed(names, &info.remote_id))
             continue;
         json_t *o = info_json(d, &info);
@@ -279,7 +280,7 @@ static json_t *gateway_json(struct daemon *d, struct gate *g, const json_t *name
     if (g->cfg.cfg.nlisten == 0)
         json_array_append_new(listen, json_string("any address"));
     json_t *o = json_pack("{s:s, s:o, s:i, s:i, s:o, s:o}", "name", g->cfg.cfg.name, "listen", listen,
-                          "clients_count", (int)json_array_size(clients), "verified", (int)verified,
+                          "clients_count", (int)count, "verified", (int)verified,
                           "protect", selectors_json(&g->cfg.cfg.protect), "clients", clients);
     set_id(o, "identity", &g->cfg.cfg.identity);
     return o;

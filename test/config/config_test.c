@@ -222,9 +222,17 @@ static void secrets_from_files(void **state)
     dt_ike_id_parse(&id, "bob@example.com");
     assert_memory_equal(dt_config_gateway_psk(&c.gateway[0], &id)->key, "correct horse", 13);
     dt_config_free(&c);
-    assert_int_equal(fchmod(fd, 0644), 0);
+    static const mode_t modes[] = {0644, 0640, 0604, 0620, 0610};
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) { /* a secret that others know is refused */
+        char chmod_it[128];
+        assert_int_equal(fchmod(fd, modes[i]), 0);
+        assert_int_equal(parse(&c, text), -1);
+        snprintf(chmod_it, sizeof(chmod_it), "(mode %04o); `chmod 600 %s`", (unsigned)modes[i], path);
+        assert_non_null(strstr(c.issue[c.nissue - 1].text, chmod_it));
+        dt_config_free(&c);
+    }
+    assert_int_equal(fchmod(fd, 0400), 0);
     assert_int_equal(parse(&c, text), 0);
-    assert_int_equal(c.warnings, 2);
     dt_config_free(&c);
     close(fd);
     unlink(path);

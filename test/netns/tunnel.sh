@@ -235,6 +235,7 @@ was=$(spis c1)
 tap_ok "a reload without changes touches nothing" dt c1 reload
 tap_ok "the same SAs carry after it" same_epochs c1 "$was"
 tap_ok "down" dt c1 down office
+tap_ok "down: nothing is told of what was" [ "$(dt_field c1 office '[.inside[], .local_selectors[], .remote_address, .encap_why] | map(select(. != null)) | length')" = 0 ]
 tap_ok "down: ping does not pass" sh -c "! ip netns exec $LAB-c1 ping -q -c 1 -W 1 10.1.0.10"
 tap_ok "up again" dt c1 up office --timeout 15
 tap_ok "it has the address that it had" [ "$(dt_field c1 office '.inside[0]')" = "$address" ]
@@ -242,14 +243,15 @@ tap_ok "the gateway throws the client out" dt gateway down anna@example.net
 tap_ok "and the client comes back by itself" lab_wait 10 "dt_is_up c1 office"
 tap_ok "a tunnel that is not there: status 1, with the name that was meant" fails_with 1 'did you mean "office"' dt c1 up offise
 tap_ok "monitor has told of it" grep -q '"event":"verified"' "$LAB_DIR/dt-c1/events"
-tap_ok "status fits 100 columns" sh -c "$DOVETAIL --socket $LAB_DIR/dt-c1/sock status | awk 'length > 100 { exit 1 }'"
+tap_ok "status fits 80 columns" sh -c "$DOVETAIL --socket $LAB_DIR/dt-c1/sock status | awk 'length > 80 { exit 1 }'"
 
 # ---- bad input, while the tunnel of c1 goes on
 was=$(spis c1)
 bad_client "wrong secret" 's|psk .*|psk = "something else entirely"|' authentic
 bad_client "wrong identity of the gateway" 's|remote .*|remote = "other.example.net"|' identity
 log_names "the gateway's log names both identities" other.example.net vpn.example.net
-bad_client "no common proposal" 's|encap .*|encap = udp ike = "aes256-sha512-modp2048"|' NO_PROPOSAL_CHOSEN aes256
+bad_client "no common proposal" 's|encap .*|encap = udp ike = "aes256-sha512-modp2048"|' NO_PROPOSAL_CHOSEN 'we offered aes256' 'it takes aes128gcm16'
+tap_ok "no common proposal: the gateway's status names both sides" sh -c "$DOVETAIL --socket $LAB_DIR/dt-gateway/sock --json status | jq -e '.refused[0].why | contains(\"aes256-sha512\") and contains(\"aes128gcm16\")'"
 log_names "no common proposal: the gateway's log names both sides" aes256 modp2048 aes128gcm16 x25519
 bad_client "traffic selectors outside the policy" 's|protect .*|protect = "10.77.0.0/16"|' 10.77.0.0
 log_names "traffic selectors: the gateway's log names both sides" 10.77.0.0 10.1.0.0
@@ -261,6 +263,9 @@ lab_in router nft delete table ip block
 printf 'tunnel "x" {\n    gatewey = "203.0.113.1"\n}\n' >"$LAB_DIR/bad.conf"
 tap_ok "a configuration error: file:line, status 2" fails_with 2 'bad.conf:2: .*did you mean "gateway"' "$DOVETAILD" --config "$LAB_DIR/bad.conf"
 tap_ok "check says the same" fails_with 2 'bad.conf:2: .*did you mean "gateway"' "$DOVETAIL" check "$LAB_DIR/bad.conf"
+sed "s|psk .*|psk = \"file:$LAB_DIR/open.psk\"|" "$LAB_DIR/dt-c2/conf" >"$LAB_DIR/open.conf"
+install -m 644 "$LAB_DIR/office.psk" "$LAB_DIR/open.psk"
+tap_ok "a secret that others may read: refused, with the file and what to do, status 2" fails_with 2 "chmod 600 $LAB_DIR/open.psk" "$DOVETAILD" --config "$LAB_DIR/open.conf"
 sed "s|^daemon.*|daemon { socket = $LAB_DIR/np.sock }|; s|psk .*|psk = x|" "$LAB_DIR/dt-c1/conf" >/tmp/$LAB-np.conf
 chmod 644 /tmp/$LAB-np.conf
 tap_ok "no privilege: a sentence, status 1" fails_with 1 'no privilege' lab_in c2 setpriv --reuid 65534 --clear-groups --inh-caps=-all \
