@@ -193,6 +193,7 @@ void ep_client_session_up(struct link *l, dt_time now)
              dt_ike_id_str(id, dt_ike_session_remote_id(l->s)), dt_addrport_str(at, &t->path.remote),
              l->udp ? ", for ESP in UDP" : "");
     take_inside(l, now);
+    ep_link_keep(l, now);
     if (l == c->race.beside && c->race.suspect) {
         /* The peer has proved who it is, in a new session; its hint that it forgot the old one was true. */
         struct link *old = c->link;

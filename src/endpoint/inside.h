@@ -39,7 +39,8 @@ struct link {
     struct dt_ike_session *s;
     struct conf *conf;
     struct dt_ike_child *asked; /* a child that the engine waits for */
-    struct timer timer;         /* server: look whether an overtaken session lives */
+    /* Server: look whether an overtaken session lives. Client: when to say by IKE that we are there. */
+    struct timer timer;
     uint64_t order;
     bool up, udp, peer_probes, spoke;
 };
@@ -202,6 +203,10 @@ void ep_link_gone(struct link *l); /* its session ended by itself: only forget i
 bool ep_link_negotiate(struct link *l, struct tunnel *t, dt_time now, uint32_t old);
 bool ep_link_delete(struct tunnel *t, dt_time now, uint32_t epoch);
 void ep_link_due(struct link *l, dt_time now);
+/* How long a server waits for any sign of a Dovetail client before it gives it up. */
+dt_time ep_link_silence(const struct dt_epoch_params *p);
+/* A client's session is up: from now on it is not left silent for half of that. */
+void ep_link_keep(struct link *l, dt_time now);
 void ep_link_free(struct dt_endpoint *ep, struct link *l);
 
 /* ---- sa.c ---- */

@@ -100,9 +100,38 @@ bool ep_link_delete(struct tunnel *t, dt_time now, uint32_t epoch)
     return true;
 }
 
+#define SILENT_PINGS 20 /* times the time in which a silent peer is noticed */
+
+dt_time ep_link_silence(const struct dt_epoch_params *p)
+{
+    return SILENT_PINGS * (p->maxidle + p->pingtries2 * p->pingtime2);
+}
+
+/* Whoever only receives sends no ESP and, hearing enough, no ping. So that the server does not give it up, and no NAT
+ * forgets the IKE session (an hour with dovetail-natd, minutes with others), a client asks by IKE for a sign of life when
+ * that session was silent for long. (In UDP, NAT keep-alives keep the mapping, but they prove nothing to the server.) */
+void ep_link_keep(struct link *l, dt_time now)
+{
+    const struct dt_epoch_params *p = &l->t->c->e.p;
+    struct dt_ike_session_info info;
+    if (!l->s || !l->t->c->cfg.params.probe) /* today's IPsec does not */
+        return;
+    dt_ike_session_info(l->s, &info);
+    dt_time every = ep_link_silence(p) / 2, due = dt_time_add(info.heard, every);
+    if (due <= now) {
+        dt_ike_liveness(l->s, now);
+        due = dt_time_add(now, every);
+    }
+    ep_timer_set(l->t->ep, &l->timer, due);
+}
+
 /* A newer session of the same client was heard some time ago: does this one still live? */
 void ep_link_due(struct link *l, dt_time now)
 {
+    if (l->t && l->t->is_client) {
+        ep_link_keep(l, now);
+        return;
+    }
     if (l->s)
         dt_ike_liveness(l->s, now);
 }

@@ -8,9 +8,6 @@
 /* So long after a newer session was heard, an older one is asked whether it lives. */
 #define OVERTAKEN (10 * DT_SEC)
 
-/* Times maxidle + pingtries2 * pingtime2, after which a Dovetail client is given up. */
-#define SILENT_PINGS 20
-
 /* ---- gateways ---- */
 
 struct gateway *ep_server_gateway(const struct dt_endpoint *ep, uint32_t id)
@@ -73,7 +70,16 @@ static bool gone_for_good(const struct tunnel *t, dt_time now)
         last = heard > last ? heard : last;
         last = sa->since > last ? sa->since : last;
     }
-    return now >= dt_time_add(last, SILENT_PINGS * (p->maxidle + p->pingtries2 * p->pingtime2));
+    /* One that only listens sends no ESP, and has no reason to ping: it says by IKE that it is there. */
+    dt_list_for_each (n, &t->links) {
+        struct dt_ike_session_info info;
+        const struct link *l = DT_CONTAINER_OF(n, struct link, node);
+        if (!l->s || last == 0) /* without an epoch there is nothing to listen to */
+            continue;
+        dt_ike_session_info(l->s, &info);
+        last = info.heard > last ? info.heard : last;
+    }
+    return now >= dt_time_add(last, ep_link_silence(p));
 }
 
 static void op_liveness(void *user, dt_time now)

@@ -316,6 +316,45 @@ static void dead_client_is_reaped(void **state)
     done(w);
 }
 
+/* A client that only receives sends no ESP and never has to ping. It says by IKE that it is there, at the pace that the
+ * parameters give, and is not given up. */
+static void a_listener_is_not_given_up(void **state)
+{
+    struct world *w = malloc(sizeof(*w));
+    struct dt_tunnel_cfg cfg;
+    struct dt_gateway_cfg gate;
+    world_init(w, 33, 2);
+    world_boot(w, 1, NULL);
+    world_gateway_cfg(&gate);
+    gate.params.keylife = 8 * 3600 * DT_SEC;
+    gate.params.rekeymargin = 600 * DT_SEC;
+    struct dt_err err = {0};
+    w->host[1].gateway = dt_endpoint_gateway_add(w->host[1].ep, w->now, &gate, &err);
+    assert_int_not_equal(w->host[1].gateway, 0);
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    cfg.params.keylife = gate.params.keylife;
+    cfg.params.rekeymargin = gate.params.rekeymargin;
+    world_connect(w, 0, 1, &cfg);
+    world_pass(w, 2);
+    assert_true(world_up(w, 0));
+    double silence =
+        20 * dt_time_seconds(gate.params.maxidle + gate.params.pingtries2 * gate.params.pingtime2);
+    uint64_t asked = w->host[0].ike_sent, got = 0;
+    for (double t = 0; t < 5 * silence; t += 1, got++) {
+        world_data(w, 1, 0);
+        world_pass(w, 1);
+    }
+    assert_int_equal(w->host[1].seen[DT_EVENT_TUNNEL_GONE], 0);
+    assert_int_equal(w->host[0].seen[DT_EVENT_DOWN], 0);
+    assert_int_equal(world_epoch(w, 0), 1);
+    assert_int_equal(world_first(&w->host[0])->got, got);
+    asked = w->host[0].ike_sent - asked;
+    if (asked < 8 || asked > 11)
+        fail_msg("%llu IKE messages in %g s, a server gives up after %g s", (unsigned long long)asked,
+                 5 * silence, silence);
+    done(w);
+}
+
 /* A nap: the server waits, and what the client has works as soon as it wakes. */
 static void laptop_naps(void **state)
 {
@@ -731,6 +770,7 @@ int main(void)
         cmocka_unit_test(client_restarts),
         cmocka_unit_test(same_identity_comes_again),
         cmocka_unit_test(dead_client_is_reaped),
+        cmocka_unit_test(a_listener_is_not_given_up),
         cmocka_unit_test(laptop_naps),
         cmocka_unit_test(second_address_of_the_gateway),
         cmocka_unit_test(fails_over_to_the_second_gateway),
