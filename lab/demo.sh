@@ -1,7 +1,7 @@
 #!/bin/sh
 # ./dev demo [--json FILE]: three clients behind one NAT with raw ESP to one gateway, real TCP and a numbered flow through
 # each tunnel, epochs rekeyed every few seconds; then the NAT is rebooted and the gateway killed. What heals it is printed
-# as it happens, and at the end a table of what it cost. About a minute.
+# as it happens (demo.jq), and at the end what it cost (demo_result.jq). About a minute.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 LAB=${LAB:-dtdemo} LAB_ROOT=$PWD
@@ -31,32 +31,28 @@ EVENTS=$LAB_DIR/events
 : >"$EVENTS"
 T0=$(date +%s.%N)
 
-since()
+# What we do to them goes into the same timeline.
+inflict() # WHAT [true: it hurts]
 {
-    awk -v a="$T0" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f", b - a }'
+    jq -nc --arg w "$1" --argjson sore "${2:-false}" --argjson t "$(date +%s.%N)" \
+        '{time: $t, client: "", event: "inflicted", sore: $sore, text: $w}' >>"$EVENTS"
 }
 
-# What we do to them goes into the same timeline.
-inflict() # WHAT
+background() # NAME COMMAND...: killed at the end with all that it started
 {
-    jq -nc --arg w "$1" --argjson t "$(date +%s.%N)" '{time: $t, client: "", event: "inflicted", text: $w}' >>"$EVENTS"
+    bg_name=$1
+    shift
+    setsid sh -c "$*" &
+    echo "-$!" >"$LAB_DIR/$bg_name.pid"
 }
 
 show_timeline()
 {
-    tail -n +1 -f "$EVENTS" | jq -r --unbuffered --argjson t0 "$T0" '
-        def pad(n): (. // "")[0:n] | . + (" " * (n - length));
-        select(.event | IN("inflicted", "verified", "up", "down", "idle", "idle_dead", "unanswered", "session_lost",
-            "session_dropped", "encap_chosen", "unverified_use", "timeout", "refused")) |
-        (((.time - $t0) * 10 | floor) / 10 | tostring | if test("\\.") then . else . + ".0" end) as $t |
-        (" " * (6 - ($t | length))) + $t + " s  " +
-        if .event == "inflicted" then "*** " + .text else (.client | pad(6)) + " " + .text end' &
-    echo $! >"$LAB_DIR/timeline.pid"
+    background timeline "tail -n +1 -f '$EVENTS' | jq -nr --unbuffered --argjson t0 '$T0' -f lab/demo.jq"
 }
 
 start_client() # NAME INDEX
 {
-    # the third daemon section setting is the client's own; see docs/configuration.md
     dt_conf "c$2" <<C
 tunnel "office" {
     gateway = "203.0.113.1"
@@ -65,13 +61,13 @@ tunnel "office" {
     psk     = "demo-psk-0123456789abcdef"
     protect = { "10.1.0.0/16", "fd01::/64" }
     encap   = $ENCAP
+    start   = manual
     $PARAMS
 }
 C
     dt_start "c$2" || { echo "demo: dovetaild did not start:"; cat "$LAB_DIR/dt-c$2.log"; exit 1; }
-    "$LAB_BIN/dovetail" --socket "$LAB_DIR/dt-c$2/sock" --json monitor 2>/dev/null |
-        jq -c --unbuffered --arg c "$1" '. + {client: $c}' >>"$EVENTS" &
-    echo $! >"$LAB_DIR/mon-c$2.pid"
+    background "mon-c$2" "'$LAB_BIN/dovetail' --socket '$LAB_DIR/dt-c$2/sock' --json monitor 2>/dev/null |
+        jq -c --unbuffered '. + {client: \"$1\"}' >>'$EVENTS'"
 }
 
 start_gateway()
@@ -79,18 +75,26 @@ start_gateway()
     dt_start gateway || { echo "demo: the gateway did not start:"; cat "$LAB_DIR/dt-gateway.log"; exit 1; }
 }
 
-echo "three clients - NAT router - internet - gateway - server, in network namespaces"
 lab_nat_topology 3
 lab_nft_masquerade router wan
 if [ -x "$LAB_BIN/dovetail-natd" ]; then
     ENCAP=esp NAT=dovetail-natd
     printf '%s\n' "$NAT_SET" >"$LAB_DIR/natd.conf"
     natd_start router lan wan --config "$LAB_DIR/natd.conf" || { echo "demo: dovetail-natd did not start:"; cat "$LAB_DIR/natd-router.log"; exit 1; }
-    echo "the router runs dovetail-natd; every client sends raw ESP (protocol 50) to the one gateway"
 else
     ENCAP=auto NAT=nftables
-    echo "the router runs nftables masquerade; clients use encap = auto"
 fi
+cat <<P
+
+  anna --.
+  ben  ---+-- NAT ---- internet ---- gateway ---- server
+  cleo --'
+
+  The NAT is $NAT; clients send $([ $ENCAP = esp ] && echo "raw ESP (protocol 50)" || echo "ESP or UDP, as it passes").
+  Each has TCP at 60 Mb/s and a numbered packet every 5 ms in its tunnel, and a
+  new epoch about every 7 s. Then the NAT is rebooted, and the gateway killed.
+
+P
 dt_conf gateway <<C
 gateway "head-office" {
     listen   = { "203.0.113.1" }
@@ -113,24 +117,30 @@ done
 i=0
 for c in $CLIENTS; do
     i=$((i + 1))
-    dt_wait_up "c$i" office 15 || { echo "demo: $c's tunnel did not come up:"; dt "c$i" status; exit 1; }
-    lab_run "c$i" "flow$i" "$FLOW" send 10.1.0.10 4411 -i 5 -t 0 -g 60
+    dt "c$i" up office --timeout 15 >"$LAB_DIR/up.out" 2>&1 || { echo "demo: $c's tunnel did not come up:"; cat "$LAB_DIR/up.out"; exit 1; }
+    dt "c$i" --json status | jq -c --arg c "$c" --argjson t "$(date +%s.%N)" \
+        '.tunnels[0] | {time: $t, client: $c, event: "up", epoch, encap, inside}' >>"$EVENTS"
+    : >"$LAB_DIR/flow$i.log"
+    lab_run "c$i" "flow$i" "$FLOW" send 10.1.0.10 4411 -i 5 -t 0 -g 200 -e
+    background "outages$i" "tail -n +1 -f '$LAB_DIR/flow$i.log' | jq -c --unbuffered \
+        'select(.outage_s) | {time: (.t + .outage_s), client: \"$c\", event: \"silent\", took_s: .outage_s}' >>'$EVENTS'"
     lab_run "c$i" "tcp$i" iperf3 -c 10.1.0.10 -p "520$i" -t 120 -b 60M -J
 done
 
 sleep 17
-inflict "the NAT reboots: every translation is forgotten"
+inflict "the NAT reboots: every translation is forgotten" true
 if [ "$NAT" = dovetail-natd ]; then
     natd_stop router
     natd_start router lan wan --config "$LAB_DIR/natd.conf" --flush
 fi
 lab_in router conntrack -F >/dev/null 2>&1
 sleep 16
-inflict "the gateway is killed (SIGKILL) and started again two seconds later"
+inflict "the gateway is killed (SIGKILL), and started again two seconds later" true
 dt_stop gateway KILL
 sleep 2
 start_gateway
-sleep 17
+inflict "the gateway is back, and remembers nobody"
+sleep 15
 
 # ---- what it came to
 i=0
@@ -147,41 +157,28 @@ for c in $CLIENTS; do
          sent_packets: $f.sent, lost_packets: $f.lost, longest_outage_s: $f.longest_outage_s, outages: ($f.outages // [])}' \
         "$LAB_DIR/status$i" >>"$LAB_DIR/clients"
 done
-kill "$(lab_pid timeline)" 2>/dev/null
+sleep 0.3
+kill -- "$(lab_pid timeline)" 2>/dev/null
 END=$(date +%s.%N)
 
-# An affliction is healed when the last outage that began after it is over; what healed it is the newest event of that
-# client before its packets came again.
-jq -n --slurpfile events "$EVENTS" --slurpfile clients "$LAB_DIR/clients" --argjson t0 "$T0" --argjson stop "$END" '
-    def r(n): (. * n | round) / n;
-    ($events | map(select(.event == "inflicted"))) as $inflicted |
-    {
-        duration_s: ($stop - $t0 | r(10)),
-        clients: ($clients | map(del(.outages, .sent_packets))),
-        events: [ range($inflicted | length) as $k | $inflicted[$k] as $e |
-            (if $k + 1 < ($inflicted | length) then $inflicted[$k + 1].time else $stop end) as $until |
-            [ $clients[] | . as $c | .outages[] | select(.t > $e.time - 0.3 and .t < $until) |
-              {client: $c.name, over: (.t + .length_s)} ] as $out |
-            ($out | max_by(.over)) as $last |
-            ($last | if . == null then null else . as $l | [$events[] | select(.client == $l.client and .time >= $e.time and
-                .time <= $l.over + 0.05 and (.event | IN("verified", "idle_over", "session_up", "up", "switched")))] | last end) as $by |
-            { t_s: ($e.time - $t0 | r(10)), what: $e.text,
-              healed_by: (if $last == null then "nothing to heal: no outage above 60 ms"
-                  elif $by == null then "\($last.client): the packets themselves made new items in the NAT"
-                  else "\($last.client): \($by.text)" end),
-              healed_after_s: (if $last == null then 0 else ($last.over - $e.time | r(100)) end) } ]
-    }' >"$LAB_DIR/result" || exit 1
+jq -n --slurpfile events "$EVENTS" --slurpfile clients "$LAB_DIR/clients" --argjson t0 "$T0" --argjson stop "$END" \
+    -f lab/demo_result.jq >"$LAB_DIR/result" || exit 1
 
 echo
-printf '%-8s %-9s %7s %12s %14s %16s\n' CLIENT VERIFIED EPOCHS CARRIED "LOST PACKETS" "LONGEST OUTAGE"
-jq -r '.clients[] | [.name, (if .verified then "yes" else "no" end), .epochs, (.bytes / 1e6 | floor | tostring + " MB"), .lost_packets, ((.longest_outage_s * 100 | round) / 100 | tostring + " s")] | @tsv' "$LAB_DIR/result" |
-    while IFS="$(printf '\t')" read -r a b c d e f; do printf '%-8s %-9s %7s %12s %14s %16s\n' "$a" "$b" "$c" "$d" "$e" "$f"; done
+printf '%-7s %-8s %7s %9s %9s %7s %16s\n' CLIENT VERIFIED EPOCHS CARRIED PACKETS LOST "LONGEST OUTAGE"
+i=0
+while [ $i -lt 3 ]; do
+    jq -r --argjson i $i --slurpfile c "$LAB_DIR/clients" '.clients[$i] | [.name, (if .verified then "yes" else "no" end), .epochs,
+        (.bytes / 1e6 | floor | tostring + " MB"), $c[$i].sent_packets, .lost_packets, ((.longest_outage_s * 10 | round) / 10 | tostring + " s")] | @tsv' "$LAB_DIR/result"
+    i=$((i + 1))
+done | while IFS="$(printf '\t')" read -r a b c d e f g; do printf '%-7s %-8s %7s %9s %9s %7s %16s\n' "$a" "$b" "$c" "$d" "$e" "$f" "$g"; done
 echo
-jq -r '.events[] | "at \(.t_s) s: \(.what)\n  healed after \(.healed_after_s) s by \(.healed_by)"' "$LAB_DIR/result"
+jq -r '.events[] | "at \(.t_s) s \(.what)\n  healed after \(.healed_after_s) s, by\n" + (.healed_by | split("; ") | map("    " + .) | join("\n"))' "$LAB_DIR/result"
+jq -r --slurpfile c "$LAB_DIR/clients" '
+    ([$c[].outages[].length_s] | add // 0) as $silent | ([$c[].lost_packets] | add) as $lost | ([$c[].epochs] | add) as $epochs |
+    "\n\($epochs) epochs; \($lost) of \([$c[].sent_packets] | add) numbered packets were lost, and \($silent * 10 | round / 10) s of outages\nat 200 packets a second make \($silent * 200 | round)"' "$LAB_DIR/result"
 if [ "$NAT" = dovetail-natd ]; then
-    echo
-    echo "the NAT's items now:"
-    nat router list
+    echo "in the NAT now: $(nat router list | tail -n 1)"
 fi
 [ -z "$json" ] || cp "$LAB_DIR/result" "$json"
 jq -e '[.clients[].verified] | all' "$LAB_DIR/result" >/dev/null

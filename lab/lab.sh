@@ -38,7 +38,7 @@ lab_end()
     lab_rc=$?
     trap - EXIT
     for f in "$LAB_DIR"/*.pid; do
-        [ -e "$f" ] && kill "$(cat "$f")" 2>/dev/null
+        [ -e "$f" ] && kill -- "$(cat "$f")" 2>/dev/null
     done
     sleep 0.2
     lab_sweep

@@ -245,6 +245,19 @@ tap_ok "a tunnel that is not there: status 1, with the name that was meant" fail
 tap_ok "monitor has told of it" grep -q '"event":"verified"' "$LAB_DIR/dt-c1/events"
 tap_ok "status fits 80 columns" sh -c "$DOVETAIL --socket $LAB_DIR/dt-c1/sock status | awk 'length > 80 { exit 1 }'"
 
+# ---- on demand, with an address that is leased: what was asked for before it was known cannot have the right source
+tcp() # NS: can a TCP connection be opened?
+{
+    lab_in "$1" timeout 5 bash -c 'exec 3<>/dev/tcp/10.1.0.10/5299'
+}
+lab_run server iperf2 iperf3 -s -p 5299
+client_conf c2 ben@example.net udp 'start = demand'
+dt_start c2
+tap_ok "start = demand, leased address: the first program is told at once" fails_with 1 'No route to host' tcp c2
+tap_ok "and its packet has brought the tunnel up" dt_wait_up c2 office 5
+tap_ok "so that the next one comes through" tcp c2
+dt_stop c2
+
 # ---- bad input, while the tunnel of c1 goes on
 was=$(spis c1)
 bad_client "wrong secret" 's|psk .*|psk = "something else entirely"|' authentic
