@@ -81,8 +81,8 @@ static void make_answer(struct dt_ted *t, const struct entry *e, const struct dt
     if (!a->found) {
         char ours[DT_TED_PROXY_STRLEN], theirs[DT_TED_PROXY_STRLEN];
         const struct dt_ted_step *last = a->trace.count ? &a->trace.step[a->trace.count - 1] : NULL;
-        dt_ted_proxy_str(ours, &rule->proxy[0]);
-        dt_ted_proxy_str(theirs, &e->theirs[0]);
+        dt_ted_proxy_str(ours, &rule->proxy[a->trace.a]);
+        dt_ted_proxy_str(theirs, &e->theirs[a->trace.b]);
         snprintf(a->why, sizeof a->why, "%s: ours %.70s%s, theirs (%s) %.70s%s: %.50s",
                  last ? last->field : "no proxy", ours, rule->count > 1 ? " and others" : "",
                  dt_addr_str(addr, &e->peer), theirs, e->ntheirs > 1 ? " and others" : "",
@@ -285,8 +285,9 @@ void dt_ted_reply_input(struct dt_ted *t, dt_time now, const struct dt_addr *fro
         t->counters.replies_late++;
         return;
     }
-    /* Who answers must be who it says it is, and must have our probe's ID for where to answer. */
-    if (!dt_addr_eq(&r.id, from) || !dt_addr_eq(&e->own, to)) {
+    /* Who answers must be who it says it is, somebody else, and must have our probe's ID for where to answer. */
+    if (!dt_addr_eq(&r.id, from) || !dt_addr_eq(&e->own, to) || dt_addr_eq(from, to) ||
+        !dt_ted_unicast(from)) {
         t->counters.replies_spoofed++;
         return;
     }

@@ -55,6 +55,8 @@ struct dt_ted {
 
 /* Takes one token of a bucket that refills at `rate` a second up to `rate`. */
 bool dt_ted_take(struct dt_ted_bucket *b, dt_time now, uint32_t rate);
+/* Where a gateway may be: one host, not this one by another name. */
+bool dt_ted_unicast(const struct dt_addr *a);
 const struct dt_ted_rule *dt_ted_rule_find(const struct dt_ted *t, uint64_t id);
 void dt_ted_tell(struct dt_ted *t, dt_time now, enum dt_ted_event_kind kind, uint64_t rule,
                  const struct dt_ted_packet *packet, const struct dt_addr *peer, const char *fmt, ...)

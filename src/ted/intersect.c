@@ -154,7 +154,7 @@ bool dt_ted_intersect(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, co
 {
     struct dt_ted_proxy r = {.ver = a->ver};
     if (t)
-        t->count = 0;
+        t->count = t->a = t->b = 0;
     if (!protocols(&r, a, b, t))
         return false;
     if (a->ver != b->ver) {
@@ -191,9 +191,14 @@ bool dt_ted_intersect_lists(struct dt_ted_proxy *out, const struct dt_ted_proxy 
     int best = -1;
     size_t tried = 0;
     struct dt_ted_trace t;
+    bool ours = false; /* an initiator's proxy holds the packet: the others have no say */
     if (trace)
-        trace->count = 0;
-    for (size_t i = 0; i < na; i++)
+        trace->count = trace->a = trace->b = 0;
+    for (size_t i = 0; packet && i < na; i++)
+        ours |= dt_ted_proxy_has(&a[i], packet);
+    for (size_t i = 0; i < na; i++) {
+        if (ours && !dt_ted_proxy_has(&a[i], packet))
+            continue;
         for (size_t j = 0; j < nb && tried < MAX_PAIRS; j++, tried++) {
             struct dt_ted_proxy r;
             bool met = dt_ted_intersect(&r, &a[i], &b[j], &t);
@@ -201,6 +206,8 @@ bool dt_ted_intersect_lists(struct dt_ted_proxy *out, const struct dt_ted_proxy 
             if (met && !holds)
                 say(&t, "2", "218 no", "packet", "the packet does not lie in the intersection");
             if (holds ? width(&r) > best : best < 0 && trace && t.count > trace->count) {
+                t.a = i;
+                t.b = j;
                 if (trace)
                     *trace = t;
                 if (holds) {
@@ -209,5 +216,6 @@ bool dt_ted_intersect_lists(struct dt_ted_proxy *out, const struct dt_ted_proxy 
                 }
             }
         }
+    }
     return best >= 0;
 }

@@ -31,6 +31,7 @@ struct dt_ted_step {
 struct dt_ted_trace {
     struct dt_ted_step step[DT_TED_STEPS];
     size_t count;
+    size_t a, b; /* dt_ted_intersect_lists: the places of the pair that it tells of */
 };
 
 /* True and *out when the two share traffic. Both are in the initiator's view (ted/proxy.h). Where protocol, port,
@@ -41,7 +42,7 @@ bool dt_ted_intersect(struct dt_ted_proxy *out, const struct dt_ted_proxy *initi
 
 /* Several proxies a side: of all pairs that intersect, the widest whose intersection holds `packet` (any packet when
  * NULL); ties go to the first in the order given. False when none does; trace then tells of the pair that came
- * furthest. na * nb pairs are tried, at most 4096. */
+ * furthest (of those whose initiator's proxy holds the packet, if any does). na * nb pairs are tried, at most 4096. */
 bool dt_ted_intersect_lists(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, size_t na,
                             const struct dt_ted_proxy *b, size_t nb, const struct dt_ted_packet *packet,
                             struct dt_ted_trace *trace);

@@ -32,15 +32,6 @@ static size_t proxies_for(const struct dt_ted *t, const struct dt_ted_packet *pa
     return n;
 }
 
-/* Where a reply may go: one host, not this one by another name. */
-static bool unicast(const struct dt_addr *a)
-{
-    if (a->ver == 4)
-        return a->b[0] != 0 && a->b[0] != 127 && a->b[0] < 224;
-    static const uint8_t loopback[16] = {[15] = 1};
-    return a->b[0] != 0xff && memcmp(a->b, loopback, 16);
-}
-
 bool dt_ted_probe_input(struct dt_ted *t, dt_time now, const struct dt_addr *src, const struct dt_addr *dst,
                         const uint8_t *msg, size_t len)
 {
@@ -55,8 +46,8 @@ bool dt_ted_probe_input(struct dt_ted *t, dt_time now, const struct dt_addr *src
         return false;
     }
     /* A probe speaks of the very packet whose place it takes; another summary is somebody's trick. */
-    if (dt_ted_probe_decode(&p, msg, len, NULL) || !unicast(&p.id) || !dt_addr_eq(&p.packet.src, src) ||
-        !dt_addr_eq(&p.packet.dst, dst)) {
+    if (dt_ted_probe_decode(&p, msg, len, NULL) || !dt_ted_unicast(&p.id) ||
+        !dt_addr_eq(&p.packet.src, src) || !dt_addr_eq(&p.packet.dst, dst)) {
         t->counters.probes_bad++;
         return true;
     }

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void dt_ted_params_default(struct dt_ted_params *p)
 {
@@ -37,6 +38,14 @@ bool dt_ted_take(struct dt_ted_bucket *b, dt_time now, uint32_t rate)
         return false;
     b->tokens -= 1;
     return true;
+}
+
+bool dt_ted_unicast(const struct dt_addr *a)
+{
+    if (a->ver == 4)
+        return a->b[0] != 0 && a->b[0] != 127 && a->b[0] < 224;
+    static const uint8_t loopback[16] = {[15] = 1};
+    return a->b[0] != 0xff && memcmp(a->b, loopback, 16);
 }
 
 const struct dt_ted_rule *dt_ted_rule_find(const struct dt_ted *t, uint64_t id)

@@ -203,6 +203,15 @@ static void replies_must_match_a_probe(void **state)
     dt_ted_reply_input(west.ted, 2, &east.own, &west.own, east.reply, east.reply_len - 1); /* cut */
     dt_ted_reply_input(west.ted, 2, &east.own, &west.own, west.probe,
                        west.probe_len); /* the probe reflected */
+    struct dt_ted_reply forged;
+    assert_int_equal(dt_ted_reply_decode(&forged, east.reply, east.reply_len, NULL), 0);
+    uint32_t nobody[] = {dt_addr4_host(&west.own), 0x7f000001, 0xe0000001, 0xffffffff}; /* we, nobody, many */
+    for (size_t i = 0; i < DT_ARRAY_LEN(nobody); i++) {
+        uint8_t msg[DT_TED_MAX_MESSAGE];
+        forged.id = dt_addr4(nobody[i]);
+        size_t len = dt_ted_reply_encode(msg, sizeof msg, &forged);
+        dt_ted_reply_input(west.ted, 2, &forged.id, &west.own, msg, len);
+    }
     east.reply[0] ^= 1;
     dt_ted_reply_input(west.ted, 2, &east.own, &west.own, east.reply, east.reply_len); /* no such cookie */
     east.reply[0] ^= 1;
@@ -213,11 +222,35 @@ static void replies_must_match_a_probe(void **state)
                        east.reply_len); /* replayed: nobody waits */
     assert_int_equal(west.answers, 1);
     dt_ted_counters(west.ted, &c);
-    assert_int_equal(c.replies_spoofed, 2);
+    assert_int_equal(c.replies_spoofed, 6);
     assert_int_equal(c.replies_bad, 2);
     assert_int_equal(c.replies_late, 2);
     assert_int_equal(c.replies_good, 1);
     assert_int_equal(c.outstanding, 0);
+    unpair(&west, &east);
+}
+
+/* The sentence names the proxies that met (or rather did not), not the first of each side. */
+static void a_refusal_names_the_pair_at_fault(void **state)
+{
+    struct gateway west, east;
+    struct dt_ted_answer a;
+    struct dt_ted_rule w = {.id = 1, .name = "w", .count = 3}, e = {.id = 1, .name = "e", .count = 2};
+    make(&west, "192.0.2.1", NULL);
+    make(&east, "198.51.100.1", NULL);
+    assert_int_equal(dt_ted_proxy_parse(&w.proxy[0], "fd01::/16 any", NULL), 0);
+    assert_int_equal(dt_ted_proxy_parse(&w.proxy[1], "10.9.0.0/16 any", NULL), 0);
+    assert_int_equal(dt_ted_proxy_parse(&w.proxy[2], "10.1.0.0/16 10.0.0.0/8", NULL), 0);
+    assert_int_equal(dt_ted_proxy_parse(&e.proxy[0], "10.2.0.0/16 10.9.0.0/16", NULL), 0);
+    assert_int_equal(dt_ted_proxy_parse(&e.proxy[1], "10.2.0.0/16 10.1.0.0/16 tcp 443 any", NULL), 0);
+    assert_int_equal(dt_ted_rule_set(west.ted, 0, &w, NULL), 0);
+    assert_int_equal(dt_ted_rule_set(east.ted, 0, &e, NULL), 0);
+    struct dt_ted_packet p = packet("10.1.0.5", "10.2.0.7", 6, 50000, 80);
+    assert_int_equal(dt_ted_packet(west.ted, 0, 1, &p, &a), DT_TED_PROBING);
+    assert_true(carry(&west, &east, 1));
+    assert_false(west.last.found);
+    assert_non_null(strstr(west.last.why, "ours 10.1.0.0/16 10.0.0.0/8 and others"));
+    assert_non_null(strstr(west.last.why, "10.1.0.0/16 10.2.0.0/16 tcp any 443 and others"));
     unpair(&west, &east);
 }
 
@@ -465,6 +498,7 @@ int main(void)
         cmocka_unit_test(a_packet_outside_the_intersection_is_refused_with_both_sides),
         cmocka_unit_test(silence_is_retried_then_remembered_then_forgotten),
         cmocka_unit_test(replies_must_match_a_probe),
+        cmocka_unit_test(a_refusal_names_the_pair_at_fault),
         cmocka_unit_test(several_packets_share_one_probe),
         cmocka_unit_test(the_responder_speaks_only_for_its_own_hosts),
         cmocka_unit_test(floods_draw_no_more_than_the_limits),
