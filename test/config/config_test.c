@@ -280,6 +280,35 @@ static void rules_come_along(void **state)
     assert_int_equal(c.rules->n, 1);
     dt_config_free(&c);
     expect(CLIENT "}\nrule \"r\" {\n action = tunel\n}\n", 9, "tunel", "");
+    expect(CLIENT "}\nrule \"r\" {\n action = tunnel\n gateway = office\n to = 10.0.0.0/8\n use = ofice\n}\n", 8, "ofice",
+           "no such section");
+}
+
+static void rules_without_a_tunnel(void **state)
+{
+    static const char host[] =
+        "tunnel \"host\" { gateway = 10.3.0.9 protect = 10.3.0.9 transport = yes local = a "
+        "remote = b psk = \"correct horse battery staple\" }\n";
+    static const char rules[] = "rule \"a\" { action = tunnel gateway = 203.0.113.8 to = 10.0.0.0/8 }\n"
+                                "rule \"b\" { action = transport to = 10.3.0.0/16 }\n";
+    char text[1024], line[512];
+    struct dt_config c;
+    snprintf(text, sizeof(text), "%s%s", host, rules);
+    assert_int_equal(parse(&c, text), 0);
+    assert_int_equal(c.warnings, 2); /* the secret, and rule a */
+    assert_non_null(
+        strstr(dt_config_issue_str(line, sizeof(line), &c, &c.issue[c.nissue - 1]), "203.0.113.8"));
+    dt_config_free(&c);
+    snprintf(text, sizeof(text), "%s%s", CLIENT "}\n",
+             rules); /* a name may be any address; but not transport */
+    assert_int_equal(parse(&c, text), 0);
+    assert_int_equal(c.warnings, 2);
+    assert_non_null(
+        strstr(dt_config_issue_str(line, sizeof(line), &c, &c.issue[c.nissue - 1]), "transport = yes"));
+    dt_config_free(&c);
+    assert_int_equal(parse(&c, rules), 0); /* rules alone */
+    assert_int_equal(c.warnings, 0);
+    dt_config_free(&c);
 }
 
 static void no_such_file(void **state)
@@ -308,6 +337,7 @@ int main(void)
         cmocka_unit_test(hex_secrets),
         cmocka_unit_test(a_reload_knows_what_changed),
         cmocka_unit_test(rules_come_along),
+        cmocka_unit_test(rules_without_a_tunnel),
         cmocka_unit_test(no_such_file),
     };
     return TEST_RUN(tests);
