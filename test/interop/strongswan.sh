@@ -66,9 +66,11 @@ tunnel "t" {
 C
 }
 
-load_on() # NS ADDRESS: numbered flow in the background
+# A numbered flow in the background, at a pace such that charon's UDP socket, whose buffer nothing can enlarge (some 270
+# packets), bridges a second in which a busy machine lets charon or dovetaild wait: loss would be that machine's.
+load_on() # NS ADDRESS
 {
-    lab_run "$1" flow "$FLOW" send "$2" 4411 -i 2 -t 0
+    lab_run "$1" flow "$FLOW" send "$2" 4411 -i 4 -t 0
     sleep 0.5
 }
 
