@@ -37,17 +37,17 @@ static void print_numbers(FILE *out, const struct dt_config *c)
         size_t k;
         fprintf(out, "tunnel \"%s\"\n", c->tunnel[i].cfg.name);
         json_array_foreach(json_object_get(o, "inequalities"), k, x)
-            fprintf(out, "  %-5s %s\n", json_is_true(json_object_get(x, "ok")) ? "holds" : "FAILS",
-                    dt_cli_str(x, "text"));
+            dt_cli_wrapf(out, 2, "%-5s %s", json_is_true(json_object_get(x, "ok")) ? "holds" : "FAILS",
+                         dt_cli_str(x, "text"));
         if (!c->tunnel[i].cfg.params.probe)
             fprintf(out, "  probe = off: nothing is proved, and nothing is noticed before the epoch ends\n");
         else
-            fprintf(out,
-                    "  a dead tunnel is noticed within %.1f s, heals within %.1f s where IKE still answers, "
-                    "and within %.1f s "
-                    "at worst\n",
-                    dt_cli_num(o, "detect_s"), dt_cli_num(o, "recovery_epoch_s"),
-                    dt_cli_num(o, "recovery_worst_s"));
+            dt_cli_wrapf(
+                out, 2,
+                "a dead tunnel is noticed within %.1f s, heals within %.1f s where IKE still answers, "
+                "and within %.1f s at worst",
+                dt_cli_num(o, "detect_s"), dt_cli_num(o, "recovery_epoch_s"),
+                dt_cli_num(o, "recovery_worst_s"));
         json_decref(o);
     }
 }

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define AUTH_FAILED 24 /* RFC 7296 section 3.10.1 */
+
 static struct link *owner(struct dt_ike_session *s)
 {
     struct link *l = dt_ike_session_owner(s);
@@ -45,10 +47,16 @@ static const struct dt_ike_cfg *op_authorize(void *ctx, struct dt_ike_session *s
     if (g)
         return &g->conf->ike;
     char p[DT_IKE_ID_STRLEN], m[DT_IKE_ID_STRLEN], h[DT_IKE_ID_STRLEN];
+    struct gateway *asked = ep_server_of_path(ctx, dt_ike_session_path(s), me, NULL);
     struct gateway *here = ep_server_of_path(ctx, dt_ike_session_path(s), NULL, NULL);
-    dt_err_set(err, 24, "no gateway here is %.80s and serves %.80s; here is %.60s",
-               me ? dt_ike_id_str(m, me) : "anybody", dt_ike_id_str(p, peer),
-               here ? dt_ike_id_str(h, &here->cfg.identity) : "none"); /* AUTHENTICATION_FAILED */
+    if (asked)
+        dt_err_set(err, AUTH_FAILED, "%.80s is not among the peers that %.80s serves: %.80s",
+                   dt_ike_id_str(p, peer), dt_ike_id_str(h, &asked->cfg.identity),
+                   dt_ike_id_str(m, &asked->cfg.peers));
+    else
+        dt_err_set(err, AUTH_FAILED, "%.80s asks for %.80s; here is %.60s", dt_ike_id_str(p, peer),
+                   me ? dt_ike_id_str(m, me) : "anybody",
+                   here ? dt_ike_id_str(h, &here->cfg.identity) : "nobody");
     return NULL;
 }
 

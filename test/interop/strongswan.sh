@@ -3,7 +3,7 @@
 # load; what strongSwan does on a rekey (it holds its outbound SA until it has seen the DELETE) must not cost a packet.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-LAB=dtsw LAB_ROOT=$PWD
+LAB=${LAB:-dtsw} LAB_ROOT=$PWD
 . lab/lab.sh
 . lab/dovetail.sh
 . lab/strongswan.sh
