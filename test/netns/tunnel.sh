@@ -258,6 +258,16 @@ tap_ok "and its packet has brought the tunnel up" dt_wait_up c2 office 5
 tap_ok "so that the next one comes through" tcp c2
 dt_stop c2
 
+# ---- a gateway that allows less than is protected
+client_conf c2 ben@example.net udp
+sed -i 's|protect = .*|protect = "10.0.0.0/8"|' "$LAB_DIR/dt-c2/conf"
+dt_start c2
+dt_wait_up c2 office 10
+tap_ok "narrowed: status tells what was negotiated" sh -c "$DOVETAIL --socket $LAB_DIR/dt-c2/sock status | grep 'protects 10.1.0.0/16; the gateway allows no more of 10.0.0.0/8'"
+tap_ok "narrowed: it carries" lab_in c2 ping -q -c 1 -W 2 10.1.0.10
+tap_ok "narrowed: the rest is refused, not sent plain" sh -c "ip netns exec $LAB-c2 ping -c 1 -W 2 10.77.0.1 | grep -i 'prohibited\|filtered'"
+dt_stop c2
+
 # ---- bad input, while the tunnel of c1 goes on
 was=$(spis c1)
 bad_client "wrong secret" 's|psk .*|psk = "something else entirely"|' authentic
