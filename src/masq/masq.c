@@ -388,6 +388,14 @@ uint64_t dt_masq_rule_count(const struct dt_masq *m, enum dt_masq_rule rule)
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
+static uint32_t item_nat(const struct dt_masq *m, const struct mq_esp *it)
+{
+    if (mq_nat_current(&m->c.params, it->nat))
+        return mq_nat_address(&m->c.params, it->nat);
+    const struct mq_client *c = lookup(m, MQ_T_client, &(struct mq_client_key){it->client});
+    return c ? c->nat : 0;
+}
+
 static bool item_of(const struct dt_masq *m, dt_time now, const struct node *n, struct dt_masq_item *out)
 {
     struct dt_masq *mm = (struct dt_masq *)(uintptr_t)m; /* the rules' look-ups change nothing */
@@ -406,11 +414,11 @@ static bool item_of(const struct dt_masq *m, dt_time now, const struct node *n, 
                                      .server = key->server,
                                      .spi_out = key->spi_out,
                                      .spi_in = it->spi_in,
-                                     .created = it->created,
+                                     .created = ei ? mq_created(now, ei->created) : it->last,
                                      .last = it->last,
                                      .packets_out = it->packets,
                                      .packets_in = ei ? ei->packets : 0,
-                                     .nat = it->nat,
+                                     .nat = item_nat(m, it),
                                      .expires = due(m, n)};
         if (ei && ei->last > it->last)
             out->last = ei->last;

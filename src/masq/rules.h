@@ -125,6 +125,28 @@ MQ_FN uint32_t mq_nat(struct mq *m, uint64_t now, uint32_t client, uint32_t *nat
     return *nat;
 }
 
+/* Where an outside address stands, and since when: what an ESP item remembers of it. */
+MQ_FN uint32_t mq_nat_word(struct mq *m, uint32_t nat)
+{
+    const struct dt_masq_params *p = MQ_P(m);
+    for (uint32_t i = 0; i < DT_MASQ_OUTSIDE_MAX && i < p->n_outside; i++)
+        if (p->outside[i] == nat)
+            return p->gen << 3 | i;
+    return (p->n_outside ? p->gen - 1 : p->gen) << 3; /* gone meanwhile: the next packet asks again */
+}
+
+/* The same for an ESP item. */
+MQ_FN uint32_t mq_esp_nat(struct mq *m, uint64_t now, uint32_t client, uint32_t *word)
+{
+    if (mq_nat_current(MQ_P(m), *word))
+        return mq_nat_address(MQ_P(m), *word);
+    struct mq_client *c = mq_client_get(m, now, client);
+    if (!c)
+        return 0;
+    *word = mq_nat_word(m, c->nat);
+    return c->nat;
+}
+
 enum { MQ_N_ESP, MQ_N_IKE, MQ_N_FRAG };
 
 MQ_COLD void mq_release(struct mq *m, uint32_t client, int what)
@@ -415,7 +437,7 @@ MQ_FN int mq_esp_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f, 
             if (!MQ_FAULT(m, short_t_ei))
                 it->last = now;
             MQ_ADD(&it->packets, 1);
-            v->nat = mq_nat(m, now, f->src, &it->nat, &it->gen);
+            v->nat = mq_esp_nat(m, now, f->src, &it->nat);
             return mq_forward(v, DT_MASQ_RULE_ESP_OUT_ESTABLISHED, f->dst);
         }
         mq_esp_remove(m, now, &k, it->spi_in);
@@ -425,11 +447,17 @@ MQ_FN int mq_esp_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f, 
 
 /* The outstanding item, now converting, becomes an established one. 0, or -1 when there is no room. */
 MQ_COLD int mq_esp_establish(struct mq *m, uint64_t now, const struct mq_esp_key *k, const struct mq_esp *it,
-                             uint32_t spi_in)
+                             uint64_t created)
 {
-    struct mq_esp_in_key ki = {k->server, spi_in};
+    struct mq_esp_in_key ki = {k->server, it->spi_in};
     struct mq_esp_q_key kq = {k->server, k->spi_out};
-    struct mq_esp_in ei = {.last = now, .packets = 1, .client = k->client, .spi_out = k->spi_out};
+    struct mq_esp_in ei = {.last = now,
+                           .server = k->server,
+                           .spi_in = it->spi_in,
+                           .client = k->client,
+                           .spi_out = k->spi_out,
+                           .packets = 1,
+                           .created = mq_ticks(created)};
     struct mq_esp_q eq = {k->client};
     if (MQ_INSERT(m, esp_in, &ki, &ei))
         return -1;
@@ -465,8 +493,9 @@ MQ_COLD int mq_esp_in_new(struct mq *m, uint64_t now, const struct dt_masq_facts
     if (!s)
         return mq_drop(v, DT_MASQ_RULE_ESP_UNKNOWN);
     struct mq_esp_key k = {0, f->src, 0};
-    struct mq_esp it = {.last = now, .spi_in = f->spi};
-    uint64_t t_out = mq_t_out(m);
+    struct mq_esp it = {.last = now, .server = f->src, .spi_in = f->spi};
+    uint64_t t_out = mq_t_out(m), created = 0;
+    uint32_t nat = 0;
     int convert_waiting = MQ_FAULT(m, convert_waiting);
     int found = 0;
     MQ_LOCK(s);
@@ -476,9 +505,9 @@ MQ_COLD int mq_esp_in_new(struct mq *m, uint64_t now, const struct dt_masq_facts
         s->spi_in = f->spi;
         k.client = convert_waiting && s->waited ? s->waiting : s->client;
         k.spi_out = s->spi_out;
-        it.created = s->created;
-        it.packets = s->packets;
-        it.nat = s->nat;
+        created = s->created;
+        it.packets = (uint32_t)s->packets;
+        nat = s->nat;
     } else if (s->state == MQ_SLOT_CONVERTING && s->spi_in == f->spi) {
         found = 2; /* another processor is writing it */
         k.client = s->client;
@@ -490,8 +519,10 @@ MQ_COLD int mq_esp_in_new(struct mq *m, uint64_t now, const struct dt_masq_facts
         return mq_esp_multicast(m, now, s, v);
     if (found == 2)
         return mq_forward(v, DT_MASQ_RULE_ESP_IN_ESTABLISHED, k.client);
-    it.gen = MQ_P(m)->gen;
-    int failed = mq_esp_establish(m, now, &k, &it, f->spi);
+    it.client = k.client;
+    it.spi_out = k.spi_out;
+    it.nat = mq_nat_word(m, nat);
+    int failed = mq_esp_establish(m, now, &k, &it, created);
     MQ_LOCK(s);
     s->state = failed ? MQ_SLOT_OUTSTANDING : MQ_SLOT_FREE;
     s->used = now;

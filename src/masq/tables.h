@@ -26,17 +26,24 @@
 struct mq_esp_key {
     uint32_t client, server, spi_out;
 };
+/* 32 bytes, half a cache line, like its other half: a packet of any of a million items costs little more than the one
+ * cache line that has to be fetched from far away (see slots.h). */
 struct mq_esp {
-    uint64_t created, last, packets;
-    uint32_t spi_in, nat, gen, pad;
+    uint64_t last;
+    uint32_t client, server, spi_out; /* the key */
+    uint32_t spi_in;
+    uint32_t packets; /* goes round, as an SA of 32-bit sequence numbers cannot */
+    uint32_t nat;     /* place in outside[], above it the generation of addresses: mq_nat_word */
 };
 
 struct mq_esp_in_key {
     uint32_t server, spi_in;
 };
 struct mq_esp_in {
-    uint64_t last, packets;
+    uint64_t last;
+    uint32_t server, spi_in; /* the key */
     uint32_t client, spi_out;
+    uint32_t packets, created; /* in ticks, going round: mq_ticks, mq_created */
 };
 
 struct mq_esp_q_key {
@@ -126,10 +133,38 @@ struct mq_frag {
     uint32_t got, total; /* bytes seen; all of them, once the last fragment was */
 };
 
-/* Name, number for the reaper and for pins. */
+/* `created` of mq_esp_in counts in 4 ms, and so goes round in 208 days. */
+#define MQ_TICK_LOG2 22
+
+static inline uint32_t mq_ticks(uint64_t t)
+{
+    return (uint32_t)(t >> MQ_TICK_LOG2);
+}
+
+static inline uint64_t mq_created(uint64_t now, uint32_t ticks)
+{
+    uint64_t age = (uint64_t)(mq_ticks(now) - ticks) << MQ_TICK_LOG2;
+    return age < now ? now - age : 0;
+}
+
+/* `nat` of mq_esp: does it belong to the addresses that we have now, and which one is it? */
+static inline int mq_nat_current(const struct dt_masq_params *p, uint32_t nat)
+{
+    return nat >> 3 == p->gen << 3 >> 3;
+}
+
+static inline uint32_t mq_nat_address(const struct dt_masq_params *p, uint32_t nat)
+{
+    uint32_t at = nat & (DT_MASQ_OUTSIDE_MAX - 1);
+    return at < p->n_outside ? p->outside[at] : 0;
+}
+
+/* Name, number for the reaper and for pins. The kernel has the first two in slots (slots.h). */
 #define MQ_TABLES(X)                                                                                         \
     X(esp, 0)                                                                                                \
     X(esp_in, 1)                                                                                             \
+    MQ_HASHES(X)
+#define MQ_HASHES(X)                                                                                         \
     X(esp_q, 2)                                                                                              \
     X(server, 3)                                                                                             \
     X(ike_c, 4)                                                                                              \

@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -16,6 +17,7 @@
 #include "masq/tables.h"
 #include "nat.skel.h"
 #include "natd/reap.h"
+#include "natd/slots.h"
 
 #define PRIORITY 53 /* of our filters, so that others can stand before or after them */
 #define HANDLE   1
@@ -27,6 +29,7 @@ struct dt_kernel {
     void (*event)(void *ctx, const struct dt_masq_event *ev);
     void *event_ctx;
     int cpus;
+    struct dt_slots slots;
     bool took_over, pin_again;
 };
 
@@ -62,6 +65,11 @@ static void size_tables(struct dt_kernel *k, const struct dt_masq_sizes *z)
     };
     for (unsigned i = 0; i < MQ_TABLE_COUNT; i++)
         bpf_map__set_max_entries(k->table[i], size[i]);
+    uint32_t buckets = mq_slot_buckets(z->esp);
+    bpf_map__set_max_entries(k->skel->maps.s_esp, buckets);
+    bpf_map__set_max_entries(k->skel->maps.s_esp_in, buckets);
+    k->skel->rodata->slot_buckets = buckets;
+    k->skel->rodata->slot_limit = z->esp;
 }
 
 static int pin_path(char *out, size_t cap, const char *dir, const struct bpf_map *map)
@@ -81,11 +89,13 @@ static bool same_shape(const struct bpf_map *map, int fd)
            info.max_entries == bpf_map__max_entries(map);
 }
 
-#define MAPS (MQ_TABLE_COUNT + 1)
+#define MAPS (MQ_TABLE_COUNT + 4)
 
 static struct bpf_map *kept_map(struct dt_kernel *k, unsigned i)
 {
-    return i < MQ_TABLE_COUNT ? k->table[i] : k->skel->maps.counters;
+    struct bpf_map *const more[] = {k->skel->maps.counters, k->skel->maps.slots, k->skel->maps.s_esp,
+                                    k->skel->maps.s_esp_in};
+    return i < MQ_TABLE_COUNT ? k->table[i] : more[i - MQ_TABLE_COUNT];
 }
 
 /* Uses these descriptors (-1: none) when each is there and of the right shape, and closes them. */
@@ -179,13 +189,29 @@ static int pin_all(struct dt_kernel *k, const char *dir, struct dt_err *err)
             err, 0,
             "cannot make the directory %s for the pinned tables: %s (is a bpf file system mounted there?)",
             dir, strerror(errno));
-    for (unsigned i = 0; i <= MQ_TABLE_COUNT; i++) {
+    for (unsigned i = 0; i < MAPS; i++) {
         struct bpf_map *map = kept_map(k, i);
         if (pin_path(path, sizeof(path), dir, map) || bpf_obj_pin(bpf_map__fd(map), path))
             return dt_err_set(err, 0, "cannot pin a table as %s: %s (is a bpf file system mounted there?)",
                               path, strerror(errno));
     }
     return 0;
+}
+
+/* Tables that were there keep the seed with which they were filled; new ones get a random one. */
+static int seed_slots(struct dt_kernel *k, struct mq_slots *slots)
+{
+    uint32_t zero = 0;
+    if (k->took_over) {
+        if (bpf_map_lookup_elem(bpf_map__fd(k->skel->maps.slots), &zero, slots))
+            return -1;
+    } else if (getrandom(slots->seed, sizeof(slots->seed), 0) != sizeof(slots->seed)) {
+        return -1;
+    }
+    memcpy((void *)(uintptr_t)k->skel->rodata->slot_seed, slots->seed, sizeof(slots->seed));
+    /* What items remember of the last natd's addresses is no news of ours. */
+    uint32_t *gen = &((struct dt_masq_params *)(void *)&k->skel->bss->params)->gen;
+    return getrandom(gen, sizeof(*gen), 0) == sizeof(*gen) ? 0 : -1;
 }
 
 static int load(struct dt_kernel *k, const struct dt_kernel_opts *o, struct dt_err *err)
@@ -201,10 +227,14 @@ static int load(struct dt_kernel *k, const struct dt_kernel_opts *o, struct dt_e
         bpf_program__set_autoload(k->skel->progs.nat_bench_inside, true);
         bpf_program__set_autoload(k->skel->progs.nat_bench_outside, true);
         bpf_program__set_autoload(k->skel->progs.nat_bench_empty, true);
+        bpf_program__set_autoload(k->skel->progs.nat_bench_slot, true);
         bpf_program__set_autoload(k->skel->progs.nat_bench_sink, true);
         bpf_program__set_autoload(k->skel->progs.nat_bench_source, true);
     }
     find_tables(k, o);
+    struct mq_slots slots = {0};
+    if (seed_slots(k, &slots))
+        return dt_err_set(err, 0, "the seed of the tables cannot be had: %s", strerror(errno));
     int rc = nat__load(k->skel);
     if (rc) {
         struct utsname u;
@@ -217,7 +247,17 @@ static int load(struct dt_kernel *k, const struct dt_kernel_opts *o, struct dt_e
             err, 0, "this kernel (%s) does not take the program, which needs Linux 5.15 or later: %s (%s)",
             u.release, strerror(-rc), last_words);
     }
+    uint32_t zero = 0;
+    if ((!k->took_over && bpf_map_update_elem(bpf_map__fd(k->skel->maps.slots), &zero, &slots, BPF_ANY)) ||
+        dt_slots_map(&k->slots, bpf_map__fd(k->skel->maps.s_esp), bpf_map__fd(k->skel->maps.s_esp_in),
+                     k->skel->rodata->slot_buckets, slots.seed))
+        return dt_err_set(err, 0, "the tables cannot be reached: %s", strerror(errno));
     return o->pin ? pin_all(k, o->pin, err) : 0;
+}
+
+const struct dt_slots *dt_kernel_slots(const struct dt_kernel *k)
+{
+    return &k->slots;
 }
 
 struct dt_kernel *dt_kernel_open(const struct dt_kernel_opts *o, struct dt_err *err)
@@ -242,6 +282,7 @@ void dt_kernel_close(struct dt_kernel *k)
     if (!k)
         return;
     ring_buffer__free(k->ring);
+    dt_slots_unmap(&k->slots);
     if (k->skel)
         nat__destroy(k->skel);
     free(k);
@@ -296,6 +337,7 @@ int dt_kernel_prog_fd(const struct dt_kernel *k, enum dt_kernel_prog which)
         [DT_KERNEL_BENCH_INSIDE] = k->skel->progs.nat_bench_inside,
         [DT_KERNEL_BENCH_OUTSIDE] = k->skel->progs.nat_bench_outside,
         [DT_KERNEL_BENCH_EMPTY] = k->skel->progs.nat_bench_empty,
+        [DT_KERNEL_BENCH_SLOT] = k->skel->progs.nat_bench_slot,
         [DT_KERNEL_BENCH_SINK] = k->skel->progs.nat_bench_sink,
         [DT_KERNEL_BENCH_SOURCE] = k->skel->progs.nat_bench_source,
     };

@@ -8,6 +8,7 @@
 #include "masq/tables.h"
 #include "natd/kernel.h"
 #include "natd/reap.h"
+#include "natd/slots.h"
 
 #define BATCH 128
 
@@ -19,6 +20,30 @@ static const struct {
 #undef X
 };
 
+/* The slots of esp and esp_in; false when the callback wants no more. */
+static bool each_slot(struct dt_kernel *k, unsigned table,
+                      bool (*fn)(void *ctx, const void *key, const void *value), void *ctx)
+{
+    const struct dt_slots *s = dt_kernel_slots(k);
+    for (size_t i = 0; table == MQ_T_esp && i < s->n; i++) {
+        if (!s->esp[i].spi_out)
+            continue;
+        struct mq_esp v = s->esp[i];
+        struct mq_esp_key key = {v.client, v.server, v.spi_out};
+        if (v.spi_out && !fn(ctx, &key, &v))
+            return false;
+    }
+    for (size_t i = 0; table == MQ_T_esp_in && i < s->n; i++) {
+        if (!s->esp_in[i].spi_in)
+            continue;
+        struct mq_esp_in v = s->esp_in[i];
+        struct mq_esp_in_key key = {v.server, v.spi_in};
+        if (v.spi_in && !fn(ctx, &key, &v))
+            return false;
+    }
+    return true;
+}
+
 /* Each entry of a table; the callback returns false to stop. -1 when the kernel refuses. */
 static int each_entry(struct dt_kernel *k, unsigned table,
                       bool (*fn)(void *ctx, const void *key, const void *value), void *ctx)
@@ -27,7 +52,7 @@ static int each_entry(struct dt_kernel *k, unsigned table,
     size_t ks = shape[table].key, vs = shape[table].value;
     char *keys = malloc(BATCH * ks), *values = malloc(BATCH * vs);
     uint64_t token[8] = {0}; /* where the next batch starts: a bucket number, or a key on some kernels */
-    bool first = true, more = keys && values;
+    bool first = true, more = keys && values && each_slot(k, table, fn, ctx);
     while (more) {
         __u32 n = BATCH;
         if (bpf_map_lookup_batch(fd, first ? NULL : token, token, keys, values, &n, NULL)) {
@@ -68,6 +93,16 @@ static bool give(struct listing *l, const struct dt_masq_item *it)
     return !l->stopped;
 }
 
+/* As the rules have it: by its place, unless the addresses have changed since its last packet. */
+static uint32_t item_nat(const struct listing *l, const struct mq_esp *v)
+{
+    struct mq_client c;
+    struct mq_client_key key = {v->client};
+    if (mq_nat_current(l->p, v->nat))
+        return mq_nat_address(l->p, v->nat);
+    return bpf_map_lookup_elem(dt_kernel_table_fd(l->k, MQ_T_client), &key, &c) ? 0 : c.nat;
+}
+
 static bool list_esp(void *ctx, const void *key, const void *value)
 {
     struct listing *l = ctx;
@@ -79,13 +114,16 @@ static bool list_esp(void *ctx, const void *key, const void *value)
                               .server = kk->server,
                               .spi_out = kk->spi_out,
                               .spi_in = v->spi_in,
-                              .nat = v->nat,
-                              .created = v->created,
+                              .nat = item_nat(l, v),
+                              .created = v->last,
                               .last = v->last,
                               .packets_out = v->packets};
     struct mq_esp_in_key ki = {kk->server, v->spi_in};
     struct mq_esp_in ei;
-    if (!bpf_map_lookup_elem(dt_kernel_table_fd(l->k, MQ_T_esp_in), &ki, &ei) && ei.client == kk->client) {
+    if ((dt_slots_find_in(dt_kernel_slots(l->k), &ki, &ei) ||
+         !bpf_map_lookup_elem(dt_kernel_table_fd(l->k, MQ_T_esp_in), &ki, &ei)) &&
+        ei.client == kk->client) {
+        it.created = mq_created(l->now, ei.created);
         it.packets_in = ei.packets;
         it.last = ei.last > it.last ? ei.last : it.last;
     }
@@ -234,6 +272,16 @@ static bool sweep_one(void *ctx, const void *key, const void *value)
     return true;
 }
 
+static void reap_keys(struct dt_kernel *k, uint32_t what, const char *keys, size_t ks, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        struct nat_reap r = {.table = what};
+        for (; r.n < NAT_REAP_MAX && at < n; r.n++, at++)
+            memcpy(r.key[r.n], keys + at * ks, ks);
+        dt_kernel_reap(k, &r);
+    }
+}
+
 size_t dt_kernel_sweep(struct dt_kernel *k, dt_time now)
 {
     /* Halves after their wholes, clients last: what they count has been given back by then. */
@@ -243,13 +291,7 @@ size_t dt_kernel_sweep(struct dt_kernel *k, dt_time now)
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
         struct sweeping s = {.k = k, .p = dt_kernel_params(k), .now = now, .table = order[i]};
         each_entry(k, s.table, sweep_one, &s);
-        size_t ks = shape[s.table].key;
-        for (size_t at = 0; at < s.n;) {
-            struct nat_reap r = {.table = s.table};
-            for (; r.n < NAT_REAP_MAX && at < s.n; r.n++, at++)
-                memcpy(r.key[r.n], s.keys + at * ks, ks);
-            dt_kernel_reap(k, &r);
-        }
+        reap_keys(k, s.table, s.keys, shape[s.table].key, s.n);
         looked += s.n;
         free(s.keys);
     }
@@ -281,8 +323,11 @@ void dt_kernel_flush(struct dt_kernel *k)
     for (unsigned t = 0; t < MQ_TABLE_COUNT; t++) {
         struct flushing f = {.ks = shape[t].key};
         each_entry(k, t, flush_one, &f);
-        for (size_t i = 0; i < f.n; i++)
-            bpf_map_delete_elem(dt_kernel_table_fd(k, t), f.keys + i * f.ks);
+        if (t == MQ_T_esp || t == MQ_T_esp_in)
+            reap_keys(k, NAT_REAP_FORGET + t, f.keys, f.ks, f.n);
+        else
+            for (size_t i = 0; i < f.n; i++)
+                bpf_map_delete_elem(dt_kernel_table_fd(k, t), f.keys + i * f.ks);
         free(f.keys);
     }
 }

@@ -1,8 +1,11 @@
 /* The program in the kernel, run on crafted packets for every rule and every boundary of every timer. */
 #include "masq/kern_rig.h"
 
+#include <bpf/bpf.h>
+
 #include "base/bytes.h"
 #include "masq/packets.h"
+#include "masq/tables.h"
 
 #define TC_OK       0
 #define TC_SHOT     2
@@ -238,6 +241,8 @@ static void listing(void **state)
     assert_int_equal(it.packets_in, 2);
     assert_int_equal(it.packets_out, 1);
     assert_int_equal(it.last, t + 2 * DT_SEC);
+    assert_true(it.created > t - 10 * DT_MSEC && it.created <= t + 10 * DT_MSEC);
+    assert_int_equal(it.nat, OUT);
     assert_int_equal(dt_kernel_entries(rig.k, 0), 1);
     rig.rig.sweep(&rig.rig, t + 61 * DT_SEC);
     assert_int_equal(dt_kernel_entries(rig.k, 0), 1); /* its other half is younger */
@@ -247,6 +252,56 @@ static void listing(void **state)
     rig.rig.sweep(&rig.rig, t + 100 * DT_SEC);
     for (unsigned table = 0; table < 10; table++)
         assert_int_equal(dt_kernel_entries(rig.k, table), 0);
+}
+
+/* SPIs as peers draw them: without order, each but once. */
+static uint32_t some_spi(uint32_t i)
+{
+    i = (i ^ i >> 16) * 0x85ebca6bu;
+    i = (i ^ i >> 13) * 0xc2b2ae35u;
+    return i ^ i >> 16;
+}
+
+/* A table filled to its last item: nobody is lost in the slots, nor in the hash map for those that find no slot. */
+static void filled(void **state)
+{
+    enum { N = 2000 };
+    struct dt_masq_config c = rig_config();
+    struct dt_masq_verdict v;
+    dt_time t = 1000 * DT_SEC;
+    if (missing)
+        skip();
+    c.sizes.esp = N;
+    c.params.share_esp = N;
+    rig.rig.start(&rig.rig, &c);
+    for (int round = 0; round < 2; round++, t += 200 * DT_SEC) {
+        for (uint32_t i = 0; i <= N; i++) {
+            struct dt_masq_facts out = dt_masq_esp_out(C1 + i % 7, S1 + i % 3, some_spi(0x10000 + i));
+            struct dt_masq_facts in = dt_masq_esp_in(S1 + i % 3, OUT, some_spi(0x20000 + i));
+            rig.rig.packet(&rig.rig, t, &out, &v);
+            assert_int_equal(v.rule, DT_MASQ_RULE_ESP_CREATE);
+            rig.rig.packet(&rig.rig, t, &in, &v);
+            assert_int_equal(v.rule, i < N ? DT_MASQ_RULE_ESP_CONVERT : DT_MASQ_RULE_FULL);
+        }
+        for (uint32_t i = 0; i < N; i++) {
+            struct dt_masq_facts out = dt_masq_esp_out(C1 + i % 7, S1 + i % 3, some_spi(0x10000 + i));
+            struct dt_masq_facts in = dt_masq_esp_in(S1 + i % 3, OUT, some_spi(0x20000 + i));
+            rig.rig.packet(&rig.rig, t, &out, &v);
+            assert_int_equal(v.rule, DT_MASQ_RULE_ESP_OUT_ESTABLISHED);
+            rig.rig.packet(&rig.rig, t, &in, &v);
+            assert_int_equal(v.rule, DT_MASQ_RULE_ESP_IN_ESTABLISHED);
+            assert_int_equal(v.to[0], C1 + i % 7);
+        }
+        assert_int_equal(dt_kernel_entries(rig.k, MQ_T_esp), N);
+        assert_int_equal(dt_kernel_entries(rig.k, MQ_T_esp_in), N);
+        uint32_t key[3];
+        assert_int_equal(bpf_map_get_next_key(dt_kernel_table_fd(rig.k, MQ_T_esp), NULL, key), 0);
+        assert_int_equal(bpf_map_get_next_key(dt_kernel_table_fd(rig.k, MQ_T_esp_in), NULL, key), 0);
+        rig.rig.sweep(&rig.rig, t + 60 * DT_SEC);
+        assert_int_equal(dt_kernel_entries(rig.k, MQ_T_esp), 0);
+        assert_int_equal(dt_kernel_entries(rig.k, MQ_T_esp_in), 0);
+    }
+    assert_int_equal(rig.sum_errors, 0);
 }
 
 int main(void)
@@ -266,6 +321,7 @@ int main(void)
         cmocka_unit_test(truncated_packets),
         cmocka_unit_test(not_to_this_host),
         cmocka_unit_test(listing),
+        cmocka_unit_test(filled),
     };
     memcpy(tests + n, more, sizeof(more));
     n += DT_ARRAY_LEN(more);

@@ -32,7 +32,20 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
         __type(key, struct mq_##name##_key);                                                                 \
         __type(value, struct mq_##name);                                                                     \
     } t_##name SEC(".maps");
-MQ_TABLES(X)
+MQ_HASHES(X)
+#undef X
+
+/* Of established ESP items only those for which there is no room in the slots; memory as it is needed. */
+#define X(name)                                                                                              \
+    struct {                                                                                                 \
+        __uint(type, BPF_MAP_TYPE_HASH);                                                                     \
+        __uint(map_flags, BPF_F_NO_PREALLOC);                                                                \
+        __uint(max_entries, 1024);                                                                           \
+        __type(key, struct mq_##name##_key);                                                                 \
+        __type(value, struct mq_##name);                                                                     \
+    } t_##name SEC(".maps");
+X(esp)
+X(esp_in)
 #undef X
 
 struct {
@@ -78,10 +91,26 @@ const volatile uint8_t zero_server[sizeof(struct mq_server)] __attribute__((alig
 /* ---- what the rules want --------------------------------------------------------------------- */
 
 struct mq;
+#define X(name, id)                                                                                          \
+    static __always_inline struct mq_##name *lookup_##name(const struct mq_##name##_key *k)                  \
+    {                                                                                                        \
+        return bpf_map_lookup_elem(&t_##name, k);                                                            \
+    }                                                                                                        \
+    static __always_inline long insert_##name(const struct mq_##name##_key *k, const struct mq_##name *v)    \
+    {                                                                                                        \
+        return bpf_map_update_elem(&t_##name, k, v, BPF_NOEXIST);                                            \
+    }                                                                                                        \
+    static __always_inline long delete_##name(const struct mq_##name##_key *k)                               \
+    {                                                                                                        \
+        return bpf_map_delete_elem(&t_##name, k);                                                            \
+    }
+MQ_HASHES(X)
+#undef X
+
 #define MQ_EXISTS                     (-17)
-#define MQ_LOOKUP(m, table, key)      bpf_map_lookup_elem(&t_##table, key)
-#define MQ_INSERT(m, table, key, val) bpf_map_update_elem(&t_##table, key, val, BPF_NOEXIST)
-#define MQ_DELETE(m, table, key)      bpf_map_delete_elem(&t_##table, key)
+#define MQ_LOOKUP(m, table, key)      lookup_##table(key)
+#define MQ_INSERT(m, table, key, val) insert_##table(key, val)
+#define MQ_DELETE(m, table, key)      delete_##table(key)
 #define MQ_TOUCH(m, table, val)       (void)(val)
 #define MQ_LOCK(p)                    bpf_spin_lock(&(p)->lock)
 #define MQ_UNLOCK(p)                  bpf_spin_unlock(&(p)->lock)
@@ -89,6 +118,8 @@ struct mq;
 #define MQ_P(m)                       ((const struct dt_masq_params *)&params)
 #define MQ_NEW_SERVER(m)              ((const struct mq_server *)&zero_server)
 #define MQ_FAULT(m, name)             0
+
+#include "masq/kern/slots.bpf.h"
 
 static __always_inline struct mq_peer_list *scratch_peers(void)
 {
@@ -485,6 +516,12 @@ int nat_reap(struct __sk_buff *skb)
         break;
             MQ_TABLES(X)
 #undef X
+        case NAT_REAP_FORGET + MQ_T_esp:
+            delete_esp((const struct mq_esp_key *)key);
+            break;
+        case NAT_REAP_FORGET + MQ_T_esp_in:
+            delete_esp_in((const struct mq_esp_in_key *)key);
+            break;
         }
     }
     return TC_ACT_OK;
@@ -514,7 +551,7 @@ static __always_inline void bench_prepare(struct __sk_buff *skb)
     *(uint32_t *)(data + IP_OFF + IP_SRC) = bpf_htonl(bench.inwards ? bench.server : client);
     *(uint32_t *)(data + IP_OFF + IP_DST) = bpf_htonl(bench.inwards ? bench.own : bench.server);
     data[IP_OFF + 8] = 64;
-    *(uint32_t *)(data + 34) = bpf_htonl(bench.spi + i);
+    *(uint32_t *)(data + 34) = bpf_htonl(nat_bench_spi(bench.spi + i));
 }
 
 SEC("?tc")
@@ -536,6 +573,19 @@ int nat_bench_empty(struct __sk_buff *skb)
 {
     bench_prepare(skb);
     return TC_ACT_OK;
+}
+
+/* No more than the one slot that a packet of any item has to see: what memory costs. */
+SEC("?tc")
+int nat_bench_slot(struct __sk_buff *skb)
+{
+    bench_prepare(skb);
+    uint8_t *data = (uint8_t *)(long)skb->data, *end = (uint8_t *)(long)skb->data_end;
+    if (data + 42 > end)
+        return TC_ACT_OK;
+    struct mq_esp_key k = {bpf_ntohl(*(uint32_t *)(data + IP_OFF + IP_SRC)), bench.server,
+                           bpf_ntohl(*(uint32_t *)(data + 34))};
+    return slot_esp(k.client, k.server, k.spi_out) < 0 ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
 /* At the far end of the router: counts and drops. */

@@ -28,10 +28,19 @@ struct nat_setup {
 
 /* For the benchmark's own programs. */
 struct nat_bench {
-    uint32_t items, clients, hot, random, state; /* item i: client + i % clients, SPI spi + i */
+    uint32_t items, clients, hot, random,
+        state; /* item i: client + i % clients, SPI nat_bench_spi(spi + i) */
     uint32_t client, server, own, spi, inwards;
     uint8_t head[48]; /* Ethernet, IP and the first eight bytes after it */
 };
+
+/* Without order, as peers draw them, and each but once. */
+static inline uint32_t nat_bench_spi(uint32_t i)
+{
+    i = (i ^ i >> 16) * 0x85ebca6bu;
+    i = (i ^ i >> 13) * 0xc2b2ae35u;
+    return i ^ i >> 16;
+}
 
 /* What the last packet came to; kept only while setup.clock is set. */
 struct nat_last {
@@ -40,13 +49,14 @@ struct nat_last {
     uint32_t nat, to;
 };
 
-#define NAT_REAP_OFF 16 /* after something like an Ethernet header */
-#define NAT_REAP_KEY 24
-#define NAT_REAP_MAX 64
+#define NAT_REAP_OFF    16 /* after something like an Ethernet header */
+#define NAT_REAP_KEY    24
+#define NAT_REAP_MAX    64
+#define NAT_REAP_FORGET 256
 
 struct nat_reap {
     uint8_t ether[NAT_REAP_OFF];
-    uint32_t table; /* enum mq_table_id */
+    uint32_t table; /* enum mq_table_id; with NAT_REAP_FORGET (esp and esp_in alone), expired or not */
     uint32_t n;
     uint64_t key[NAT_REAP_MAX][NAT_REAP_KEY / 8];
 };
