@@ -267,7 +267,8 @@ static int start(struct natd *d, const struct args *a, struct dt_err *err)
 {
     if (a->replace && take_over(d, err))
         return -1;
-    if (open_control(d, err))
+    unsigned inside, outside;
+    if (natd_interfaces(d, &inside, &outside, err) || open_control(d, err) || natd_claim(d, a->replace, err))
         return -1;
     find_pin(d);
     struct dt_kernel_opts o = {.sizes = d->cfg.masq.sizes,
@@ -341,6 +342,7 @@ static void stop(struct natd *d)
     if (d->news_fd > 0)
         close(d->news_fd);
     dt_kernel_close(d->k);
+    natd_unclaim(d);
 }
 
 int natd_main(int argc, char **argv)

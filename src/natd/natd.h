@@ -50,13 +50,21 @@ struct natd {
     unsigned inside, outside;  /* attached interface indexes; 0: not there */
     unsigned slow;             /* the device for large packets; 0: none */
     char trouble[DT_ERR_TEXT]; /* why it is not attached, once said */
+    int claim[2];              /* sockets that hold the interfaces' names; 0: none */
     bool keep;                 /* at the end leave the program where it is */
     dt_time started;
     uint64_t sweeps, swept;
 };
 
+/* The indexes of both; -1, with a sentence, when one is not there or of no use. */
+int natd_interfaces(struct natd *d, unsigned *inside, unsigned *outside, struct dt_err *err);
 /* Interfaces: finds both, takes their addresses, attaches. Called at start and at each change of the network. */
 int natd_network(struct natd *d, struct dt_err *err);
+
+/* Says that inside and outside are this process's. -1, with a sentence, when another natd has one of them; with `wait`
+ * only after some seconds, in which it may go. */
+int natd_claim(struct natd *d, bool wait, struct dt_err *err);
+void natd_unclaim(struct natd *d);
 
 /* The device by which packets over the MTU go once through the kernel; 0 when it could not be made. */
 unsigned natd_slow_open(unsigned outside, uint8_t mac[6], struct dt_err *err);

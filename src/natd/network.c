@@ -121,13 +121,20 @@ static void take_addresses(struct natd *d)
     }
 }
 
+int natd_interfaces(struct natd *d, unsigned *inside, unsigned *outside, struct dt_err *err)
+{
+    if (usable(d->cfg.inside, inside, err) || usable(d->cfg.outside, outside, err))
+        return -1;
+    return *inside == *outside
+               ? dt_err_set(err, 0, "inside and outside are the same interface, \"%s\"", d->cfg.inside)
+               : 0;
+}
+
 int natd_network(struct natd *d, struct dt_err *err)
 {
     unsigned inside, outside;
     struct dt_err local = {0};
-    if (usable(d->cfg.inside, &inside, &local) || usable(d->cfg.outside, &outside, &local) ||
-        (inside == outside &&
-         dt_err_set(&local, 0, "inside and outside are the same interface, \"%s\"", d->cfg.inside)))
+    if (natd_interfaces(d, &inside, &outside, &local))
         goto trouble;
     take_addresses(d);
     if (inside == d->inside && outside == d->outside)

@@ -265,7 +265,7 @@ static uint32_t some_spi(uint32_t i)
 /* A table filled to its last item: nobody is lost in the slots, nor in the hash map for those that find no slot. */
 static void filled(void **state)
 {
-    enum { N = 2000 };
+    enum { N = 800 };
     struct dt_masq_config c = rig_config();
     struct dt_masq_verdict v;
     dt_time t = 1000 * DT_SEC;

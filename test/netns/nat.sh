@@ -365,8 +365,19 @@ says() # TEXT COMMAND...
 NATD="ip netns exec $LAB-router $LAB_BIN/dovetail-natd --socket $LAB_DIR/other.sock"
 tap_ok "an interface that is not there: one sentence" says 'no interface "nowhere"' $NATD --inside lan --outside nowhere
 tap_ok "an interface without Ethernet: one sentence" says 'no Ethernet' $NATD --inside lan --outside lo
-tap_ok "without privilege: one sentence" says 'root\|permitted\|may not' ip netns exec "$LAB-router" setpriv --reuid 65534 --clear-groups \
-    "$LAB_BIN/dovetail-natd" --socket "/tmp/$LAB-nobody.sock" --inside lan --outside wan
+tap_ok "without privilege: one sentence" says 'root\|permitted\|may not' ip netns exec "$LAB-internet" setpriv --reuid 65534 --clear-groups \
+    "$LAB_BIN/dovetail-natd" --socket "/tmp/$LAB-nobody.sock" --inside isp --outside dc
+first_keeps()
+{
+    says 'another dovetail-natd, process '"$(lab_pid natd-router)"', has the interface "wan"' $NATD --inside pe2 --outside wan &&
+        says 'another dovetail-natd, process '"$(lab_pid natd-router)"', has the interface "lan"' $NATD --inside lan --outside wan &&
+        nat router --json status | jq -e .attached && [ ! -e "$LAB_DIR/other.sock" ] || return 1
+    clients 1 1 spi 800000 count 20 rate 100
+    all_perfect 1 1
+}
+ip -n "$LAB-router" link add pe2 type veth peer name pe3
+ip -n "$LAB-router" link set pe2 up
+tap_ok "a second natd on one of the interfaces, with a socket of its own: refused, and the first goes on" first_keeps
 tap_ok "a setting that is wrong: file and line" sh -c \
     "printf 'inside = lan\noutside = wan\nt_out = soon\n' >$LAB_DIR/bad.conf; $LAB_BIN/dovetail-natd --check --config $LAB_DIR/bad.conf 2>&1 | grep -q 'bad.conf:3: .*t_out'"
 
