@@ -5,12 +5,6 @@
 #include "base/bytes.h"
 #include "config/reader.h"
 
-/* How many ranges one half may be: a port without a protocol takes a selector for each protocol that has ports. */
-static int ranges_of(const struct dt_ted_proxy *p, uint16_t port)
-{
-    return port && !p->protocol ? DT_DISCOVER_RANGES / DT_TED_PORT_PROTOCOLS : DT_DISCOVER_RANGES;
-}
-
 static void read_proxies(struct reader *r, const struct dt_setting *s, void *field,
                          const struct setting_def *def)
 {
@@ -22,19 +16,11 @@ static void read_proxies(struct reader *r, const struct dt_setting *s, void *fie
     }
     for (size_t i = 0; i < s->n; i++) {
         struct dt_err err = {0};
-        struct dt_range ranges[DT_DISCOVER_RANGES];
+        struct dt_selectors own, others;
         struct dt_ted_proxy p;
         const char *v = reader_value(r, s, i);
-        if (dt_ted_proxy_parse(&p, v, &err) != 0)
+        if (dt_ted_proxy_parse(&p, v, &err) != 0 || dt_ted_proxy_selectors(&own, &others, &p, &err) != 0)
             reader_error(r, s->line, "protect = \"%.80s\": %s", v, err.text);
-        else if (dt_ted_half_ranges(ranges, ranges_of(&p, p.sport), &p.src, &p.src_mask) < 0 ||
-                 dt_ted_half_ranges(ranges, ranges_of(&p, p.dport), &p.dst, &p.dst_mask) < 0)
-            reader_error(
-                r, s->line,
-                "protect = \"%.80s\": a mask with so many holes is more than %d ranges of addresses; IKE can "
-                "negotiate at most %d of one side%s",
-                v, DT_DISCOVER_RANGES, DT_DISCOVER_RANGES,
-                p.protocol ? "" : ", and a fifth of that with a port of any protocol");
         else
             rule->proxy[rule->count++] = p;
     }
@@ -107,6 +93,27 @@ static const struct setting_def defs[] = {
     EPOCH_SETTINGS(struct dt_config_discover, gate.cfg.params),
 };
 
+/* Our side of all sections is one gateway's, towards peers that find us, and IKE narrows to so many selectors. */
+static void check_total(struct reader *r, const struct dt_block *b)
+{
+    struct dt_selectors own = {0}, others = {0};
+    bool fits = true;
+    for (size_t i = 0; i < r->c->ndiscover; i++)
+        for (size_t k = 0; k < r->c->discover[i].rule.count; k++) {
+            struct dt_selectors x, y;
+            dt_ted_proxy_selectors(&x, &y, &r->c->discover[i].rule.proxy[k], NULL);
+            for (size_t n = 0; n < x.n; n++)
+                fits &= dt_selectors_add(&own, &x.v[n]);
+            for (size_t n = 0; n < y.n; n++)
+                fits &= dt_selectors_add(&others, &y.v[n]);
+        }
+    if (!fits)
+        reader_error(r, b->line,
+                     "up to here the discover sections come to more than %d ranges of addresses on one side; "
+                     "fewer and wider proxies would be right",
+                     DT_SELECTORS_MAX);
+}
+
 static void check(struct reader *r, const struct dt_block *b, struct dt_config_discover *d, const bool *seen)
 {
     const size_t n = DT_ARRAY_LEN(defs);
@@ -145,6 +152,7 @@ static void check(struct reader *r, const struct dt_block *b, struct dt_config_d
                              "%s belongs to the host: it stands in the first discover section (line %u) for "
                              "all of them",
                              defs[i].key, r->c->discover[0].line);
+    check_total(r, b);
     reader_epoch_params(r, b, &d->gate.cfg.params, defs, n, seen, true);
 }
 

@@ -229,7 +229,7 @@ static int set_catch_all(struct discover *x, const struct dt_config_discover *r,
                                  .catch_all = true,
                                  .hold_first = true,
                                  .no_hold = !r->hold};
-        if (discover_selectors(&t.local, &t.remote, &r->rule.proxy[k], err) != 0 ||
+        if (dt_ted_proxy_selectors(&t.local, &t.remote, &r->rule.proxy[k], err) != 0 ||
             dt_dp_tunnel_set(x->daemon->dp, &t, err) != 0 ||
             dt_dp_tunnel_state(x->daemon->dp, t.id, DT_DP_HOLD, 0, err) != 0)
             return -1;
@@ -247,7 +247,7 @@ static int add_gate(struct discover *x, struct dt_err *err)
     for (size_t i = 0; i < x->nrule; i++)
         for (size_t k = 0; k < x->rule[i].rule.count; k++) {
             struct dt_selectors own, others;
-            if (discover_selectors(&own, &others, &x->rule[i].rule.proxy[k], err) != 0)
+            if (dt_ted_proxy_selectors(&own, &others, &x->rule[i].rule.proxy[k], err) != 0)
                 return -1;
             for (size_t s = 0; s < own.n; s++)
                 if (!dt_selectors_add(&g.cfg.protect, &own.v[s]))

@@ -108,8 +108,6 @@ void discover_unrefuse(struct discover *x, const struct dt_ted_packet *p);
 void discover_tunnels_tick(struct discover *x, dt_time now);
 void discover_tunnels_clear(struct discover *x);
 void discover_tunnels_rules(struct discover *x); /* the configuration has new rules, not yet in force */
-int discover_selectors(struct dt_selectors *src, struct dt_selectors *dst, const struct dt_ted_proxy *p,
-                       struct dt_err *err);
 
 /* discover_rules.c */
 bool discover_nested(const struct daemon *d, const struct dt_addr *src, const struct dt_addr *peer);

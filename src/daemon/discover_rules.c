@@ -27,7 +27,7 @@ static int add_rule(struct dt_rules *rs, const struct found *f, struct dt_err *e
     int nfrom = dt_ted_half_ranges(from, DT_DISCOVER_RANGES, &p->src, &p->src_mask);
     int nto = dt_ted_half_ranges(to, DT_DISCOVER_RANGES, &p->dst, &p->dst_mask);
     if (nfrom < 0 || nto < 0)
-        return -1; /* discover_selectors has said so already */
+        return -1; /* dt_ted_proxy_selectors has said so already */
     snprintf(name, sizeof(name), "%s", f->name);
     struct dt_rule r = {.kind = DT_RULE_TUNNEL,
                         .name = name,

@@ -61,7 +61,7 @@ static bool covered(const struct discover *x, const struct dt_selectors *local,
     for (size_t i = 0; i < x->nrule; i++)
         for (size_t k = 0; k < x->rule[i].rule.count; k++) {
             struct dt_selectors own, others;
-            bool all = discover_selectors(&own, &others, &x->rule[i].rule.proxy[k], NULL) == 0;
+            bool all = dt_ted_proxy_selectors(&own, &others, &x->rule[i].rule.proxy[k], NULL) == 0;
             for (size_t s = 0; all && s < local->n; s++)
                 all = dt_selectors_covers(&own, &local->v[s]);
             for (size_t s = 0; all && s < remote->n; s++)
@@ -93,8 +93,8 @@ int discover_admit(struct daemon *d, const struct dt_endpoint_sa *sa, struct dt_
         rc = dt_err_set(err, 0, "%.80s is none of the peers that the configuration admits", name);
     else if (!covered(x, &sa->local_ts, &sa->remote_ts))
         rc = dt_err_set(err, 0, "no proxy of ours covers %s with %s", ours, theirs);
-    else if (mine && (!dt_selectors_eq(&sa->local_ts, &t->cfg.cfg.local) ||
-                      !dt_selectors_eq(&sa->remote_ts, &t->cfg.cfg.protect))) {
+    else if (mine && (!dt_ted_selectors_carry(&sa->local_ts, &t->cfg.cfg.local) ||
+                      !dt_ted_selectors_carry(&sa->remote_ts, &t->cfg.cfg.protect))) {
         char said[120]; /* a tunnel with less would swallow what it does not carry */
         rc = dt_err_set(err, 0, "%.60s was found for %.80s, and now allows %.80s only", name,
                         dt_selectors_str(said, sizeof(said), &t->cfg.cfg.protect), theirs);

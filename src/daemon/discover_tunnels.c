@@ -10,43 +10,6 @@
 #define DEAD_AFTER  (20 * DT_SEC)
 #define REFUSALS_OK 2
 
-/* ---- selectors ---- */
-
-/* IKE knows no port without a protocol (RFC 7296 section 3.13.1): a proxy that names a port and no protocol becomes a
- * selector for each protocol that has ports. */
-static int half(struct dt_selectors *out, const struct dt_addr *addr, const struct dt_addr *mask,
-                uint8_t proto, uint16_t port, struct dt_err *err)
-{
-    struct dt_range range[DT_DISCOVER_RANGES];
-    char text[100];
-    bool each = port != DT_TED_PORT_NONE && proto == DT_TED_PROTO_IP;
-    int protos = each ? DT_TED_PORT_PROTOCOLS : 1, max = DT_DISCOVER_RANGES / protos;
-    int n = dt_ted_half_ranges(range, max, addr, mask);
-    out->n = 0;
-    if (n < 0)
-        return dt_err_set(err, 0,
-                          "%s%s is more than %d ranges of addresses, and IKE negotiates at most so many",
-                          dt_ted_half_str(text, addr, mask), each ? " with a port of any protocol" : "", max);
-    for (int i = 0; i < n * protos; i++) {
-        struct dt_selector s = dt_selector_range(&range[i / protos]);
-        s.proto = each ? dt_ted_port_protocols()[i % protos] : proto;
-        if (port != DT_TED_PORT_NONE)
-            s.port_from = s.port_to = port;
-        out->v[out->n++] = s;
-    }
-    return 0;
-}
-
-int discover_selectors(struct dt_selectors *src, struct dt_selectors *dst, const struct dt_ted_proxy *p,
-                       struct dt_err *err)
-{
-    *src = *dst = (struct dt_selectors){0};
-    return half(src, &p->src, &p->src_mask, p->protocol, p->sport, err) != 0 ||
-                   half(dst, &p->dst, &p->dst_mask, p->protocol, p->dport, err) != 0
-               ? -1
-               : 0;
-}
-
 /* ---- refusals ---- */
 
 static uint64_t hosts_hash(const struct discover *x, const struct dt_ted_packet *p)
@@ -196,7 +159,7 @@ static int describe(struct discover *x, struct dt_config_tunnel *t, const struct
     t->cfg.params = r->gate.cfg.params;
     t->cfg.encap = r->encap;
     t->cfg.probe = r->gate.cfg.probe ? DT_PROBE_AUTO : DT_PROBE_OFF;
-    if (discover_selectors(&t->cfg.local, &t->cfg.protect, &a->result, err) != 0)
+    if (dt_ted_proxy_selectors(&t->cfg.local, &t->cfg.protect, &a->result, err) != 0)
         return -1;
     t->host[0] = strdup(peer);
     t->nhost = t->host[0] != NULL;
@@ -342,6 +305,11 @@ void discover_tunnels_rules(struct discover *x)
 
 /* ---- in time ---- */
 
+static bool same_traffic(const struct dt_selectors *a, const struct dt_selectors *b)
+{
+    return dt_ted_selectors_carry(a, b) && dt_ted_selectors_carry(b, a);
+}
+
 /* Both ends found each other at once, and there are two tunnels for the same traffic: the one that was begun at the
  * lower address stays. Both ends decide alike. */
 static void close_twins(struct discover *x)
@@ -355,8 +323,8 @@ static void close_twins(struct discover *x)
         for (struct found *f = first_found(x, &other.path.remote.addr), *next; f != NULL; f = next) {
             next = next_found(f);
             if (f->nested || dt_addr_cmp(&f->own, &f->peer) < 0 ||
-                !dt_selectors_eq(&other.local_ts, &f->tun->cfg.cfg.local) ||
-                !dt_selectors_eq(&other.remote_ts, &f->tun->cfg.cfg.protect))
+                !same_traffic(&other.local_ts, &f->tun->cfg.cfg.local) ||
+                !same_traffic(&other.remote_ts, &f->tun->cfg.cfg.protect))
                 continue;
             x->count.twins++;
             drop_found(x, f);

@@ -15,6 +15,7 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "base/selector.h"
 #include "wire/ted.h"
 
 #define DT_TED_PROXY_STRLEN 256
@@ -46,5 +47,11 @@ bool dt_ted_proxy_eq(const struct dt_ted_proxy *a, const struct dt_ted_proxy *b)
 /* The address ranges of one half: one range for a mask without holes, 2^k for a mask whose k ignored bits stand above
  * the lowest set one. Returns how many, or -1 when there are more than `cap` (the caller refuses that proxy by name). */
 int dt_ted_half_ranges(struct dt_range *out, int cap, const struct dt_addr *addr, const struct dt_addr *mask);
+
+/* What IKE negotiates for it, at most DT_SELECTORS_MAX a side; -1 and a sentence where that is not enough. */
+int dt_ted_proxy_selectors(struct dt_selectors *src, struct dt_selectors *dst, const struct dt_ted_proxy *p,
+                           struct dt_err *err);
+/* Each of `all` is covered by one of `list`. A list that was narrowed may hold parts beside the whole. */
+bool dt_ted_selectors_carry(const struct dt_selectors *list, const struct dt_selectors *all);
 
 #endif

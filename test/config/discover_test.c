@@ -69,7 +69,7 @@ static void what_is_wrong_is_said(void **state)
         {"discover d { protect = \"10.0.1.0/255.0.255.0 any\" identity = a.b psk = x }",
          "more than 16 ranges"},
         {"discover d { protect = \"10.0.1.0/255.252.255.0 any any 80 any\" identity = a.b psk = x }",
-         "a fifth of that with a port of any protocol"},
+         "10.0.1.0/255.252.255.0 with a port of any protocol is more than 3 ranges"},
         {"discover d { protect = \"10.1.0.0/16 any icmp 8 0\" identity = a.b psk = x }", "icmp has no ports"},
         {"discover d { protect = \"10.1.0.0/16 any\" identity = a.b psk = x peers = \"*.a bad\" }",
          "\"bad\" is no network"},
@@ -81,6 +81,10 @@ static void what_is_wrong_is_said(void **state)
         {"discover d { protect = \"10.1.0.0/16 any\" identity = a.b psk = x }\n"
          "discover d { protect = \"10.2.0.0/16 any\" }",
          "there is a discover section \"d\" in line 1 already"},
+        {"discover d { protect = { \"10.4.1.0/255.252.255.0 any\", \"10.8.1.0/255.252.255.0 any\", "
+         "\"10.12.1.0/255.252.255.0 any\" } identity = a.b psk = x }\n"
+         "discover e { protect = { \"10.16.1.0/255.252.255.0 any\", \"10.20.1.0/24 any\" } }",
+         "more than 16 ranges of addresses on one side"},
         {"discover { protect = \"10.1.0.0/16 any\" identity = a.b psk = x }", "has no name"},
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {

@@ -403,7 +403,7 @@ conf_six() # PROXY SETTING
 {
     dt_conf g6 <<C
 discover "mesh" {
-    protect  = "$1"
+    protect  = { "$1" }
     identity = "g6.example.net"
     psk      = "file:$LAB_DIR/psk"
     remember = 2s
@@ -447,6 +447,13 @@ port_of_any()
         refused 1 1b 6b 'refused: .*10\.6\.0\.0/16 10\.0\.0\.0/8 any 4411|refused: .*192\.0\.6\.1.*4411' 9999
 }
 tap_ok 'a port of any protocol: its packets go, those of another port are refused' port_of_any
+overlapping()
+{
+    # The narrower one first: what g6 answers as a gateway comes in parts, which together are the whole.
+    change '10.6.1.0/24 10.0.0.0/8", "10.6.0.0/16 10.0.0.0/8 udp' '' || return 1
+    lab_wait 10 'sends 2a 6b' && dt g2 --json discover | jq -e '[.tunnels[] | select(.up) | .proxy.text] | index("10.2.1.0/24 10.6.0.0/16 udp")'
+}
+tap_ok 'proxies that overlap: the wider one is found, and negotiated whole' overlapping
 off_and_on()
 {
     echo | dt_conf g6
