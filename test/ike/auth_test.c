@@ -6,16 +6,6 @@
 static struct net net;
 static struct net_host *const a = &net.host[0], *const b = &net.host[1];
 
-static bool both_up(struct net *n)
-{
-    return n->host[0].child_ups && n->host[1].child_ups;
-}
-
-static bool over(struct net *n)
-{
-    return n->host[0].downs > 0 || n->host[0].ups > 0;
-}
-
 static void finish(void)
 {
     if (a->session)
@@ -29,7 +19,7 @@ static void finish(void)
 static void come_up(void)
 {
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 30 * DT_SEC, both_up));
+    assert_true(net_run_until(&net, 30 * DT_SEC, net_children_are_up));
     net_run(&net, net.now + DT_SEC);
     assert_int_equal(dt_ike_session_state(a->session), DT_SESSION_UP);
     assert_int_equal(net_children_up(a), 1);
@@ -39,7 +29,7 @@ static void come_up(void)
 static void fail_to_come_up(void)
 {
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 200 * DT_SEC, over));
+    assert_true(net_run_until(&net, 200 * DT_SEC, net_over));
     assert_int_equal(a->ups, 0);
     assert_int_equal(b->ups, 0);
     assert_int_equal(a->downs, 1);
@@ -143,7 +133,7 @@ static void wrong_responder(void **state)
     net_init(&net, 4, 2, dt_crypto_null());
     assert_int_equal(dt_ike_id_parse(&a->cfg.remote_id, "somebody.example.net"), 0);
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 200 * DT_SEC, over));
+    assert_true(net_run_until(&net, 200 * DT_SEC, net_over));
     assert_int_equal(a->downs, 1);
     assert_non_null(strstr(a->last_down.text, "host1.example.net"));
     net_run(&net, net.now + DT_SEC);
@@ -188,7 +178,7 @@ static void no_common_child_proposal(void **state)
     dt_proposal_parse(&p, DT_PROTO_ESP, "aes256gcm16", NULL);
     dt_proposals_add(&a->cfg.esp, &p);
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 30 * DT_SEC, over));
+    assert_true(net_run_until(&net, 30 * DT_SEC, net_over));
     assert_int_equal(a->ups, 1); /* the session is there, without a child */
     assert_int_equal(a->failed, 1);
     assert_int_equal(a->last_failed.notify, DT_N_NO_PROPOSAL_CHOSEN);
@@ -229,7 +219,7 @@ static void selectors_outside_the_policy(void **state)
     selectors(&b->cfg.local_ts, "10.1.0.0/16");
     selectors(&a->cfg.remote_ts, "10.7.0.0/16");
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 30 * DT_SEC, over));
+    assert_true(net_run_until(&net, 30 * DT_SEC, net_over));
     assert_int_equal(a->last_failed.notify, DT_N_TS_UNACCEPTABLE);
     assert_non_null(strstr(b->last_event.text, "10.7.0.0/16"));
     assert_non_null(strstr(b->last_event.text, "10.1.0.0/16"));
@@ -246,7 +236,7 @@ static void transport_mode(void **state)
     net_init(&net, 9, 2, dt_crypto_null());
     a->cfg.transport = true; /* b would make a tunnel of it: not what a asked for */
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 30 * DT_SEC, over));
+    assert_true(net_run_until(&net, 30 * DT_SEC, net_over));
     net_run(&net, net.now + DT_SEC);
     assert_int_equal(a->failed, 1);
     assert_int_equal(net_children_up(b), 0); /* deleted there, too */
@@ -311,7 +301,7 @@ static void no_inside_address_left(void **state)
     a->cfg.want4 = true;
     b->cfg.lease = true;
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 30 * DT_SEC, over));
+    assert_true(net_run_until(&net, 30 * DT_SEC, net_over));
     assert_int_equal(a->last_failed.notify, DT_N_INTERNAL_ADDRESS_FAILURE);
     assert_non_null(strstr(b->last_event.text, "the pool is empty"));
     finish();
@@ -323,7 +313,7 @@ static void inside_address_is_required(void **state)
     b->cfg.lease = true;
     b->lease.addr4 = dt_addr4(0x0a090007);
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 30 * DT_SEC, over));
+    assert_true(net_run_until(&net, 30 * DT_SEC, net_over));
     assert_int_equal(a->last_failed.notify, DT_N_FAILED_CP_REQUIRED);
     finish();
 }
@@ -336,7 +326,7 @@ static void initial_contact_replaces_what_was_before(void **state)
     net_restart(&net, 0); /* it has forgotten everything */
     a->child_ups = b->child_ups = 0;
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 30 * DT_SEC, both_up));
+    assert_true(net_run_until(&net, 30 * DT_SEC, net_children_are_up));
     assert_int_equal(b->downs, 1);
     assert_int_equal(dt_ike_usage(b->ike).sessions, 1);
     net_check_pairs(a, b);

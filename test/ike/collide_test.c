@@ -24,16 +24,11 @@ static bool lose(struct net *n, struct net_packet *p)
     return true;
 }
 
-static bool first_up(struct net *n)
-{
-    return n->host[0].child_ups && n->host[1].child_ups;
-}
-
 static void up(uint64_t seed)
 {
     net_init(&net, seed, 2, dt_crypto_null());
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 10 * DT_SEC, first_up));
+    assert_true(net_run_until(&net, 10 * DT_SEC, net_children_are_up));
     net_run(&net, net.now + DT_SEC);
     assert_true(net_quiet(&net));
 }

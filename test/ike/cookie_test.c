@@ -7,21 +7,6 @@
 static struct net net;
 static struct net_host *const a = &net.host[0], *const b = &net.host[1];
 
-static void proposal(struct dt_proposals *list, const char *text)
-{
-    struct dt_proposal p;
-    struct dt_err err = {0};
-    if (dt_proposal_parse(&p, DT_PROTO_IKE, text, &err))
-        fail_msg("%s", err.text);
-    list->n = 0;
-    dt_proposals_add(list, &p);
-}
-
-static bool over(struct net *n)
-{
-    return n->host[0].downs > 0 || n->host[0].ups > 0;
-}
-
 static bool only_cookies(struct net *n, struct net_packet *p)
 {
     unsigned *cookies = n->filter_ctx;
@@ -45,7 +30,7 @@ static void flood(unsigned from, unsigned n)
         struct dt_proposals offer;
         struct dt_path path = {.local = {b->addr, 500}, .remote = {a->addr, (uint16_t)(20001 + i % 40000)}};
         memset(nonce, (int)i, sizeof(nonce));
-        proposal(&offer, "aes128gcm16-prfsha256-x25519");
+        net_proposal(&offer, DT_PROTO_IKE, "aes128gcm16-prfsha256-x25519");
         dt_ike_build(&w, data, sizeof(data), &h);
         dt_ike_sa_write(&w, &offer);
         dt_ike_ke_write(&w, DT_KE_X25519, dt_span(ke, sizeof(ke)));
@@ -113,7 +98,7 @@ static void cookie_and_another_group(void **state)
     net_init(&net, 9, 2, dt_crypto_null());
     net.params.half_open_cookie = 0;
     net_restart(&net, 1);
-    proposal(&b->cfg.ike, "aes256gcm16-prfsha512-ecp384");
+    net_proposal(&b->cfg.ike, DT_PROTO_IKE, "aes256gcm16-prfsha512-ecp384");
     net.filter = only_cookies;
     net.filter_ctx = &cookies;
     net_come_up(&net);
@@ -131,7 +116,7 @@ static void old_cookies_die(void **state)
     net.filter = only_cookies;
     net.filter_ctx = &cookies;
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 100 * DT_SEC, over));
+    assert_true(net_run_until(&net, 100 * DT_SEC, net_over));
     assert_int_equal(a->ups, 0);
     assert_true(dt_ike_counters(b->ike)->cookies_bad > 0);
     net_finish(&net);
@@ -155,7 +140,7 @@ static void short_request_gets_no_longer_answer(void **state)
     net_restart(&net, 0);
     net.params.vendor_id = dt_span("a very long name of a vendor, longer than the rest", 50);
     net_restart(&net, 1);
-    proposal(&a->cfg.ike, "aes128gcm16-prfsha256-x25519");
+    net_proposal(&a->cfg.ike, DT_PROTO_IKE, "aes128gcm16-prfsha256-x25519");
     net.filter = never_more_than_came;
     net_come_up(&net);
     assert_int_equal(dt_ike_counters(b->ike)->cookies_sent, 0); /* the vendor's name was left out */
@@ -168,7 +153,7 @@ static void short_request_gets_no_longer_answer(void **state)
     net_init(&net, 13, 2, dt_crypto_null());
     net.filter = only_cookies;
     net.filter_ctx = &cookies;
-    proposal(&offer, "aes128gcm16-prfsha256-x25519");
+    net_proposal(&offer, DT_PROTO_IKE, "aes128gcm16-prfsha256-x25519");
     dt_ike_build(&w, data, sizeof(data), &h);
     dt_ike_sa_write(&w, &offer);
     dt_ike_ke_write(&w, DT_KE_X25519, dt_span(ke, sizeof(ke)));

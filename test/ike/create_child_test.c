@@ -6,16 +6,6 @@
 static struct net net;
 static struct net_host *const a = &net.host[0], *const b = &net.host[1];
 
-static void esp(struct net_host *h, const char *text)
-{
-    struct dt_proposal p;
-    struct dt_err err = {0};
-    if (dt_proposal_parse(&p, DT_PROTO_ESP, text, &err))
-        fail_msg("%s", err.text);
-    h->cfg.esp.n = 0;
-    dt_proposals_add(&h->cfg.esp, &p);
-}
-
 static void rekey(struct net_host *h)
 {
     struct dt_err err = {0};
@@ -86,8 +76,8 @@ static void old_child_stays_until_its_owner_deletes_it(void **state)
 static void peer_wants_another_group(void **state)
 {
     net_init(&net, 4, 2, dt_crypto_openssl());
-    esp(a, "aes128gcm16-x25519-ecp384");
-    esp(b, "aes128gcm16-ecp384");
+    net_proposal(&a->cfg.esp, DT_PROTO_ESP, "aes128gcm16-x25519-ecp384");
+    net_proposal(&b->cfg.esp, DT_PROTO_ESP, "aes128gcm16-ecp384");
     net_come_up(&net);
     net.filter = count_requests;
     requests = 0;
@@ -106,8 +96,8 @@ static void no_secrecy_where_one_side_has_none(void **state)
                                           {"aes128gcm16-x25519-nopfs", "aes128gcm16"}};
     for (size_t i = 0; i < 2; i++) {
         net_init(&net, 5, 2, dt_crypto_openssl());
-        esp(a, pair[i][0]);
-        esp(b, pair[i][1]);
+        net_proposal(&a->cfg.esp, DT_PROTO_ESP, pair[i][0]);
+        net_proposal(&b->cfg.esp, DT_PROTO_ESP, pair[i][1]);
         net_come_up(&net);
         rekey(a);
         rekey(b);
@@ -120,8 +110,8 @@ static void no_secrecy_where_one_side_has_none(void **state)
 static void secrecy_that_one_side_demands(void **state)
 {
     net_init(&net, 6, 2, dt_crypto_null());
-    esp(a, "aes128gcm16");
-    esp(b, "aes128gcm16-x25519");
+    net_proposal(&a->cfg.esp, DT_PROTO_ESP, "aes128gcm16");
+    net_proposal(&b->cfg.esp, DT_PROTO_ESP, "aes128gcm16-x25519");
     net_come_up(&net); /* IKE_AUTH has no groups */
     rekey(a);
     assert_int_equal(a->last_failed.notify, DT_N_NO_PROPOSAL_CHOSEN);
@@ -157,8 +147,8 @@ static void extended_sequence_numbers(void **state)
              {"aes128gcm16-esn", "aes128gcm16", true}};
     for (size_t i = 0; i < 4; i++) {
         net_init(&net, 8, 2, dt_crypto_null());
-        esp(a, t[i].a);
-        esp(b, t[i].b);
+        net_proposal(&a->cfg.esp, DT_PROTO_ESP, t[i].a);
+        net_proposal(&b->cfg.esp, DT_PROTO_ESP, t[i].b);
         net_come_up(&net);
         assert_int_equal(net_newest(a)->sa.esn, t[i].esn);
         net_finish(&net);

@@ -423,7 +423,7 @@ struct dt_ike_session *net_open(struct net *net, int a, int b)
     return s;
 }
 
-static bool both_children_up(struct net *net)
+bool net_children_are_up(struct net *net)
 {
     return net->host[0].child_ups && net->host[1].child_ups;
 }
@@ -431,7 +431,7 @@ static bool both_children_up(struct net *net)
 void net_come_up(struct net *net)
 {
     net_open(net, 0, 1);
-    assert_true(net_run_until(net, 60 * DT_SEC, both_children_up));
+    assert_true(net_run_until(net, 60 * DT_SEC, net_children_are_up));
     net_run(net, net->now + DT_SEC);
     assert_true(net_quiet(net));
     assert_int_equal(dt_ike_session_state(net->host[0].session), DT_SESSION_UP);
@@ -506,4 +506,19 @@ void net_check_empty(struct net_host *h)
     assert_int_equal(u.timers, 0);
     assert_int_equal(u.queued, 0);
     assert_int_equal(net_children_up(h), 0);
+}
+
+bool net_over(struct net *net)
+{
+    return net->host[0].downs > 0 || net->host[0].ups > 0;
+}
+
+void net_proposal(struct dt_proposals *list, uint8_t protocol, const char *text)
+{
+    struct dt_proposal p;
+    struct dt_err err = {0};
+    if (dt_proposal_parse(&p, protocol, text, &err))
+        fail_msg("%s", err.text);
+    list->n = 0;
+    dt_proposals_add(list, &p);
 }

@@ -100,11 +100,15 @@ void net_inject(struct net *net, int from, const struct dt_path *path, const voi
 void net_run(struct net *net, dt_time until);
 /* Runs until the condition holds; false: it did not within `within`. */
 bool net_run_until(struct net *net, dt_time within, bool (*done)(struct net *net));
-bool net_quiet(struct net *net); /* nothing in flight, nothing outstanding anywhere */
+bool net_children_are_up(struct net *net); /* at hosts 0 and 1 */
+bool net_over(struct net *net);            /* host 0's session is up, or has failed */
+bool net_quiet(struct net *net);           /* nothing in flight, nothing outstanding anywhere */
 /* Host 0 opens to host 1: both sessions and their first children are up, nothing is under way. */
 void net_come_up(struct net *net);
 /* Host 0 closes its session, if it has one; both hosts must be empty then. Frees everything. */
 void net_finish(struct net *net);
+/* The only proposal. */
+void net_proposal(struct dt_proposals *list, uint8_t protocol, const char *text);
 /* The children that are up at a host; the newest of them. */
 size_t net_children_up(struct net_host *h);
 struct net_child *net_newest(struct net_host *h);

@@ -6,16 +6,11 @@
 static struct net net;
 static struct net_host *const a = &net.host[0], *const b = &net.host[1];
 
-static bool first_up(struct net *n)
-{
-    return n->host[0].child_ups && n->host[1].child_ups;
-}
-
 static void up(uint64_t seed)
 {
     net_init(&net, seed, 2, dt_crypto_null());
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 10 * DT_SEC, first_up));
+    assert_true(net_run_until(&net, 10 * DT_SEC, net_children_are_up));
     net_run(&net, net.now + DT_SEC);
 }
 
@@ -91,7 +86,7 @@ static void truncated_and_mangled(void **state)
     net_init(&net, 1, 2, dt_crypto_openssl());
     net.filter = keep;
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 10 * DT_SEC, first_up));
+    assert_true(net_run_until(&net, 10 * DT_SEC, net_children_are_up));
     net_run(&net, net.now + DT_SEC);
     dt_ike_liveness(a->session, net.now);
     net_run(&net, net.now + DT_SEC);
@@ -124,7 +119,7 @@ static void replayed(void **state)
     net_init(&net, 2, 2, dt_crypto_null());
     net.filter = keep;
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 10 * DT_SEC, first_up));
+    assert_true(net_run_until(&net, 10 * DT_SEC, net_children_are_up));
     net_run(&net, net.now + DT_SEC);
     dt_ike_liveness(a->session, net.now);
     net_run(&net, net.now + DT_SEC);
@@ -150,7 +145,7 @@ static void reflected(void **state)
     net_init(&net, 3, 2, dt_crypto_null());
     net.filter = keep;
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 10 * DT_SEC, first_up));
+    assert_true(net_run_until(&net, 10 * DT_SEC, net_children_are_up));
     net_run(&net, net.now + DT_SEC);
     dt_ike_liveness(b->session, net.now);
     dt_ike_liveness(a->session, net.now);

@@ -4,11 +4,6 @@
 
 static struct net net;
 
-static bool first_up(struct net *n)
-{
-    return n->host[0].child_ups && n->host[1].child_ups;
-}
-
 /* Something that an owner may do. */
 static void act(struct net *n, struct dt_rand *r)
 {
@@ -66,7 +61,7 @@ static void one(uint64_t seed)
     net.jitter = dt_rand_below(&r, 100 * DT_MSEC);
     net.host[0].auto_delete_old = net.host[1].auto_delete_old = true;
     struct dt_ike_session *s = net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 600 * DT_SEC, first_up));
+    assert_true(net_run_until(&net, 600 * DT_SEC, net_children_are_up));
     for (int i = 0; i < 30; i++) {
         act(&net, &r);
         net_run(&net, net.now + dt_rand_below(&r, dt_rand_below(&r, 3) ? 100 * DT_MSEC : 3 * DT_SEC));

@@ -8,26 +8,11 @@
 static struct net net;
 static struct net_host *const a = &net.host[0], *const b = &net.host[1];
 
-static bool over(struct net *n)
-{
-    return n->host[0].downs > 0 || n->host[0].ups > 0;
-}
-
-static void proposal(struct dt_proposals *list, const char *text)
-{
-    struct dt_proposal p;
-    struct dt_err err = {0};
-    if (dt_proposal_parse(&p, DT_PROTO_IKE, text, &err))
-        fail_msg("%s", err.text);
-    list->n = 0;
-    dt_proposals_add(list, &p);
-}
-
 static void responder_wants_another_group(void **state)
 {
     struct dt_ike_session_info info;
     net_init(&net, 1, 2, dt_crypto_openssl());
-    proposal(&b->cfg.ike, "aes256gcm16-prfsha512-ecp384");
+    net_proposal(&b->cfg.ike, DT_PROTO_IKE, "aes256gcm16-prfsha512-ecp384");
     net_come_up(&net);
     dt_ike_session_info(a->session, &info);
     assert_int_equal(dt_proposal_id(&info.chosen, DT_TRANSFORM_KE, NULL), DT_KE_ECP_384);
@@ -38,10 +23,10 @@ static void responder_wants_another_group(void **state)
 static void no_common_proposal(void **state)
 {
     net_init(&net, 2, 2, dt_crypto_null());
-    proposal(&a->cfg.ike, "aes128gcm16-prfsha256-x25519");
-    proposal(&b->cfg.ike, "chacha20poly1305-prfsha512-ecp384");
+    net_proposal(&a->cfg.ike, DT_PROTO_IKE, "aes128gcm16-prfsha256-x25519");
+    net_proposal(&b->cfg.ike, DT_PROTO_IKE, "chacha20poly1305-prfsha512-ecp384");
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 30 * DT_SEC, over));
+    assert_true(net_run_until(&net, 30 * DT_SEC, net_over));
     assert_int_equal(a->last_down.notify, DT_N_NO_PROPOSAL_CHOSEN);
     assert_non_null(strstr(a->last_down.text, "we offered aes128gcm16-prfsha256-x25519"));
     assert_non_null(strstr(a->last_down.text, "it takes chacha20poly1305-prfsha512-ecp384"));
@@ -65,7 +50,7 @@ static bool measure_answer(struct net *n, struct net_packet *p)
 static void a_refusal_is_not_longer_than_the_request(void **state)
 {
     net_init(&net, 4, 2, dt_crypto_null());
-    proposal(&a->cfg.ike, "aes128gcm16-prfsha256-x25519");
+    net_proposal(&a->cfg.ike, DT_PROTO_IKE, "aes128gcm16-prfsha256-x25519");
     dt_proposals_default(&b->cfg.ike, DT_PROTO_IKE);
     for (unsigned i = 0; i < b->cfg.ike.n;
          i++) /* nothing in common: no AES-GCM, and CBC wants an integrity algorithm */
@@ -74,7 +59,7 @@ static void a_refusal_is_not_longer_than_the_request(void **state)
                 b->cfg.ike.v[i].t[k].id = DT_PRF_HMAC_SHA2_512;
     net.filter = measure_answer;
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 30 * DT_SEC, over));
+    assert_true(net_run_until(&net, 30 * DT_SEC, net_over));
     assert_int_equal(a->last_down.notify, DT_N_NO_PROPOSAL_CHOSEN);
     assert_true(answered > 28 + 8 && answered <= asked);
     assert_non_null(strstr(a->last_down.text, "it takes aes128gcm16/aes256gcm16"));

@@ -6,15 +6,10 @@
 static struct net net;
 static struct net_host *const a = &net.host[0], *const b = &net.host[1];
 
-static bool both_up(struct net *n)
-{
-    return n->host[0].child_ups && n->host[1].child_ups;
-}
-
 static void up(uint64_t seed)
 {
     net_open(&net, 0, 1);
-    assert_true(net_run_until(&net, 30 * DT_SEC, both_up));
+    assert_true(net_run_until(&net, 30 * DT_SEC, net_children_are_up));
     net_run(&net, net.now + DT_SEC);
 }
 
