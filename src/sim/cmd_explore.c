@@ -136,6 +136,7 @@ static struct sim_explore_config configure(const struct sim_options *o)
         cfg.params = o->params;
     if (o->depth)
         cfg.depth = o->depth;
+    cfg.bounded = o->depth > 0;
     return cfg;
 }
 

@@ -1,7 +1,9 @@
 /* The search. States are not kept: a state is the arena (arena.h) as it stands, and going back is copying what has
  * changed. Which states were seen is a table of digests that all processes share; each state is expanded by whoever
  * enters it first. Because every action uses up a count or a packet, no state comes after itself, and the order of the
- * search does not matter. */
+ * search does not matter. Where the depth cuts, it would: a state that was met at the end of a long path hides what a
+ * shorter one leads to. There the table has each state's depth, and a state that comes again on a shorter path is
+ * expanded again; what is counted is the set of states and of the transitions out of them, which no order changes. */
 #include "sim/explore.h"
 
 #include <errno.h>
@@ -21,17 +23,22 @@
 #define COPY_SLACK 65536
 #define PATIENCE   400000 /* states to look through for a shorter way to a violation */
 
+/* A state that comes again comes on a shorter path (or it is not entered), once perhaps too long to go on from. */
+enum entry { NEARER, FRESH, FROM_THE_END };
+
 /* Shared by all processes. */
 struct shared {
     _Atomic uint64_t states, transitions, fair, next_task;
     _Atomic int stop;       /* a violation was found, or there is no more room */
-    _Atomic int full, cut;  /* the table, the depth */
+    _Atomic int full, cut;  /* the table, the rest */
+    _Atomic int64_t beyond; /* states at the depth's end from where it would go on */
     _Atomic int found;      /* 1 while somebody writes the trace, 2 when it is there */
     _Atomic uint64_t worst; /* nanoseconds */
     struct sim_trace trace;
     char what[200];
     uint64_t ntasks;
     struct sim_trace task[TASKS_MAX];
+    enum entry entry[TASKS_MAX];
 };
 
 /* Digests; 0: free. */
@@ -48,9 +55,11 @@ struct sim_explorer {
     uint64_t room, total;
     struct sim_state *state;
     struct sim_trace path;
-    unsigned limit; /* longest path */
-    bool by_depth;  /* a state that comes again on a shorter path is expanded again */
-    bool collect;   /* write tasks instead of going deeper than COLLECT_AT */
+    unsigned limit;   /* longest path */
+    bool by_depth;    /* a state that comes again on a shorter path is expanded again */
+    bool shortest;    /* looking for the shortest way to a violation */
+    enum entry entry; /* of the state that was entered last */
+    bool collect;     /* write tasks instead of going deeper than COLLECT_AT */
     /* The arena at each depth, if `kept`. */
     char *copies[SIM_TRACE_MAX + 2];
     size_t copy_cap[SIM_TRACE_MAX + 2];
@@ -100,24 +109,22 @@ static void table_free(struct seen *t)
         munmap((void *)t->v, (t->mask + 1) * sizeof *t->v);
 }
 
-/* Puts `value` where nothing or the same `bits` of it are, unless `keep` says that what is there is as good. True: it is
- * there now, and *fresh says whether it took a free place. */
-static bool table_put(struct seen *t, uint64_t value, uint64_t bits, bool *fresh)
+/* Puts `value` where nothing or the same `bits` of it are, unless what is there has no more in the other bits. True: it
+ * is there now, and *before is what was: 0 when it took a free place. */
+static bool table_put(struct seen *t, uint64_t value, uint64_t bits, uint64_t *before)
 {
     uint64_t key = value & bits;
-    *fresh = false;
     if (!key)
         key = 0x100, value |= key;
     uint64_t i = (key * 0x9e3779b97f4a7c15u >> 20) & t->mask;
     for (uint64_t probes = 0; probes <= t->mask; probes++, i = (i + 1) & t->mask) {
         uint64_t there = atomic_load_explicit(&t->v[i], memory_order_relaxed);
-        if (!there && atomic_compare_exchange_strong(&t->v[i], &there, value))
-            return *fresh = true;
-        if ((there & bits) == key) {
-            if ((there & ~bits) <= (value & ~bits))
+        while (!there || (there & bits) == key) {
+            if (there && (there & ~bits) <= (value & ~bits))
                 return false;
-            atomic_store(&t->v[i], value);
-            return true;
+            *before = there;
+            if (atomic_compare_exchange_strong(&t->v[i], &there, value))
+                return true;
         }
     }
     return false;
@@ -126,13 +133,15 @@ static bool table_put(struct seen *t, uint64_t value, uint64_t bits, bool *fresh
 /* True: not seen before (or, by depth, not on so short a path). */
 static bool enter(struct sim_explorer *x, uint64_t digest, unsigned depth)
 {
-    uint64_t low = x->by_depth ? 0xff : 0;
-    bool fresh, in = table_put(&x->states, (digest & ~low) | (depth & low), ~low, &fresh);
-    if (fresh && atomic_fetch_add(&x->sh->states, 1) + 1 >= x->room) {
+    uint64_t low = x->by_depth ? 0xff : 0, before;
+    if (!table_put(&x->states, (digest & ~low) | (depth & low), ~low, &before))
+        return false;
+    x->entry = !before ? FRESH : (before & low) >= x->limit ? FROM_THE_END : NEARER;
+    if (!before && atomic_fetch_add(&x->sh->states, 1) + 1 >= x->room) {
         atomic_store(&x->sh->full, 1);
         atomic_store(&x->sh->stop, 1);
     }
-    return in;
+    return true;
 }
 
 static void found(struct sim_explorer *x, const char *what)
@@ -170,10 +179,10 @@ static void progress(struct sim_explorer *x)
 static bool judge_fair(struct sim_explorer *x, uint64_t world)
 {
     dt_time took = 0;
-    bool fresh;
-    if (sim_state_pending(x->state) && !x->by_depth && !x->cfg->fair_everywhere)
+    uint64_t before;
+    if (sim_state_pending(x->state) && !x->shortest && !x->cfg->fair_everywhere)
         return true;
-    if (!table_put(&x->fair, world, UINT64_MAX, &fresh))
+    if (!table_put(&x->fair, world, UINT64_MAX, &before))
         return true;
     atomic_fetch_add_explicit(&x->sh->fair, 1, memory_order_relaxed);
     unsigned depth = (unsigned)x->path.n;
@@ -209,15 +218,17 @@ static bool arrive(struct sim_explorer *x)
     return !wrong && judge_fair(x, world);
 }
 
-static void write_task(struct sim_explorer *x)
+static void write_task(struct sim_explorer *x, enum entry entry)
 {
-    if (x->sh->ntasks < TASKS_MAX)
+    if (x->sh->ntasks < TASKS_MAX) {
+        x->sh->entry[x->sh->ntasks] = entry;
         x->sh->task[x->sh->ntasks++] = x->path;
-    else
+    } else {
         atomic_store(&x->sh->cut, 1);
+    }
 }
 
-static void expand(struct sim_explorer *x)
+static void expand(struct sim_explorer *x, enum entry entry)
 {
     struct sim_action actions[SIM_ACTIONS_MAX];
     unsigned depth = (unsigned)x->path.n;
@@ -225,13 +236,16 @@ static void expand(struct sim_explorer *x)
     if (!n || atomic_load_explicit(&x->sh->stop, memory_order_relaxed))
         return;
     if (depth >= x->limit) {
-        atomic_store(&x->sh->cut, 1);
+        if (entry == FRESH)
+            atomic_fetch_add(&x->sh->beyond, 1);
         return;
     }
     if (x->collect && depth >= COLLECT_AT) {
-        write_task(x);
+        write_task(x, entry);
         return;
     }
+    if (entry == FROM_THE_END)
+        atomic_fetch_sub(&x->sh->beyond, 1);
     if (!keep(x, depth))
         return;
     for (int i = 0; i < n && !atomic_load_explicit(&x->sh->stop, memory_order_relaxed); i++) {
@@ -240,14 +254,15 @@ static void expand(struct sim_explorer *x)
         sim_arena_on(true);
         sim_state_apply(x->state, actions[i]);
         sim_arena_on(false);
-        atomic_fetch_add_explicit(&x->sh->transitions, 1, memory_order_relaxed);
+        if (entry != NEARER)
+            atomic_fetch_add_explicit(&x->sh->transitions, 1, memory_order_relaxed);
         if (sim_state_overflowed(x->state)) {
             atomic_store(&x->sh->cut, 1);
             continue;
         }
         x->path.v[x->path.n++] = actions[i];
         if (arrive(x))
-            expand(x);
+            expand(x, x->entry);
         x->path.n--;
     }
     progress(x);
@@ -274,7 +289,7 @@ static void work(struct sim_explorer *x)
         sim_arena_on(false);
         x->path = x->sh->task[k];
         x->kept[x->path.n] = false;
-        expand(x);
+        expand(x, x->sh->entry[k]);
     }
 }
 
@@ -311,7 +326,7 @@ static uint64_t shorten(struct sim_explorer *x, unsigned most, uint64_t patience
     uint64_t used = 0;
     int known = atomic_load(&x->sh->found);
     memcpy(what, x->sh->what, sizeof what);
-    x->by_depth = true;
+    x->by_depth = x->shortest = true;
     x->collect = false;
     for (unsigned limit = 1; limit < most && used < patience; limit++) {
         memset((void *)x->states.v, 0, (x->states.mask + 1) * sizeof *x->states.v);
@@ -321,15 +336,16 @@ static uint64_t shorten(struct sim_explorer *x, unsigned most, uint64_t patience
         atomic_store(&x->sh->found, 0);
         atomic_store(&x->sh->full, 0);
         atomic_store(&x->sh->cut, 0);
+        atomic_store(&x->sh->beyond, 0);
         x->limit = limit;
         x->room = patience - used;
         to_the_beginning(x);
         if (arrive(x))
-            expand(x);
+            expand(x, x->entry);
         used += atomic_load(&x->sh->states);
         if (atomic_load(&x->sh->found))
             return used;
-        if (!atomic_load(&x->sh->cut))
+        if (!atomic_load(&x->sh->cut) && !atomic_load(&x->sh->beyond))
             break; /* there is nothing deeper */
         progress(x);
     }
@@ -381,7 +397,7 @@ static int search(struct sim_explorer *x)
     if (!arrive(x))
         return 0;
     x->collect = x->cfg->jobs > 1;
-    expand(x); /* the first levels here, so that there is work to share out */
+    expand(x, x->entry); /* the first levels here, so that there is work to share out */
     if (!x->collect)
         return 0;
     x->collect = false;
@@ -392,15 +408,21 @@ static void conclude(struct sim_explorer *x, struct sim_explored *out, int bad)
 {
     struct shared *sh = x->sh;
     out->states = atomic_load(&sh->states);
+    out->violations = atomic_load(&sh->found) != 0;
+    out->exhausted = !out->violations && !atomic_load(&sh->full) && !atomic_load(&sh->cut) &&
+                     !atomic_load(&sh->beyond) && !bad;
+    if (out->violations && !x->cfg->shallow_first) {
+        /* How far the processes were is chance: what is told is the search for the shortest way. */
+        atomic_store(&sh->transitions, 0);
+        atomic_store(&sh->fair, 0);
+        atomic_store(&sh->worst, 0);
+        out->states = shorten(x, (unsigned)sh->trace.n + 1, PATIENCE);
+    }
     out->transitions = atomic_load(&sh->transitions);
     out->fair = atomic_load(&sh->fair);
     out->worst_s = dt_time_seconds(atomic_load(&sh->worst));
-    out->violations = atomic_load(&sh->found) != 0;
-    out->exhausted = !out->violations && !atomic_load(&sh->full) && !atomic_load(&sh->cut) && !bad;
     if (!out->violations)
         return;
-    if (!x->cfg->shallow_first)
-        shorten(x, (unsigned)sh->trace.n, PATIENCE);
     thin_out(x);
     out->trace = sh->trace;
     memcpy(out->what, sh->what, sizeof out->what);
@@ -451,7 +473,8 @@ int sim_explorer_run(struct sim_explorer *x, const struct sim_explore_config *cf
     memset(x->sh, 0, sizeof *x->sh);
     x->cfg = cfg;
     x->limit = cfg->depth < SIM_TRACE_MAX ? cfg->depth : SIM_TRACE_MAX;
-    x->by_depth = x->collect = false;
+    x->by_depth = cfg->bounded;
+    x->shortest = x->collect = false;
     x->path.n = 0;
     sim_arena_clear();
     sim_arena_on(true);

@@ -74,6 +74,8 @@ struct sim_explore_config {
     struct dt_masq_faults masq_faults;
     bool shallow_first; /* deeper and deeper, until something is violated: for planted mistakes */
     unsigned depth, jobs;
+    bool
+        bounded; /* the depth cuts: all that is within it is met, whatever the order (it costs some states twice) */
     uint64_t states_max;
     bool progress;
     bool

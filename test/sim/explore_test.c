@@ -146,6 +146,38 @@ static void a_bound_is_reported(void **state)
     assert_in_range(e.states, 200, 210);
 }
 
+/* Within a bound nothing is left out, whoever comes first: a state that was met at the end of a long path is gone on from
+ * when a shorter one leads to it. */
+static void a_bound_cuts_alike(void **state)
+{
+    struct sim_explore_config cfg = sim_explore_default();
+    struct sim_explored loose, one, two;
+    struct dt_err err = {0};
+    cfg.budget = rekey_of_both();
+    cfg.depth = 9;
+    assert_int_equal(sim_explore(&cfg, &loose, &err), 0);
+    cfg.bounded = true;
+    assert_int_equal(sim_explore(&cfg, &one, &err), 0);
+    cfg.jobs = 2;
+    assert_int_equal(sim_explore(&cfg, &two, &err), 0);
+    printf("# %llu states, %llu without looking twice\n", (unsigned long long)one.states,
+           (unsigned long long)loose.states);
+    assert_true(one.states > loose.states);
+    assert_false(one.exhausted);
+    assert_int_equal(one.states, two.states);
+    assert_int_equal(one.transitions, two.transitions);
+    assert_int_equal(one.fair, two.fair);
+    assert_false(two.exhausted);
+    cfg.budget.lose = 0;
+    cfg.depth = 100;
+    assert_int_equal(sim_explore(&cfg, &one, &err), 0);
+    cfg.bounded = false;
+    assert_int_equal(sim_explore(&cfg, &two, &err), 0);
+    assert_true(one.exhausted && two.exhausted);
+    assert_int_equal(one.states, two.states);
+    assert_int_equal(one.transitions, two.transitions);
+}
+
 /* Each face begins, and what it shares with another is counted once. */
 static void faces_share_what_they_have_seen(void **state)
 {
@@ -180,6 +212,7 @@ int main(void)
         cmocka_unit_test(fair_play_from_quiet_states_suffices),
         cmocka_unit_test(digests_are_whole),
         cmocka_unit_test(a_bound_is_reported),
+        cmocka_unit_test(a_bound_cuts_alike),
         cmocka_unit_test(faces_share_what_they_have_seen),
     };
     return TEST_RUN(tests);
