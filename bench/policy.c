@@ -1,12 +1,16 @@
-/* bench-policy: how long it takes to find the first matching rule, and the plan, with 10, 1,000 and 100,000 rules.
+/* bench-policy [TIMES [KIND]]: how long it takes to find the first matching rule, and the plan, with 10, 1,000 and 100,000 rules.
  *
  * Three kinds of rule sets: "sites" looks like what people write (a prefix or two, sometimes protocol and ports),
  * "random" is random in every field, prefixes from /8 to /32 and ranges of ports; "nested" is the same from /0 on, so
- * that every address lies in a dozen prefixes: the worst that there is. Packets: half are drawn from a random rule,
- * half at random. All sizes run interleaved, several rounds; the median is told. */
+ * that every address lies in a dozen prefixes. Each in random order, where early wide rules hide most of what follows,
+ * and with the narrow rules first, where nothing is hidden and most rules overlap: the worst that there is. "sites6" is
+ * sites in IPv6. Packets: half are drawn from a random rule, half at random. All sizes run interleaved, several rounds;
+ * the median is told. "lookup" is with a warm cache, over 4,096 packets; "scattered" over 262,144 packets, no two of
+ * them alike, so that the processor's caches help little. There is no cache of flows. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/bytes.h"
@@ -15,8 +19,9 @@
 #include "policy/plan.h"
 #include "median.h"
 
-#define FLOWS  4096
-#define ROUNDS 9
+#define FLOWS     4096
+#define ROUNDS    9
+#define SCATTERED 262144
 
 static const size_t sizes[] = {10, 1000, 100000};
 #define NSIZES DT_ARRAY_LEN(sizes)
@@ -24,8 +29,8 @@ static const size_t sizes[] = {10, 1000, 100000};
 struct run {
     struct dt_rules *rules;
     struct dt_match *match;
-    struct dt_flow flow[FLOWS];
-    double build_s, ns[ROUNDS], plan_ns[ROUNDS], scan_ns;
+    struct dt_flow flow[SCATTERED]; /* the first FLOWS of them are the warm ones */
+    double build_s, ns[ROUNDS], plan_ns[ROUNDS], cold_ns[ROUNDS], scan_ns;
 };
 
 /* Of this thread: what else runs on the machine is not counted. */
@@ -97,10 +102,69 @@ static void random0_rule(struct dt_rand *r, struct dt_rule *out, struct room *m)
     random_rule(r, out, m, 0);
 }
 
+static struct dt_range prefix6(struct dt_rand *r, uint64_t base, unsigned base_len, unsigned len)
+{
+    struct dt_prefix p = {{.ver = 6}, (uint8_t)len};
+    uint64_t high = base | dt_rand_u64(r) >> base_len;
+    dt_put_be64(p.addr.b, len < 64 ? high & ~(uint64_t)0 << (64 - len) : high);
+    if (len > 64)
+        dt_put_be64(p.addr.b + 8, dt_rand_u64(r) & ~(uint64_t)0 << (128 - len));
+    return dt_prefix_range(&p);
+}
+
+static void sites6_rule(struct dt_rand *r, struct dt_rule *out, struct room *m)
+{
+    static const unsigned lens[] = {64, 64, 64, 48, 128, 56};
+    sites_rule(r, out, m);
+    m->to = prefix6(r, 0x20010db800000000, 32, lens[dt_rand_below(r, DT_ARRAY_LEN(lens))]);
+    m->from = prefix6(r, 0xfd00000000000000, 44, dt_rand_below(r, 2) ? 48 : 64);
+}
+
 static const struct kind {
     const char *name;
     void (*rule)(struct dt_rand *r, struct dt_rule *out, struct room *m);
-} kinds[] = {{"sites", sites_rule}, {"random", random8_rule}, {"nested", random0_rule}};
+    bool narrow_first;
+} kinds[] = {{"sites", sites_rule, false},
+             {"sites narrow first", sites_rule, true},
+             {"sites6 narrow first", sites6_rule, true},
+             {"random", random8_rule, false},
+             {"random narrow first", random8_rule, true},
+             {"nested", random0_rule, false},
+             {"nested narrow first", random0_rule, true}};
+
+/* How narrow a rule is: bits of both prefixes. */
+static unsigned narrowness(const struct dt_rule *r)
+{
+    const struct dt_addrset *s[2] = {&r->from, &r->to};
+    unsigned bits = 0;
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned k = 0; s[i]->n && k < (s[i]->v[0].from.ver == 6 ? 16u : 4u); k++)
+            bits += 8u - (unsigned)__builtin_popcount(s[i]->v[0].from.b[k] ^ s[i]->v[0].to.b[k]);
+    return bits;
+}
+
+static int by_narrowness(const void *a, const void *b)
+{
+    const struct dt_rule *x = *(struct dt_rule *const *)a, *y = *(struct dt_rule *const *)b;
+    unsigned p = narrowness(x), q = narrowness(y);
+    return p != q ? (p > q ? -1 : 1) : x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* The same rules, narrow ones first. */
+static struct dt_rules *narrow_first(struct dt_rules *rs)
+{
+    const struct dt_rule **v = malloc((rs->n + 1) * sizeof *v);
+    struct dt_rules *out = dt_rules_new("bench");
+    struct dt_err err;
+    for (size_t i = 0; i < rs->n; i++)
+        v[i] = &rs->v[i];
+    qsort(v, rs->n, sizeof *v, by_narrowness);
+    for (size_t i = 0; i < rs->n; i++)
+        dt_rules_add(out, v[i], &err);
+    free(v);
+    dt_rules_unref(rs);
+    return out;
+}
 
 static struct dt_rules *make_rules(struct dt_rand *r, size_t n, const struct kind *kind)
 {
@@ -121,13 +185,17 @@ static struct dt_rules *make_rules(struct dt_rand *r, size_t n, const struct kin
             exit(1);
         }
     }
-    return rs;
+    return kind->narrow_first ? narrow_first(rs) : rs;
 }
 
 static struct dt_addr inside(struct dt_rand *r, const struct dt_addrset *s)
 {
-    if (!s->n)
-        return dt_addr4(dt_rand_u32(r));
+    if (s->v[0].from.ver == 6) {
+        struct dt_addr x = s->v[0].from;
+        for (unsigned i = 0; i < 16; i++)
+            x.b[i] |= (uint8_t)dt_rand_u32(r) & (x.b[i] ^ s->v[0].to.b[i]);
+        return x;
+    }
     uint32_t a = dt_addr4_host(&s->v[0].from), b = dt_addr4_host(&s->v[0].to);
     return dt_addr4(a + (uint32_t)dt_rand_below(r, (uint64_t)b - a + 1));
 }
@@ -141,9 +209,15 @@ static struct dt_flow make_flow(struct dt_rand *r, const struct dt_rules *rs)
                         .ports = true,
                         .sport = (uint16_t)(1024 + dt_rand_below(r, 60000)),
                         .dport = (uint16_t)dt_rand_u32(r)};
+    if (rule->to.n && rule->to.v[0].from.ver == 6)
+        for (unsigned i = 0; i < 2; i++) {
+            struct dt_range x =
+                i ? prefix6(r, 0x20010db800000000, 32, 128) : prefix6(r, 0xfd00000000000000, 44, 128);
+            *(i ? &f.dst : &f.src) = x.from;
+        }
     if (dt_rand_below(r, 2)) {
-        f.src = inside(r, &rule->from);
-        f.dst = inside(r, &rule->to);
+        f.src = rule->from.n ? inside(r, &rule->from) : f.src;
+        f.dst = rule->to.n ? inside(r, &rule->to) : f.dst;
         if (rule->nproto)
             f.proto = rule->proto[0];
         if (rule->ndport)
@@ -162,6 +236,14 @@ static double round_lookup(const struct run *r, unsigned times)
         for (unsigned i = 0; i < FLOWS; i++)
             sink += dt_match_tunnel(r->match, &r->flow[i]);
     return (now_ns() - t) / (FLOWS * (double)times);
+}
+
+static double round_scattered(const struct run *r)
+{
+    double t = now_ns();
+    for (unsigned i = 0; i < SCATTERED; i++)
+        sink += dt_match_tunnel(r->match, &r->flow[i]);
+    return (now_ns() - t) / SCATTERED;
 }
 
 static double round_plan(const struct run *r, unsigned times)
@@ -203,6 +285,7 @@ static void report(const char *kind, struct run *r, size_t i, double ns[])
            "\"peer\": \"rule by rule\", \"peer_value\": %.1f, \"ratio\": %.3f}\n",
            kind, sizes[i], ns[i], r->scan_ns, r->scan_ns / ns[i]);
     line(kind, "lookups a second", sizes[i], 1e9 / ns[i], "1/s");
+    line(kind, "scattered", sizes[i], median(r->cold_ns, ROUNDS), "ns");
     line(kind, "plan", sizes[i], median(r->plan_ns, ROUNDS), "ns");
     line(kind, "build", sizes[i], r->build_s * 1e3, "ms");
     line(kind, "memory", sizes[i], (double)dt_match_bytes(r->match), "B");
@@ -228,12 +311,13 @@ static void kind_run(const struct kind *kind, unsigned times)
             fprintf(stderr, "bench-policy: %s\n", err.text);
             exit(1);
         }
-        for (unsigned k = 0; k < FLOWS; k++)
+        for (unsigned k = 0; k < SCATTERED; k++)
             r[i].flow[k] = make_flow(&rand, r[i].rules);
         r[i].scan_ns = round_scan(&r[i]);
     }
     for (unsigned k = 0; r && k < ROUNDS; k++)
         for (size_t i = 0; i < NSIZES; i++) {
+            r[i].cold_ns[k] = round_scattered(&r[i]);
             round_lookup(&r[i], 1);
             r[i].ns[k] = round_lookup(&r[i], times);
             r[i].plan_ns[k] = round_plan(&r[i], times);
@@ -254,7 +338,11 @@ static void kind_run(const struct kind *kind, unsigned times)
 int main(int argc, char **argv)
 {
     unsigned times = argc > 1 ? (unsigned)atoi(argv[1]) : 40;
-    for (size_t i = 0; i < DT_ARRAY_LEN(kinds); i++)
+    for (size_t i = 0; i < DT_ARRAY_LEN(kinds); i++) {
+        if (argc > 2 && strcmp(argv[2], kinds[i].name) != 0)
+            continue;
         kind_run(&kinds[i], times ? times : 1);
+        fflush(stdout);
+    }
     return sink == 1;
 }

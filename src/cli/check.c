@@ -52,6 +52,19 @@ static void print_numbers(FILE *out, const struct dt_config *c)
     }
 }
 
+/* A file of rules alone is counted in rules. */
+static void print_count(FILE *out, const struct dt_config *c)
+{
+    size_t rules = c->rules ? c->rules->n : 0;
+    fprintf(out, "%s: ", c->file);
+    if (c->ntunnel || c->ngateway || c->ndiscover || !rules)
+        fprintf(out, "%zu tunnel%s, %zu gateway%s, ", c->ntunnel, c->ntunnel == 1 ? "" : "s", c->ngateway,
+                c->ngateway == 1 ? "" : "s");
+    if (rules)
+        fprintf(out, "%zu rule%s, ", rules, rules == 1 ? "" : "s");
+    fprintf(out, "nothing wrong%s\n", c->warnings > 0 ? " (but see the warnings)" : "");
+}
+
 static int run(struct dt_cli *cli, int argc, char **argv)
 {
     struct dt_config c;
@@ -66,8 +79,9 @@ static int run(struct dt_cli *cli, int argc, char **argv)
         json_t *tunnels = json_array();
         for (size_t i = 0; i < c.ntunnel && rc == DT_CLI_DONE; i++)
             json_array_append_new(tunnels, numbers_json(&c, &c.tunnel[i]));
-        json_t *o = json_pack("{s:s, s:b, s:o, s:o, s:i}", "file", c.file, "ok", rc == DT_CLI_DONE, "issues",
-                              issues_json(&c), "tunnels", tunnels, "gateways", (int)c.ngateway);
+        json_t *o = json_pack("{s:s, s:b, s:o, s:o, s:i, s:i}", "file", c.file, "ok", rc == DT_CLI_DONE,
+                              "issues", issues_json(&c), "tunnels", tunnels, "gateways", (int)c.ngateway,
+                              "rules", (int)(c.rules ? c.rules->n : 0));
         if (rc != DT_CLI_DONE) {
             char first[1024] = "";
             for (size_t i = 0; i < c.nissue && first[0] == '\0'; i++)
@@ -80,9 +94,7 @@ static int run(struct dt_cli *cli, int argc, char **argv)
         json_decref(o);
     } else if (rc == DT_CLI_DONE) {
         print_numbers(cli->out, &c);
-        fprintf(cli->out, "%s: %zu tunnel%s, %zu gateway%s, nothing wrong%s\n", c.file, c.ntunnel,
-                c.ntunnel == 1 ? "" : "s", c.ngateway, c.ngateway == 1 ? "" : "s",
-                c.warnings > 0 ? " (but see the warnings)" : "");
+        print_count(cli->out, &c);
     }
     dt_config_free(&c);
     return rc;

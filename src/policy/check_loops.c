@@ -124,6 +124,32 @@ static void split(const struct dt_addrset *in, const struct dt_addrset *s, struc
 
 /* --- following --- */
 
+/* Rule r wants the gateway of path[at] again: the loop is what came after that one, and r. However it is come upon, it
+ * is told as beginning with its first rule in the file, and so once. */
+static void tell_loop(struct loops *l, unsigned at, const struct dt_rule *r)
+{
+    const struct dt_rule *ring[DT_PLAN_TUNNELS + 1];
+    unsigned n = 0, first = 0;
+    for (unsigned i = at + 1; i < l->depth; i++)
+        ring[n++] = l->path[i];
+    ring[n++] = r;
+    for (unsigned i = 1; i < n; i++)
+        if (ring[i]->index < ring[first]->index)
+            first = i;
+    char text[400];
+    size_t len = 0;
+    for (unsigned i = 0; i < n && len < sizeof text; i++) {
+        const struct dt_rule *x = ring[(first + i) % n];
+        len += (size_t)snprintf(text + len, sizeof text - len, "\"%.*s\" (line %u) > ", n > 4 ? 20 : 64,
+                                x->name, x->line);
+    }
+    dt_check_add(
+        l->c, DT_CHECK_LOOP, ring[first]->line,
+        "the rules loop: %s\"%.64s\" again; each takes the ESP packets of the one before; narrow one of "
+        "them with `to` or `protocol`",
+        text, ring[first]->name);
+}
+
 static void tell(struct loops *l, const struct dt_rule *r)
 {
     l->found = true;
@@ -142,15 +168,7 @@ static void tell(struct loops *l, const struct dt_rule *r)
     }
     for (unsigned i = 0; i < l->depth; i++)
         if (dt_addr_eq(&l->path[i]->gateway, &r->gateway)) {
-            char way[512] = "";
-            for (size_t k = i, n = 0; k < l->depth && n < sizeof(way); k++)
-                n += (size_t)snprintf(way + n, sizeof(way) - n, "\"%s\" (line %u), ", l->path[k]->name,
-                                      l->path[k]->line);
-            dt_check_add(
-                l->c, DT_CHECK_LOOP, r->line,
-                "the rules loop, back to gateway %s: %s\"%s\" (line %u); narrow one of them with `to` or "
-                "`protocol`",
-                gw, way, r->name, r->line);
+            tell_loop(l, i, r);
             return;
         }
     dt_check_add(l->c, DT_CHECK_DEPTH, r->line,

@@ -1,36 +1,16 @@
 #include "policy/match.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/bytes.h"
-#include "policy/match_dim.h"
-#include "policy/match_ports.h"
+#include "policy/match_tree.h"
 
-#define LIST_MAX   8         /* a pair with more boxes than these gets an index of its own */
-#define CUT_PIECES 64        /* a rule's addresses are cut into prefixes while these make no more pairs */
-#define BOXES_MAX  4096      /* protocol and port boxes of one rule */
-#define PAIRS_MAX  (8 << 20) /* pairs for which rules are cut into prefixes; past it, whole sets are paired */
-#define L4_INDEXED 0x80000000u
-
-/* A slot of the pair table; key 0 is free. */
-struct slot {
-    uint64_t key; /* source set, destination set */
-    uint32_t min; /* the pair's first rule */
-    uint32_t l4;  /* place of its list, or with L4_INDEXED of its index */
-};
+#define ENTS_MAX ((size_t)8 << 20) /* boxes in trees; rules past it are paired */
 
 /* One kind of rules: transport, or tunnel and pass. */
 struct side {
-    struct dim src, dst;
-    struct slot *slot;
-    unsigned shift; /* 64 - log2 of the number of slots */
-    size_t nslot;
-    uint64_t *seen; /* eight bits a slot, small enough for the cache: no pair where the bit is clear */
-    struct l4_rule *l4;
-    size_t nl4;
-    struct l4_index **index;
-    size_t nindex;
+    struct dt_tree v4, v6;
+    struct dt_pairs *large; /* rules that name too many ranges for a tree, or NULL */
+    uint32_t large_min;     /* the first of them */
 };
 
 struct dt_match {
@@ -38,264 +18,39 @@ struct dt_match {
     struct side transport, tunnel;
 };
 
-/* While building: a rule's box under one pair. */
-struct item {
-    uint64_t key;
-    struct l4_rule r;
-};
-
-struct builder {
-    struct side *s;
-    struct item *v;
-    size_t n, cap;
-    struct dt_err *err;
-};
-
-/* --- building --- */
-
-static struct dt_addr addr_from(unsigned __int128 v, uint8_t ver)
+static int side_add(struct side *s, const struct dt_rules *rs, const struct dt_rule *r, struct dt_err *err)
 {
-    if (ver == 4)
-        return dt_addr4((uint32_t)v);
-    struct dt_addr a = {.ver = 6};
-    dt_put_be64(a.b, (uint64_t)(v >> 64));
-    dt_put_be64(a.b + 8, (uint64_t)v);
-    return a;
-}
-
-static unsigned __int128 addr_to(const struct dt_addr *a)
-{
-    return a->ver == 4 ? dt_get_be32(a->b)
-                       : (unsigned __int128)dt_get_be64(a->b) << 64 | dt_get_be64(a->b + 8);
-}
-
-/* The prefixes that make up a set, at most cap; 0 when there are more. */
-static size_t cut(const struct dt_addrset *s, struct dt_range *out, size_t cap)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s->n; i++) {
-        uint8_t ver = s->v[i].from.ver;
-        unsigned bits = ver == 4 ? 32 : 128;
-        unsigned __int128 at = addr_to(&s->v[i].from), to = addr_to(&s->v[i].to);
-        for (;;) {
-            unsigned k = 0; /* the largest aligned block of 2^k addresses from `at` that does not pass `to` */
-            while (k < bits) {
-                unsigned __int128 span =
-                    (((unsigned __int128)1 << k) << 1) - 1; /* all ones once 2^128 is due */
-                if (at & span || to - at < span)
-                    break;
-                k++;
-            }
-            unsigned __int128 end = at + (k == 128 ? ~(unsigned __int128)0 : ((unsigned __int128)1 << k) - 1);
-            if (n == cap)
-                return 0;
-            out[n++] = (struct dt_range){addr_from(at, ver), addr_from(end, ver)};
-            if (end == to)
-                break;
-            at = end + 1;
-        }
-    }
-    return n;
-}
-
-/* The sets that one side of a rule becomes: the any set, its prefixes when they are few, or the set as a
- * whole. */
-static size_t side_sets(struct dim *d, const struct dt_addrset *s, const struct dt_range *piece,
-                        size_t pieces, struct dim_set **out)
-{
-    if (!pieces) {
-        out[0] = dt_dim_set_get(d, s->n ? s->v : NULL, s->n, false);
-        return out[0] ? 1 : 0;
-    }
-    for (size_t i = 0; i < pieces; i++)
-        if (!(out[i] = dt_dim_set_get(d, &piece[i], 1, true)))
-            return 0;
-    return pieces;
-}
-
-static int put(struct builder *b, uint64_t key, const struct l4_rule *r)
-{
-    if (b->n == b->cap) {
-        size_t want = b->cap ? b->cap * 2 : 64;
-        struct item *p = realloc(b->v, want * sizeof *p);
-        if (!p)
-            return dt_err_set(b->err, 0, "out of memory");
-        b->v = p;
-        b->cap = want;
-    }
-    b->v[b->n++] = (struct item){key, *r};
-    return 0;
-}
-
-/* One pair of a rule: each of its boxes of protocol and ports. */
-static int put_boxes(struct builder *b, uint64_t key, const struct dt_rule *r)
-{
-    static const struct dt_ports all = {0, 65535};
-    uint8_t flags = (uint8_t)((r->nsport ? L4_SPORT : 0) | (r->ndport ? L4_DPORT : 0));
-    for (unsigned p = 0; p < (r->nproto ? r->nproto : 1u); p++)
-        for (unsigned i = 0; i < (r->nsport ? r->nsport : 1u); i++)
-            for (unsigned k = 0; k < (r->ndport ? r->ndport : 1u); k++) {
-                struct dt_ports s = r->nsport ? r->sport[i] : all, d = r->ndport ? r->dport[k] : all;
-                struct l4_rule l = {.order = r->index,
-                                    .proto = r->nproto ? r->proto[p] : 0,
-                                    .ports = flags,
-                                    .slo = s.from,
-                                    .shi = s.to,
-                                    .dlo = d.from,
-                                    .dhi = d.to};
-                if (put(b, key, &l))
-                    return -1;
-            }
-    return 0;
-}
-
-static int add_rule(struct builder *b, const struct dt_rules *rs, const struct dt_rule *r)
-{
-    size_t boxes = (r->nproto ? r->nproto : 1u) * (r->nsport ? r->nsport : 1u) * (r->ndport ? r->ndport : 1u);
-    if (boxes > BOXES_MAX)
-        return dt_err_set(b->err, 0,
+    if (dt_l4_boxes(r) > BOXES_MAX)
+        return dt_err_set(err, 0,
                           "%s:%u: rule \"%.64s\" makes %zu combinations of protocols and ports; at most %d "
                           "are taken: split it, or use ranges",
-                          rs->file, r->line, r->name, boxes, BOXES_MAX);
-    struct dt_range from[CUT_PIECES], to[CUT_PIECES];
-    size_t nf = cut(&r->from, from, CUT_PIECES), nt = cut(&r->to, to, CUT_PIECES);
-    if (b->n > PAIRS_MAX)
-        nf = nt = 0;
-    while (nf + nt && (nf ? nf : 1) * (nt ? nt : 1) * boxes > CUT_PIECES)
-        *(nf > nt ? &nf : &nt) = 0;
-    struct dim_set *f[CUT_PIECES], *t[CUT_PIECES];
-    nf = side_sets(&b->s->src, &r->from, from, nf, f);
-    nt = side_sets(&b->s->dst, &r->to, to, nt, t);
-    if (!nf || !nt)
-        return dt_err_set(b->err, 0, "out of memory");
-    for (size_t i = 0; i < nf; i++)
-        for (size_t k = 0; k < nt; k++) {
-            if (r->index < f[i]->min)
-                f[i]->min = r->index;
-            if (r->index < t[k]->min)
-                t[k]->min = r->index;
-            f[i]->partners |= dim_bit(t[k]->id);
-            t[k]->partners |= dim_bit(f[i]->id);
-            if (put_boxes(b, (uint64_t)f[i]->id << 32 | t[k]->id, r))
-                return -1;
-        }
-    return 0;
-}
-
-static int by_key(const void *a, const void *b)
-{
-    const struct item *x = a, *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return x->r.order < y->r.order ? -1 : x->r.order > y->r.order;
-}
-
-static uint64_t key_hash(uint64_t key)
-{
-    return (key ^ key >> 29) * 0x9e3779b97f4a7c15u;
-}
-
-static size_t slot_of(const struct side *s, uint64_t key)
-{
-    return (size_t)(key_hash(key) >> s->shift);
-}
-
-/* The slot's bit: its place among the 64-bit words is the slot's, eight slots a word. */
-static size_t seen_bit(const struct side *s, uint64_t key)
-{
-    return (size_t)(key_hash(key) >> (s->shift - 3));
-}
-
-static void slot_put(struct side *s, const struct slot *add)
-{
-    size_t i = slot_of(s, add->key);
-    while (s->slot[i].key)
-        i = (i + 1) & (s->nslot - 1);
-    s->slot[i] = *add;
-    size_t bit = seen_bit(s, add->key);
-    s->seen[bit / 64] |= (uint64_t)1 << bit % 64;
-}
-
-/* The list or index of one pair's boxes. A rule that asks for nothing ends its list: none after it is
- * reached. */
-static int pair_make(struct side *s, const struct item *v, size_t n, struct slot *out)
-{
-    *out = (struct slot){v[0].key, v[0].r.order, (uint32_t)s->nl4};
-    size_t keep = 0;
-    while (keep < n && (v[keep].r.proto || v[keep].r.ports))
-        keep++;
-    if (keep < n)
-        n = keep + 1;
-    if (n <= LIST_MAX) {
-        for (size_t i = 0; i < n; i++)
-            s->l4[s->nl4++] = v[i].r;
-        s->l4[s->nl4++] = (struct l4_rule){.order = DT_NO_RULE};
-        return 0;
+                          rs->file, r->line, r->name, dt_l4_boxes(r), BOXES_MAX);
+    if (dt_tree_boxes(r) <= TREE_BOXES_MAX && s->v4.nent + s->v6.nent < ENTS_MAX)
+        return dt_tree_add(&s->v4, r) || dt_tree_add(&s->v6, r) ? dt_err_set(err, 0, "out of memory") : 0;
+    if (!s->large) {
+        s->large = dt_pairs_new();
+        s->large_min = r->index;
     }
-    struct l4_rule *r = malloc(n * sizeof *r);
-    for (size_t i = 0; r && i < n; i++)
-        r[i] = v[i].r;
-    out->l4 = (uint32_t)s->nindex | L4_INDEXED;
-    s->index[s->nindex] = r ? dt_l4_index_new(r, n) : NULL;
-    free(r);
-    return s->index[s->nindex++] ? 0 : -1;
-}
-
-static int side_finish(struct builder *b)
-{
-    struct side *s = b->s;
-    size_t pairs = 0, large = 0;
-    if (b->n)
-        qsort(b->v, b->n, sizeof *b->v, by_key);
-    for (size_t i = 0, k; i < b->n; i = k, pairs++) {
-        for (k = i; k < b->n && b->v[k].key == b->v[i].key; k++)
-            ;
-        large += k - i > LIST_MAX;
-    }
-    s->nslot = 8;
-    s->shift = 61;
-    for (; s->nslot < pairs * 2; s->nslot *= 2)
-        s->shift--;
-    s->slot = calloc(s->nslot, sizeof *s->slot);
-    s->seen = calloc(s->nslot / 8, sizeof *s->seen);
-    s->l4 = malloc((b->n + pairs + 1) * sizeof *s->l4);
-    s->index = calloc(large + 1, sizeof(struct l4_index *));
-    if (!s->slot || !s->seen || !s->l4 || !s->index)
-        return dt_err_set(b->err, 0, "out of memory");
-    for (size_t i = 0, k; i < b->n; i = k) {
-        for (k = i; k < b->n && b->v[k].key == b->v[i].key; k++)
-            ;
-        struct slot at;
-        if (pair_make(s, b->v + i, k - i, &at))
-            return dt_err_set(b->err, 0, "out of memory");
-        slot_put(s, &at);
-    }
-    return dt_dim_finish(&s->src, b->err) || dt_dim_finish(&s->dst, b->err) ? -1 : 0;
+    return s->large ? dt_pairs_add(s->large, r, NULL) : -1;
 }
 
 static int side_make(struct side *s, const struct dt_rules *rs, bool transport, struct dt_err *err)
 {
-    struct builder b = {.s = s, .err = err};
-    int rc = 0;
-    for (size_t i = 0; i < rs->n && !rc; i++)
-        if ((rs->v[i].kind == DT_RULE_TRANSPORT) == transport)
-            rc = add_rule(&b, rs, &rs->v[i]);
-    if (!rc)
-        rc = side_finish(&b);
-    free(b.v);
-    return rc;
+    s->v6.v6 = true;
+    s->large_min = DT_NO_RULE;
+    for (size_t i = 0; i < rs->n; i++)
+        if ((rs->v[i].kind == DT_RULE_TRANSPORT) == transport && side_add(s, rs, &rs->v[i], err))
+            return -1;
+    if (dt_tree_finish(&s->v4, rs, err) || dt_tree_finish(&s->v6, rs, err))
+        return -1;
+    return s->large ? dt_pairs_finish(s->large, err) : 0;
 }
 
 static void side_free(struct side *s)
 {
-    dt_dim_free(&s->src);
-    dt_dim_free(&s->dst);
-    free(s->slot);
-    free(s->seen);
-    free(s->l4);
-    for (size_t i = 0; i < s->nindex; i++)
-        dt_l4_index_free(s->index[i]);
-    free(s->index);
+    dt_tree_free(&s->v4);
+    dt_tree_free(&s->v6);
+    dt_pairs_free(s->large);
 }
 
 struct dt_match *dt_match_new(struct dt_rules *rs, struct dt_err *err)
@@ -330,10 +85,7 @@ const struct dt_rules *dt_match_rules(const struct dt_match *m)
 
 static size_t side_bytes(const struct side *s)
 {
-    size_t n = s->src.bytes + s->dst.bytes + s->nslot * (sizeof *s->slot + 1) + s->nl4 * sizeof *s->l4;
-    for (size_t i = 0; i < s->nindex; i++)
-        n += dt_l4_index_bytes(s->index[i]);
-    return n;
+    return dt_tree_bytes(&s->v4) + dt_tree_bytes(&s->v6) + (s->large ? dt_pairs_bytes(s->large) : 0);
 }
 
 size_t dt_match_bytes(const struct dt_match *m)
@@ -341,48 +93,27 @@ size_t dt_match_bytes(const struct dt_match *m)
     return sizeof *m + side_bytes(&m->transport) + side_bytes(&m->tunnel);
 }
 
-/* --- looking up --- */
-
-static uint32_t pair_find(const struct side *s, uint64_t key, const struct dt_flow *f, uint32_t best)
+/* Addresses of two versions, which no packet has: a caller's own flow, answered the plain way. */
+static uint32_t find_mixed(const struct dt_rules *rs, bool transport, const struct dt_flow *f)
 {
-    size_t bit = seen_bit(s, key), i = slot_of(s, key);
-    if (!(s->seen[bit / 64] >> bit % 64 & 1))
-        return best;
-    while (s->slot[i].key != key) {
-        if (!s->slot[i].key)
-            return best;
-        i = (i + 1) & (s->nslot - 1);
-    }
-    const struct slot *at = &s->slot[i];
-    if (at->min >= best)
-        return best;
-    if (at->l4 & L4_INDEXED)
-        return dt_l4_index_find(s->index[at->l4 & ~L4_INDEXED], f, best);
-    for (const struct l4_rule *r = s->l4 + at->l4; r->order < best; r++)
-        if (l4_matches(r, f))
-            return r->order;
-    return best;
+    for (size_t i = 0; i < rs->n; i++)
+        if ((rs->v[i].kind == DT_RULE_TRANSPORT) == transport && dt_rule_matches(&rs->v[i], f))
+            return (uint32_t)i;
+    return DT_NO_RULE;
 }
 
 static uint32_t find(const struct side *s, const struct dt_flow *f)
 {
-    const struct dim_link *src = dt_dim_find(&s->src, &f->src), *dst = dt_dim_find(&s->dst, &f->dst);
-    uint32_t best = DT_NO_RULE;
-    for (; src->min < best; src++) {
-        uint64_t bit = dim_bit(src->set);
-        for (const struct dim_link *d = dst; d->min < best; d++)
-            if (d->partners & bit && src->partners & dim_bit(d->set))
-                best = pair_find(s, (uint64_t)src->set << 32 | d->set, f, best);
-    }
-    return best;
+    uint32_t best = dt_tree_find(f->src.ver == 4 ? &s->v4 : &s->v6, f, DT_NO_RULE);
+    return s->large_min < best ? dt_pairs_find(s->large, f, best) : best;
 }
 
 uint32_t dt_match_transport(const struct dt_match *m, const struct dt_flow *f)
 {
-    return find(&m->transport, f);
+    return f->src.ver == f->dst.ver ? find(&m->transport, f) : find_mixed(m->rules, true, f);
 }
 
 uint32_t dt_match_tunnel(const struct dt_match *m, const struct dt_flow *f)
 {
-    return find(&m->tunnel, f);
+    return f->src.ver == f->dst.ver ? find(&m->tunnel, f) : find_mixed(m->rules, false, f);
 }

@@ -1,9 +1,6 @@
-/* The first rule that matches a packet, in time that does not grow with the number of rules.
- *
- * Each side's addresses are cut into elementary intervals; an interval knows the few address sets that hold
- * it. A pair of sets (source, destination) leads through a hash table to what the rules with that pair ask of
- * protocol and ports. Sets and pairs know the earliest rule they serve, so a search ends when nothing earlier
- * can follow. */
+/* The first rule that matches a packet, in time that hardly grows with the number of rules: a decision tree over both
+ * addresses for each IP version (match_tree.h), and pairs of address sets for rules that name large groups
+ * (match_pairs.h). Transport rules, and tunnel and pass rules, each have their own. */
 #ifndef DT_POLICY_MATCH_H
 #define DT_POLICY_MATCH_H
 

@@ -251,6 +251,28 @@ static size_t list_bytes(const struct list *l)
     return n;
 }
 
+size_t dt_l4_boxes(const struct dt_rule *r)
+{
+    return (r->nproto ? r->nproto : 1u) * (r->nsport ? r->nsport : 1u) * (r->ndport ? r->ndport : 1u);
+}
+
+bool dt_l4_box(const struct dt_rule *r, size_t i, struct l4_rule *out)
+{
+    static const struct dt_ports all = {0, 65535};
+    if (i >= dt_l4_boxes(r))
+        return false;
+    size_t nd = r->ndport ? r->ndport : 1u, ns = r->nsport ? r->nsport : 1u;
+    struct dt_ports d = r->ndport ? r->dport[i % nd] : all, s = r->nsport ? r->sport[i / nd % ns] : all;
+    *out = (struct l4_rule){.order = r->index,
+                            .proto = r->nproto ? r->proto[i / nd / ns] : 0,
+                            .ports = (uint8_t)((r->nsport ? L4_SPORT : 0) | (r->ndport ? L4_DPORT : 0)),
+                            .slo = s.from,
+                            .shi = s.to,
+                            .dlo = d.from,
+                            .dhi = d.to};
+    return true;
+}
+
 struct l4_index *dt_l4_index_new(const struct l4_rule *v, size_t n)
 {
     struct l4_index *x = calloc(1, sizeof *x);

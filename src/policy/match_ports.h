@@ -23,6 +23,12 @@ static inline bool l4_matches(const struct l4_rule *r, const struct dt_flow *f)
            (f->ports && f->sport >= r->slo && f->sport <= r->shi && f->dport >= r->dlo && f->dport <= r->dhi);
 }
 
+/* How many boxes of protocol and ports a rule makes, at most BOXES_MAX in rules that are taken; and the i-th of
+ * them, false past the last. */
+#define BOXES_MAX 4096
+size_t dt_l4_boxes(const struct dt_rule *r);
+bool dt_l4_box(const struct dt_rule *r, size_t i, struct l4_rule *out);
+
 /* An index over v[0 .. n-1], sorted by order; NULL when memory is out. */
 struct l4_index *dt_l4_index_new(const struct l4_rule *v, size_t n);
 void dt_l4_index_free(struct l4_index *x);

@@ -24,7 +24,7 @@ static void small_sets(void **state)
 {
     struct gen g;
     gen_init(&g, test_seed("match/small"));
-    for (unsigned i = 0; i < 4000; i++) {
+    for (unsigned i = 0; i < 1500; i++) {
         g.hosts = 4 + (unsigned)gen_below(&g, 61);
         struct dt_rules *rs = gen_rules(&g, gen_below(&g, 30), 3);
         compare(&g, rs, 400);
@@ -79,6 +79,120 @@ static void many_ports(void **state)
     }
 }
 
+/* Prefixes of every length over each other, random in both versions, narrow rules first or not; packets drawn from the
+ * rules and at random: deep trees, rules apart because they are wide, and parts that nothing separates. */
+static struct dt_range any_prefix(struct gen *g, bool v6, unsigned shortest)
+{
+    unsigned bits = v6 ? 128 : 32;
+    struct dt_prefix p = {{.ver = v6 ? 6 : 4}, (uint8_t)(shortest + gen_below(g, bits + 1 - shortest))};
+    for (unsigned i = 0; i < bits / 8; i++)
+        p.addr.b[i] = (uint8_t)(gen_below(g, 2) ? gen_below(g, 256) : gen_below(g, 2) * 0x80);
+    for (unsigned i = p.len; i < bits; i++)
+        p.addr.b[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
+    return dt_prefix_range(&p);
+}
+
+static struct dt_addr within(struct gen *g, const struct dt_range *r)
+{
+    struct dt_addr a = r->from;
+    for (unsigned i = 0; i < 16; i++)
+        a.b[i] |= (uint8_t)(gen_below(g, 256) & (r->from.b[i] ^ r->to.b[i]));
+    return a;
+}
+
+static int narrower(const void *a, const void *b)
+{
+    unsigned n[2] = {0};
+    for (unsigned i = 0; i < 2; i++) {
+        const struct gen_rule *r = i ? b : a;
+        for (unsigned k = 0; k < 16; k++)
+            n[i] += (unsigned)__builtin_popcount(r->from[0].from.b[k] ^ r->from[0].to.b[k]) +
+                    (unsigned)__builtin_popcount(r->to[0].from.b[k] ^ r->to[0].to.b[k]);
+    }
+    return n[0] < n[1] ? -1 : n[0] > n[1];
+}
+
+static void overlapping(void **state)
+{
+    struct gen g;
+    gen_init(&g, test_seed("match/overlap"));
+    for (unsigned round = 0; round < 12; round++) {
+        unsigned n = 1500, shortest = (unsigned)gen_below(&g, 3) * 6;
+        struct gen_rule *v = calloc(n, sizeof *v);
+        bool v6 = round & 1, ports = gen_below(&g, 2);
+        for (unsigned i = 0; i < n; i++) {
+            gen_rule(&g, &v[i], i + 1, 3);
+            if (ports && !v[i].r.nproto)
+                v[i].r.proto[v[i].r.nproto++] = 6; /* none that hides all after it */
+            v[i].from[0] = any_prefix(&g, v6, shortest);
+            v[i].to[0] = any_prefix(&g, v6, shortest);
+        }
+        if (round & 2)
+            qsort(v, n, sizeof *v, narrower);
+        struct dt_rules *rs = dt_rules_new("gen.conf");
+        struct dt_err err;
+        for (unsigned i = 0; i < n; i++) {
+            v[i].r.from = (struct dt_addrset){v[i].from, 1};
+            v[i].r.to = (struct dt_addrset){v[i].to, 1};
+            v[i].r.sport = v[i].sport;
+            v[i].r.dport = v[i].dport;
+            assert_int_equal(dt_rules_add(rs, &v[i].r, &err), 0);
+        }
+        struct dt_match *m = dt_match_new(rs, &err);
+        assert_non_null(m);
+        assert_true(dt_match_bytes(m) < (size_t)n * 1200 + (1 << 17));
+        for (unsigned k = 0; k < 4000; k++) {
+            const struct gen_rule *r = &v[gen_below(&g, n)], *q = gen_below(&g, 4) ? r : &v[gen_below(&g, n)];
+            struct dt_flow f = gen_flow(&g);
+            f.src = within(&g, &r->from[0]);
+            f.dst = within(&g, &q->to[0]);
+            assert_int_equal(dt_match_tunnel(m, &f), gen_first(rs, &f, false));
+            assert_int_equal(dt_match_transport(m, &f), gen_first(rs, &f, true));
+        }
+        dt_match_free(m);
+        dt_rules_unref(rs);
+        free(v);
+    }
+}
+
+/* Two large groups name each other in some rules among many small ones. */
+static void large_groups(void **state)
+{
+    struct gen g;
+    gen_init(&g, test_seed("match/groups"));
+    struct dt_rules *rs = dt_rules_new("gen.conf");
+    struct dt_err err;
+    static struct dt_range group[2][300];
+    for (unsigned i = 0; i < 600; i++) {
+        struct dt_addr a = dt_addr4(0x0a000000 + i * 1024 + (uint32_t)gen_below(&g, 512));
+        group[i % 2][i / 2] =
+            (struct dt_range){a, dt_addr4(dt_addr4_host(&a) + (uint32_t)gen_below(&g, 400))};
+    }
+    for (unsigned i = 0; i < 400; i++) {
+        struct gen_rule r;
+        gen_rule(&g, &r, i + 1, 3);
+        if (i % 8 == 5) {
+            r.r.from = (struct dt_addrset){group[gen_below(&g, 2)], 1 + gen_below(&g, 300)};
+            r.r.to = (struct dt_addrset){group[gen_below(&g, 2)], 1 + gen_below(&g, 300)};
+        } else {
+            r.from[0] = group[gen_below(&g, 2)][gen_below(&g, 300)];
+            r.r.from = (struct dt_addrset){r.from, 1};
+        }
+        assert_int_equal(dt_rules_add(rs, &r.r, &err), 0);
+    }
+    struct dt_match *m = dt_match_new(rs, &err);
+    assert_non_null(m);
+    for (unsigned k = 0; k < 20000; k++) {
+        struct dt_flow f = gen_flow(&g);
+        f.src = within(&g, &group[gen_below(&g, 2)][gen_below(&g, 300)]);
+        f.dst = within(&g, &group[gen_below(&g, 2)][gen_below(&g, 300)]);
+        assert_int_equal(dt_match_tunnel(m, &f), gen_first(rs, &f, false));
+        assert_int_equal(dt_match_transport(m, &f), gen_first(rs, &f, true));
+    }
+    dt_match_free(m);
+    dt_rules_unref(rs);
+}
+
 static void every_port(void **state)
 {
     struct dt_rules *rs = dt_rules_new("gen.conf");
@@ -120,8 +234,9 @@ static void empty(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(empty),      cmocka_unit_test(small_sets), cmocka_unit_test(large_sets),
-        cmocka_unit_test(many_ports), cmocka_unit_test(every_port),
+        cmocka_unit_test(empty),      cmocka_unit_test(small_sets),  cmocka_unit_test(large_sets),
+        cmocka_unit_test(many_ports), cmocka_unit_test(overlapping), cmocka_unit_test(large_groups),
+        cmocka_unit_test(every_port),
     };
     return TEST_RUN(tests);
 }
