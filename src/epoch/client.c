@@ -196,8 +196,10 @@ static void open_session(struct dt_epoch_client *c, dt_time now)
         dt_epoch_client_failed(c, now);
 }
 
-/* 614, then 601. Epochs on probation end with their session; the one that carries data goes on. */
-static void drop_and_open(struct dt_epoch_client *c, dt_time now)
+/* 614, then 601. Epochs on probation end with their session; the one that carries data goes on. refused: somebody's word
+ * ended what was asked last; if the session has brought nothing at all, its successor waits, or we would ask for the same
+ * again and again, each time with all the work of a new session. */
+static void drop_and_open(struct dt_epoch_client *c, dt_time now, bool refused)
 {
     uint32_t after = c->nepoch > c->unverified ? c->nepoch : c->unverified;
     c->stats.sessions_dropped++;
@@ -209,7 +211,10 @@ static void drop_and_open(struct dt_epoch_client *c, dt_time now)
         if (c->e[i].phase == DT_EPOCH_PROBING)
             retire(&c->e[i], now);
     choose(c, now);
-    open_session(c, now);
+    if (refused && c->opens > 0)
+        wait_and_open(c, now);
+    else
+        open_session(c, now);
 }
 
 /* 612, 613: a negotiation came to nothing. */
@@ -219,7 +224,7 @@ static void count_failure(struct dt_epoch_client *c, dt_time now, dt_time pause)
     c->negotiate_by = DT_NEVER;
     c->nepoch++;
     if (c->nepoch > c->p.elimit && !c->p.faults.no_elimit)
-        drop_and_open(c, now);
+        drop_and_open(c, now, pause != 0);
     else if (pause)
         c->negotiate_at = dt_time_add(now, pause);
     else
@@ -231,7 +236,7 @@ static void timed_out(struct dt_epoch_client *c, dt_time now)
     c->stats.timeouts++;
     emit(c, now, DT_EPOCH_TIMEOUT, 0, 0, c->nepoch + 1, 0);
     if (c->session == DT_EPOCH_OPENING) {
-        drop_and_open(c, now); /* the next address is more promising than the same again */
+        drop_and_open(c, now, false); /* the next address is more promising than the same again */
         return;
     }
     c->ops->abandon(c->user, now);
@@ -536,7 +541,7 @@ void dt_epoch_client_ping(struct dt_epoch_client *c, dt_time now)
 void dt_epoch_client_reopen(struct dt_epoch_client *c, dt_time now)
 {
     if (c->started)
-        drop_and_open(c, now);
+        drop_and_open(c, now, false);
 }
 
 /* ---- timers ---- */
@@ -559,7 +564,7 @@ static void probe_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e
     retire(e, now);
     choose(c, now);
     if (c->unverified > c->p.elimit && !c->p.faults.no_elimit)
-        drop_and_open(c, now);
+        drop_and_open(c, now, false);
     else if (!dt_slots_newest(c->e, DT_EPOCH_PROBING))
         want_negotiation(c, now);
 }

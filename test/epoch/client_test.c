@@ -295,6 +295,26 @@ static void refused_rekeys_end_the_session(void **state)
     free(r);
 }
 
+/* Every session comes up, and in every one the child is refused: a wrong proposal, or selectors. */
+static void refused_children_back_off(void **state)
+{
+    struct dt_epoch_params p = rig_params();
+    struct rig *r = rig_new(&p);
+    r->refuse_negotiate = true;
+    dt_epoch_client_start(&r->c, r->now);
+    for (dt_time end = r->now + 3600 * DT_SEC; r->now < end; rig_pass(r, 0.25)) {
+        r->log[0] = '\0';
+        if (r->c.session != DT_EPOCH_OPENING)
+            continue;
+        dt_epoch_client_session_up(&r->c, r->now);
+        dt_epoch_client_failed(&r->c, r->now); /* IKE_AUTH brought the session, not its child */
+    }
+    assert_in_range(r->c.stats.sessions_opened, 50, 70); /* 1, 2, 4, … 60, 60 s */
+    dt_epoch_client_start(&r->c, r->now);                /* somebody asks: at once */
+    assert_int_equal(r->c.session, DT_EPOCH_OPENING);
+    free(r);
+}
+
 static void second_session_beside(void **state) /* encap = auto */
 {
     struct dt_epoch_params p = rig_params();
@@ -468,6 +488,7 @@ int main(void)
         cmocka_unit_test(peer_deletes_what_carries),
         cmocka_unit_test(lost_session_is_opened_again),
         cmocka_unit_test(refused_opening_backs_off),
+        cmocka_unit_test(refused_children_back_off),
         cmocka_unit_test(refused_rekeys_end_the_session),
         cmocka_unit_test(second_session_beside),
         cmocka_unit_test(second_session_ends_what_is_asked_in_the_first),
