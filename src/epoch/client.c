@@ -12,6 +12,9 @@
 
 #include <string.h>
 
+/* The first probe of an epoch that the peer asked for waits this long for it to take our answer in. */
+#define PEER_TAKES_IN (50 * DT_MSEC)
+
 static void open_session(struct dt_epoch_client *c, dt_time now);
 
 static void emit(struct dt_epoch_client *c, dt_time now, enum dt_epoch_event_kind kind, uint32_t epoch,
@@ -341,7 +344,12 @@ void dt_epoch_client_negotiated(struct dt_epoch_client *c, dt_time now, uint32_t
     }
     if (c->p.faults.delete_unproved)
         retire_older(c, now, e, 0);
-    choose(c, now);        /* past the limit it carries at once */
+    choose(c, now); /* past the limit it carries at once */
+    if (origin == DT_EPOCH_BY_PEER) {
+        /* Our answer has not left yet, and the peer must take it in before it can take a packet. */
+        e->probe_at = dt_time_add(now, dt_time_min(c->p.pingtime, PEER_TAKES_IN));
+        return;
+    }
     send_probe(c, now, e); /* 607 */
     e->probe_at = c->p.faults.one_probe ? DT_NEVER : dt_time_add(now, c->p.pingtime);
 }
@@ -472,6 +480,15 @@ void dt_epoch_client_peer_deleted(struct dt_epoch_client *c, dt_time now, uint32
     forget(c, now, e);
     emit(c, now, DT_EPOCH_PEER_DELETED, no, 0, 0, 0);
     replace_if_none(c, now);
+    /* It has made the one that it asked for, and data may be waiting for the proof: no pause before the next probe. */
+    for (unsigned i = 0; i < DT_EPOCH_MAX; i++) {
+        e = &c->e[i];
+        if (e->phase == DT_EPOCH_PROBING && e->origin == DT_EPOCH_BY_PEER && e->no > no &&
+            e->tries < c->p.pingtries && (e->tries == 0 || e->probed < now)) {
+            e->probe_at = dt_time_add(now, c->p.pingtime);
+            send_probe(c, now, e);
+        }
+    }
     if (young && !dt_slots_newest(c->e, DT_EPOCH_PROBING) && c->negotiate_at == DT_NEVER)
         want_negotiation(c, now); /* the rekey that it belonged to is not done */
 }

@@ -211,6 +211,8 @@ static void server_rekey_is_declined(void **state) /* 620, claim 11 */
     dt_epoch_client_params(&r->c, &p);
     assert_true(dt_epoch_client_peer_rekey(&r->c, r->now));
     dt_epoch_client_negotiated(&r->c, r->now, 2, DT_EPOCH_BY_PEER);
+    rig_expect(r, ""); /* the peer does not have our answer yet */
+    rig_pass(r, 0.1);
     rig_expect(r, "probe 2");
     dt_epoch_client_heard(&r->c, r->now, 2);
     rig_expect(r, "use 2");
@@ -218,6 +220,26 @@ static void server_rekey_is_declined(void **state) /* 620, claim 11 */
     dt_epoch_client_peer_deleted(&r->c, r->now, 1);
     rig_expect(r, "gone 1");
     free(r);
+}
+
+/* strongSwan deletes the old one a moment after our answer: what waits then waits for one round trip, whether the first
+ * probe was sent before (and perhaps too early for the peer) or not. */
+static void delete_of_what_the_peer_rekeyed_brings_a_probe(void **state)
+{
+    for (unsigned early = 0; early < 2; early++) {
+        struct dt_epoch_params p = rig_params();
+        p.server_rekey = true;
+        struct rig *r = verified(p);
+        assert_true(dt_epoch_client_peer_rekey(&r->c, r->now));
+        dt_epoch_client_negotiated(&r->c, r->now, 2, DT_EPOCH_BY_PEER);
+        rig_pass(r, early ? 0.06 : 0.001);
+        rig_expect(r, early ? "probe 2" : "");
+        dt_epoch_client_peer_deleted(&r->c, r->now, 1);
+        rig_expect(r, "gone 1, use 0, probe 2");
+        dt_epoch_client_probe_reply(&r->c, r->now, 2, 2, r->c.e[1].no == 2 ? r->c.e[1].seq : r->c.e[0].seq);
+        rig_expect(r, "use 2");
+        free(r);
+    }
 }
 
 static void peer_that_holds_until_delete(void **state) /* strongSwan as responder */
@@ -484,6 +506,7 @@ int main(void)
         cmocka_unit_test(idle_tunnel_is_pinged),
         cmocka_unit_test(server_that_speaks_first_proves_nothing),
         cmocka_unit_test(server_rekey_is_declined),
+        cmocka_unit_test(delete_of_what_the_peer_rekeyed_brings_a_probe),
         cmocka_unit_test(peer_that_holds_until_delete),
         cmocka_unit_test(peer_deletes_what_carries),
         cmocka_unit_test(lost_session_is_opened_again),

@@ -70,6 +70,7 @@ C
 # packets), bridges a second in which a busy machine lets charon or dovetaild wait: loss would be that machine's.
 load_on() # NS ADDRESS
 {
+    : >"$LAB_DIR/flow.log"
     lab_run "$1" flow "$FLOW" send "$2" 4411 -i 4 -t 0
     sleep 0.5
 }
@@ -77,7 +78,7 @@ load_on() # NS ADDRESS
 load_off() # prints the flow's report
 {
     kill -TERM "$(lab_pid flow)"
-    wait "$(lab_pid flow)" 2>/dev/null
+    lab_wait 5 "[ -s '$LAB_DIR/flow.log' ]" # in a subshell there is no child to wait for
     rm -f "$LAB_DIR/flow.pid"
     tail -n 1 "$LAB_DIR/flow.log"
 }
