@@ -97,7 +97,7 @@ static int check_peer(struct ike_sa *sa, const struct dt_ike_payloads *in, struc
 
 static void refused(struct dt_ike_session *s, uint16_t type, bool session, const struct dt_ike_payloads *in)
 {
-    char text[16], id[DT_IKE_ID_STRLEN], own[140];
+    char text[16], id[DT_IKE_ID_STRLEN];
     struct dt_err err = {0};
     if (type == DT_N_AUTHENTICATION_FAILED)
         dt_err_set(&err, type,
@@ -106,8 +106,7 @@ static void refused(struct dt_ike_session *s, uint16_t type, bool session, const
     else if (type == DT_N_NO_PROPOSAL_CHOSEN)
         ike_takes_explain(&err, "the peer", " to the child", &s->cfg->esp, DT_CHOOSE_NO_KE, in);
     else if (type == DT_N_TS_UNACCEPTABLE)
-        dt_err_set(&err, type, "the peer answers %s; we asked for %s", ike_notify_text(type, text),
-                   dt_selectors_str(own, sizeof(own), &s->cfg->remote_ts));
+        ike_takes_explain_ts(&err, s, in);
     else
         dt_err_set(&err, type, "the peer answers %s", ike_notify_text(type, text));
     ike_event(s->ike, s, DT_IKE_EV_PEER_REFUSED, &s->path, type, "%s", err.text);

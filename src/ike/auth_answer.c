@@ -124,8 +124,7 @@ static size_t build(struct ike_sa *sa, const struct answer *a, const struct dt_e
     } else {
         ike_write_notify(&b, child_err->notify ? child_err->notify : DT_N_NO_ADDITIONAL_SAS,
                          dt_span(NULL, 0));
-        if (child_err->notify == DT_N_NO_PROPOSAL_CHOSEN)
-            ike_takes_write(&b, &s->cfg->esp, DT_IKE_TAKES_MAX);
+        ike_takes_add(s, &b, child_err->notify);
     }
     ike_auth_write_private(s, &b);
     return ike_sk_end(sa, &b);

@@ -92,6 +92,8 @@ static void refused(struct dt_ike_session *s, struct ike_exchange *ex, uint16_t 
     }
     if (type == DT_N_NO_PROPOSAL_CHOSEN)
         ike_takes_explain(&err, "the peer", " to a new child", &s->cfg->esp, 0, in);
+    else if (type == DT_N_TS_UNACCEPTABLE)
+        ike_takes_explain_ts(&err, s, in);
     else
         dt_err_set(&err, type, "the peer answers %s", ike_notify_text(type, text));
     ike_event(s->ike, s, DT_IKE_EV_PEER_REFUSED, &s->path, type, "%s", err.text);

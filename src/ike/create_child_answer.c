@@ -103,8 +103,8 @@ static void refuse(struct ike_sa *sa, struct ike_msg *m, const struct made *a, c
     bool ke = type == DT_N_INVALID_KE_PAYLOAD && a->want_group;
     if (!ke)
         ike_event(s->ike, s, DT_IKE_EV_REFUSED, m->path, type, "%s", err->text);
-    if (type == DT_N_NO_PROPOSAL_CHOSEN && s->cfg)
-        ike_takes_answer(sa, m, &s->cfg->esp);
+    if ((type == DT_N_NO_PROPOSAL_CHOSEN || type == DT_N_TS_UNACCEPTABLE) && s->cfg)
+        ike_takes_answer(sa, m, type, NULL);
     else
         ike_answer_notify(sa, m, 0, dt_span(NULL, 0), type, ke ? dt_span(group, 2) : dt_span(NULL, 0));
     if (type == DT_N_INVALID_SYNTAX && s->state != DT_SESSION_DEAD)

@@ -375,8 +375,14 @@ uint16_t ike_first_group(const struct dt_proposals *list);
 /* ---- takes.c ---- */
 /* Beside NO_PROPOSAL_CHOSEN: what would have been taken, in at most `room` octets of payload. */
 void ike_takes_write(struct dt_ike_builder *b, const struct dt_proposals *list, size_t room);
-/* The refusal as a protected answer, all of it. */
-void ike_takes_answer(struct ike_sa *sa, const struct ike_msg *m, const struct dt_proposals *list);
+/* Beside the refusal of a child: what would have been taken, or allowed. Nothing for other refusals. */
+void ike_takes_add(struct dt_ike_session *s, struct dt_ike_builder *b, uint16_t refusal);
+/* The refusal as a protected answer, all of it. list: what would have been taken; NULL: of a child. */
+void ike_takes_answer(struct ike_sa *sa, const struct ike_msg *m, uint16_t refusal,
+                      const struct dt_proposals *list);
+/* The sentence about TS_UNACCEPTABLE. */
+void ike_takes_explain_ts(struct dt_err *err, const struct dt_ike_session *s,
+                          const struct dt_ike_payloads *in);
 /* The sentence for people about a peer's NO_PROPOSAL_CHOSEN: what we offered, and what it says that it takes. `what`:
  * "", or " to the child" and the like; flags as of dt_proposals_choose. */
 void ike_takes_explain(struct dt_err *err, const char *who, const char *what,

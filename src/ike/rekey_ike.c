@@ -299,7 +299,7 @@ void ike_rekey_got_request(struct ike_sa *sa, struct ike_msg *m, const struct dt
                   "no common proposal to rekey the IKE SA: the peer offers %s; here is allowed %s",
                   dt_proposals_str(theirs, sizeof(theirs), offered),
                   dt_proposals_str(own, sizeof(own), &s->cfg->ike));
-        ike_takes_answer(sa, m, &s->cfg->ike);
+        ike_takes_answer(sa, m, DT_N_NO_PROPOSAL_CHOSEN, &s->cfg->ike);
         return;
     }
     uint16_t group = dt_proposal_id(&in.chosen, DT_TRANSFORM_KE, NULL);

@@ -1,4 +1,4 @@
-/* NO_PROPOSAL_CHOSEN says nothing of what would have been right. Between two Dovetails the refusing one adds it, for
+/* NO_PROPOSAL_CHOSEN and TS_UNACCEPTABLE say nothing of what would have been right. Between two Dovetails the refusing one adds it, for
  * people: nothing is ever decided by it. In IKE_SA_INIT it is as unproved as the refusal itself; there it is no secret
  * either, since anybody can find it out by asking. */
 #include "ike/internal.h"
@@ -16,14 +16,37 @@ void ike_takes_write(struct dt_ike_builder *b, const struct dt_proposals *list, 
         ike_write_notify(b, DT_N_DOVETAIL_TAKES, dt_span(data, len));
 }
 
-void ike_takes_answer(struct ike_sa *sa, const struct ike_msg *m, const struct dt_proposals *list)
+static void allows_write(struct dt_ike_builder *b, bool peers_side, const struct dt_selectors *list)
+{
+    uint8_t data[8 + 40 * DT_SELECTORS_MAX];
+    size_t len = dt_ike_allows_write(data, sizeof(data), peers_side, list);
+    if (len)
+        ike_write_notify(b, DT_N_DOVETAIL_ALLOWS, dt_span(data, len));
+}
+
+void ike_takes_add(struct dt_ike_session *s, struct dt_ike_builder *b, uint16_t refusal)
+{
+    if (refusal == DT_N_NO_PROPOSAL_CHOSEN)
+        ike_takes_write(b, &s->cfg->esp, DT_IKE_TAKES_MAX);
+    if (refusal != DT_N_TS_UNACCEPTABLE)
+        return;
+    allows_write(b, false, &s->cfg->local_ts);
+    if (!s->cfg->lease) /* else it is the address that we lease */
+        allows_write(b, true, &s->cfg->remote_ts);
+}
+
+void ike_takes_answer(struct ike_sa *sa, const struct ike_msg *m, uint16_t refusal,
+                      const struct dt_proposals *list)
 {
     struct dt_ike_builder b;
     if (sa->state == SA_DEAD)
         return;
     ike_sk_begin(sa, &b, m->h.exchange, true);
-    ike_write_notify(&b, DT_N_NO_PROPOSAL_CHOSEN, dt_span(NULL, 0));
-    ike_takes_write(&b, list, DT_IKE_TAKES_MAX);
+    ike_write_notify(&b, refusal, dt_span(NULL, 0));
+    if (list)
+        ike_takes_write(&b, list, DT_IKE_TAKES_MAX);
+    else
+        ike_takes_add(sa->session, &b, refusal);
     if (!ike_response_set(sa, sa->session->ike->scratch, ike_sk_end(sa, &b)))
         ike_response_send(sa, m->path, 0);
 }
@@ -53,4 +76,23 @@ void ike_takes_explain(struct dt_err *err, const char *who, const char *what,
         dt_err_set(err, DT_N_NO_PROPOSAL_CHOSEN,
                    "%s answers NO_PROPOSAL_CHOSEN%s; we offered %s; it takes %s%s", who, what, ours,
                    dt_proposals_str(theirs, sizeof(theirs), &takes), more ? ", and more" : "");
+}
+
+void ike_takes_explain_ts(struct dt_err *err, const struct dt_ike_session *s,
+                          const struct dt_ike_payloads *in)
+{
+    char asked[120], ours[120], its[120] = "", mine[120] = "";
+    for (size_t i = 0; i < in->n; i++) {
+        struct dt_ike_notify_payload n;
+        struct dt_selectors list;
+        bool our_side;
+        if (in->v[i].type == DT_P_NOTIFY && !dt_ike_notify_read(&n, in->v[i].body) &&
+            n.type == DT_N_DOVETAIL_ALLOWS && !dt_ike_allows_read(&list, &our_side, n.data))
+            dt_selectors_str(our_side ? mine : its, sizeof(its), &list);
+    }
+    dt_err_set(err, DT_N_TS_UNACCEPTABLE,
+               "the peer answers TS_UNACCEPTABLE; we asked for %s%s%s; it %s%s%s%s",
+               mine[0] ? dt_selectors_str(ours, sizeof(ours), &s->cfg->local_ts) : "", mine[0] ? " === " : "",
+               dt_selectors_str(asked, sizeof(asked), &s->cfg->remote_ts),
+               its[0] ? "allows " : "did not say what it allows", mine, mine[0] ? " === " : "", its);
 }

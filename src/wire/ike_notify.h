@@ -40,6 +40,8 @@ enum dt_ike_notify_type {
     DT_N_PRIVATE_FIRST = 40960,
     /* Dovetail's own, beside NO_PROPOSAL_CHOSEN: what would have been taken (dt_ike_takes_read). For people alone. */
     DT_N_DOVETAIL_TAKES = 40987,
+    /* Beside TS_UNACCEPTABLE: what would have been allowed (dt_ike_allows_read), once for each side. */
+    DT_N_DOVETAIL_ALLOWS = 40988,
     DT_N_PRIVATE_LAST = 65535,
 };
 

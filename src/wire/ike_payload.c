@@ -329,23 +329,49 @@ int dt_ike_ts_read(struct dt_selectors *out, struct dt_span body)
     return dt_reader_left(&r) ? -1 : 0;
 }
 
-void dt_ike_ts_write(struct dt_ike_builder *b, uint8_t payload_type, const struct dt_selectors *list)
+static void ts_body_write(struct dt_writer *w, const struct dt_selectors *list)
 {
-    dt_ike_payload_begin(b, payload_type);
-    dt_write_u8(&b->w, list->n);
-    dt_write_reserve(&b->w, 3);
+    dt_write_u8(w, list->n);
+    dt_write_reserve(w, 3);
     for (size_t i = 0; i < list->n; i++) {
         const struct dt_selector *s = &list->v[i];
         size_t alen = dt_addr_size(&s->range.from);
-        dt_write_u8(&b->w, alen == 4 ? TS_IPV4_ADDR_RANGE : TS_IPV6_ADDR_RANGE);
-        dt_write_u8(&b->w, s->proto);
-        dt_write_be16(&b->w, (uint16_t)(8 + 2 * alen));
-        dt_write_be16(&b->w, s->port_from);
-        dt_write_be16(&b->w, s->port_to);
-        dt_write_bytes(&b->w, s->range.from.b, alen);
-        dt_write_bytes(&b->w, s->range.to.b, alen);
+        dt_write_u8(w, alen == 4 ? TS_IPV4_ADDR_RANGE : TS_IPV6_ADDR_RANGE);
+        dt_write_u8(w, s->proto);
+        dt_write_be16(w, (uint16_t)(8 + 2 * alen));
+        dt_write_be16(w, s->port_from);
+        dt_write_be16(w, s->port_to);
+        dt_write_bytes(w, s->range.from.b, alen);
+        dt_write_bytes(w, s->range.to.b, alen);
     }
+}
+
+void dt_ike_ts_write(struct dt_ike_builder *b, uint8_t payload_type, const struct dt_selectors *list)
+{
+    dt_ike_payload_begin(b, payload_type);
+    ts_body_write(&b->w, list);
     dt_ike_payload_end(b);
+}
+
+static const uint8_t allows_magic[4] = {'D', 'T', 'A', 1};
+
+size_t dt_ike_allows_write(uint8_t *out, size_t cap, bool readers_side, const struct dt_selectors *list)
+{
+    struct dt_writer w;
+    dt_writer_init(&w, out, cap);
+    dt_write_bytes(&w, allows_magic, sizeof(allows_magic));
+    dt_write_u8(&w, readers_side);
+    ts_body_write(&w, list);
+    return dt_writer_ok(&w) && list->n ? dt_writer_len(&w) : 0;
+}
+
+int dt_ike_allows_read(struct dt_selectors *out, bool *readers_side, struct dt_span data)
+{
+    size_t head = sizeof(allows_magic) + 1;
+    if (data.len <= head || memcmp(data.p, allows_magic, sizeof(allows_magic)) != 0)
+        return -1;
+    *readers_side = data.p[head - 1] == 1;
+    return dt_ike_ts_read(out, dt_span(data.p + head, data.len - head));
 }
 
 /* ---- configuration ---- */

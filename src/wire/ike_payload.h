@@ -67,6 +67,11 @@ void dt_ike_delete_write(struct dt_ike_builder *b, uint8_t protocol, const uint3
 int dt_ike_ts_read(struct dt_selectors *out, struct dt_span body);
 void dt_ike_ts_write(struct dt_ike_builder *b, uint8_t payload_type, const struct dt_selectors *list);
 
+/* Data of the notify DT_N_DOVETAIL_ALLOWS: "DTA", version 1, an octet that is 1 for the side of whoever reads it and 0 for the
+ * writer's, and the body of a TS payload. 0 of _write: it does not fit. */
+size_t dt_ike_allows_write(uint8_t *out, size_t cap, bool readers_side, const struct dt_selectors *list);
+int dt_ike_allows_read(struct dt_selectors *out, bool *readers_side, struct dt_span data);
+
 enum dt_ike_cp_type { DT_CFG_REQUEST = 1, DT_CFG_REPLY = 2, DT_CFG_SET = 3, DT_CFG_ACK = 4 };
 #define DT_IKE_CP_DNS 4
 struct dt_ike_cp {

@@ -123,6 +123,19 @@ static void takes(struct dt_span body)
         abort();
 }
 
+static void allows(struct dt_span body)
+{
+    struct dt_selectors p, q;
+    uint8_t again[64 + 40 * DT_SELECTORS_MAX];
+    bool side, other;
+    if (dt_ike_allows_read(&p, &side, body) || !p.n)
+        return;
+    size_t len = dt_ike_allows_write(again, sizeof(again), side, &p);
+    if (!len || dt_ike_allows_read(&q, &other, dt_span(again, len)) || side != other ||
+        !dt_selectors_eq(&p, &q))
+        abort();
+}
+
 static void text(struct dt_span body)
 {
     char in[200];
@@ -143,6 +156,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     static void (*const codecs[])(struct dt_span) = {sa, ts, cp, id, notify, text};
     if (len < 1 || len > 60000)
         return 0;
-    (data[0] == 0xff ? takes : codecs[data[0] % DT_ARRAY_LEN(codecs)])(dt_span(data + 1, len - 1));
+    (data[0] == 0xff   ? takes
+     : data[0] == 0xfe ? allows
+                       : codecs[data[0] % DT_ARRAY_LEN(codecs)])(dt_span(data + 1, len - 1));
     return 0;
 }

@@ -221,6 +221,8 @@ static void selectors_outside_the_policy(void **state)
     net_open(&net, 0, 1);
     assert_true(net_run_until(&net, 30 * DT_SEC, net_over));
     assert_int_equal(a->last_failed.notify, DT_N_TS_UNACCEPTABLE);
+    assert_non_null(strstr(a->last_failed.text, "=== 10.7.0.0/16; it allows "));
+    assert_non_null(strstr(a->last_failed.text, "=== 10.1.0.0/16"));
     assert_non_null(strstr(b->last_event.text, "10.7.0.0/16"));
     assert_non_null(strstr(b->last_event.text, "10.1.0.0/16"));
     finish();

@@ -276,7 +276,7 @@ log_names "the gateway's log names both identities" other.example.net vpn.exampl
 bad_client "no common proposal" 's|encap .*|encap = udp ike = "aes256-sha512-modp2048"|' NO_PROPOSAL_CHOSEN 'we offered aes256' 'it takes aes128gcm16'
 tap_ok "no common proposal: the gateway's status names both sides" sh -c "$DOVETAIL --socket $LAB_DIR/dt-gateway/sock --json status | jq -e '.refused[0].why | contains(\"aes256-sha512\") and contains(\"aes128gcm16\")'"
 log_names "no common proposal: the gateway's log names both sides" aes256 modp2048 aes128gcm16 x25519
-bad_client "traffic selectors outside the policy" 's|protect .*|protect = "10.77.0.0/16"|' 10.77.0.0
+bad_client "traffic selectors outside the policy" 's|protect .*|protect = "10.77.0.0/16"|' 10.77.0.0 'it allows 10.1.0.0/16'
 log_names "traffic selectors: the gateway's log names both sides" 10.77.0.0 10.1.0.0
 lab_in router nft add table ip block
 lab_in router nft add chain ip block f '{ type filter hook forward priority 0; }'
