@@ -40,6 +40,7 @@ struct tun {
     struct dt_config_tunnel cfg; /* owns its names and its secret */
     uint32_t id;                 /* of the endpoint; 0: no address of a gateway is known yet */
     bool wanted;                 /* up, as the administrator or the configuration wants it */
+    bool taken_down;             /* `dovetail down`: until `up` or a restart */
     bool site;                   /* its inside is ours already: routes do not wait for addresses */
     struct {
         uint8_t n;
@@ -96,7 +97,7 @@ struct daemon {
 
     char *config_file;
     struct dt_config_daemon cfg; /* as at start */
-    struct dt_rules *rules;        /* in force: the configuration's, and those of discovery (discover_rules.c) */
+    struct dt_rules *rules; /* in force: the configuration's, and those of discovery (discover_rules.c) */
     struct dt_rules *config_rules; /* the configuration's */
     struct plans *plans;
     struct plan_map *plan_map; /* for the workers, under RCU (plans_hook.c) */

@@ -209,7 +209,9 @@ json_t *status_tunnel(struct daemon *d, struct tun *t)
         if (t->encap_why[0] != '\0' && info.nepochs > 0)
             json_object_set_new(o, "encap_why", json_string(t->encap_why));
         if (!t->wanted)
-            json_object_set_new(o, "why", json_string("taken down by the administrator, or start = manual"));
+            json_object_set_new(o, "why",
+                                json_string(t->taken_down ? "taken down with `dovetail down`"
+                                                          : "waits for `dovetail up` (start = manual)"));
         else if (!info.started && t->cfg.start == DT_START_DEMAND)
             json_object_set_new(o, "why", json_string("waits for a packet (start = demand)"));
     } else {
@@ -280,8 +282,8 @@ static json_t *gateway_json(struct daemon *d, struct gate *g, const json_t *name
     if (g->cfg.cfg.nlisten == 0)
         json_array_append_new(listen, json_string("any address"));
     json_t *o = json_pack("{s:s, s:o, s:i, s:i, s:o, s:o}", "name", g->cfg.cfg.name, "listen", listen,
-                          "clients_count", (int)count, "verified", (int)verified,
-                          "protect", selectors_json(&g->cfg.cfg.protect), "clients", clients);
+                          "clients_count", (int)count, "verified", (int)verified, "protect",
+                          selectors_json(&g->cfg.cfg.protect), "clients", clients);
     set_id(o, "identity", &g->cfg.cfg.identity);
     return o;
 }

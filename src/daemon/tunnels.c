@@ -77,6 +77,7 @@ static void clear_gateway(struct dt_config_gateway *g)
 void tun_up(struct daemon *d, struct tun *t)
 {
     t->wanted = true;
+    t->taken_down = false;
     t->refusals = 0;
     if (t->id != 0) {
         dt_endpoint_up(d->ep, daemon_now(), t->id);
@@ -89,6 +90,7 @@ void tun_up(struct daemon *d, struct tun *t)
 void tun_down(struct daemon *d, struct tun *t)
 {
     t->wanted = false;
+    t->taken_down = true;
     t->encap_why[0] = '\0';
     if (t->id != 0)
         dt_endpoint_down(d->ep, daemon_now(), t->id);
