@@ -16,7 +16,7 @@ void dt_table_free(struct dt_table *t)
 static int grow(struct dt_table *t)
 {
     size_t n = t->nbucket ? t->nbucket * 2 : 16;
-    struct dt_table_node **bucket = calloc(n, sizeof(*bucket));
+    struct dt_table_node **bucket = calloc(n, sizeof(struct dt_table_node *));
     if (!bucket)
         return t->nbucket ? 0 : -1; /* a full table is slow, not broken */
     for (size_t i = 0; i < t->nbucket; i++)

@@ -31,8 +31,10 @@ static inline dt_time dt_time_sub(dt_time a, dt_time b)
 
 static inline double dt_time_seconds(dt_time t)
 {
-    if (t >= (dt_time)1 << 53) /* the calendar's: a double would round twice */
-        return (double)(t / DT_SEC) + (double)(t % DT_SEC) / 1e9;
+    if (t >= (dt_time)1 << 53) { /* the calendar's: a double would round twice */
+        dt_time whole = t / DT_SEC;
+        return (double)whole + (double)(t % DT_SEC) / 1e9;
+    }
     return (double)t / 1e9;
 }
 

@@ -1,5 +1,6 @@
 /* discover --intersect: the figures of seed 004 on paper, without network or daemon. */
 #include "cli/discover.h"
+#include "ted/ted.h"
 
 #include <ctype.h>
 #include <stdlib.h>

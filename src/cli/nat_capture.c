@@ -84,7 +84,7 @@ static const uint8_t *link_layer(int type, const uint8_t *p, const uint8_t *end,
 static bool known_link(int type)
 {
     return type == DLT_EN10MB || type == DLT_LINUX_SLL || type == DLT_LINUX_SLL2 || type == DLT_NULL ||
-           type == DLT_LOOP || type == DLT_RAW || type == DLT_IPV4 || type == 12 || type == 14;
+           type == DLT_LOOP || type == DLT_RAW || type == DLT_IPV4 || type == 14;
 }
 
 static int take(struct capture *c, int type, const struct pcap_pkthdr *h, const uint8_t *data,

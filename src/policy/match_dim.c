@@ -13,7 +13,8 @@ static const struct dt_siphash_key hash_key = {{0x646f76657461696cu, 0x64696d656
 
 struct dim_set *dt_dim_set_get(struct dim *d, const struct dt_range *v, size_t n, bool copy)
 {
-    uint64_t h = copy ? dt_siphash(&hash_key, v, sizeof *v) : dt_siphash(&hash_key, &v, sizeof v);
+    uint64_t h = copy ? dt_siphash(&hash_key, v, sizeof *v)
+                      : dt_siphash(&hash_key, &v, sizeof(const struct dt_range *));
     for (struct dt_table_node *t = dt_table_first(&d->sets, h); t; t = dt_table_next(t)) {
         struct dim_set *s = DT_CONTAINER_OF(t, struct dim_set, node);
         if (copy ? s->v == &s->own && !memcmp(&s->own, v, sizeof *v) : s->v == v)
