@@ -7,7 +7,7 @@ local ted = Proto("dovetail_ted", "Dovetail Tunnel Endpoint Discovery")
 
 local exchanges = { [240] = "probe", [241] = "reply" }
 local payloads = { [0] = "none", [5] = "ID", [13] = "Vendor", [128] = "Proxy address", [129] = "Packet summary",
-    [130] = "TED response" }
+    [130] = "TED response", [131] = "Name" }
 local id_types = { [1] = "IPv4 address", [5] = "IPv6 address" }
 local vendor_hash = "0fc77799f46a08f5a5010c406914a900"
 
@@ -30,6 +30,7 @@ local f = {
     id_type = ProtoField.uint8("dovetail_ted.id_type", "ID type", base.DEC, id_types),
     ted_version = ProtoField.uint8("dovetail_ted.ted_version", "TED version", base.DEC),
     ip_version = ProtoField.uint8("dovetail_ted.ip_version", "IP version", base.DEC),
+    name = ProtoField.string("dovetail_ted.name", "Name"),
     protocol = ProtoField.uint8("dovetail_ted.protocol", "IP protocol (0: any)", base.DEC),
     sport = ProtoField.uint16("dovetail_ted.sport", "Source port", base.DEC),
     dport = ProtoField.uint16("dovetail_ted.dport", "Destination port", base.DEC),
@@ -106,7 +107,13 @@ local function response(tree, b)
     return addresses(tree, b, 8, b(0, 1):uint(), { "y", "y_mask", "z", "z_mask" })
 end
 
-local bodies = { [13] = vendor, [5] = identity, [128] = proxy, [129] = summary, [130] = response }
+local function name(tree, b)
+    if b:len() > 111 then return false end
+    tree:add(f.name, b())
+    return true
+end
+
+local bodies = { [13] = vendor, [5] = identity, [128] = proxy, [129] = summary, [130] = response, [131] = name }
 
 local function is_ted(buf)
     if buf:len() < 52 or buf(17, 1):uint() ~= 0x10 or not exchanges[buf(18, 1):uint()] then return false end

@@ -131,6 +131,8 @@ static void print_answer(struct dt_cli *cli, const json_t *r)
     if (!*peer)
         return;
     fprintf(cli->out, "peer       %s", peer);
+    if (*dt_cli_str(r, "peer_name"))
+        fprintf(cli->out, ", which calls itself %s", dt_cli_str(r, "peer_name"));
     if (dt_cli_num(r, "rtt_ms") > 0)
         fprintf(cli->out, ", answered in %.2f ms", dt_cli_num(r, "rtt_ms"));
     else

@@ -170,6 +170,10 @@ bool discover_need(struct daemon *d, const struct dt_dp_event *ev)
         p.sport = ev->flow.sport;
         p.dport = ev->flow.dport;
     }
+    if (discover_is_refused(x, &p)) { /* it was on its way here already */
+        discover_rematch(x, rule);
+        return true;
+    }
     switch (discover_packet(x, rule, &p, &a)) {
     case DT_TED_FOUND:
         discover_found(x, &a);
@@ -316,6 +320,10 @@ static struct discover *open_all(struct daemon *d, struct dt_config *c, struct d
     dt_table_init(&x->found_table);
     dt_table_init(&x->refusal_table);
     dt_rand_fill(&rand, &x->key, sizeof(x->key));
+    /* Who has a secret for each gateway must know whose to use, before IKE has proved anything. */
+    const struct dt_ike_id *id = &x->rule[0].gate.cfg.identity;
+    if (x->rule[0].gate.nsecret > 0 && dt_ted_name_ok((const char *)id->data, id->len))
+        memcpy(x->rule[0].params.name, id->data, id->len);
     x->ted = dt_ted_new(&ted_ops, x, &x->rule[0].params, &rand);
     uv_timer_init(&d->loop, &x->timer);
     uv_timer_init(&d->loop, &x->pause);

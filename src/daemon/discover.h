@@ -104,6 +104,7 @@ void discover_tell(struct discover *x, const char *name, uint64_t rule, const st
 /* discover_tunnels.c */
 struct tun *discover_found(struct discover *x, const struct dt_ted_answer *a);
 void discover_refused(struct discover *x, const struct dt_ted_answer *a);
+bool discover_is_refused(const struct discover *x, const struct dt_ted_packet *p);
 void discover_unrefuse(struct discover *x, const struct dt_ted_packet *p);
 void discover_tunnels_tick(struct discover *x, dt_time now);
 void discover_tunnels_clear(struct discover *x);

@@ -46,6 +46,8 @@ static json_t *answer_json(struct discover *x, const struct dt_ted_answer *a)
         dt_discover_proxies_json(a->theirs, a->ntheirs), "steps", dt_discover_steps_json(&a->trace), "result",
         a->found ? dt_discover_proxy_json(&a->result) : json_null());
     json_object_set_new(o, "peer", a->peer.ver ? json_string(dt_addr_str(peer, &a->peer)) : json_null());
+    if (a->peer_name[0])
+        json_object_set_new(o, "peer_name", json_string(a->peer_name));
     return o;
 }
 

@@ -51,6 +51,14 @@ static void drop_refusal(struct discover *x, struct refusal *r)
     free(r);
 }
 
+bool discover_is_refused(const struct discover *x, const struct dt_ted_packet *p)
+{
+    for (const struct refusal *r = first_refusal(x, p); r != NULL; r = next_refusal(r, p))
+        if (speaks_of(r, p))
+            return true;
+    return false;
+}
+
 void discover_unrefuse(struct discover *x, const struct dt_ted_packet *p)
 {
     for (struct refusal *r = first_refusal(x, p), *next; r != NULL; r = next) {
@@ -138,6 +146,29 @@ static void tunnel_identity(struct dt_ike_id *out, const struct dt_ike_id *own, 
     }
 }
 
+/* Whose secret is to be used? The peer's own word: IKE then proves that it is who it said, or there is no tunnel. */
+static int who_is(struct discover *x, struct dt_ike_id *id, const struct dt_ted_answer *a, struct dt_err *err)
+{
+    uint8_t key[DT_PSK_MAX];
+    char peer[DT_ADDR_STRLEN];
+    size_t len = strlen(a->peer_name);
+    *id = (struct dt_ike_id){.type = len > 0 ? DT_ID_FQDN : DT_ID_ANY, .len = (uint8_t)len};
+    memcpy(id->data, a->peer_name, len);
+    bool known = discover_psk(x->daemon, id, key) >= 0;
+    dt_wipe(key, sizeof(key));
+    if (known)
+        return 0;
+    dt_addr_str(peer, &a->peer);
+    if (len > 0)
+        return dt_err_set(err, 0, "%s calls itself %s: there is no secret for it, or peers does not admit it",
+                          peer, a->peer_name);
+    return dt_err_set(
+        err, 0,
+        "%s does not say who it is, and secrets are for names: psk for all would be right, or secrets "
+        "in its configuration too",
+        peer);
+}
+
 static int describe(struct discover *x, struct dt_config_tunnel *t, const struct dt_ted_answer *a,
                     const struct dt_addr *own, struct dt_err *err)
 {
@@ -149,11 +180,8 @@ static int describe(struct discover *x, struct dt_config_tunnel *t, const struct
     dt_tunnel_cfg_default(&t->cfg);
     snprintf(t->cfg.name, sizeof(t->cfg.name), "%.14s/%.39s/%08x", r->rule.name, peer, hash);
     tunnel_identity(&t->cfg.local_id, &host->gate.cfg.identity, hash);
-    struct dt_ike_id by_address;
-    dt_ike_id_parse(&by_address, peer);
-    for (size_t i = 0; i < host->gate.nsecret; i++)
-        if (dt_ike_id_eq(&host->gate.secret[i].id, &by_address))
-            t->cfg.remote_id = by_address; /* a gateway that is known by its address alone */
+    if (who_is(x, &t->cfg.remote_id, a, err) != 0)
+        return -1;
     t->cfg.ike = r->gate.cfg.ike;
     t->cfg.esp = r->gate.cfg.esp;
     t->cfg.params = r->gate.cfg.params;

@@ -235,7 +235,10 @@ static int psk(void *user, uint32_t tunnel, uint32_t gateway, const struct dt_ik
     struct daemon *d = user;
     struct tun *t = tunnel != 0 ? tun_by_id(d, tunnel) : NULL;
     struct gate *g = gateway != 0 ? gate_by_id(d, gateway) : NULL;
-    if ((t != NULL && t->cfg.discovered) || (g != NULL && g->discovery))
+    if (t != NULL &&
+        t->cfg.discovered) /* who begins knows the other by its word alone (discover_tunnels.c) */
+        return discover_psk(d, remote->type == DT_ID_ANY ? &t->cfg.cfg.remote_id : remote, key);
+    if (g != NULL && g->discovery)
         return discover_psk(d, remote, key);
     const struct dt_config_psk *p = t != NULL   ? &t->cfg.psk
                                     : g != NULL ? dt_config_gateway_psk(&g->cfg, remote)

@@ -66,6 +66,7 @@ static void make_answer(struct dt_ted *t, const struct entry *e, const struct dt
     char text[160], addr[DT_ADDR_STRLEN];
     *a = (struct dt_ted_answer){
         .rule = e->rule, .packet = *packet, .peer = e->peer, .probes = e->probes, .rtt = rtt};
+    memcpy(a->peer_name, e->peer_name, sizeof a->peer_name);
     if (e->state == ENTRY_SILENT || !rule) {
         describe(text, sizeof text, packet);
         snprintf(a->why, sizeof a->why,
@@ -305,6 +306,7 @@ void dt_ted_reply_input(struct dt_ted *t, dt_time now, const struct dt_addr *fro
     e->theirs = theirs;
     e->ntheirs = n;
     e->peer = *from;
+    memcpy(e->peer_name, r.name, sizeof e->peer_name);
     dt_time rtt = dt_time_sub(now, e->sent);
     stop_probing(t, e, ENTRY_ANSWERED, dt_time_add(now, t->params.answer_ttl));
     settle(t, e, now, rtt);

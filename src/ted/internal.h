@@ -29,6 +29,7 @@ struct entry {
     size_t nwaiting;
     struct dt_ted_packet waiting[DT_TED_WAITING];
     struct dt_addr own, peer;
+    char peer_name[DT_TED_NAME_MAX + 1];
     size_t ntheirs;
     struct dt_ted_proxy *theirs; /* ANSWERED */
 };

@@ -65,6 +65,7 @@ bool dt_ted_probe_input(struct dt_ted *t, dt_time now, const struct dt_addr *src
     }
     r.cookie = p.cookie;
     r.id = own;
+    memcpy(r.name, t->params.name, sizeof r.name);
     r.count = proxies_for(t, &p.packet, r.proxy);
     do
         r.responder_cookie = dt_rand_u64(&t->rand);

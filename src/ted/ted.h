@@ -45,11 +45,12 @@ struct dt_ted_params {
     dt_time negative_ttl; /* a silence is remembered [60 s] */
     dt_time answer_ttl;   /* a reply's proxies are remembered [300 s] */
     uint32_t cache_max;   /* entries [4096]; probing entries are never pushed out */
-    uint32_t outstanding_max;   /* entries that probe at one time [1024] */
-    uint32_t probe_rate;        /* probes a second, all together [200], with a burst of as many */
-    uint32_t reply_rate;        /* replies a second, all together [500] */
-    uint32_t reply_rate_source; /* replies a second to one address (IPv6: one /64) [20] */
-    bool proxy_address;         /* tell our half proxy in the probe [true] */
+    uint32_t outstanding_max;       /* entries that probe at one time [1024] */
+    uint32_t probe_rate;            /* probes a second, all together [200], with a burst of as many */
+    uint32_t reply_rate;            /* replies a second, all together [500] */
+    uint32_t reply_rate_source;     /* replies a second to one address (IPv6: one /64) [20] */
+    bool proxy_address;             /* tell our half proxy in the probe [true] */
+    char name[DT_TED_NAME_MAX + 1]; /* what we call ourselves in our replies [""]: nothing */
 };
 void dt_ted_params_default(struct dt_ted_params *p);
 
@@ -58,9 +59,10 @@ struct dt_ted_answer {
     bool found;
     uint64_t rule;
     struct dt_ted_packet packet;
-    struct dt_addr peer;        /* the responder gateway; ver 0: nobody answered */
-    struct dt_ted_proxy result; /* found: initiator's view */
-    size_t ntheirs;             /* the responder's proxies, initiator's view */
+    struct dt_addr peer;                 /* the responder gateway; ver 0: nobody answered */
+    char peer_name[DT_TED_NAME_MAX + 1]; /* what it calls itself, unproved; "" it does not say */
+    struct dt_ted_proxy result;          /* found: initiator's view */
+    size_t ntheirs;                      /* the responder's proxies, initiator's view */
     struct dt_ted_proxy theirs[DT_TED_MAX_PROXIES];
     struct dt_ted_trace trace;
     unsigned probes;       /* sent for this entry */

@@ -110,11 +110,16 @@ size_t dt_ted_reply_encode(uint8_t *buf, size_t cap, const struct dt_ted_reply *
 {
     struct out o;
     if (!r->cookie || !r->responder_cookie || !dt_addr_size(&r->id) || !r->count ||
-        r->count > DT_TED_MAX_PROXIES)
+        r->count > DT_TED_MAX_PROXIES ||
+        (r->name[0] && !dt_ted_name_ok(r->name, strnlen(r->name, sizeof r->name))))
         return 0;
     begin(&o, buf, cap, r->cookie, r->responder_cookie, DT_TED_EXCHANGE_REPLY);
     vendor(&o, r->capabilities);
     identity(&o, &r->id);
+    if (r->name[0]) {
+        payload(&o, DT_TED_PAYLOAD_NAME, strlen(r->name));
+        dt_write_bytes(&o.w, (const uint8_t *)r->name, strlen(r->name));
+    }
     for (size_t i = 0; i < r->count; i++) {
         const struct dt_ted_proxy *x = &r->proxy[i];
         size_t n = x->ver == 4 ? 4 : x->ver == 6 ? 16 : 0;
@@ -263,6 +268,24 @@ static bool read_summary(struct dt_reader *r, struct dt_ted_packet *k)
     return whole(r);
 }
 
+bool dt_ted_name_ok(const char *name, size_t len)
+{
+    bool good = len > 0 && len <= DT_TED_NAME_MAX;
+    for (size_t i = 0; good && i < len; i++)
+        good = name[i] > ' ' && name[i] <= '~' && name[i] != '*';
+    return good;
+}
+
+static bool read_name(struct dt_reader *r, char *name)
+{
+    size_t len = dt_reader_left(r);
+    const uint8_t *b = dt_read_bytes(r, len);
+    if (!b || !dt_ted_name_ok((const char *)b, len))
+        return false;
+    memcpy(name, b, len);
+    return true;
+}
+
 static bool read_response(struct dt_reader *r, struct dt_ted_proxy *x)
 {
     x->ver = dt_read_u8(r);
@@ -346,6 +369,9 @@ int dt_ted_reply_decode(struct dt_ted_reply *out, const uint8_t *buf, size_t len
             break;
         case DT_TED_PAYLOAD_ID:
             good = read_id(&body, &r.id);
+            break;
+        case DT_TED_PAYLOAD_NAME:
+            good = read_name(&body, r.name);
             break;
         case DT_TED_PAYLOAD_RESPONSE:
             once = false;

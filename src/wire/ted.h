@@ -5,6 +5,7 @@
 #ifndef DT_WIRE_TED_H
 #define DT_WIRE_TED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +21,9 @@
 #define DT_TED_PAYLOAD_PROXY    128 /* private use: proxy address */
 #define DT_TED_PAYLOAD_SUMMARY  129 /* private use: packet summary */
 #define DT_TED_PAYLOAD_RESPONSE 130 /* private use: TED response, one for each proxy */
+#define DT_TED_PAYLOAD_NAME     131 /* private use: what the responder calls itself in IKE */
 #define DT_TED_VENDOR_LEN       16
+#define DT_TED_NAME_MAX         111  /* octets of a name */
 #define DT_TED_MAX_PROXIES      16   /* TED response payloads in one reply */
 #define DT_TED_MAX_MESSAGE      1280 /* longer ones are refused unread */
 
@@ -66,7 +69,9 @@ struct dt_ted_reply {
     uint64_t responder_cookie; /* not zero */
     uint32_t capabilities;
     struct dt_addr id; /* the responder peer's own address */
-    size_t count;      /* 1 to DT_TED_MAX_PROXIES */
+    char name[DT_TED_NAME_MAX +
+              1]; /* "" left out: a domain name, so that the initiator knows which secret to use */
+    size_t count; /* 1 to DT_TED_MAX_PROXIES */
     struct dt_ted_proxy proxy[DT_TED_MAX_PROXIES];
 };
 
@@ -77,6 +82,8 @@ size_t dt_ted_reply_encode(uint8_t *out, size_t cap, const struct dt_ted_reply *
  * mixed versions, a zero cookie. Payloads of unknown type are passed over. */
 int dt_ted_probe_decode(struct dt_ted_probe *p, const uint8_t *buf, size_t len, struct dt_err *err);
 int dt_ted_reply_decode(struct dt_ted_reply *r, const uint8_t *buf, size_t len, struct dt_err *err);
+/* Printable, no blank and no "*" (it stands for an identity, not for a pattern), at most DT_TED_NAME_MAX octets. */
+bool dt_ted_name_ok(const char *name, size_t len);
 /* 240, 241, or 0 for anything that is not a discovery message by its header (IKE on the same port). */
 int dt_ted_exchange(const uint8_t *buf, size_t len);
 

@@ -548,6 +548,48 @@ unlayered()
 }
 tap_ok 'without the rule, by a reload, it stands by itself' unlayered
 
+# ---- a secret for each pair
+secrets() # N LINE...
+{
+    secrets_n=$1
+    shift
+    printf '%s\n' "$@" >"$LAB_DIR/secrets$secrets_n"
+    chmod 600 "$LAB_DIR/secrets$secrets_n"
+    dt_conf "g$secrets_n" <<C
+discover "mesh" {
+    protect  = { "10.$secrets_n.0.0/16 10.0.0.0/8" }
+    identity = "g$secrets_n.example.net"
+    secrets  = "file:$LAB_DIR/secrets$secrets_n"
+    remember = 2s
+}
+C
+    dt "g$secrets_n" reload
+}
+by_name()
+{
+    secrets 1 'g2.example.net secret-of-one-and-two-0123' 'g3.example.net secret-of-one-and-three-012' &&
+        secrets 2 'g1.example.net secret-of-one-and-two-0123' 'g3.example.net secret-of-two-and-three-012' &&
+        secrets 3 'g1.example.net secret-of-another-0123456' 'g2.example.net secret-of-two-and-three-012' || return 1
+    sends 1a 2a && sends 3a 2b || return 1
+    dt g1 --json discover 10.2.1.10 --from 10.1.1.10 | jq -e '.peer_name == "g2.example.net"'
+}
+tap_ok 'with a secret for each pair the peer says who it is, and IKE proves it' by_name
+other_secret()
+{
+    made=$(counter 1 tunnels_made)
+    lab_in h1a "$FLOW" send 10.3.1.10 4411 -i 20 -t 1.5 >"$LAB_DIR/flow.out"
+    # Tried twice by IKE, and then not again while it is remembered.
+    [ "$(counter 1 tunnels_made)" = $((made + 1)) ] && jq -e '.received == 0' "$LAB_DIR/flow.out" && dt g1 discover | tr -s ' \n' ' ' | grep '10.1.1.10 10.3.1.10 any .*given up'
+}
+tap_ok 'where the secrets of a pair differ there is no tunnel, and that is said' other_secret
+no_secret()
+{
+    secrets 1 'g3.example.net secret-of-one-and-three-012' || return 1
+    lab_in h1a "$FLOW" send 10.2.1.10 4411 -i 50 -t 0.5 >"$LAB_DIR/flow.out"
+    jq -e '.received == 0' "$LAB_DIR/flow.out" && dt g1 discover | tr -s ' \n' ' ' | grep '192.0.2.1 calls itself g2.example.net: there is no secret for it'
+}
+tap_ok 'one for whom there is no secret is not asked' no_secret
+
 # ---- who may speak for what
 liar()
 {

@@ -41,6 +41,7 @@ check "an IPv6 probe without a proxy address" 2 "$t.payload $t.length $t.id6 $t.
     '13,5,129|136|2001:db8::1|fd01::5|fd02::7|17'
 check "a reply's header" 3 "$t.icookie $t.rcookie $t.exchange _ws.col.Info" \
     '0x0102030405060708|0x1112131415161718|241|TED reply, 2 proxies'
+check "a reply's payloads, and the name in one" 3 "$t.payload $t.name" '13,5,131,130,130|east.example.net'
 check "a reply's proxies, as the responder sees them" 3 "$t.protocol $t.own_port $t.peer_port $t.y $t.y_mask $t.z $t.z_mask" \
     '6,17|80,53|0,5000|10.2.0.0,10.2.0.1|255.255.0.0,255.255.0.255|10.0.0.0,10.0.0.0|255.0.0.0,255.0.0.0'
 check "nothing is called malformed" 3 "$t.malformed _ws.malformed" '|'

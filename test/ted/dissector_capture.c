@@ -61,6 +61,7 @@ static void reply(bool cut)
                              .responder_cookie = 0x1112131415161718,
                              .capabilities = DT_TED_CAP_IKEV2,
                              .id = a("198.51.100.1"),
+                             .name = "east.example.net",
                              .count = 2};
     dt_ted_proxy_parse(&r.proxy[0], "10.0.0.0/8 10.2.0.0/16 tcp any 80", NULL);
     dt_ted_proxy_parse(&r.proxy[1], "10.0.0.0/8 10.2.0.1/255.255.0.255 udp 5000 53", NULL);

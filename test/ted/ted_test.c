@@ -471,6 +471,36 @@ static void a_peer_that_answers_for_more_gains_nothing(void **state)
     unpair(&west, &east);
 }
 
+/* A gateway with a secret for each says who it is; its reply stays within three times the probe with the longest name. */
+static void a_name_comes_with_the_answer(void **state)
+{
+    struct gateway west, east;
+    struct dt_ted_params params;
+    struct dt_ted_answer a;
+    dt_ted_params_default(&params);
+    params.proxy_address = false; /* the shortest probe */
+    make(&west, "192.0.2.1", &params);
+    memset(params.name, 'n', DT_TED_NAME_MAX);
+    make(&east, "198.51.100.1", &params);
+    rule(&west, 1, "10.1.0.0/16 10.0.0.0/8");
+    struct dt_ted_rule r = {.id = 1, .name = "many", .count = DT_TED_MAX_PROXIES};
+    for (size_t i = 0; i < r.count; i++) {
+        char text[80];
+        snprintf(text, sizeof text, "10.2.0.0/16 10.%zu.0.0/16", 1 + i);
+        assert_int_equal(dt_ted_proxy_parse(&r.proxy[i], text, NULL), 0);
+    }
+    assert_int_equal(dt_ted_rule_set(east.ted, 0, &r, NULL), 0);
+    struct dt_ted_packet p = packet("10.1.0.5", "10.2.0.7", 6, 50000, 80);
+    assert_int_equal(dt_ted_packet(west.ted, 0, 1, &p, &a), DT_TED_PROBING);
+    assert_true(carry(&west, &east, 5)); /* checks the length */
+    assert_true(west.last.found);
+    assert_string_equal(west.last.peer_name, params.name);
+    assert_in_range(west.last.ntheirs, 1, 4);
+    assert_int_equal(dt_ted_packet(west.ted, 6, 1, &p, &a), DT_TED_FOUND); /* from the cache as well */
+    assert_string_equal(a.peer_name, params.name);
+    unpair(&west, &east);
+}
+
 static void many_proxies_are_cut_to_three_times_the_probe(void **state)
 {
     struct gateway west, east;
@@ -507,6 +537,7 @@ int main(void)
         cmocka_unit_test(a_lost_peer_is_forgotten_for_all_hosts),
         cmocka_unit_test(versions_are_not_mixed),
         cmocka_unit_test(a_peer_that_answers_for_more_gains_nothing),
+        cmocka_unit_test(a_name_comes_with_the_answer),
         cmocka_unit_test(many_proxies_are_cut_to_three_times_the_probe),
     };
     return TEST_RUN(tests);

@@ -37,6 +37,8 @@ static struct dt_ted_reply any_reply(const struct dt_rand *r)
                              .capabilities = dt_rand_u32(r),
                              .id = any_addr(r, dt_rand_below(r, 2) ? 4 : 6),
                              .count = 1 + dt_rand_below(r, DT_TED_MAX_PROXIES)};
+    for (size_t i = dt_rand_below(r, 2) * (size_t)dt_rand_below(r, DT_TED_NAME_MAX + 1); i > 0; i--)
+        m.name[i - 1] = (char)('a' + dt_rand_below(r, 26));
     for (size_t i = 0; i < m.count; i++) {
         uint8_t ver = dt_rand_below(r, 2) ? 4 : 6;
         m.proxy[i] = (struct dt_ted_proxy){.ver = ver,
@@ -66,7 +68,7 @@ static void round_trip_and_every_cut(void **state)
         size_t n =
             probe ? dt_ted_probe_encode(buf, sizeof buf, &p) : dt_ted_reply_encode(buf, sizeof buf, &m);
         if (!probe && !n) {
-            assert_true(m.count > 14); /* sixteen IPv6 proxies are longer than a message may be */
+            assert_true(m.count > 12); /* sixteen IPv6 proxies are longer than a message may be */
             continue;
         }
         assert_true(n > 0);
@@ -78,6 +80,7 @@ static void round_trip_and_every_cut(void **state)
         } else {
             assert_int_equal(dt_ted_reply_decode(&m2, buf, n, NULL), 0);
             assert_int_equal(m.count, m2.count);
+            assert_string_equal(m.name, m2.name);
             assert_memory_equal(m.proxy, m2.proxy, m.count * sizeof m.proxy[0]);
             assert_int_equal(dt_ted_probe_decode(&p2, buf, n, NULL), -1);
         }
@@ -156,6 +159,38 @@ static void the_documented_reply(void **state)
     assert_memory_equal(want, got, 92);
 }
 
+/* The same with a name: after the ID. */
+static void a_name_in_the_reply(void **state)
+{
+    static const char *const hex = "0102030405060708 1112131415161718 0d 10 f1 00 00000000 00000070"
+                                   "05 00 0018 0fc77799f46a08f5a5010c406914a900 00000007"
+                                   "83 00 000c 01 00 0000 c6336401"
+                                   "82 00 0014 656173742e6578616d706c652e6e6574"
+                                   "00 00 001c 04 06 0000 0050 0000 0a020000 ffff0000 0a000000 ff000000";
+    static const char *const bad[] = {"", "*.example.net", "east example", "e\x7f", "\xc3\xa9"};
+    uint8_t want[256], got[256];
+    long n = dt_unhex(want, sizeof want, hex);
+    struct dt_ted_reply m;
+    struct dt_err err = {0};
+    assert_int_equal(n, 112);
+    assert_int_equal(dt_ted_reply_decode(&m, want, 112, NULL), 0);
+    assert_string_equal(m.name, "east.example.net");
+    assert_int_equal(dt_ted_reply_encode(got, sizeof got, &m), 112);
+    assert_memory_equal(want, got, 112);
+    got[64 + 4] = 0; /* no NUL within */
+    assert_int_equal(dt_ted_reply_decode(&m, got, 112, &err), -1);
+    assert_non_null(strstr(err.text, "payload 131 is malformed"));
+    memcpy(got, want, 112);
+    got[64] = DT_TED_PAYLOAD_NAME; /* a second one (the response's octets, so malformed) */
+    assert_int_equal(dt_ted_reply_decode(&m, got, 112, &err), -1);
+    for (size_t i = 0; i < DT_ARRAY_LEN(bad); i++)
+        assert_false(dt_ted_name_ok(bad[i], strlen(bad[i])));
+    char longest[DT_TED_NAME_MAX + 1];
+    memset(longest, 'a', sizeof longest);
+    assert_true(dt_ted_name_ok(longest, DT_TED_NAME_MAX));
+    assert_false(dt_ted_name_ok(longest, DT_TED_NAME_MAX + 1));
+}
+
 static void bad_messages_are_named(void **state)
 {
     struct dt_prng prng;
@@ -194,9 +229,8 @@ static void bad_messages_are_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip_and_every_cut),
-        cmocka_unit_test(the_documented_probe),
-        cmocka_unit_test(the_documented_reply),
+        cmocka_unit_test(round_trip_and_every_cut), cmocka_unit_test(the_documented_probe),
+        cmocka_unit_test(the_documented_reply),     cmocka_unit_test(a_name_in_the_reply),
         cmocka_unit_test(bad_messages_are_named),
     };
     return TEST_RUN(tests);
