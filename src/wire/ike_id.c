@@ -54,14 +54,14 @@ static char *printable(char *out, size_t cap, const uint8_t *p, size_t len)
 
 static char *name_str(char *out, const struct dt_ike_id *id)
 {
+    char text[4 * DT_IKE_ID_MAX + 1];
     struct dt_ike_id again;
     const char *prefix = id->type == DT_ID_FQDN ? "fqdn:" : "email:";
-    printable(out, DT_IKE_ID_STRLEN - 6, id->data, id->len);
-    if (!id->len ||
-        (!dt_ike_id_parse(&again, out) && again.type == id->type && strncmp(out, prefix, strlen(prefix))))
-        return out;
-    memmove(out + strlen(prefix), out, strlen(out) + 1);
-    memcpy(out, prefix, strlen(prefix));
+    printable(text, sizeof(text), id->data, id->len);
+    if (!id->len || (!dt_ike_id_parse(&again, text) && again.type == id->type &&
+                     strncmp(text, prefix, strlen(prefix)) != 0))
+        prefix = "";
+    snprintf(out, DT_IKE_ID_STRLEN, "%s%s", prefix, text);
     return out;
 }
 
