@@ -114,6 +114,18 @@ static void check_total(struct reader *r, const struct dt_block *b)
                      DT_SELECTORS_MAX);
 }
 
+/* One identity, one engine: what they are told stands once. */
+static bool of_the_host(const char *key)
+{
+    static const char *const keys[] = {"identity",          "psk",          "secrets",    "peers",
+                                       "remember",          "probe_tries",  "probe_rate", "reply_rate",
+                                       "reply_rate_source", "proxy_address"};
+    for (size_t i = 0; i < DT_ARRAY_LEN(keys); i++)
+        if (strcmp(keys[i], key) == 0)
+            return true;
+    return false;
+}
+
 static void check(struct reader *r, const struct dt_block *b, struct dt_config_discover *d, const bool *seen)
 {
     const size_t n = DT_ARRAY_LEN(defs);
@@ -146,8 +158,7 @@ static void check(struct reader *r, const struct dt_block *b, struct dt_config_d
                      name);
     if (!first)
         for (size_t i = 0; i < n; i++)
-            if (seen[i] && (strcmp(defs[i].key, "identity") == 0 || strcmp(defs[i].key, "psk") == 0 ||
-                            strcmp(defs[i].key, "secrets") == 0 || strcmp(defs[i].key, "peers") == 0))
+            if (seen[i] && of_the_host(defs[i].key))
                 reader_error(r, b->line,
                              "%s belongs to the host: it stands in the first discover section (line %u) for "
                              "all of them",

@@ -112,7 +112,7 @@ static void refuse(struct discover *x, const struct dt_ted_answer *a, const char
 {
     const struct dt_config_discover *r = discover_rule(x, a->rule);
     if (r != NULL)
-        add_refusal(x, a->rule, &a->packet, a->peer.ver == 0, &a->peer, why, r->params.negative_ttl);
+        add_refusal(x, a->rule, &a->packet, a->peer.ver == 0, &a->peer, why, x->rule[0].params.negative_ttl);
 }
 
 void discover_refused(struct discover *x, const struct dt_ted_answer *a)
@@ -387,7 +387,7 @@ static void look(struct discover *x, struct found *f, dt_time now)
         drop_found(x, f);
         dt_ted_forget_peer(x->ted, rule, &peer); /* perhaps somebody else protects those hosts by now */
         if (never && r != NULL)                  /* do not try at once again */
-            add_refusal(x, rule, &hosts, true, &peer, text, r->params.negative_ttl);
+            add_refusal(x, rule, &hosts, true, &peer, text, x->rule[0].params.negative_ttl);
         return;
     }
     if (dt_dp_tunnel_counters(x->daemon->dp, f->tun->id, &c) && c.tx_packets + c.rx_packets != f->packets) {

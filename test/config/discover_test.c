@@ -77,7 +77,10 @@ static void what_is_wrong_is_said(void **state)
          "did you mean \"protect\""},
         {"discover d { protect = \"10.1.0.0/16 any\" identity = a.b psk = x }\n"
          "discover e { protect = \"10.2.0.0/16 any\" psk = y }",
-         "belongs to the host"},
+         "psk belongs to the host"},
+        {"discover d { protect = \"10.1.0.0/16 any\" identity = a.b psk = x }\n"
+         "discover e { protect = \"10.2.0.0/16 any\" remember = 5s }",
+         "remember belongs to the host: it stands in the first discover section (line 1)"},
         {"discover d { protect = \"10.1.0.0/16 any\" identity = a.b psk = x }\n"
          "discover d { protect = \"10.2.0.0/16 any\" }",
          "there is a discover section \"d\" in line 1 already"},
