@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "cli/cli.h"
 #include "cli/explain.h"
+#include "control/control.h"
 #include "policy/match.h"
 
 #define RULES_FILE "/etc/dovetail/dovetaild.conf"
@@ -187,8 +188,8 @@ static void say_rules(struct dt_cli *cli, const struct explain *e)
 
 static void say_stack(struct dt_cli *cli, const struct explain *e)
 {
-    const char *const titles[] = {"pending stack", "peer",     "rule", ">IP",  ">UDP",       ">ESP",
-                                  ">IV",           ">trailer", ">ICV", ">sum", ">MTU inside"};
+    const char *const titles[] = {"action", "peer",  "rule", ">IP",  ">UDP",   ">ESP",
+                                  ">IV",    ">tail", ">ICV", ">sum", ">inside"};
     struct dt_cli_table *t = dt_cli_table_new(titles, DT_ARRAY_LEN(titles));
     for (unsigned i = 0; i < e->n; i++) {
         const struct explain_layer *l = &e->layer[i];
@@ -204,7 +205,7 @@ static void say_stack(struct dt_cli *cli, const struct explain *e)
         dt_cli_table_cell(t, "%u-%u", dt_overhead_least(&l->cost), dt_overhead_most(&l->cost));
         dt_cli_table_cell(t, "%u", l->mtu);
     }
-    fprintf(cli->out, "\nThe top of the pending stack, performed first and outermost on the wire (%s):\n",
+    fprintf(cli->out, "\nPending stack, its top first: performed first, outermost on the wire (%s):\n",
             e->suite_name);
     dt_cli_table_print(t, cli->out);
 }
@@ -287,6 +288,14 @@ static int picture(struct dt_cli *cli, const struct explain *e, const char *path
                : DT_CLI_DONE;
 }
 
+static int with_plan(struct dt_cli *cli, struct explain *e, const struct dt_rules *rules, bool svg,
+                     const char *svg_path)
+{
+    e->rules = rules;
+    fill(e);
+    return svg ? picture(cli, e, svg_path) : say(cli, e);
+}
+
 static int with_rules(struct dt_cli *cli, struct explain *e, struct dt_rules *rules, bool svg,
                       const char *svg_path)
 {
@@ -294,13 +303,93 @@ static int with_rules(struct dt_cli *cli, struct explain *e, struct dt_rules *ru
     struct dt_match *m = dt_match_new(rules, &err);
     if (!m)
         return dt_cli_error(cli, DT_CLI_USAGE, NULL, "%s", err.text);
-    e->rules = rules;
     if (dt_plan_make(&e->plan, m, &e->flow, &err))
         e->err = err;
-    fill(e);
-    int rc = svg ? picture(cli, e, svg_path) : say(cli, e);
+    int rc = with_plan(cli, e, rules, svg, svg_path);
     dt_match_free(m);
     return rc;
+}
+
+static int with_file(struct dt_cli *cli, struct explain *e, bool embedded, bool svg, const char *svg_path)
+{
+    size_t len;
+    char *text = read_file(e->file, &len);
+    if (!text)
+        return dt_cli_error(cli, DT_CLI_USAGE, NULL, "%s: %s%s", e->file, strerror(errno),
+                            embedded ? " (--rules FILE names another)" : "");
+    struct dt_err err = {0};
+    /* Whatever else a configuration has besides rules is not looked at. */
+    struct dt_rules *rules = dt_rules_parse(text, len, e->file, embedded, &err);
+    dt_wipe(text, len); /* it may hold secrets */
+    free(text);
+    if (!rules)
+        return dt_cli_error(cli, DT_CLI_USAGE, NULL, "%s", err.text);
+    int rc = with_rules(cli, e, rules, svg, svg_path);
+    dt_rules_unref(rules);
+    return rc;
+}
+
+/* One entry of the daemon's pending stack, the bottom first, and the rule that it came from. */
+static int pending_read(struct explain *e, struct dt_rules *rules, const json_t *entry)
+{
+    struct dt_action *a = &e->plan.pending[e->plan.n];
+    struct dt_rule r = {.kind = strcmp(dt_cli_str(entry, "kind"), "transport") ? DT_RULE_TUNNEL
+                                                                               : DT_RULE_TRANSPORT,
+                        .name = (char *)(uintptr_t)dt_cli_str(entry, "rule"),
+                        .line = (unsigned)dt_cli_num(entry, "line"),
+                        .udp = json_is_true(json_object_get(entry, "udp"))};
+    struct dt_err err;
+    if (e->plan.n == DT_PLAN_MAX || dt_addr_parse(&a->peer, dt_cli_str(entry, "peer")))
+        return -1;
+    r.gateway = a->peer;
+    a->kind = r.kind;
+    a->rule = e->plan.n++;
+    return dt_rules_add(rules, &r, &err);
+}
+
+/* The rules in force, which only the daemon knows: after a reload that failed they are not those of the file. */
+static int with_daemon(struct dt_cli *cli, struct explain *e, bool svg, const char *svg_path)
+{
+    char src[DT_ADDR_STRLEN], dst[DT_ADDR_STRLEN];
+    json_t *answer, *entry,
+        *args = json_pack("{s:s, s:s, s:i}", "src", dt_addr_str(src, &e->flow.src), "dst",
+                          dt_addr_str(dst, &e->flow.dst), "proto", e->flow.proto);
+    if (e->flow.ports) {
+        json_object_set_new(args, "sport", json_integer(e->flow.sport));
+        json_object_set_new(args, "dport", json_integer(e->flow.dport));
+    }
+    int rc = dt_cli_call(cli, DT_CONTROL_SOCKET, "explain", args, &answer);
+    if (rc)
+        return rc;
+    size_t i;
+    char file[512];
+    snprintf(file, sizeof file, "in force, from %s", dt_cli_str(answer, "file"));
+    e->file = file;
+    struct dt_rules *rules = dt_rules_new(file);
+    bool bad = !rules;
+    json_array_foreach(json_object_get(answer, "pending"), i, entry) bad =
+        bad || pending_read(e, rules, entry);
+    const char *error = dt_cli_str(answer, "error");
+    if (*error)
+        dt_err_set(&e->err, 0, "%s", error);
+    rc = bad ? dt_cli_error(cli, DT_CLI_FAILED, NULL, "the daemon's answer is not understood")
+             : with_plan(cli, e, rules, svg, svg_path);
+    dt_rules_unref(rules);
+    json_decref(answer);
+    return rc;
+}
+
+/* Without --rules: the daemon's, else those of its configuration. */
+static int with_what_is_there(struct dt_cli *cli, struct explain *e, bool svg, const char *svg_path)
+{
+    struct dt_err err = {0};
+    struct dt_control_client *c = cli->socket ? NULL : dt_control_connect(DT_CONTROL_SOCKET, &err);
+    dt_control_disconnect(c);
+    if (c || cli->socket)
+        return with_daemon(cli, e, svg, svg_path);
+    fprintf(cli->err, "dovetail explain: %s; these are the rules of %s\n", err.text, RULES_FILE);
+    e->file = RULES_FILE;
+    return with_file(cli, e, true, svg, svg_path);
 }
 
 static int options_read(struct dt_cli *cli, struct explain *e, const char *mtu, const char *suite)
@@ -348,41 +437,28 @@ static int run_explain(struct dt_cli *cli, int argc, char **argv)
         rc = options_read(cli, &e, mtu, suite);
     if (rc)
         return rc;
-    e.file = file ? file : RULES_FILE;
-    size_t len;
-    char *text = read_file(e.file, &len);
-    if (!text)
-        return dt_cli_error(cli, DT_CLI_USAGE, NULL, "%s: %s%s", e.file, strerror(errno),
-                            file ? "" : " (--rules FILE names another)");
-    struct dt_err err = {0};
-    /* Whatever else a configuration has besides rules is not looked at. */
-    struct dt_rules *rules = dt_rules_parse(text, len, e.file, !file, &err);
-    free(text);
-    if (!rules)
-        return dt_cli_error(cli, DT_CLI_USAGE, NULL, "%s", err.text);
-    rc = with_rules(cli, &e, rules, svg, svg_path);
-    dt_rules_unref(rules);
-    return rc;
+    e.file = file;
+    return file ? with_file(cli, &e, false, svg, svg_path) : with_what_is_there(cli, &e, svg, svg_path);
 }
 
 const struct dt_cli_command dt_cli_explain = {
     "explain", "[--rules FILE] [--svg [FILE.svg]] [--mtu N] [--suite NAME] SRC DST [PROTO [SPORT DPORT]]",
     "what the rules make of a packet: plan, headers, overhead",
-    "Sends nothing, and needs no daemon. It says which rules match and in which order, the pending stack "
-    "that they\n"
-    "make, how the headers stand inside one another on the wire, what each layer adds, and how large the "
-    "packet\n"
-    "itself may be. A loop in the rules, a gateway inside its own tunnel or more than eight tunnels end with "
-    "status 1.\n"
+    "Sends nothing. It says which rules match and in which order, the pending stack that\n"
+    "they make, how the headers stand inside one another on the wire, what each layer adds,\n"
+    "and how large the packet itself may be. A loop in the rules, a gateway inside its own\n"
+    "tunnel or more than eight tunnels end with status 1.\n"
     "\n"
-    "  --rules FILE        a rules file, or a configuration of dovetaild (default " RULES_FILE ")\n"
+    "The rules are those in force in dovetaild, or, when it does not run, those of\n" RULES_FILE
+    "; with --rules no daemon is asked.\n"
+    "\n"
+    "  --rules FILE        a rules file, or a configuration of dovetaild\n"
     "  --svg [FILE.svg]    as a picture, on standard output or into the file\n"
     "  --mtu N             of the link (default 1500)\n"
     "  --suite NAME        aes-gcm (default), chacha20-poly1305, aes-cbc-sha256, -sha384 or -sha512\n"
     "\n"
-    "With --json: `plan` from the top of the pending stack down (kind, peer, rule, and what the layer "
-    "costs), the\n"
-    "`overhead` in bytes and the `mtu` that is left; or `error`.\n"
+    "With --json: `plan` from the top of the pending stack down (kind, peer, rule, and what\n"
+    "the layer costs), the `overhead` in bytes and the `mtu` that is left; or `error`.\n"
     "\n"
     "Example: dovetail explain --rules rules.conf 192.0.2.1 10.3.0.9 tcp 40000 443\n",
     run_explain};

@@ -129,7 +129,7 @@ void dt_explain_svg(const struct explain *e, FILE *out)
     int top = 64, h = (int)e->n * (TITLE_H + FOOT_H) + CORE_H, height = top + h + 24 + BAR_H + 52;
     fprintf(out,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" "
-            "role=\"img\">\n"
+            "role=\"img\" style=\"max-width:100%%;height:auto\">\n"
             "<style>text{font-family:system-ui,'DejaVu Sans',sans-serif}.h{font-size:17px;font-weight:600}"
             ".t{font-size:14px;font-weight:600}.s{font-size:12.5px;fill:#333}"
             ".n{font-size:12.5px;fill:#555;text-anchor:end}.c{font-size:12.5px;fill:#333;text-anchor:middle}<"

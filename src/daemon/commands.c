@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/suggest.h"
+#include "daemon/plans.h"
 #include "daemon/state.h"
 
 static void spec_free(struct wait_spec *w)
@@ -233,6 +234,27 @@ static void cmd_reload(void *ctx, struct dt_control_request *req, const json_t *
     dt_config_free(&bad);
 }
 
+/* What the rules in force make of a packet: source, destination, and what else is known of it. */
+static void cmd_explain(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    const char *src = dt_control_arg_string(args, "src"), *dst = dt_control_arg_string(args, "dst");
+    int64_t proto = dt_control_arg_int(args, "proto", 0), sport = dt_control_arg_int(args, "sport", -1),
+            dport = dt_control_arg_int(args, "dport", -1);
+    struct dt_flow f = {.ports = sport >= 0 && dport >= 0};
+    if (src == NULL || dst == NULL || dt_addr_parse(&f.src, src) != 0 || dt_addr_parse(&f.dst, dst) != 0 ||
+        f.src.ver != f.dst.ver || proto < 0 || proto > 255 || sport > 65535 || dport > 65535 ||
+        (f.ports && !dt_proto_has_ports((uint8_t)proto))) {
+        dt_control_fail(req, 2, NULL,
+                        "src and dst are addresses of one IP version, proto a number to 255, sport and "
+                        "dport ports of a protocol that has some");
+        return;
+    }
+    f.proto = (uint8_t)proto;
+    f.sport = f.ports ? (uint16_t)sport : 0;
+    f.dport = f.ports ? (uint16_t)dport : 0;
+    dt_control_answer(req, plans_explain_json(ctx, &f));
+}
+
 const struct dt_control_command daemon_commands[] = {
     {"up", cmd_up},
     {"down", cmd_down},
@@ -241,6 +263,7 @@ const struct dt_control_command daemon_commands[] = {
     {"status", cmd_status},
     {"monitor", cmd_monitor},
     {"reload", cmd_reload},
+    {"explain", cmd_explain},
     {"discover", discover_cmd},
     {"discover_listen", discover_listen_cmd},
     {"discover_status", discover_status_cmd},

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "control/page.h"
+#include "daemon/plans.h"
 #include "daemon/state.h"
 
 static void family(FILE *f, const char *name, const char *type, const char *help)
@@ -150,6 +151,52 @@ static void data_path_page(struct daemon *d, FILE *f)
                 (unsigned long long)v[i]);
 }
 
+/* Plans, and what their tunnels hold and have dropped meanwhile. Without rules there are none, and nothing is said. */
+static void plans_page(struct daemon *d, FILE *f)
+{
+    const struct dt_policy *p = plans_policy(d);
+    struct dt_policy_counters c;
+    uint64_t held = 0, dropped = 0;
+    if (p == NULL)
+        return;
+    dt_policy_counters(p, &c);
+    dt_list_for_each (l, &d->tuns) {
+        const struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
+        struct dt_dp_tunnel_counters x = {0};
+        if (!t->ruled || t->id == 0)
+            continue;
+        dt_dp_tunnel_counters(d->dp, t->id, &x);
+        held += x.held;
+        dropped += x.hold_drops + x.drops;
+    }
+    const struct {
+        const char *name, *type, *help;
+        uint64_t v;
+    } v[] = {
+        {"plans", "gauge", "plans now", c.plans},
+        {"plan_layers", "gauge", "layers of plans now", c.layers},
+        {"plans_building", "gauge", "plans that are being built or torn down", c.building},
+        {"plans_begun_total", "counter", "plans started", c.begun},
+        {"plans_built_total", "counter", "times that a plan was complete", c.completed},
+        {"plans_failed_total", "counter", "times that an action of a plan failed", c.failed},
+        {"plans_idle_total", "counter", "plans torn down because nobody used them", c.idle},
+        {"plans_reloaded_total", "counter", "plans that new rules ended", c.reloaded},
+        {"plan_layers_performed_total", "counter", "actions performed", c.performed},
+        {"plan_layers_torn_total", "counter", "layers torn down", c.torn},
+        {"plan_layers_lost_total", "counter", "layers that were up and were lost", c.lost},
+        {"plan_held_packets", "gauge", "packets that wait for a plan", held},
+        {"plan_dropped_packets_total", "counter", "packets of plans that were not sent", dropped},
+    };
+    for (size_t i = 0; i < DT_ARRAY_LEN(v); i++)
+        single(f, v[i].name, v[i].type, v[i].help, (double)v[i].v);
+    family(f, "plans_refused_total", "counter",
+           "plans that a packet asked for and that were not started, by reason");
+    fprintf(f, "dovetail_plans_refused_total{why=\"rules\"} %llu\n", (unsigned long long)c.drop_refused);
+    fprintf(f, "dovetail_plans_refused_total{why=\"plans_max\"} %llu\n", (unsigned long long)c.drop_plans);
+    fprintf(f, "dovetail_plans_refused_total{why=\"building_max\"} %llu\n",
+            (unsigned long long)c.drop_building);
+}
+
 static void discovery_page(struct daemon *d, FILE *f)
 {
     json_t *o = json_object(), *v;
@@ -182,6 +229,7 @@ static void write_page(void *ctx, FILE *f)
     gateways_page(d, f);
     ike_page(d, f);
     data_path_page(d, f);
+    plans_page(d, f);
     discovery_page(d, f);
 }
 

@@ -416,7 +416,7 @@ void plans_need(struct daemon *d, const struct dt_dp_event *ev)
     run(p);
 }
 
-/* Once a second: who has carried something? */
+/* Once a second: who has carried something, and for which rules? */
 void plans_second(struct daemon *d)
 {
     struct plans *p = d->plans;
@@ -431,6 +431,17 @@ void plans_second(struct daemon *d)
         l->packets = c.tx_packets + c.rx_packets;
         l->used = daemon_now();
     }
+    struct plans_ask asked[256];
+    size_t n = p->policy != NULL ? plans_asked(d, asked, DT_ARRAY_LEN(asked)) : 0;
+    for (size_t i = 0; i < n; i++) {
+        /* A tunnel that is not up has held it, and told of it then. */
+        const struct tun *t = tun_by_id(d, asked[i].tunnel);
+        const struct layer *l = t != NULL && t->layer != 0 ? layer_by_id(p, t->layer) : NULL;
+        if (l != NULL && l->state == UP)
+            dt_policy_packet(p->policy, daemon_now(), &asked[i].flow, NULL, 0, NULL, NULL);
+    }
+    if (n > 0)
+        run(p);
 }
 
 void plans_forget(struct daemon *d, struct tun *t)
@@ -471,6 +482,8 @@ int plans_apply(struct daemon *d, const struct dt_policy_limits *limits)
         return -1;
     }
     if (p->policy != NULL) {
+        p->limits = *limits;
+        dt_policy_set_limits(p->policy, limits);
         dt_policy_set_rules(p->policy, daemon_now(), m);
     } else {
         p->policy = dt_policy_new(&ops, p, &p->limits, m);

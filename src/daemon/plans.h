@@ -32,12 +32,24 @@ bool plans_nested(struct daemon *d, const struct dt_addr *remote);
 void plans_hook_rules(struct daemon *d, struct dt_match *match);
 /* Our packets to peer[i] go through the tunnel below[i]. */
 void plans_hook_nests(struct daemon *d, const struct dt_addr *peer, const uint32_t *below, size_t n);
+/* Packets that rules have led to tunnels since the last call, about one for each rule; each of them is given once. */
+struct plans_ask {
+    uint32_t tunnel; /* of the endpoint */
+    struct dt_flow flow;
+};
+size_t plans_asked(struct daemon *d, struct plans_ask *out, size_t cap);
 void plans_hook_close(struct daemon *d); /* the workers have ended */
 struct dt_dp_choice plans_choose(void *ctx, const struct dt_dp_flow *flow);
+
+/* The rules in force, for the control thread; NULL: there are none. Until the next plans_apply(). */
+const struct dt_match *plans_match(const struct daemon *d);
 
 const struct dt_policy *plans_policy(const struct daemon *d); /* or NULL */
 struct tun *plans_tunnel_of(const struct daemon *d, uint32_t layer);
 json_t *plans_json(struct daemon *d); /* for status: every plan as a list of layers, the outermost first */
+/* For `dovetail explain`: the pending stack of such a packet under the rules in force, the bottom first, each with its
+ * rule's name and line, and `error` where there is no plan. */
+json_t *plans_explain_json(struct daemon *d, const struct dt_flow *f);
 json_t *plans_event_json(const struct dt_policy_event *ev);
 
 #endif

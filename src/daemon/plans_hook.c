@@ -3,6 +3,7 @@
  * The whole plan is not needed for that, only its innermost layer: the transport rule's tunnel, else that of the first
  * tunnel rule. Our own packets to the peer of a nested layer, ESP and IKE, go to the layer below it: the plan was
  * made for the packet inside. Both tables are replaced as a whole and read under RCU. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <urcu.h>
@@ -18,11 +19,21 @@ struct peer {
     uint32_t tunnel;
 };
 
+/* A packet that a rule has sent on a tunnel, noted for the control thread once a second. */
+#define ASKS 256
+struct ask {
+    _Atomic uint8_t state; /* 0 free, 1 being written, 2 there */
+    struct plans_ask what;
+};
+
 struct plan_map {
     struct dt_match *match; /* owned */
     uint32_t *tunnel;       /* of each tunnel rule, of the endpoint; 0: none serves it */
     struct peer *peer;      /* by rule, then address */
     size_t npeer;
+    struct ask ask[ASKS];
+    _Atomic uint32_t
+        turn; /* where a rule's note goes changes each second: none is shadowed by another for ever */
 };
 
 struct plan_nests {
@@ -135,7 +146,41 @@ void plans_hook_close(struct daemon *d)
     d->plan_nests = NULL;
 }
 
+const struct dt_match *plans_match(const struct daemon *d)
+{
+    return d->plan_map != NULL ? d->plan_map->match : NULL;
+}
+
+/* A tunnel that is up carries what a rule sends there without asking; only so does the engine learn that another plan
+ * wants that layer too, and that a plan is in use. */
+size_t plans_asked(struct daemon *d, struct plans_ask *out, size_t cap)
+{
+    struct plan_map *m = d->plan_map;
+    size_t n = 0;
+    for (size_t i = 0; m != NULL && i < ASKS && n < cap; i++)
+        if (atomic_load_explicit(&m->ask[i].state, memory_order_acquire) == 2) {
+            out[n++] = m->ask[i].what;
+            atomic_store_explicit(&m->ask[i].state, 0, memory_order_release);
+        }
+    if (m != NULL)
+        atomic_fetch_add_explicit(&m->turn, 2, memory_order_relaxed);
+    return n;
+}
+
 /* ---- on the workers ---- */
+
+static void ask(struct plan_map *m, uint32_t key, uint32_t tunnel, const struct dt_flow *f)
+{
+    uint32_t turn = atomic_load_explicit(&m->turn, memory_order_relaxed) | 1;
+    struct ask *a = &m->ask[(key * turn * 0x9e3779b1u) >> 24];
+    uint8_t is_free = 0;
+    if (atomic_load_explicit(&a->state, memory_order_relaxed) != 0 ||
+        !atomic_compare_exchange_strong_explicit(&a->state, &is_free, 1, memory_order_acquire,
+                                                 memory_order_relaxed))
+        return;
+    a->what = (struct plans_ask){tunnel, *f};
+    atomic_store_explicit(&a->state, 2, memory_order_release);
+}
 
 static bool ike_port(const struct daemon *d, uint16_t port)
 {
@@ -145,7 +190,7 @@ static bool ike_port(const struct daemon *d, uint16_t port)
 struct dt_dp_choice plans_choose(void *ctx, const struct dt_dp_flow *flow)
 {
     struct daemon *d = ctx;
-    const struct plan_map *m = rcu_dereference(d->plan_map);
+    struct plan_map *m = rcu_dereference(d->plan_map);
     const struct plan_nests *nests = rcu_dereference(d->plan_nests);
     struct dt_dp_choice by_selectors = {DT_DP_BY_SELECTORS, 0}, discard = {DT_DP_DISCARD, 0};
     if (m == NULL)
@@ -165,10 +210,16 @@ struct dt_dp_choice plans_choose(void *ctx, const struct dt_dp_flow *flow)
     if (r != DT_NO_RULE) {
         struct peer key = {r, f.dst, 0};
         struct peer *p = m->npeer > 0 ? bsearch(&key, m->peer, m->npeer, sizeof(key), by_peer) : NULL;
+        if (p != NULL && !ours)
+            ask(m, r ^ (uint32_t)dt_get_be16(f.dst.b + (f.dst.ver == 4 ? 2 : 14)) << 16, p->tunnel, &f);
         return p != NULL ? (struct dt_dp_choice){p->tunnel, r} : discard;
     }
     r = dt_match_tunnel(m->match, &f);
     if (r == DT_NO_RULE || dt_match_rules(m->match)->v[r].kind == DT_RULE_PASS)
         return by_selectors;
-    return m->tunnel[r] != 0 ? (struct dt_dp_choice){m->tunnel[r], r} : discard;
+    if (m->tunnel[r] == 0)
+        return discard;
+    if (!ours) /* what we send to a peer is no reason to reach it */
+        ask(m, r, m->tunnel[r], &f);
+    return (struct dt_dp_choice){m->tunnel[r], r};
 }

@@ -60,6 +60,28 @@ json_t *plans_json(struct daemon *d)
     return list;
 }
 
+json_t *plans_explain_json(struct daemon *d, const struct dt_flow *f)
+{
+    const struct dt_match *m = plans_match(d);
+    struct dt_plan plan = {0};
+    struct dt_err err = {0};
+    json_t *list = json_array();
+    if (m != NULL)
+        dt_plan_make(&plan, m, f, &err);
+    for (unsigned i = 0; i < plan.n; i++) {
+        const struct dt_action *a = &plan.pending[i];
+        const struct dt_rule *r = &dt_match_rules(m)->v[a->rule];
+        char peer[DT_ADDR_STRLEN];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:i, s:b}", "kind", kind_name(a->kind), "peer",
+                                              dt_addr_str(peer, &a->peer), "rule", r->name, "line",
+                                              (int)r->line, "udp", r->udp));
+    }
+    json_t *o = json_pack("{s:s, s:o}", "file", d->config_file, "pending", list);
+    if (o != NULL && err.text[0] != '\0')
+        json_object_set_new(o, "error", json_string(err.text));
+    return o;
+}
+
 json_t *plans_event_json(const struct dt_policy_event *ev)
 {
     struct timespec ts;

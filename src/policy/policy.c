@@ -370,6 +370,13 @@ static struct dt_flow sample(const struct dt_rule *r)
     return f;
 }
 
+void dt_policy_set_limits(struct dt_policy *p, const struct dt_policy_limits *limits)
+{
+    p->limits = *limits;
+    dt_list_for_each (at, &p->plans)
+        dt_plan_timer(p, DT_CONTAINER_OF(at, struct plan, all));
+}
+
 void dt_policy_start(struct dt_policy *p, dt_time now)
 {
     const struct dt_rules *rs = dt_match_rules(p->match);

@@ -107,6 +107,9 @@ bool dt_policy_idle(const struct dt_policy *p);
  * what it holds begins the new one; the others go on untouched. */
 void dt_policy_set_rules(struct dt_policy *p, dt_time now, const struct dt_match *m);
 
+/* New limits, for what comes; plans and held packets that are there stay. */
+void dt_policy_set_limits(struct dt_policy *p, const struct dt_policy_limits *limits);
+
 enum dt_policy_verdict {
     DT_POLICY_PASS, /* no rule: as it is */
     DT_POLICY_SEND, /* on *layer */

@@ -54,6 +54,23 @@ static void done(struct answer *a)
     free(a->err);
 }
 
+/* No daemon answers here: the file that is read instead is named, whatever is in it. */
+static void without_a_daemon(void **state)
+{
+    struct answer a = ask("192.0.2.1 10.3.0.9 tcp 40000 443");
+    assert_non_null(strstr(a.err, "these are the rules of /etc/dovetail/dovetaild.conf"));
+    done(&a);
+    a = ask("--rules RULES 192.0.2.1 10.3.0.9 tcp 40000 443");
+    assert_int_equal(a.rc, 0);
+    assert_string_equal(a.err, "");
+    done(&a);
+    a = ask("--socket /nonexistent/socket 192.0.2.1 10.3.0.9"); /* that one was meant */
+    assert_int_equal(a.rc, 1);
+    assert_non_null(strstr(a.err, "/nonexistent/socket"));
+    assert_string_equal(a.out, "");
+    done(&a);
+}
+
 static void json(void **state)
 {
     struct answer a = ask("--json --rules RULES 192.0.2.1 10.3.0.9 tcp 40000 443");
@@ -157,7 +174,7 @@ static void usage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json),
+        cmocka_unit_test(without_a_daemon), cmocka_unit_test(json),
         cmocka_unit_test(text),
         cmocka_unit_test(picture),
         cmocka_unit_test(usage),

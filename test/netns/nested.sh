@@ -74,7 +74,8 @@ rule "vpn2" { action = tunnel gateway = g2 to = 198.51.102.3 }
 rule "vpn1" { action = tunnel gateway = g1 to = 198.51.101.2 }
 plans { retry_max = 2s idle = ${1:-300s} }
 C
-    } | dt_conf client "keylog = \"$LAB_DIR/client.keys\""
+    } | dt_conf client "keylog = \"$LAB_DIR/client.keys\"
+metrics = \"127.0.0.1:9470\""
 }
 
 # --- captures: every link, from the side of whoever is nearer to the client
@@ -149,6 +150,11 @@ moves() # EVENT
     tail -n +"$SINCE" "$LAB_DIR/dt-client/events" | jq -r "select(.event == \"$1\") | .rule" | tr '\n' ' '
 }
 
+layers_torn() # in order; a pop that leaves a layer to another plan does not count
+{
+    tail -n +"$SINCE" "$LAB_DIR/dt-client/events" | jq -r 'select(.event == "completed_pop" and (.text | contains("torn down"))) | .rule' | tr '\n' ' '
+}
+
 mark_events()
 {
     SINCE=$(($(wc -l <"$LAB_DIR/dt-client/events") + 1))
@@ -158,6 +164,18 @@ popped() # 'RULES '
 {
     echo "completed_pop: $(moves completed_pop)"
     [ "$(moves completed_pop)" = "$1" ]
+}
+
+metric() # NAME
+{
+    lab_in client curl -s http://127.0.0.1:9470/metrics | awk -v n="dovetail_$1" '$1 == n { print $2 }'
+}
+
+metrics_are() # NAME=VALUE...; the page is made once a second
+{
+    for want in "$@"; do
+        [ "$(metric "${want%=*}")" = "${want#*=}" ] || { echo "${want%=*} is $(metric "${want%=*}"), not ${want#*=}"; return 1; }
+    done
 }
 
 kernel_state() # NS: what the daemon could leave in the kernel, without what changes by itself
@@ -211,6 +229,12 @@ talk 1
 tap_ok "every ping is answered" [ "$(answers)" -ge 18 ]
 tap_ok "the layers came up in order" [ "$(moves completed_push)" = "vpn1 vpn2 vpn3 receiver " ]
 tap_ok "status shows them" plan_up
+tap_ok "explain asks the daemon for the rules in force" [ "$(dt client --json explain 192.0.2.10 10.3.0.9 tcp 40000 7000 | jq -r '[.plan[].rule] | join(" ")')" = "vpn1 vpn2 vpn3 receiver" ]
+
+# ---- a second plan shares the lower tunnels
+tap_ok "what goes to the third gateway itself needs two of them" lab_in client ping -q -c 2 -i 0.2 -W 3 198.51.102.3
+tap_ok "and they are shared, not built again" [ "$(dt client --json status | jq -c '[.plans[] | [.layers[].plans]]')" = "[[2,2,1,1],[2,2]]" ]
+tap_ok "metrics count two plans and four layers" lab_wait 5 "metrics_are plans=2 plans_begun_total=2 plans_built_total=2 plans_failed_total=0 plan_layers=4 plan_layers_performed_total=4 plan_layers_torn_total=0"
 capture_stop
 tap_ok "no payload on any link" nothing_plain
 if command -v tshark >/dev/null; then
@@ -251,6 +275,18 @@ talk 3
 tap_ok "and carries" [ "$(answers)" -gt 40 ]
 capture_stop
 tap_ok "nothing plain left anywhere meanwhile" nothing_plain
+
+tap_ok "metrics: one layer was lost, two were torn down and built again" lab_wait 5 "metrics_are plans=2 plan_layers=4 plans_built_total=3 plan_layers_lost_total=1 plan_layers_torn_total=2"
+
+# ---- nobody asks any more
+mark_events
+sed -i 's/idle = 300s/idle = 2s/' "$LAB_DIR/dt-client/conf"
+dt client reload >/dev/null
+tap_ok "plans that carry nothing for \`idle\` are torn down, farthest layers first" lab_wait 20 '[ "$(moves completed_pop | wc -w)" = 6 ] && idle_state'
+tap_note "popped: $(moves completed_pop)"
+tap_ok "each layer once, in the reverse of its building" [ "$(layers_torn)" = "receiver vpn3 vpn2 vpn1 " ]
+tap_ok "the kernel is as it was before" [ "$(kernel_state client)" = "$before" ]
+tap_ok "and a packet builds it again" lab_in client ping -q -c 2 -i 0.2 -W 5 10.3.0.9
 
 # ---- the end
 mark_events
