@@ -176,7 +176,7 @@ echo
 jq -r '.events[] | "at \(.t_s) s \(.what)\n  healed after \(.healed_after_s) s, by\n" + (.healed_by | split("; ") | map("    " + .) | join("\n"))' "$LAB_DIR/result"
 jq -r --slurpfile c "$LAB_DIR/clients" '
     ([$c[].outages[].length_s] | add // 0) as $silent | ([$c[].lost_packets] | add) as $lost | ([$c[].epochs] | add) as $epochs |
-    "\n\($epochs) epochs; \($lost) of \([$c[].sent_packets] | add) numbered packets were lost, and \($silent * 10 | round / 10) s of outages\nat 200 packets a second make \($silent * 200 | round)"' "$LAB_DIR/result"
+    "\n\($epochs) epochs; \($lost) of \([$c[].sent_packets] | add) numbered packets were lost;\nthe outages (\($silent * 10 | round / 10) s, at 200 packets a second) account for \($silent * 200 | round)"' "$LAB_DIR/result"
 if [ "$NAT" = dovetail-natd ]; then
     echo "in the NAT now: $(nat router list | tail -n 1)"
 fi
