@@ -242,6 +242,7 @@ tap_ok "it has the address that it had" [ "$(dt_field c1 office '.inside[0]')" =
 tap_ok "the gateway throws the client out" dt gateway down anna@example.net
 tap_ok "and the client comes back by itself" lab_wait 10 "dt_is_up c1 office"
 tap_ok "a tunnel that is not there: status 1, with the name that was meant" fails_with 1 'did you mean "office"' dt c1 up offise
+tap_ok "with --json it is one object" sh -c "$DOVETAIL --json --socket $LAB_DIR/dt-c1/sock ping offise 2>/dev/null | jq -es 'length == 1 and (.[0].error | contains(\"offise\")) and .[0].code == 1'"
 tap_ok "monitor has told of it" grep -q '"event":"verified"' "$LAB_DIR/dt-c1/events"
 tap_ok "status fits 80 columns" sh -c "$DOVETAIL --socket $LAB_DIR/dt-c1/sock status | awk 'length > 80 { exit 1 }'"
 
