@@ -142,6 +142,7 @@ static dt_time due(const struct dt_masq *m, const struct node *n)
         if (s->state == MQ_SLOT_OUTSTANDING && !m->c.faults.keep_outstanding)
             return dt_time_add(s->created, p->t_out);
         idle = s->until > idle ? s->until : idle;
+        idle = s->held > idle ? s->held : idle;
         return s->tat > idle ? s->tat : idle;
     }
     case MQ_T_ike_c: {
@@ -566,6 +567,28 @@ static void digest_rest(const struct dt_masq *m, enum mq_table_id id, struct dig
     }
 }
 
+static void digest_late(const struct dt_masq *m, struct digesting *g)
+{
+    struct dt_table_iter it = {0};
+    struct dt_table_node *h;
+    while ((h = dt_table_iterate(&m->tab[MQ_T_server].t, &it))) {
+        const struct node *n = DT_CONTAINER_OF(h, struct node, hash);
+        const struct mq_server *s = (const void *)n->value;
+        for (size_t i = 0; i < MQ_LATE_MAX; i++) {
+            const struct mq_late *l = &s->late[i];
+            dt_time end = dt_time_add(l->until, MQ_LATE_LONG * m->c.params.t_out);
+            if (!l->n || end <= g->now)
+                continue;
+            struct dt_digest d;
+            dt_digest_init(&d);
+            dt_digest_bytes(&d, n->key, m->tab[MQ_T_server].key);
+            dt_digest_u64(&d, (uint64_t)l->client << 32 | l->n);
+            dt_digest_u64(&d, end - g->now);
+            g->sum += dt_digest_value(&d);
+        }
+    }
+}
+
 void dt_masq_digest(const struct dt_masq *m, dt_time now, struct dt_digest *d)
 {
     struct digesting g = {.now = now};
@@ -573,6 +596,7 @@ void dt_masq_digest(const struct dt_masq *m, dt_time now, struct dt_digest *d)
     digest_rest(m, MQ_T_pair, &g);
     digest_rest(m, MQ_T_frag, &g);
     digest_rest(m, MQ_T_server, &g);
+    digest_late(m, &g);
     dt_digest_u64(d, g.n);
     dt_digest_u64(d, g.sum);
 }

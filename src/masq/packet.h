@@ -31,9 +31,11 @@ MQ_COLD int mq_frag_first(struct mq *m, uint64_t now, const struct dt_masq_facts
     struct mq_client *c = mq_client_get(m, now, client);
     if (!c || c->n_frag >= MQ_P(m)->share_frag)
         return mq_drop(v, c ? DT_MASQ_RULE_SHARE : DT_MASQ_RULE_FULL);
-    if (MQ_INSERT(m, frag, &k, &fr))
-        return mq_drop(v, DT_MASQ_RULE_FULL);
     MQ_ADD(&c->n_frag, 1);
+    if (MQ_INSERT(m, frag, &k, &fr)) {
+        mq_release(m, client, MQ_N_FRAG);
+        return mq_drop(v, DT_MASQ_RULE_FULL);
+    }
     return 0;
 }
 
@@ -263,8 +265,10 @@ MQ_FN void mq_reap_server(struct mq *m, uint64_t now, const struct mq_server_key
         client = s->client;
         spi_out = s->spi_out;
         s->state = MQ_SLOT_FREE;
+        mq_late_note(s, t_out);
     }
-    idle = s->state == MQ_SLOT_FREE && mq_past(now, s->used, MQ_IDLE) && s->tat <= now && s->until <= now;
+    idle = s->state == MQ_SLOT_FREE && mq_past(now, s->used, MQ_IDLE) && s->tat <= now && s->until <= now &&
+           s->held <= now;
     s->dead = (uint32_t)idle;
     MQ_UNLOCK(s);
     uint32_t server = k->server;

@@ -242,6 +242,74 @@ MQ_COLD uint32_t mq_peers(struct mq *m, uint64_t now, const struct mq_server *s,
     return *n;
 }
 
+/* Under the server's lock: the client's place in late[], or MQ_NO_PEER. */
+MQ_FN uint32_t mq_late_find(struct mq_server *s, uint32_t client)
+{
+    volatile uint32_t *found = &s->found;
+    *found = MQ_NO_PEER;
+    for (uint32_t i = 0; i < MQ_LATE_MAX; i++)
+        if (s->late[i].client == client)
+            *found = i;
+    return *found;
+}
+
+/* Under the lock: the outstanding item has expired. When it made another client wait, as the one before it did, its
+ * client shall wait itself: twice t_out, then twice as long each time, up to MQ_LATE_LONG times. */
+MQ_FN void mq_late_note(struct mq_server *s, uint64_t t_out)
+{
+    if (!s->waited)
+        return;
+    uint64_t end = s->created + t_out;
+    uint32_t at = mq_late_find(s, s->client);
+    if (at >= MQ_LATE_MAX) { /* instead of the one that is free first */
+        volatile uint32_t *spare = &s->spare;
+        *spare = 0;
+        for (uint32_t i = 1; i < MQ_LATE_MAX; i++)
+            if (s->late[i].until < s->late[*spare & (MQ_LATE_MAX - 1)].until)
+                *spare = i;
+        at = *spare;
+        s->late[at & (MQ_LATE_MAX - 1)].client = s->client;
+        s->late[at & (MQ_LATE_MAX - 1)].n = 0;
+    }
+    struct mq_late *l = &s->late[at & (MQ_LATE_MAX - 1)];
+    uint32_t n = end > l->until + MQ_LATE_LONG * t_out ? 1 : l->n < 5 ? l->n + 1 : 5;
+    l->n = n;
+    l->until = n > 1 ? end + (t_out << (n - 1)) : end;
+    if (s->held < l->until + MQ_LATE_LONG * t_out)
+        s->held = l->until + MQ_LATE_LONG * t_out;
+}
+
+/* Under the lock: was its turn lately, and nobody answered? */
+MQ_FN int mq_late_now(struct mq_server *s, uint64_t now, uint32_t client)
+{
+    uint32_t at = mq_late_find(s, client);
+    return at < MQ_LATE_MAX && now < s->late[at & (MQ_LATE_MAX - 1)].until;
+}
+
+/* Under the lock: it was answered. By ESP that makes up for all; by IKE it may try once. */
+MQ_FN void mq_late_answered(struct mq_server *s, uint64_t now, uint32_t client, uint32_t left)
+{
+    uint32_t at = mq_late_find(s, client);
+    if (at >= MQ_LATE_MAX)
+        return;
+    struct mq_late *l = &s->late[at & (MQ_LATE_MAX - 1)];
+    l->n = l->n < left ? l->n : left;
+    l->until = l->until < now ? l->until : now;
+    if (!left)
+        l->client = 0;
+}
+
+MQ_COLD void mq_late_ike(struct mq *m, uint64_t now, uint32_t client, uint32_t server)
+{
+    struct mq_server_key k = {server};
+    struct mq_server *s = MQ_LOOKUP(m, server, &k);
+    if (!s)
+        return;
+    MQ_LOCK(s);
+    mq_late_answered(s, now, client, 1);
+    MQ_UNLOCK(s);
+}
+
 /* A token bucket as one stamp (GCRA): true when the packet may go. */
 MQ_COLD int mq_multicast_may(struct mq *m, uint64_t now, struct mq_server *s)
 {
@@ -397,8 +465,11 @@ MQ_COLD int mq_esp_out_new(struct mq *m, uint64_t now, const struct dt_masq_fact
         if (s->state == MQ_SLOT_OUTSTANDING) {
             old_client = s->client;
             old_spi = s->spi_out;
+            mq_late_note(s, t_out);
         }
         s->state = MQ_SLOT_FREE;
+        if (mq_late_now(s, now, f->src))
+            rule = DT_MASQ_RULE_ESP_BACK_OFF;
     } else if (s->client != f->src) {
         s->waited = 1;
         s->waiting = f->src;
@@ -419,10 +490,10 @@ MQ_COLD int mq_esp_out_new(struct mq *m, uint64_t now, const struct dt_masq_fact
         v->nat = nat;
         return mq_forward(v, rule, f->dst);
     }
-    if (rule != DT_MASQ_RULE_ESP_CREATE)
-        return mq_drop(v, rule);
     if (old_client)
         mq_esp_outstanding_gone(m, now, old_client, f->dst, old_spi);
+    if (rule != DT_MASQ_RULE_ESP_CREATE)
+        return mq_drop(v, rule);
     return mq_esp_create(m, now, f, s, v);
 }
 
@@ -502,6 +573,8 @@ MQ_COLD int mq_esp_in_new(struct mq *m, uint64_t now, const struct dt_masq_facts
     if (s->state == MQ_SLOT_OUTSTANDING) {
         found = mq_past(now, s->created, t_out) ? -1 : 1;
         s->state = found == 1 ? MQ_SLOT_CONVERTING : MQ_SLOT_FREE;
+        if (found == -1)
+            mq_late_note(s, t_out);
         s->spi_in = f->spi;
         k.client = convert_waiting && s->waited ? s->waiting : s->client;
         k.spi_out = s->spi_out;
@@ -526,6 +599,8 @@ MQ_COLD int mq_esp_in_new(struct mq *m, uint64_t now, const struct dt_masq_facts
     MQ_LOCK(s);
     s->state = failed ? MQ_SLOT_OUTSTANDING : MQ_SLOT_FREE;
     s->used = now;
+    if (!failed)
+        mq_late_answered(s, now, k.client, 0);
     MQ_UNLOCK(s);
     if (failed)
         return mq_drop(v, DT_MASQ_RULE_FULL);
@@ -624,7 +699,10 @@ MQ_COLD int mq_ike_create(struct mq *m, uint64_t now, const struct dt_masq_facts
         return mq_drop(v, DT_MASQ_RULE_SHARE);
     struct mq_ike_o o = {.created = now, .packets = 1, .client = f->src, .nat = c->nat};
     v->nat = c->nat;
+    MQ_ADD(&c->n_ike, 1); /* before others can see the item, and give back its share */
     int no = MQ_INSERT(m, ike_o, &ko, &o);
+    if (no)
+        mq_release(m, f->src, MQ_N_IKE);
     if (no == MQ_EXISTS) { /* another processor was first */
         struct mq_ike_o *there = MQ_LOOKUP(m, ike_o, &ko);
         if (there && there->client == f->src)
@@ -633,7 +711,6 @@ MQ_COLD int mq_ike_create(struct mq *m, uint64_t now, const struct dt_masq_facts
     }
     if (no)
         return mq_drop(v, DT_MASQ_RULE_FULL);
-    MQ_ADD(&c->n_ike, 1);
     mq_peer_note(m, now, f->src, f->dst, now + MQ_P(m)->t_ike_out);
     struct dt_masq_event ev = {.at = now,
                                .what = DT_MASQ_EV_CREATED,
@@ -727,6 +804,7 @@ MQ_COLD int mq_ike_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f,
     }
     MQ_DELETE(m, ike_o, &ko);
     mq_peer_note(m, now, client, f->src, now + MQ_P(m)->t_ike);
+    mq_late_ike(m, now, client, f->src);
     struct dt_masq_event ev = {.at = now,
                                .what = DT_MASQ_EV_CONVERTED,
                                .kind = DT_MASQ_IKE,

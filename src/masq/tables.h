@@ -59,6 +59,15 @@ struct mq_peer {
     uint64_t until;
     uint32_t client, pad;
 };
+/* A client whose outstanding ESP items made others wait and were not answered: so many in a row, and until when it makes
+ * no further one. */
+#define MQ_LATE_MAX 8
+#define MQ_LATE_LONG                                                                                         \
+    16 /* times t_out: the longest wait, and how long after it the next one is a further one */
+struct mq_late {
+    uint64_t until;
+    uint32_t client, n;
+};
 struct mq_server_key {
     uint32_t server;
 };
@@ -68,10 +77,12 @@ struct mq_server {
     uint64_t created, packets;
     uint64_t used;  /* last time that something was put here */
     uint64_t until; /* the last of its clients' IKE items */
+    uint64_t held;  /* what stands in late[] matters so long */
     uint64_t tat;   /* multicast: theoretical arrival time of the next packet */
     uint32_t client, spi_out, spi_in, nat;
     uint32_t waited, n_after, waiting, dead;
     uint32_t found, spare; /* of one search under the lock */
+    struct mq_late late[MQ_LATE_MAX];
     struct mq_peer peer[DT_MASQ_PEERS_MAX];
 };
 

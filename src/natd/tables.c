@@ -226,7 +226,8 @@ static bool stale(unsigned table, const struct dt_masq_params *p, dt_time now, c
     case MQ_T_server: {
         const struct mq_server *s = value;
         return (s->state == MQ_SLOT_OUTSTANDING && dt_time_sub(now, s->created) >= p->t_out) ||
-               (s->state == MQ_SLOT_FREE && dt_time_sub(now, s->used) >= MQ_IDLE && s->until <= now);
+               (s->state == MQ_SLOT_FREE && dt_time_sub(now, s->used) >= MQ_IDLE && s->until <= now &&
+                s->held <= now);
     }
     case MQ_T_ike_c:
         return dt_time_sub(now, ((const struct mq_ike_c *)value)->last) >= p->t_ike;

@@ -275,6 +275,80 @@ static void esp_share(struct rig *r)
 
 /* ---- IKE ------------------------------------------------------------------------------------- */
 
+/* A client that sends ever new SPIs, none of which the server knows, and others that set up tunnels meanwhile: each
+ * must get its turn. The first item may stand for t_out, as in the seed; who made others wait by one that nobody
+ * answered is held back after that. */
+static void esp_flood_new_tunnels(struct rig *r)
+{
+    enum { TUNNELS = 12 };
+    struct dt_masq_config c = rig_config();
+    struct dt_masq_verdict v;
+    uint32_t garbage = 0x70000000;
+    double waited[TUNNELS], sum = 0;
+    c.params.share_esp = c.params.share_ike = 1000000;
+    r->start(r, &c);
+    EXPECT(0, ESP_OUT(C3, S1, 0x1003), ESP_CREATE, S1);
+    EXPECT(0, ESP_IN(S1, 0x2003), ESP_CONVERT, C3);
+    for (int n = 0; n < TUNNELS; n++) {
+        double start = 20 * n + 7, t = start;
+        struct dt_masq_facts mine = ESP_OUT(C1 + 10 + (uint32_t)n, S1, 0x3000);
+        for (double f = 20 * n; f < 20 * n + 20; f += 0.05) {
+            struct dt_masq_facts g = ESP_OUT(C2, S1, garbage++);
+            r->packet(r, at(r, f), &g, &v);
+            if (f >= t && t > 0) {
+                r->packet(r, at(r, f), &mine, &v);
+                t = f + 0.3;
+                if (v.verdict == DT_MASQ_FORWARD) {
+                    expect_at(r, at(r, f + 0.02), ESP_IN(S1, 0x4000 + (uint32_t)n), DT_MASQ_RULE_ESP_CONVERT,
+                              mine.src, __LINE__);
+                    waited[n] = f - start;
+                    t = -1;
+                }
+            }
+            expect_at(r, at(r, f + 0.03), ESP_OUT(C3, S1, 0x1003), DT_MASQ_RULE_ESP_OUT_ESTABLISHED, S1,
+                      __LINE__);
+            expect_at(r, at(r, f + 0.04), ESP_IN(S1, 0x2003), DT_MASQ_RULE_ESP_IN_ESTABLISHED, C3, __LINE__);
+        }
+        if (t > 0)
+            fail_msg("%s: tunnel %d could not be set up for %.1f s", r->name, n, 20 * n + 20 - start);
+        sum += waited[n];
+    }
+    if (waited[0] > 10 || sum > 30)
+        fail_msg("%s: new tunnels waited %.1f s in all, the first %.1f s", r->name, sum, waited[0]);
+}
+
+/* The same by the clock: who is held back, for how long, and what makes up for it. */
+static void esp_back_off(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(1, ESP_OUT(C2, S1, 0x2001), ESP_WAIT, 0);
+    EXPECT(5, ESP_OUT(C1, S1, 0x1002), ESP_CREATE, S1); /* once may happen to anybody */
+    EXPECT(6, ESP_OUT(C2, S1, 0x2001), ESP_WAIT, 0);
+    EXPECT(10, ESP_OUT(C1, S1, 0x1003), ESP_BACK_OFF, 0); /* for twice t_out from its end */
+    EXPECT(10, ESP_OUT(C1, S2, 0x1003), ESP_CREATE, S2);  /* of that server alone */
+    EXPECT(11, ESP_OUT(C2, S1, 0x2001), ESP_CREATE, S1);
+    EXPECT(11.1, ESP_IN(S1, 0x3001), ESP_CONVERT, C2);
+    EXPECT_BEFORE(20, ESP_OUT(C1, S1, 0x1003), ESP_BACK_OFF, 0);
+    EXPECT(20, ESP_OUT(C1, S1, 0x1003), ESP_CREATE, S1);
+    EXPECT(24, ESP_OUT(C2, S1, 0x2002), ESP_WAIT, 0);
+    r->sweep(r, at(r, 44));
+    EXPECT_BEFORE(45, ESP_OUT(C1, S1, 0x1004), ESP_BACK_OFF, 0); /* four times */
+    EXPECT(45, ESP_OUT(C1, S1, 0x1004), ESP_CREATE, S1);
+    EXPECT(50, ESP_OUT(C1, S1, 0x1005), ESP_CREATE, S1); /* nobody waited: nothing is held against it */
+    EXPECT(51, ESP_IN(S1, 0x3002), ESP_CONVERT, C1);     /* answered: all is forgotten */
+    EXPECT(52, ESP_OUT(C1, S1, 0x1006), ESP_CREATE, S1);
+    EXPECT(53, ESP_OUT(C2, S1, 0x2002), ESP_WAIT, 0);
+    EXPECT(57, ESP_OUT(C1, S1, 0x1007), ESP_CREATE, S1);
+    EXPECT(58, ESP_OUT(C2, S1, 0x2002), ESP_WAIT, 0);
+    EXPECT(62, ESP_OUT(C1, S1, 0x1008), ESP_BACK_OFF, 0);
+    EXPECT(63, IKE_OUT(C1, S1, 7, 0), IKE_CREATE, S1);
+    EXPECT(63, IKE_IN(S1, 7, 8), IKE_CONVERT, C1);
+    EXPECT(64, ESP_OUT(C1, S1, 0x1009), ESP_CREATE, S1); /* a new negotiation: it may try once */
+    EXPECT(65, ESP_OUT(C2, S1, 0x2002), ESP_WAIT, 0);
+    EXPECT(69, ESP_OUT(C1, S1, 0x100a), ESP_BACK_OFF, 0);
+}
+
 static void ike_create_convert(struct rig *r)
 {
     begin(r);
@@ -630,6 +704,8 @@ const struct script rig_scripts[] = {
     SCRIPT(esp_require_ike),
     SCRIPT(esp_bad_spi),
     SCRIPT(esp_share),
+    SCRIPT(esp_flood_new_tunnels),
+    SCRIPT(esp_back_off),
     SCRIPT(ike_create_convert),
     SCRIPT(ike_collision),
     SCRIPT(ike_restart),

@@ -326,6 +326,18 @@ ip -n "$LAB-evil" route add default via 192.168.7.1
 # the server that everybody uses: established items of others do not care
 flood "a flood of new SPIs from one client" evil esp 203.0.113.77 count 20000 rate 20000
 flood "... to the same server" evil esp $GW count 20000 rate 20000
+new_tunnels()
+{
+    lab_run evil evil-flood "$PEER" flood esp $GW count 60000 rate 5000
+    sleep 0.3
+    clients 1 3 spi 900000 count 200 rate 100 wait 12
+    kill -0 "$(lab_pid evil-flood)" || echo "the flood was over before"
+    lab_stop evil-flood
+    longest=$(for i in 1 2 3; do field "cl$i" established_ms; done | sort -n | tail -n 1)
+    echo "the longest wait for a new tunnel: $longest ms; esp-back-off: $(rule esp-back-off)"
+    all_perfect 1 3 && [ "$longest" -lt 7000 ] && [ "$(rule esp-back-off)" -gt 1000 ]
+}
+tap_ok "... and new tunnels of others to that server come up meanwhile, and lose nothing" new_tunnels
 flood "a flood of new initiator cookies from one client" evil ike $GW count 20000 rate 20000
 tap_ok "... of which it gets no more than its share ($(rule share) refused)" [ "$(rule share)" -gt 1000 ]
 flood "a flood of unknown SPIs from outside" internet in-esp 198.51.100.3 count 20000 rate 20000 from 203.0.113.200
