@@ -18,7 +18,7 @@ void ike_takes_write(struct dt_ike_builder *b, const struct dt_proposals *list, 
 
 static void allows_write(struct dt_ike_builder *b, bool peers_side, const struct dt_selectors *list)
 {
-    uint8_t data[8 + 40 * DT_SELECTORS_MAX];
+    uint8_t data[16 + 40 * DT_SELECTORS_MAX];
     size_t len = dt_ike_allows_write(data, sizeof(data), peers_side, list);
     if (len)
         ike_write_notify(b, DT_N_DOVETAIL_ALLOWS, dt_span(data, len));
