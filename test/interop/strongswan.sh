@@ -232,4 +232,23 @@ tap_ok "strongSwan client: we rekey the child, not one packet lost" no_loss "$re
 sw a --terminate --ike t >/dev/null 2>&1
 tap_ok "strongSwan client: it deletes the session, the gateway has no client left" lab_wait 10 \
     "dt b --json status | jq -e '[.gateways[].clients[]?] | length == 0'"
+# What a Dovetail adds to its refusals for another is nothing to a stranger.
+sw_load a <<C
+connections { t { version = 2
+    local_addrs = 192.0.2.1
+    remote_addrs = 192.0.2.2
+    vips = 0.0.0.0
+    proposals = aes128-sha256-modp3072
+    local { auth = psk
+      id = a.lab.test }
+    remote { auth = psk
+      id = b.lab.test }
+    children { net { remote_ts = 10.2.0.0/24
+        esp_proposals = aes128gcm16 } } } }
+secrets { ike-t { secret = "$PSK" } }
+C
+sw a --initiate --child net >/dev/null 2>&1
+tap_ok "strongSwan client: it understands our refusal of its proposal" grep -q 'received NO_PROPOSAL_CHOSEN notify error' "$LAB_DIR/sw-a/log"
+tap_ok "strongSwan client: our status names what both sides offered" sh -c \
+    "$LAB_BIN/dovetail --socket $LAB_DIR/dt-b/sock --json status | jq -e '.refused[0].why | contains(\"group15\") and contains(\"x25519\")'"
 tap_end
