@@ -28,6 +28,7 @@ static void digest_sa(struct dt_digest *d, const struct ike_sa *sa, dt_time now)
     dt_digest_u64(d, sa->initiator | (uint64_t)sa->state << 8 | (uint64_t)(sa == sa->session->current) << 16);
     dt_digest_u64(d, (uint64_t)sa->mid_out << 32 | sa->mid_in);
     dt_digest_u64(d, sa->tries);
+    dt_digest_bytes(d, sa->sk_d, sizeof(sa->sk_d));
     dt_digest_u64(d, sa->ex ? sa->wait : 0);
     dt_digest_bytes(d, sa->request.p, sa->request.len);
     dt_digest_bytes(d, sa->response.p, sa->response.len);
@@ -35,6 +36,17 @@ static void digest_sa(struct dt_digest *d, const struct ike_sa *sa, dt_time now)
     time_left(d, &sa->life.t, now);
     if (sa->ex)
         digest_exchange(d, sa->ex);
+}
+
+/* Answers do not show what they answer: two half-open sessions may differ in the requests alone. */
+static void digest_handshake(struct dt_digest *d, const struct ike_handshake *hs)
+{
+    dt_digest_bytes(d, hs->sent.p, hs->sent.len);
+    dt_digest_bytes(d, hs->got.p, hs->got.len);
+    dt_digest_bytes(d, hs->nonce, sizeof(hs->nonce));
+    dt_digest_bytes(d, hs->cookie, hs->cookie_len);
+    dt_digest_u64(d, (uint64_t)hs->group << 48 | (uint64_t)hs->cookie_tries << 24 |
+                         (uint64_t)hs->ke_tries << 1 | hs->refused);
 }
 
 static void digest_session(struct dt_digest *d, const struct dt_ike_session *s, dt_time now)
@@ -56,6 +68,8 @@ static void digest_session(struct dt_digest *d, const struct dt_ike_session *s, 
     }
     dt_list_for_each (l, &s->queue)
         digest_exchange(d, DT_CONTAINER_OF(l, struct ike_exchange, link));
+    if (s->hs)
+        digest_handshake(d, s->hs);
 }
 
 void dt_ike_digest(const struct dt_ike *ike, dt_time now, struct dt_digest *d)
