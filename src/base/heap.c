@@ -28,6 +28,8 @@ static void put(struct dt_heap *h, size_t i, struct dt_timer *t)
 {
     h->v[i] = t;
     t->slot = i + 1;
+    if (!i)
+        h->soonest = t->at;
 }
 
 static void settle(struct dt_heap *h, size_t i, struct dt_timer *t)
@@ -90,12 +92,12 @@ struct dt_timer *dt_heap_first(const struct dt_heap *h)
 
 dt_time dt_heap_deadline(const struct dt_heap *h)
 {
-    return h->count ? h->v[0]->at : DT_NEVER;
+    return h->count ? h->soonest : DT_NEVER;
 }
 
 struct dt_timer *dt_heap_pop_due(struct dt_heap *h, dt_time now)
 {
-    if (!h->count || h->v[0]->at > now)
+    if (!h->count || h->soonest > now)
         return NULL;
     struct dt_timer *t = h->v[0];
     take_out(h, t);

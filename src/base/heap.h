@@ -18,6 +18,7 @@ struct dt_heap {
     struct dt_timer **v;
     size_t count, cap;
     uint64_t order;
+    dt_time soonest; /* of the first, when there is one: asked more often than anything else */
 };
 
 void dt_heap_init(struct dt_heap *h);

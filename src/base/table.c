@@ -56,24 +56,6 @@ void dt_table_remove(struct dt_table *t, struct dt_table_node *n)
         }
 }
 
-struct dt_table_node *dt_table_first(const struct dt_table *t, uint64_t hash)
-{
-    if (!t->nbucket)
-        return NULL;
-    struct dt_table_node *n = t->bucket[hash & (t->nbucket - 1)];
-    while (n && n->hash != hash)
-        n = n->next;
-    return n;
-}
-
-struct dt_table_node *dt_table_next(const struct dt_table_node *from)
-{
-    struct dt_table_node *n = from->next;
-    while (n && n->hash != from->hash)
-        n = n->next;
-    return n;
-}
-
 struct dt_table_node *dt_table_iterate(const struct dt_table *t, struct dt_table_iter *it)
 {
     while (!it->next && it->bucket < t->nbucket)

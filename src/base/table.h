@@ -23,8 +23,21 @@ void dt_table_free(struct dt_table *t); /* the bucket array only */
 int dt_table_insert(struct dt_table *t, struct dt_table_node *n, uint64_t hash);
 void dt_table_remove(struct dt_table *t, struct dt_table_node *n);
 /* First node with that hash, then the next one after it; compare the key yourself. */
-struct dt_table_node *dt_table_first(const struct dt_table *t, uint64_t hash);
-struct dt_table_node *dt_table_next(const struct dt_table_node *n);
+static inline struct dt_table_node *dt_table_first(const struct dt_table *t, uint64_t hash)
+{
+    struct dt_table_node *n = t->nbucket ? t->bucket[hash & (t->nbucket - 1)] : NULL;
+    while (n && n->hash != hash)
+        n = n->next;
+    return n;
+}
+
+static inline struct dt_table_node *dt_table_next(const struct dt_table_node *from)
+{
+    struct dt_table_node *n = from->next;
+    while (n && n->hash != from->hash)
+        n = n->next;
+    return n;
+}
 /* Every node, in no order; removing the node that was given last is allowed, nothing else. */
 struct dt_table_iter {
     size_t bucket;

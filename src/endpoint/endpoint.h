@@ -238,6 +238,7 @@ struct dt_endpoint_ops {
                     const struct dt_ike_inside *given);
 
     void (*event)(void *user, const struct dt_event *ev);
+    bool terse; /* events carry their name and no sentence: for who counts millions of them and reads none */
     void (*keylog)(void *user, const char *line); /* NULL: none is kept */
 };
 

@@ -66,10 +66,12 @@ void ep_event(struct dt_endpoint *ep, struct tunnel *t, dt_time now, enum dt_eve
         return;
     struct dt_event ev = {.kind = kind, .name = name_of(kind)};
     about(&ev, t, now);
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(ev.text, sizeof(ev.text), fmt, ap);
-    va_end(ap);
+    if (!ep->ops.terse) {
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(ev.text, sizeof(ev.text), fmt, ap);
+        va_end(ap);
+    }
     ep->ops.event(ep->user, &ev);
 }
 
@@ -103,7 +105,8 @@ void ep_epoch_event(struct tunnel *t, dt_time now, const struct dt_epoch_event *
         ev.spi_in = sa->spi_in;
         ev.spi_out = sa->spi_out;
     }
-    dt_epoch_event_text(ev.text, sizeof(ev.text), e, t->is_client);
+    if (!ep->ops.terse)
+        dt_epoch_event_text(ev.text, sizeof(ev.text), e, t->is_client);
     ep->ops.event(ep->user, &ev);
 }
 

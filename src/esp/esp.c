@@ -299,6 +299,30 @@ void dt_esp_in_counters(const struct dt_esp_in *sa, struct dt_esp_counters *out)
     tally_read(&sa->tally, out);
 }
 
+static void prefetch(const void *p, size_t n)
+{
+    for (size_t i = 0; i < n; i += 64)
+        __builtin_prefetch((const char *)p + i, 1);
+}
+
+void dt_esp_out_prefetch(const struct dt_esp_out *sa, bool deep)
+{
+    if (deep)
+        prefetch(sa->cipher, 128);
+    else
+        prefetch(sa, offsetof(struct dt_esp_out, tally.errors));
+}
+
+void dt_esp_in_prefetch(const struct dt_esp_in *sa, bool deep)
+{
+    if (deep) {
+        prefetch(sa->cipher, 128);
+        prefetch(&sa->window.block[(sa->window.top + 1) / 64 & sa->window.mask], 8);
+    } else {
+        prefetch(sa, offsetof(struct dt_esp_in, tally.errors));
+    }
+}
+
 static void lock(struct dt_esp_in *sa)
 {
     while (atomic_flag_test_and_set_explicit(&sa->lock, memory_order_acquire))

@@ -106,6 +106,8 @@ unsigned dt_esp_seal(struct dt_esp_out *sa, dt_time now, struct dt_esp_pkt *pkts
 uint32_t dt_esp_out_spi(const struct dt_esp_out *sa);
 enum dt_esp_mode dt_esp_out_mode(const struct dt_esp_out *sa);
 void dt_esp_out_counters(const struct dt_esp_out *sa, struct dt_esp_counters *out);
+/* A packet is coming: has the processor fetch the SA's memory, and (deep, when that is there) what it points at. */
+void dt_esp_out_prefetch(const struct dt_esp_out *sa, bool deep);
 /* Bytes before the payload (8 + IV), and of the whole ESP packet for so much payload. */
 size_t dt_esp_head_len(const struct dt_esp_out *sa);
 size_t dt_esp_sealed_len(const struct dt_esp_out *sa, size_t payload);
@@ -124,6 +126,7 @@ unsigned dt_esp_open(struct dt_esp_in *sa, dt_time now, struct dt_esp_pkt *pkts,
 uint32_t dt_esp_in_spi(const struct dt_esp_in *sa);
 enum dt_esp_mode dt_esp_in_mode(const struct dt_esp_in *sa);
 void dt_esp_in_counters(const struct dt_esp_in *sa, struct dt_esp_counters *out);
+void dt_esp_in_prefetch(const struct dt_esp_in *sa, bool deep); /* as dt_esp_out_prefetch */
 
 /* The SPI of an ESP packet, 0 when it is too short to have one. */
 static inline uint32_t dt_esp_peek_spi(const void *p, size_t len)

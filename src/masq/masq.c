@@ -335,6 +335,33 @@ void dt_masq_packet(struct dt_masq *m, dt_time now, const struct dt_masq_facts *
     report(m, now, f, &o);
 }
 
+void dt_masq_prefetch(const struct dt_masq *m, const struct dt_masq_facts *f, int step)
+{
+    bool inside = f->side == DT_MASQ_INSIDE;
+    const struct tab *t = &m->tab[inside ? MQ_T_esp : MQ_T_esp_in];
+    if (f->proto != 50)
+        return;
+    if (step == 0) {
+        __builtin_prefetch(&m->c.params);
+        __builtin_prefetch(t);
+        return;
+    }
+    struct mq_esp_key out = {f->src, f->dst, f->spi};
+    struct mq_esp_in_key in = {f->src, f->spi};
+    uint64_t hash = dt_siphash(&m->c.hash_key, inside ? (void *)&out : (void *)&in, t->key);
+    if (!t->t.nbucket)
+        return;
+    if (step == 1) {
+        __builtin_prefetch(&t->t.bucket[hash & (t->t.nbucket - 1)]);
+        return;
+    }
+    const struct dt_table_node *n = t->t.bucket[hash & (t->t.nbucket - 1)];
+    if (n) {
+        __builtin_prefetch(n, 1);
+        __builtin_prefetch((const char *)n + 64, 1);
+    }
+}
+
 struct dt_masq_facts dt_masq_esp_out(uint32_t client, uint32_t server, uint32_t spi_out)
 {
     return (struct dt_masq_facts){

@@ -59,6 +59,10 @@ void dt_masq_configure(struct dt_masq *m, const struct dt_masq_config *config);
 /* One packet. With one outside address a forwarded packet from inside has it in v->nat. */
 void dt_masq_packet(struct dt_masq *m, dt_time now, const struct dt_masq_facts *f, struct dt_masq_verdict *v);
 
+/* Such a packet is coming: has the processor fetch what the look at it needs, in three steps (0, 1, 2) with some time
+ * between them. For whoever drives thousands of NATs in one process. */
+void dt_masq_prefetch(const struct dt_masq *m, const struct dt_masq_facts *f, int step);
+
 /* Shorthands for those who do not have a packet but know what is in it. */
 struct dt_masq_facts dt_masq_esp_out(uint32_t client, uint32_t server, uint32_t spi_out);
 struct dt_masq_facts dt_masq_esp_in(uint32_t server, uint32_t outside, uint32_t spi_in);

@@ -12,7 +12,8 @@
 static void receive(struct sim_node *n, struct sim_packet *p);
 static void wake(struct sim_node *n);
 static void host_free(struct sim_node *n);
-static const struct sim_node_ops node_ops = {receive, wake, host_free};
+static void soon(struct sim_node *n, const struct sim_packet *p, int depth);
+static const struct sim_node_ops node_ops = {receive, wake, host_free, soon};
 
 bool sim_is_host(const struct sim_node *n)
 {
@@ -91,10 +92,10 @@ static void confess(struct sim_host *h, const struct sim_sa *sa, struct sim_pack
     bool allowed = t && t->proved && sim_host_now(h) >= t->limit;
     if (h->client) {
         p->ghost.unverified = true;
-        h->sins.unverified_data += h->cfg.pairing->client_probes && !allowed;
+        h->sins.unverified_data += h->pairing->client_probes && !allowed;
     } else {
         p->ghost.unheard = true;
-        h->sins.unheard_data += h->cfg.pairing->server_waits && !allowed;
+        h->sins.unheard_data += h->pairing->server_waits && !allowed;
     }
 }
 
@@ -151,7 +152,7 @@ static bool data_on(struct sim_host *h, struct sim_sa *sa, const uint8_t mark[SI
 
 void sim_host_unhold(struct sim_host *h, struct sim_tunnel *t)
 {
-    struct sim_sa *sa = t->how == DT_OUTBOUND_SA ? sim_host_sa(h, t->sa) : NULL;
+    struct sim_sa *sa = t->out;
     for (uint32_t i = 0; sa && i < t->held; i++)
         data_on(h, sa, t->hold[i]);
     if (sa)
@@ -179,8 +180,7 @@ bool sim_host_traffic(struct sim_host *h, uint32_t number, dt_time next)
         memcpy(t->hold[t->held++], mark, SIM_MARK_LEN);
         return true;
     }
-    struct sim_sa *sa = sim_host_sa(h, t->sa);
-    return sa && data_on(h, sa, mark);
+    return t->out && data_on(h, t->out, mark);
 }
 
 /* ---- packets in ------------------------------------------------------------------------------ */
@@ -212,14 +212,16 @@ static void on_echo(struct sim_host *h, struct sim_sa *sa, const struct dt_echo 
         if (h->client || dt_addr4_host(&e->dst) != SIM_INSIDE_SERVER)
             return;
         struct sim_tunnel *t = sim_host_tunnel_by_id(h, sa->tunnel);
-        out = t && t->how == DT_OUTBOUND_SA ? sim_host_sa(h, t->sa) : NULL;
+        out = t ? t->out : NULL;
     }
     dt_echo_answer(inner, len);
     if (out)
         sim_host_esp(h, out, inner, len, SIM_LOAD_PONG);
 }
 
-static void esp_in(struct sim_host *h, struct sim_packet *p)
+/* What arrives on an SA that is known concerns the data path alone, but for its first packet, for answers to probes and
+ * for a peer that has moved. True: the endpoint was told something. */
+static bool esp_in(struct sim_host *h, struct sim_packet *p)
 {
     dt_time now = sim_host_now(h);
     struct dt_addr from = dt_addr4(p->src);
@@ -227,16 +229,16 @@ static void esp_in(struct sim_host *h, struct sim_packet *p)
     if (!sa) {
         h->foreign++;
         dt_endpoint_unknown_spi(h->ep, now, p->ghost.spi, &from);
-        return;
+        return true;
     }
     struct dt_esp_pkt pkt = {.p = p->bytes, .len = p->len};
     dt_esp_open(sa->in, now, &pkt, 1);
     if (pkt.verdict != DT_ESP_OK) {
         h->foreign += pkt.verdict == DT_ESP_AUTH;
-        return;
+        return false;
     }
     uint64_t id = sa->id;
-    bool first = !sa->heard;
+    bool first = !sa->heard, told = first;
     sa->heard = now;
     struct dt_echo e;
     enum dt_echo_kind kind = pkt.len > 9 && pkt.p[9] == 1 ? dt_echo_parse(&e, pkt.p, pkt.len) : DT_ECHO_NONE;
@@ -245,18 +247,22 @@ static void esp_in(struct sim_host *h, struct sim_packet *p)
         dt_endpoint_heard(h->ep, now, id);
     }
     /* today's IPsec follows a peer that moves behind UDP encapsulation alone (RFC 7296 2.23) */
-    bool follows = h->cfg.pairing->server_waits || p->proto == SIM_UDP;
-    if ((sa = sim_host_sa(h, id)) && follows && !dt_addr_eq(&from, &sa->path.remote.addr)) {
+    bool follows = h->pairing->server_waits || p->proto == SIM_UDP;
+    if (first)
+        sa = sim_host_sa(h, id);
+    if (sa && follows && !dt_addr_eq(&from, &sa->path.remote.addr)) {
         struct dt_addrport at = {from, p->proto == SIM_UDP ? p->sport : sa->path.remote.port};
         dt_endpoint_peer_moved(h->ep, now, id, &at);
         sa = sim_host_sa(h, id);
+        told = true;
     }
     if (kind == DT_ECHO_REQUEST && sa)
         on_echo(h, sa, &e, pkt.p, pkt.len);
     else if (kind == DT_ECHO_REPLY || kind == DT_ECHO_EXCEEDED)
-        dt_endpoint_probe_reply(h->ep, now, id, e.ident, e.seq);
+        dt_endpoint_probe_reply(h->ep, now, id, e.ident, e.seq), told = true;
     else
         on_data(h, pkt.p, pkt.len);
+    return told;
 }
 
 static void ike_in(struct sim_host *h, struct sim_packet *p, bool natt)
@@ -281,14 +287,95 @@ static void receive(struct sim_node *n, struct sim_packet *p)
         if (note)
             note->spi_in = p->ghost.spi;
     }
+    bool told = true;
     if (p->proto == SIM_IKE)
         ike_in(h, p, false);
     else if (p->proto == SIM_UDP && p->len > 4 && !dt_get_be32(p->bytes))
         ike_in(h, p, true);
     else if (p->len > 8)
-        esp_in(h, p);
+        told = esp_in(h, p);
     sim_packet_free(&n->net->pool, p);
-    sim_host_arm(h);
+    if (told)
+        sim_host_arm(h);
+}
+
+/* ---- what will be needed soon ---------------------------------------------------------------- */
+
+static void fetch(const void *p, size_t n)
+{
+    for (size_t i = 0; i < n; i += 64)
+        __builtin_prefetch((const char *)p + i, 1);
+}
+
+/* A packet of this flow is about to be read or written. */
+static void soon_flow(const struct sim_host *h, uint32_t index)
+{
+    if (index < h->nflows)
+        fetch(&h->flows[index], sizeof *h->flows);
+}
+
+#define HOT offsetof(struct sim_host, by_client)
+
+/* The client's SA of late; the server's is found by its SPI, link by link. */
+static void soon_esp(struct sim_host *h, const struct sim_packet *p, int depth)
+{
+    const struct dt_table *t = &h->sa_by_spi;
+    const struct sim_sa *sa = h->recent;
+    if (!h->client) {
+        struct dt_table_node **bucket = t->nbucket ? &t->bucket[p->ghost.spi & (t->nbucket - 1)] : NULL;
+        if (bucket && depth == 1)
+            __builtin_prefetch(bucket);
+        struct dt_table_node *n = !bucket || depth < 2 ? NULL
+                                  : depth == 2         ? *bucket
+                                                       : dt_table_first(t, p->ghost.spi);
+        sa = n ? DT_CONTAINER_OF(n, struct sim_sa, by_spi) : NULL;
+    }
+    if (!sa)
+        return;
+    if (depth == 2)
+        fetch(sa, sizeof *sa);
+    if (depth == 3)
+        soon_flow(h, 2 * sa->number + h->client);
+    if (depth == 3 || depth == 4)
+        dt_esp_in_prefetch(sa->in, depth == 4);
+}
+
+static void soon(struct sim_node *n, const struct sim_packet *p, int depth)
+{
+    struct sim_host *h = DT_CONTAINER_OF(n, struct sim_host, node);
+    if (depth == 1 && h->client)
+        fetch(&h->node + 1, HOT - sizeof h->node);
+    if (p && p->proto == SIM_ESP)
+        soon_esp(h, p, depth);
+}
+
+void sim_host_soon_down(struct sim_node *n)
+{
+    struct sim_host *h = DT_CONTAINER_OF(n, struct sim_host, node);
+    fetch(&h->down, sizeof h->down);
+}
+
+void sim_host_soon(struct sim_host *h, uint32_t number, int depth)
+{
+    if (depth == 1) {
+        fetch(h, HOT);
+    } else if (depth == 2) {
+        soon_flow(h, 2 * number + !h->client);
+        if (h->client)
+            fetch(h->own, offsetof(struct sim_tunnel, hold));
+        else if (number < h->nby_client)
+            __builtin_prefetch(&h->by_client[number]);
+        return;
+    }
+    const struct sim_tunnel *t = depth > 2 ? sim_host_tunnel(h, number) : NULL;
+    if (!t)
+        return;
+    if (depth == 3)
+        fetch(t, offsetof(struct sim_tunnel, hold));
+    else if (depth == 4)
+        fetch(t->out, sizeof *t->out);
+    else if (t->out)
+        dt_esp_out_prefetch(t->out->out, depth > 5);
 }
 
 /* ---- what it has ----------------------------------------------------------------------------- */
@@ -305,10 +392,12 @@ struct sim_sa *sim_host_sa(struct sim_host *h, uint64_t id)
 
 struct sim_sa *sim_host_sa_in(struct sim_host *h, uint32_t spi_in)
 {
+    if (h->recent && h->recent->spi_in == spi_in)
+        return h->recent;
     for (struct dt_table_node *n = dt_table_first(&h->sa_by_spi, spi_in); n; n = dt_table_next(n)) {
         struct sim_sa *sa = DT_CONTAINER_OF(n, struct sim_sa, by_spi);
         if (sa->spi_in == spi_in)
-            return sa;
+            return h->recent = sa;
     }
     return NULL;
 }
@@ -317,7 +406,7 @@ struct sim_tunnel *sim_host_tunnel(struct sim_host *h, uint32_t number)
 {
     if (!h->client)
         return number < h->nby_client ? h->by_client[number] : NULL;
-    return sim_host_tunnel_by_id(h, h->tunnel);
+    return h->own;
 }
 
 struct sim_tunnel *sim_host_tunnel_by_id(struct sim_host *h, uint32_t id)
@@ -339,6 +428,7 @@ struct sim_host *sim_host_new(struct sim_net *net, const struct sim_host_config 
         return NULL;
     h->cfg = *cfg;
     h->client = cfg->client;
+    h->pairing = cfg->pairing;
     h->number = cfg->number;
     h->addr = addr;
     h->flows = cfg->flows;

@@ -28,6 +28,7 @@ struct sim_sa {
     struct dt_addr answer;
     dt_time t0, heard; /* the host's clock; heard 0: never */
     uint32_t peer;     /* node at the other end */
+    uint32_t number;   /* of the client, as its tunnel's */
     bool ended;        /* DELETE or expiry was reported: lingers inbound */
 };
 
@@ -38,6 +39,7 @@ struct sim_tunnel {
     uint32_t number; /* of the client: its flows are 2 * number (to the server) and 2 * number + 1 */
     uint8_t how;     /* enum dt_outbound */
     uint64_t sa;
+    struct sim_sa *out; /* which that is, while it is installed */
     /* The newest epoch that was heard, and its t0 + keylife - rekeymargin: until then nothing unheard may carry data. */
     uint32_t proved;
     dt_time limit;
@@ -71,34 +73,37 @@ struct sim_host_config {
 struct sim_host {
     struct sim_node node;
     struct dt_endpoint *ep;
-    struct dt_endpoint_ops ops;
-    const struct dt_crypto *crypto;
-    struct dt_prng prng;
-    bool client; /* these three as in cfg */
+    bool client; /* these as in cfg */
+    bool asleep;
+    uint8_t nvia, active; /* client: the router in use */
     uint32_t number;
     uint32_t addr;
-    uint32_t tunnel;          /* client: its one tunnel */
-    uint32_t gateway;         /* server */
-    struct sim_link up, down; /* to the router or the internet, and back */
+    uint32_t tunnel;        /* client: its one tunnel */
+    struct sim_tunnel *own; /* client: what the data path has of it; NULL: nothing yet */
+    struct sim_sa *recent;  /* an inbound packet was for it; NULL: SAs have changed since */
+    const struct sim_pairing *pairing;
+    struct sim_flow *flows; /* of the whole network; borrowed */
+    uint32_t nflows;
     struct sim_router *via[2];
-    uint8_t nvia, active; /* client: the router in use */
-    bool asleep;
-    int64_t ppm;  /* its clock runs faster by so many millionths */
-    dt_time skew; /* and shows this at the beginning */
+    int64_t ppm;                                    /* its clock runs faster by so many millionths */
+    dt_time skew;                                   /* and shows this at the beginning */
+    uint64_t pings, data_sent, ike_sent, ike_bytes; /* overhead */
     struct dt_table sa_by_spi, sa_by_id, tunnels;
+    struct sim_link up, down;      /* to the router or the internet, and back */
     struct sim_tunnel **by_client; /* server: by the client's number */
     uint32_t nby_client;
+    uint32_t gateway;          /* server */
     struct sim_host **clients; /* server: all clients of the network, by number; borrowed */
     struct sim_host *server;   /* client: borrowed */
-    struct sim_flow *flows;    /* of the whole network; borrowed */
-    uint32_t nflows;
+    const struct dt_crypto *crypto;
+    struct dt_prng prng;
     uint64_t held_dropped, no_sa, foreign;
-    uint64_t pings, data_sent, ike_sent, ike_bytes; /* overhead */
     uint32_t asker; /* server: whose IKE packet is being looked at; UINT32_MAX: nobody's */
     struct sim_sins sins;
     /* Collisions are made by hand: the next draws of so many bytes give these (rand.h). */
     uint32_t spi_script;
     uint64_t cookie_script;
+    struct dt_endpoint_ops ops;
     struct sim_host_config cfg; /* it began with */
 };
 
@@ -118,6 +123,8 @@ void sim_host_arm(struct sim_host *h);
 /* One packet of traffic of client `number`, sent by this host; `next` is when the one after it is planned. False:
  * there was no way to send it (it counts as lost). */
 bool sim_host_traffic(struct sim_host *h, uint32_t number, dt_time next);
+/* It will do that soon: fetches memory (struct sim_node_ops, soon). */
+void sim_host_soon(struct sim_host *h, uint32_t number, int depth);
 /* The server's tunnel with that client, or NULL. */
 struct sim_tunnel *sim_host_tunnel(struct sim_host *h, uint32_t number);
 struct sim_sa *sim_host_sa(struct sim_host *h, uint64_t id);
@@ -125,6 +132,7 @@ struct sim_sa *sim_host_sa_in(struct sim_host *h, uint32_t spi_in);
 
 /* The link towards a node of the internet: the server's, or that of the router. */
 struct sim_link *sim_host_wan_down(struct sim_node *n);
+void sim_host_soon_down(struct sim_node *n); /* a packet for that client will be put on it */
 bool sim_is_host(const struct sim_node *n);
 
 #endif

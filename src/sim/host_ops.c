@@ -110,6 +110,7 @@ static struct sim_tunnel *tunnel_of(struct sim_host *h, uint32_t id)
     if (h->client) {
         t->number = h->number;
         t->peer = h->server->node.index;
+        h->own = t;
         return t;
     }
     struct dt_tunnel_info info;
@@ -127,12 +128,18 @@ static void tunnel_free(struct sim_host *h, struct sim_tunnel *t)
 {
     if (!h->client && t->number < h->nby_client && h->by_client[t->number] == t)
         h->by_client[t->number] = NULL;
+    if (h->own == t)
+        h->own = NULL;
     dt_table_remove(&h->tunnels, &t->by_id);
     free(t);
 }
 
 static void sa_free(struct sim_host *h, struct sim_sa *sa)
 {
+    struct sim_tunnel *t = sim_host_tunnel_by_id(h, sa->tunnel);
+    if (t && t->out == sa)
+        t->out = NULL;
+    h->recent = NULL;
     dt_table_remove(&h->sa_by_spi, &sa->by_spi);
     dt_table_remove(&h->sa_by_id, &sa->by_id);
     dt_esp_out_free(sa->out);
@@ -169,6 +176,7 @@ static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *in, 
     sa->path = in->path;
     sa->t0 = now;
     sa->peer = t->peer;
+    sa->number = t->number;
     sa->answer = in->answer4;
     size_t key = dt_suite_key_len(&in->suite);
     struct dt_esp_params p = {.suite = in->suite, .esn = in->esn, .window = DT_ESP_WINDOW_MIN};
@@ -187,6 +195,9 @@ static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *in, 
         return -1;
     }
     dt_table_insert(&h->sa_by_id, &sa->by_id, sa->id);
+    h->recent = NULL;
+    if (t->sa == sa->id)
+        t->out = sa;
     note_epoch(h, SIM_NOTE_EPOCH_NEW, sa);
     return 0;
 }
@@ -227,7 +238,7 @@ static void outbound(void *user, dt_time now, uint32_t tunnel, enum dt_outbound 
         how == DT_OUTBOUND_HOLD && t->how == DT_OUTBOUND_SA && needless(h, sim_host_sa(h, t->sa), now);
     t->how = (uint8_t)how;
     t->sa = how == DT_OUTBOUND_SA ? id : 0;
-    struct sim_sa *sa = t->sa ? sim_host_sa(h, id) : NULL;
+    struct sim_sa *sa = t->out = t->sa ? sim_host_sa(h, id) : NULL;
     struct sim_note *n =
         sa ? note_epoch(h, SIM_NOTE_EPOCH_USED, sa)
            : sim_note_add(h->node.net->notes, h->node.net->now, SIM_NOTE_EPOCH_USED, h->node.index, t->peer);
@@ -396,6 +407,7 @@ int sim_host_start(struct sim_host *h, struct dt_err *err)
         .lease = lease,
         .release = release,
         .event = on_event,
+        .terse = !h->node.net->notes,
     };
     h->crypto = dt_crypto_null();
     struct dt_rand rand = {draw, h};

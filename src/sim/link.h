@@ -9,20 +9,21 @@
 #include "base/time.h"
 
 struct sim_link {
-    dt_time delay;      /* the least */
-    dt_time jitter;     /* up to so much more, uniform; it never reorders by itself */
-    uint32_t loss;      /* of 2^32 (sim_chance) */
-    uint32_t duplicate; /* of 2^32 */
-    uint32_t reorder;   /* of 2^32: held back by `reorder_by`, so that later packets pass it */
-    dt_time reorder_by;
-    uint64_t bits_per_s; /* 0: no limit */
-    dt_time queue;       /* longest wait for the wire before a packet is dropped; 0: no limit */
-    bool down;           /* an outage: everything is lost */
+    dt_time delay;       /* the least */
+    dt_time jitter;      /* up to so much more, uniform; it never reorders by itself */
+    uint32_t loss;       /* of 2^32 (sim_chance) */
+    uint32_t duplicate;  /* of 2^32 */
+    uint32_t reorder;    /* of 2^32: held back by `reorder_by`, so that later packets pass it */
     uint32_t slow_to;    /* what the node with this number is meant to get takes ... */
     dt_time slow_by;     /* ... so much longer, and others pass it; 0: nothing does */
-    dt_time wire_free;   /* when the last packet will have left */
     dt_time last;        /* when the last one that was not reordered arrives */
-    uint64_t sent, lost, duplicated, reordered;
+    uint64_t bits_per_s; /* 0: no limit */
+    uint64_t sent;
+    bool down;         /* an outage: everything is lost */
+    dt_time queue;     /* longest wait for the wire before a packet is dropped; 0: no limit */
+    dt_time wire_free; /* when the last packet will have left */
+    dt_time reorder_by;
+    uint64_t lost, duplicated, reordered;
 };
 
 /* A share of one as the links keep it. */

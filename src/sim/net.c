@@ -8,6 +8,8 @@
 
 enum { EVENT_ARRIVE, EVENT_WAKE, EVENT_CALL };
 
+#define FEW_NODES 5000 /* so many and what they need stays in the caches, or near enough */
+
 struct public_addr {
     struct dt_table_node by_addr;
     uint32_t addr;
@@ -160,6 +162,38 @@ void sim_net_call_at(struct sim_net *net, dt_time at, struct sim_call *c)
     push(net, at < net->now ? net->now : at, EVENT_CALL, 0, c);
 }
 
+static void fetch_lines(const void *p, size_t n)
+{
+    for (size_t i = 0; i < n; i += 64)
+        __builtin_prefetch((const char *)p + i, 1);
+}
+
+/* How many events ahead the memory of one is fetched, level by level. */
+static void look_ahead(struct sim_net *net)
+{
+    for (int depth = 0; depth < 7; depth++) {
+        const struct sim_event *e = sim_queue_ahead(&net->queue, (uint32_t)(SIM_QUEUE_NEAR - 1 - depth));
+        if (!e)
+            continue;
+        struct sim_call *c = e->what;
+        if (e->kind == EVENT_CALL) {
+            if (!depth)
+                fetch_lines(c, 64);
+            else if (c->soon)
+                c->soon(c, depth);
+            continue;
+        }
+        struct sim_node *n = net->nodes[e->arg];
+        if (!depth) {
+            fetch_lines(n, 128);
+            if (e->what)
+                fetch_lines(e->what, sizeof(struct sim_packet) + 96);
+        } else if (n->ops->soon) {
+            n->ops->soon(n, e->what, depth);
+        }
+    }
+}
+
 bool sim_net_step(struct sim_net *net, dt_time until)
 {
     const struct sim_event *first = sim_queue_first(&net->queue);
@@ -168,11 +202,8 @@ bool sim_net_step(struct sim_net *net, dt_time until)
         return false;
     }
     struct sim_event e = sim_queue_pop(&net->queue);
-    if ((first = sim_queue_first(
-             &net->queue))) { /* what comes next is not in the cache when there are thousands of hosts */
-        __builtin_prefetch(first->what);
-        __builtin_prefetch(net->nodes[first->arg < net->nnodes ? first->arg : 0]);
-    }
+    if (net->nnodes > FEW_NODES)
+        look_ahead(net);
     net->now = e.at;
     net->events++;
     if (e.kind == EVENT_CALL) {

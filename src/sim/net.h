@@ -28,6 +28,10 @@ struct sim_node_ops {
     void (*receive)(struct sim_node *n, struct sim_packet *p); /* owns p */
     void (*wake)(struct sim_node *n);
     void (*free)(struct sim_node *n);
+    /* May be NULL. Soon it will receive p (NULL: be woken): a chance to fetch memory that a network of thousands of
+     * nodes has driven out of the caches. Called with depth 1 to 6, some events apart: a deeper call
+     * follows what a shallower one has fetched. Nothing may change. */
+    void (*soon)(struct sim_node *n, const struct sim_packet *p, int depth);
 };
 
 struct sim_node {
@@ -41,6 +45,7 @@ struct sim_node {
 /* Something to be done at a time; embedded in its owner, which outlives it. */
 struct sim_call {
     void (*fn)(struct sim_call *c, struct sim_net *net);
+    void (*soon)(struct sim_call *c, int depth); /* as of a node; may be NULL */
 };
 
 struct sim_net {

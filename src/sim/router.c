@@ -12,13 +12,14 @@
 static void receive(struct sim_node *n, struct sim_packet *p);
 static void wake(struct sim_node *n);
 static void router_free(struct sim_node *n);
-static const struct sim_node_ops ops = {receive, wake, router_free};
+static void soon(struct sim_node *n, const struct sim_packet *p, int depth);
+static const struct sim_node_ops ops = {receive, wake, router_free, soon};
 
 struct sim_lan *sim_lan_new(uint32_t number)
 {
     struct sim_lan *lan = calloc(1, sizeof *lan);
     if (lan)
-        lan->number = number;
+        lan->number = number & 0xff;
     return lan;
 }
 
@@ -294,6 +295,24 @@ static void receive(struct sim_node *n, struct sim_packet *p)
         to_internet(r, p);
     } else {
         to_client(r, v.to[0], p);
+    }
+}
+
+/* The rules' tables, and the host that gets it: as the network itself knows. */
+static void soon(struct sim_node *n, const struct sim_packet *p, int depth)
+{
+    struct sim_router *r = DT_CONTAINER_OF(n, struct sim_router, node);
+    if (!p || p->proto != SIM_ESP)
+        return;
+    bool inside = sim_private(p->src);
+    struct dt_masq_facts f = facts(p, inside);
+    if (depth == 1) {
+        __builtin_prefetch((char *)r + 128, 1);
+        __builtin_prefetch((char *)r + 192, 1);
+    } else if (depth < 5) {
+        dt_masq_prefetch(r->masq, &f, depth - 2);
+    } else if (depth == 5 && !inside && p->ghost.to < n->net->nnodes) {
+        sim_host_soon_down(n->net->nodes[p->ghost.to]);
     }
 }
 

@@ -9,7 +9,8 @@
 
 struct sim_host;
 
-/* A private network 10.N.0.0/16; its k-th client (from 0) is 10.N.0.2 + k. */
+/* A private network 10.N.0.0/16; its k-th client (from 0) is 10.N.0.2 + k. Networks may have the same N: each is seen
+ * by its own routers alone. */
 struct sim_lan {
     uint32_t number;
     struct sim_host **clients;

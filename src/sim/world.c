@@ -53,6 +53,13 @@ static void stream_call(struct sim_call *c, struct sim_net *net)
     sim_host_traffic(s->index & 1 ? w->server : w->clients[s->index / 2], s->index / 2, s->due);
 }
 
+static void stream_soon(struct sim_call *c, int depth)
+{
+    struct sim_stream *s = DT_CONTAINER_OF(c, struct sim_stream, call);
+    struct sim_world *w = s->world;
+    sim_host_soon(s->index & 1 ? w->server : w->clients[s->index / 2], s->index / 2, depth);
+}
+
 static void stream_set(struct sim_stream *s, dt_time period)
 {
     struct sim_flow *f = &s->world->flows[s->index];
@@ -154,6 +161,7 @@ static int build(struct sim_world *w)
     };
     for (uint32_t i = 0; i < 2 * n; i++) {
         w->streams[i].call.fn = stream_call;
+        w->streams[i].call.soon = stream_soon;
         w->streams[i].world = w;
         w->streams[i].index = i;
     }
