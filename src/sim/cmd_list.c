@@ -5,8 +5,8 @@
 int sim_cmd_list(const struct sim_options *o)
 {
     struct sim_text t = {0};
-    for (int i = 0; i < SIM_SCENARIOS; i++) {
-        const struct sim_scenario *s = &sim_scenarios[i];
+    for (int i = 0; i <= SIM_SCENARIOS; i++) {
+        const struct sim_scenario *s = i < SIM_SCENARIOS ? &sim_scenarios[i] : &sim_mixed;
         if (o->json) {
             sim_text_put(&t, "{\"scenario\": ");
             sim_text_json(&t, s->name);

@@ -77,6 +77,51 @@ static void add_row(struct sim_text *t, const struct outcome *o)
                      (unsigned long long)s->late, (unsigned long long)s->late_seed);
 }
 
+/* What the days with one scenario of a mixed run came to, as a row of its own. Its clients are two for each fault. */
+static bool kind_of(struct outcome *one, const struct outcome *o, int k)
+{
+    const struct sim_summary *s = &o->sum;
+    if (o->cfg.scenario != &sim_mixed || !s->kinds[k].faults)
+        return false;
+    *one = (struct outcome){.cfg = o->cfg};
+    one->cfg.scenario = &sim_scenarios[k];
+    one->sum = (struct sim_summary){.seeds = s->seeds,
+                                    .faults = s->kinds[k].faults,
+                                    .recovered = s->kinds[k].recovered,
+                                    .bound_s = s->bound_s,
+                                    .recovery = s->kind_recovery[k]}; /* borrowed */
+    struct sim_samples *r = &one->sum.recovery;
+    one->sum.median = sim_samples_rank(r, 0.5);
+    one->sum.p99 = sim_samples_rank(r, 0.99);
+    one->sum.worst = sim_samples_rank(r, 1);
+    one->sum.available = 1 - s->kinds[k].down_s / ((double)s->kinds[k].faults * 2 * 86400);
+    return true;
+}
+
+static void add_kinds(struct sim_text *t, const struct outcome *o, bool json)
+{
+    struct outcome one;
+    for (int k = 0; k < SIM_SCENARIOS; k++) {
+        if (!kind_of(&one, o, k))
+            continue;
+        const struct sim_summary *s = &one.sum;
+        if (json)
+            sim_text_add(
+                t,
+                "{\"scenario\": \"%s\", \"pairing\": \"%s\", \"in\": \"mixed\", \"seeds\": %llu, "
+                "\"recovered\": %llu, \"faults\": %llu, \"recovery_s\": {\"median\": %.3f, \"p99\": %.3f, "
+                "\"max\": %.3f}, \"bound_s\": %.3f, \"availability\": %.8f}\n",
+                one.cfg.scenario->name, one.cfg.pairing->name, (unsigned long long)s->seeds,
+                (unsigned long long)s->recovered, (unsigned long long)s->faults, s->median, s->p99, s->worst,
+                s->bound_s, s->available);
+        else
+            sim_text_add(t, "  %-14s %-12s %6llu/%-6llu %9.2f %9.2f %9.2f %8.1f %9s %9s %7s %10.5f\n",
+                         one.cfg.scenario->name, one.cfg.pairing->name, (unsigned long long)s->recovered,
+                         (unsigned long long)s->faults, s->median, s->p99, s->worst, s->bound_s, "", "", "",
+                         100 * s->available);
+    }
+}
+
 static const char head[] =
     "scenario         pairing        recovered     median       p99     worst    bound  lost/run "
     "mcast/run  wrong  available %\n";
@@ -211,19 +256,23 @@ int sim_cmd_run(const struct sim_options *o)
     if (!o->name == !o->all)
         return sim_complain(2, o->name ? "either a scenario's name or --all"
                                        : "run wants a scenario's name (dovetail-sim list), or --all");
+    if (only == &sim_mixed && !o->days)
+        return sim_complain(2, "mixed needs --days: each day brings another scenario");
     if (o->svg && !only)
         return sim_complain(2, "--svg draws one scenario: name it");
     if (o->clients > 2 && !o->days)
         return sim_complain(2, "--clients needs --days: more than two clients live for days");
     if (!o->json)
         fputs(only && o->seeds == 1 && !o->days ? "" : head, stdout);
-    for (int i = 0; i < SIM_SCENARIOS && !status; i++)
+    for (int i = 0; i < (only ? 1 : SIM_SCENARIOS) && !status; i++)
         for (int k = 0; k < SIM_PAIRINGS && !status; k++) {
-            if ((only && only != &sim_scenarios[i]) ||
-                (o->pairing && strcmp(o->pairing, sim_pairings[k].name)))
+            if (o->pairing && strcmp(o->pairing, sim_pairings[k].name))
                 continue;
-            v[n].cfg = (struct sim_run_config){&sim_scenarios[i], &sim_pairings[k], o->params,
-                                               o->clients,        o->days,          NULL};
+            v[n].cfg = (struct sim_run_config){.scenario = only ? only : &sim_scenarios[i],
+                                               .pairing = &sim_pairings[k],
+                                               .params = o->params,
+                                               .clients = o->clients,
+                                               .days = o->days};
             status = run_one(o, &v[n], only && !o->days);
             if (status)
                 break;
@@ -235,6 +284,7 @@ int sim_cmd_run(const struct sim_options *o)
                 print_story(&v[n]);
             else
                 add_row(&out, &v[n]);
+            add_kinds(&out, &v[n], o->json);
             if (out.len)
                 fputs(out.p, stdout);
             fflush(stdout);

@@ -121,7 +121,10 @@ static int distributions(const struct sweep *s, struct sim_series series[SIM_PAI
         series[k] = (struct sim_series){
             .name = sim_pairings[k].name, .recovery = &recovery[k], .availability = &available[k]};
         for (int i = 0; i < SIM_SCENARIOS; i++) {
-            struct sim_run_config cfg = {&sim_scenarios[i], &sim_pairings[k], s->now.params, 2, 0, NULL};
+            struct sim_run_config cfg = {.scenario = &sim_scenarios[i],
+                                         .pairing = &sim_pairings[k],
+                                         .params = s->now.params,
+                                         .clients = 2};
             struct sim_summary sum;
             int bad = sim_run_many(&cfg, s->o->seed, s->o->seeds, s->o->jobs, false, &sum, err);
             for (size_t n = 0; n < sum.recovery.n; n++)

@@ -126,14 +126,43 @@ struct life {
     struct sim_result *out;
     struct sim_samples *each;
     uint32_t day;
+    dt_time down; /* of its clients, until the day began */
     int phase;
 };
+
+/* How long the pair's clients have been without one direction, an outage that is not over included. */
+static dt_time down_until_now(const struct life *l)
+{
+    const struct sim_world *w = l->c.w;
+    dt_time down = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        dt_time worse = 0;
+        for (uint32_t k = 0; k < 2; k++) {
+            const struct sim_flow *f = &w->flows[2 * (l->c.first + i) + k];
+            dt_time d = f->down + (f->sent > f->expected + 2 ? dt_time_sub(w->net->now, f->good_next) : 0);
+            worse = d > worse ? d : worse;
+        }
+        down += worse;
+    }
+    return down;
+}
 
 static void judge(struct life *l)
 {
     double r = dt_time_seconds(recovery(&l->c));
+    bool well = !broken(l->c.w, l->c.first);
     l->out->faults++;
-    l->out->recovered += !broken(l->c.w, l->c.first);
+    l->out->recovered += well;
+    if (l->cfg->scenario == &sim_mixed) {
+        size_t k = (size_t)(l->c.scenario - sim_scenarios);
+        dt_time down = down_until_now(l);
+        l->out->kinds[k].faults++;
+        l->out->kinds[k].recovered += well;
+        l->out->kinds[k].down_s += dt_time_seconds(dt_time_sub(down, l->down));
+        l->down = down;
+        if (l->each)
+            sim_samples_add(&l->each[1 + k], r);
+    }
     if (r > l->out->recovery_s)
         l->out->recovery_s = r;
     if (l->each)
@@ -147,12 +176,14 @@ static void live(struct sim_call *call, struct sim_net *net)
     dt_time day = 86400 * DT_SEC, today = l->day * day, wait = 0;
     switch (l->phase) {
     case 0: /* the fault comes at some time of the day's first half */
+        if (l->cfg->scenario == &sim_mixed)
+            l->c.scenario = sim_scenario_of_day(l->c.first / 2, l->day);
         pace(&l->c, SPARSE);
         wait = today + 120 * DT_SEC + sim_world_below(w, day / 2) - net->now;
         break;
     case 1:
         pace(&l->c, DT_SEC);
-        sim_case_begin(&l->c, l->cfg->scenario, w, l->c.first, 3 * DT_SEC);
+        sim_case_begin(&l->c, l->c.scenario, w, l->c.first, 3 * DT_SEC);
         wait = 10 * DT_SEC;
         break;
     case 2:
@@ -198,7 +229,14 @@ static void run_days(const struct sim_run_config *cfg, struct sim_world *w, stru
         lives[i].c.end = DT_NEVER;
         sim_net_call_at(w->net, began + i, &lives[i].call);
     }
-    sim_net_run(w->net, (dt_time)cfg->days * 86400 * DT_SEC);
+    for (uint32_t day = 0; day < cfg->days; day++) {
+        if (cfg->progress)
+            fprintf(stderr, "\r%s, %s: day %u of %u of %u clients ", cfg->scenario->name, cfg->pairing->name,
+                    day + 1, cfg->days, cfg->clients);
+        sim_net_run(w->net, (dt_time)(day + 1) * 86400 * DT_SEC);
+    }
+    if (cfg->progress)
+        fprintf(stderr, "\r%78s\r", "");
     sim_world_traffic(w, 0, cfg->clients, 0, 0);
     sim_net_run(w->net, w->net->now + SPARSE + DRAIN);
     finish(w, out, began);

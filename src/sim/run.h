@@ -12,6 +12,13 @@ struct sim_run_config {
     uint32_t clients; /* 2, or an even number: each pair behind a NAT of its own has its own trouble */
     uint32_t days; /* 0: one fault, and what follows; else so many days with one fault a day for each pair */
     struct sim_notes *notes;
+    bool progress; /* a run of days says on standard error how far it is */
+};
+
+/* In a run of mixed days: what days with one scenario gave. */
+struct sim_kind {
+    uint64_t faults, recovered;
+    double down_s; /* of their clients */
 };
 
 /* What one seed gave. Fixed size: it crosses a pipe. */
@@ -24,6 +31,7 @@ struct sim_result {
     double bound_s;
     uint64_t faults, recovered; /* in a run of days there are many */
     uint64_t sent, lost, multicast, wrong_items, wrong_unheard, sins, pings, ike, ike_bytes, events;
+    struct sim_kind kinds[SIM_SCENARIOS];
     bool failed; /* memory ran out or an engine refused its configuration: text says what */
     char text[DT_ERR_TEXT];
 };
@@ -32,6 +40,8 @@ struct sim_result {
  * an epoch for `plain`, which promises nothing sooner. */
 dt_time sim_run_bound(const struct sim_pairing *pairing, const struct sim_params *params, dt_time round_trip);
 
+/* each, of a run of days: every recovery time; in a run of mixed days there are 1 + SIM_SCENARIOS of them, for all and
+ * for each scenario. May be NULL. */
 void sim_run_once(const struct sim_run_config *cfg, uint64_t seed, struct sim_result *out,
                   struct sim_samples *each);
 
@@ -41,6 +51,8 @@ struct sim_summary {
     struct sim_result *results; /* in the order of seeds */
     struct sim_samples recovery;
     struct sim_samples availability;
+    struct sim_kind kinds[SIM_SCENARIOS];
+    struct sim_samples kind_recovery[SIM_SCENARIOS];
     uint64_t seeds, faults, recovered, lost, sent, multicast, wrong_items, wrong_unheard, sins, pings, ike,
         ike_bytes;
     double bound_s, available, median, p99, worst;

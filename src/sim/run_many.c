@@ -124,6 +124,11 @@ static void add_up(const struct sim_run_config *cfg, struct sim_summary *s, cons
         s->bound_s = r->bound_s;
     if (r->recovery_s > r->bound_s && !s->late++)
         s->late_seed = r->seed;
+    for (int k = 0; k < SIM_SCENARIOS; k++) {
+        s->kinds[k].faults += r->kinds[k].faults;
+        s->kinds[k].recovered += r->kinds[k].recovered;
+        s->kinds[k].down_s += r->kinds[k].down_s;
+    }
     sim_samples_add(&s->availability, r->available);
     if (!cfg->days)
         sim_samples_add(&s->recovery, r->recovery_s);
@@ -140,17 +145,24 @@ int sim_run_many(const struct sim_run_config *cfg, uint64_t first, uint64_t n, u
         jobs = (unsigned)n;
     if (jobs > 64)
         jobs = 64;
-    if (jobs > 1) {
+    if (jobs > 1 && !cfg->days) { /* what is said of days needs each of their recoveries */
         if (in_processes(cfg, first, n, jobs, progress, out->results))
             return dt_err_set(err, 0, "a process that ran seeds of %s came to a sudden end",
                               cfg->scenario->name);
     } else {
         time_t last = time(NULL);
+        struct sim_run_config one = *cfg;
+        struct sim_samples each[1 + SIM_SCENARIOS] = {0};
+        one.progress = progress && n == 1;
         for (uint64_t i = 0; i < n; i++) {
-            sim_run_once(cfg, first + i, &out->results[i], cfg->days ? &out->recovery : NULL);
-            if (progress)
+            sim_run_once(&one, first + i, &out->results[i], cfg->days ? each : NULL);
+            if (progress && n > 1)
                 say_progress(cfg, i + 1, n, &last);
         }
+        if (cfg->days)
+            out->recovery = each[0];
+        for (int k = 0; k < SIM_SCENARIOS; k++)
+            out->kind_recovery[k] = each[1 + k];
     }
     for (uint64_t i = 0; i < n; i++) {
         if (out->results[i].failed)
@@ -170,6 +182,8 @@ void sim_summary_free(struct sim_summary *s)
     free(s->results);
     sim_samples_free(&s->recovery);
     sim_samples_free(&s->availability);
+    for (int k = 0; k < SIM_SCENARIOS; k++)
+        sim_samples_free(&s->kind_recovery[k]);
     *s = (struct sim_summary){0};
 }
 

@@ -43,12 +43,29 @@ const struct sim_scenario sim_scenarios[SIM_SCENARIOS] = {
      "its items are gone and perhaps its SAs; what the server sends first makes a race.", sim_laptop_sleep},
 };
 
+const struct sim_scenario sim_mixed = {
+    .name = "mixed",
+    .what = "with --days: every day of every pair of clients brings another of the scenarios that can befall "
+            "a pair alone.",
+    .plain = "what does not heal by itself stays until a lifetime ends, or for good.",
+};
+
+const struct sim_scenario *sim_scenario_of_day(uint32_t pair, uint32_t day)
+{
+    const struct sim_scenario *fit[SIM_SCENARIOS];
+    uint32_t n = 0;
+    for (int i = 0; i < SIM_SCENARIOS; i++)
+        if (!sim_scenarios[i].everyone && !sim_scenarios[i].params)
+            fit[n++] = &sim_scenarios[i];
+    return fit[(pair + day) % n];
+}
+
 const struct sim_scenario *sim_scenario_by_name(const char *name)
 {
     for (int i = 0; i < SIM_SCENARIOS; i++)
         if (!strcmp(sim_scenarios[i].name, name))
             return &sim_scenarios[i];
-    return NULL;
+    return strcmp(name, sim_mixed.name) ? NULL : &sim_mixed;
 }
 
 static void step_call(struct sim_call *call, struct sim_net *net)

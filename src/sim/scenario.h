@@ -38,7 +38,11 @@ struct sim_case {
 
 #define SIM_SCENARIOS 14
 extern const struct sim_scenario sim_scenarios[SIM_SCENARIOS];
-const struct sim_scenario *sim_scenario_by_name(const char *name);
+/* For runs of days: each day of each pair brings another one, in turn, of those that befall a pair alone and need no
+ * parameters of their own. It has no step. */
+extern const struct sim_scenario sim_mixed;
+const struct sim_scenario *sim_scenario_of_day(uint32_t pair, uint32_t day);
+const struct sim_scenario *sim_scenario_by_name(const char *name); /* the mixed one too */
 
 /* Begins it with clients first and first + 1, `in` from now. */
 void sim_case_begin(struct sim_case *c, const struct sim_scenario *s, struct sim_world *w, uint32_t first,
