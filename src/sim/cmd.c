@@ -14,25 +14,62 @@ static const char usage[] =
     "  explore                 every order of events within bounds, and what must hold in each state\n"
     "  sweep                   chooses maxidle, pingtime, pingtries, elimit, t_out, n_out, t_ei\n"
     "  discover                what discovery costs among many gateways (run discovery does the same)\n"
-    "options:\n"
-    "  --json                  objects for machines\n"
-    "  --html FILE, --svg FILE a report for people\n"
-    "  --seed N                the first seed (1); the same seed gives the same bytes\n"
-    "  --seeds N               so many seeds, one after another (1)\n"
-    "  --pairing P             plain, client, both or both-accept (all four)\n"
-    "  --set NAME=VALUE        a parameter: keylife rekeymargin rekeyfuzz maxidle pingtime pingtries "
-    "pingtime2\n"
-    "                          pingtries2 timeout elimit t_out n_out t_ei (seconds or numbers)\n"
-    "  --clients N, --days N   run: N clients in pairs, N days with a fault a day for each pair\n"
-    "  --gateways N            discover: so many (1000)\n"
-    "  --jobs N                processes (as many as there are processors)\n"
-    "  --trace FILE            run: replays a trace that explore wrote; explore: writes the first "
-    "violation's\n"
-    "  --plant MISTAKE         explore: with a mistake in the engines ('--plant list' names them)\n"
-    "  --face NAME             explore: one of its bounds alone ('--face list' names them)\n"
-    "  --depth N, --losses N, --duplicates N, --states N\n"
-    "                          explore: other counts than the bounds have\n"
-    "  --quiet                 no progress on standard error\n";
+    "dovetail-sim COMMAND --help names the options of each. Exit status: 0 all is as promised, 1 it is not, "
+    "or a\n"
+    "report could not be written, 2 usage, unknown names, impossible parameters, an unreadable trace.\n";
+
+/* What each option says of itself, and which commands have it (their letters: l r e s d). */
+static const struct {
+    const char *commands, *text;
+} options[] = {
+    {"lresd", "  --json                  objects for machines\n"},
+    {"rs", "  --html FILE             a report for people, one page\n"},
+    {"r", "  --svg FILE              the first story's drawing alone\n"},
+    {"s", "  --table FILE            the table of docs/parameters.md\n"},
+    {"resd", "  --seed N                the first seed (1); the same seed gives the same bytes\n"},
+    {"rs", "  --seeds N               so many seeds, one after another (1)\n"},
+    {"re", "  --pairing P             plain, client, both or both-accept (run: all four)\n"},
+    {"res", "  --set NAME=VALUE        a parameter: keylife rekeymargin rekeyfuzz maxidle pingtime pingtries "
+            "pingtime2\n"
+            "                          pingtries2 timeout elimit t_out n_out t_ei (seconds or numbers)\n"},
+    {"r", "  --clients N, --days N   N clients in pairs, N days with a fault a day for each pair\n"},
+    {"r", "  --trace FILE            replays a trace that explore wrote, instead of a scenario\n"},
+    {"e", "  --trace FILE            writes the first violation's trace\n"},
+    {"e", "  --plant MISTAKE         with a mistake in the engines ('--plant list' names them)\n"},
+    {"e", "  --face NAME             one of its bounds alone ('--face list' names them)\n"},
+    {"e", "  --depth N, --losses N, --duplicates N, --states N\n"
+          "                          other counts than the bounds have\n"},
+    {"d", "  --gateways N            so many (1000)\n"},
+    {"res", "  --jobs N                processes (as many as there are processors)\n"},
+    {"resd", "  --quiet                 no progress on standard error\n"},
+};
+
+static const char *const heads[] = {
+    "usage: dovetail-sim list [--json]\n  The scenarios and the pairings, each in a sentence.\n",
+    "usage: dovetail-sim run NAME | all [OPTIONS]\n"
+    "  Runs a scenario (dovetail-sim list names them) for one seed or many: what happened, and the verdict. "
+    "`mixed`, with\n"
+    "  --days, brings each pair of clients another scenario every day.\n",
+    "usage: dovetail-sim explore [OPTIONS]\n"
+    "  Two clients, a NAT and a server through every order of events up to a bound, and what must hold in "
+    "each state.\n",
+    "usage: dovetail-sim sweep [OPTIONS]\n"
+    "  Chooses maxidle, pingtime, pingtries, elimit, t_out, n_out and t_ei by what recovery and overhead "
+    "cost.\n",
+    "usage: dovetail-sim discover [OPTIONS]\n"
+    "  What discovery costs among many gateways.\n",
+};
+
+static int help(const char *command)
+{
+    static const char letters[] = "lresd";
+    const char *at = strchr(letters, command[0]);
+    fputs(heads[at - letters], stdout);
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (strchr(options[i].commands, command[0]))
+            fputs(options[i].text, stdout);
+    return 0;
+}
 
 int sim_complain(int status, const char *fmt, ...)
 {
@@ -126,7 +163,7 @@ static int option(struct sim_options *o, const char *word, const char *value)
     else if (!strcmp(word, "--jobs"))
         return number(word, value, 1, 64, &v) ? -1 : (o->jobs = (unsigned)v, 2);
     else {
-        sim_complain(2, "\"%s\" is no option; dovetail-sim --help names them", word);
+        sim_complain(2, "\"%s\" is no option; dovetail-sim COMMAND --help names them", word);
         return -1;
     }
     return 1;
@@ -181,6 +218,9 @@ int sim_main(int argc, char **argv)
         struct sim_options o;
         if (strcmp(argv[1], commands[i].name))
             continue;
+        for (int k = 2; k < argc; k++)
+            if (!strcmp(argv[k], "--help") || !strcmp(argv[k], "-h"))
+                return help(argv[1]);
         if (sim_options_read(&o, argv[1], argc - 2, argv + 2))
             return 2;
         int status = commands[i].run(&o);
