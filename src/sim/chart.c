@@ -19,9 +19,11 @@ static int place(const struct axis *a, double v)
     return a->x0 + (int)(part * (a->x1 - a->x0) + 0.5);
 }
 
-static void span_text(char *out, size_t cap, double s)
+void sim_chart_span(char *out, size_t cap, double s)
 {
-    if (s < 1)
+    if (s == 0)
+        snprintf(out, cap, "0 s");
+    else if (s < 1)
         snprintf(out, cap, "%.0f ms", s * 1000);
     else if (s < 100)
         snprintf(out, cap, "%.3g s", s);
@@ -83,9 +85,9 @@ void sim_chart_recovery(struct sim_text *out, struct sim_series *v, int n, bool 
     for (int i = 0; i < n; i++) {
         int top = i * high, base = top + high - 4;
         char median[24], p99[24], worst[24];
-        span_text(median, sizeof median, sim_samples_rank(v[i].recovery, 0.5));
-        span_text(p99, sizeof p99, sim_samples_rank(v[i].recovery, 0.99));
-        span_text(worst, sizeof worst, sim_samples_rank(v[i].recovery, 1));
+        sim_chart_span(median, sizeof median, sim_samples_rank(v[i].recovery, 0.5));
+        sim_chart_span(p99, sizeof p99, sim_samples_rank(v[i].recovery, 0.99));
+        sim_chart_span(worst, sizeof worst, sim_samples_rank(v[i].recovery, 1));
         sim_text_add(out, "<text class=\"name halo\" x=\"6\" y=\"%d\">%s</text>", top + 14, v[i].name);
         sim_text_add(out, "<text class=\"dim halo\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", width - 6,
                      top + 14);

@@ -126,25 +126,40 @@ static const char head[] =
     "scenario         pairing        recovered     median       p99     worst    bound  lost/run "
     "mcast/run  wrong  available %\n";
 
+/* Columns of class m are left out on a phone. A scenario's name stands once, above its other pairings. */
+static void add_html_row(struct sim_text *t, const struct outcome *o, bool again, bool more)
+{
+    const struct sim_summary *s = &o->sum;
+    const double times[4] = {s->median, s->p99, s->worst, s->bound_s};
+    sim_text_add(t,
+                 "<tr class=\"%s%s\"><td>%s</td><td>%s</td><td class=\"n\">%llu<span class=\"m\"> of "
+                 "%llu</span></td>",
+                 sim_summary_good(&o->cfg, s) ? "" : "bad ", more ? "in" : "",
+                 again ? "" : o->cfg.scenario->name, o->cfg.pairing->name, (unsigned long long)s->recovered,
+                 (unsigned long long)s->faults);
+    for (int i = 0; i < 4; i++) {
+        char text[32];
+        sim_chart_span(text, sizeof text, times[i]);
+        sim_text_add(t, "<td class=\"n%s\">%s</td>", i == 2 ? "" : " m", text);
+    }
+    sim_text_add(t, "<td class=\"n m\">%llu</td><td class=\"n\">%.4f&nbsp;%%</td></tr>",
+                 (unsigned long long)s->lost, 100 * s->available);
+}
+
 static void add_html_rows(struct sim_text *t, const struct outcome *v, int n)
 {
-    sim_text_put(t, "<table><tr><th>scenario</th><th>pairing</th><th class=\"n\">recovered</th><th "
-                    "class=\"n\">median s</th>"
-                    "<th class=\"n\">99 % s</th><th class=\"n\">worst s</th><th class=\"n\">bound s</th><th "
-                    "class=\"n\">lost</th>"
-                    "<th class=\"n\">available</th></tr>");
-    for (int i = 0; i < n; i++) {
-        const struct sim_summary *s = &v[i].sum;
-        sim_text_add(t,
-                     "<tr%s><td>%s</td><td>%s</td><td class=\"n\">%llu of %llu</td><td "
-                     "class=\"n\">%.2f</td><td class=\"n\">%.2f</td>"
-                     "<td class=\"n\">%.2f</td><td class=\"n\">%.1f</td><td class=\"n\">%llu</td><td "
-                     "class=\"n\">%.4f %%</td></tr>",
-                     sim_summary_good(&v[i].cfg, s) ? "" : " class=\"bad\"", v[i].cfg.scenario->name,
-                     v[i].cfg.pairing->name, (unsigned long long)s->recovered, (unsigned long long)s->faults,
-                     s->median, s->p99, s->worst, s->bound_s, (unsigned long long)s->lost,
-                     100 * s->available);
-    }
+    struct outcome one;
+    sim_text_put(
+        t, "<table><tr><th>scenario</th><th>pairing</th><th class=\"n\">recovered</th>"
+           "<th class=\"n m\">median</th><th class=\"n m\">99 %</th><th class=\"n\">worst</th>"
+           "<th class=\"n m\">bound</th><th class=\"n m\">lost</th><th class=\"n\">available</th></tr>");
+    for (int i = 0; i < n; i++)
+        add_html_row(t, &v[i], i && v[i - 1].cfg.scenario == v[i].cfg.scenario,
+                     i + 1 < n && v[i + 1].cfg.scenario == v[i].cfg.scenario);
+    for (int k = 0; k < SIM_SCENARIOS; k++)
+        for (int i = 0; i < n; i++)
+            if (kind_of(&one, &v[i], k))
+                add_html_row(t, &one, i > 0, i + 1 < n);
     sim_text_put(t, "</table>");
 }
 
@@ -184,8 +199,10 @@ static int write_reports(const struct sim_options *o, struct outcome *v, int n, 
         sim_text_add(&lead, "%s%s IPsec today: %s",
                      o->name ? "What happens: " : "All scenarios, all pairings.",
                      o->name ? v[0].cfg.scenario->what : "", o->name ? v[0].cfg.scenario->plain : "");
-        sim_text_add(&foot, "dovetail-sim run %s --seed %llu --seeds %llu", o->name ? o->name : "--all",
+        sim_text_add(&foot, "dovetail-sim run %s --seed %llu --seeds %llu", o->name ? o->name : "all",
                      (unsigned long long)o->seed, (unsigned long long)o->seeds);
+        if (o->days)
+            sim_text_add(&foot, " --clients %u --days %u", o->clients, o->days);
         verdict(text, sizeof text, &v[n - 1]);
         struct sim_page p = {.title = o->name ? o->name : "dovetail-sim",
                              .lead = o->name ? lead.p : "All scenarios, all pairings.",

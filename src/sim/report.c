@@ -24,7 +24,11 @@ static const char page_style[] =
     "size:.82rem;"
     "overflow-wrap:anywhere}code{font-family:ui-monospace,Menlo,Consolas,monospace}tr.bad "
     "td{color:var(--bad)}"
-    "@media(max-width:800px){.wide{display:none}.phone{display:block}}";
+    "tr.in "
+    "td:first-child{border-bottom-color:transparent}td{white-space:nowrap}td:last-child{white-space:normal}"
+    "@media(max-width:800px){.wide{display:none}.phone{display:block}}"
+    "@media(max-width:560px){.m{display:none}th,td{padding-right:.4em}table{font-size:.78rem}td:first-child{"
+    "white-space:normal}}";
 
 void sim_story_span(const struct sim_story *s, dt_time *from, dt_time *to)
 {

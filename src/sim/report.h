@@ -17,6 +17,8 @@ struct sim_series {
 /* Recovery times (logarithmic), or what is missing to an availability of 1, one line a series. */
 void sim_chart_recovery(struct sim_text *out, struct sim_series *v, int n, bool narrow);
 void sim_chart_missing(struct sim_text *out, struct sim_series *v, int n, bool narrow);
+/* Seconds for people: "0 s", "340 ms", "12.1 s", "15 min", "7.7 h". */
+void sim_chart_span(char *out, size_t cap, double s);
 
 struct sim_story { /* one pairing's run of the first seed */
     const struct sim_pairing *pairing;
