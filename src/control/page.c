@@ -87,7 +87,7 @@ static void *start(void *arg)
 struct dt_page *dt_page_open(const struct dt_addrport *at, struct dt_err *err)
 {
     char text[DT_ADDRPORT_STRLEN];
-    pthread_t thread;
+    pthread_t thread = 0;
     struct dt_page *p = calloc(1, sizeof(*p));
     if (!p) {
         dt_err_set(err, 0, "out of memory");

@@ -179,7 +179,7 @@ static void cmd_ping(void *ctx, struct dt_control_request *req, const json_t *ar
     bool ok = named(d, req, names, &w);
     json_decref(names);
     if (!ok)
-        return;
+        return; /* NOLINT(clang-analyzer-unix.Malloc): SPEC frees it */
     if (w.tun[0]->id == 0 || !dt_endpoint_tunnel_info(d->ep, w.tun[0]->id, &info) || !info.up) {
         not_up(d, req, w.tun[0], "ping through");
         return; /* NOLINT(clang-analyzer-unix.Malloc): SPEC frees it */

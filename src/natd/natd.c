@@ -69,6 +69,7 @@ static int usage(const char *fmt, const char *what, const char *why)
 static int set_pair(struct natd_config *c, const char *pair)
 {
     char name[64];
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): getopt's argument is there */
     const char *eq = strchr(pair, '='), *why = "";
     if (!eq || (size_t)(eq - pair) >= sizeof(name))
         return usage("--set %s: it wants NAME=VALUE, as t_out=5%s", pair, "");

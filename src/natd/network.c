@@ -66,6 +66,7 @@ static void inside_nets(struct natd *d, struct dt_masq_params *p)
     FILE *f = fopen("/proc/net/route", "re");
     p->n_nets = 0;
     while (f && fgets(line, sizeof(line), f)) {
+        /* NOLINTNEXTLINE(cert-err34-c): the kernel's own table */
         if (sscanf(line, "%31s %lx %lx %lx %lu %lu %lu %lx", name, &dst, &gw, &flags, &refs, &use, &metric,
                    &mask) != 8)
             continue;
