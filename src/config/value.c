@@ -242,8 +242,10 @@ long value_file(struct reader *r, unsigned line, const char *key, const char *pa
             close(fd);
         return -1;
     }
-    if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0) { /* a secret that others know is none; as ssh does with keys */
-        reader_error(r, line, "%s: others than its owner may %s %.200s (mode %04o); `chmod 600 %.200s` would be right",
+    if ((st.st_mode & (S_IRWXG | S_IRWXO)) !=
+        0) { /* a secret that others know is none; as ssh does with keys */
+        reader_error(r, line,
+                     "%s: others than its owner may %s %.200s (mode %04o); `chmod 600 %.200s` would be right",
                      key, st.st_mode & (S_IWOTH | S_IWGRP) ? "change" : "read", path,
                      (unsigned)(st.st_mode & 07777), path);
         close(fd);

@@ -280,8 +280,8 @@ static void rules_come_along(void **state)
     assert_int_equal(c.rules->n, 1);
     dt_config_free(&c);
     expect(CLIENT "}\nrule \"r\" {\n action = tunel\n}\n", 9, "tunel", "");
-    expect(CLIENT "}\nrule \"r\" {\n action = tunnel\n gateway = office\n to = 10.0.0.0/8\n use = ofice\n}\n", 8, "ofice",
-           "no such section");
+    expect(CLIENT "}\nrule \"r\" {\n action = tunnel\n gateway = office\n to = 10.0.0.0/8\n use = ofice\n}\n",
+           8, "ofice", "no such section");
 }
 
 static void rules_without_a_tunnel(void **state)
