@@ -310,6 +310,8 @@ void dt_epoch_client_session_lost(struct dt_epoch_client *c, dt_time now)
         wait_and_open(c, now);
 }
 
+static void look_again(struct dt_epoch_client *c, dt_time now);
+
 void dt_epoch_client_negotiated(struct dt_epoch_client *c, dt_time now, uint32_t no,
                                 enum dt_epoch_origin origin)
 {
@@ -344,7 +346,8 @@ void dt_epoch_client_negotiated(struct dt_epoch_client *c, dt_time now, uint32_t
     }
     if (c->p.faults.delete_unproved)
         retire_older(c, now, e, 0);
-    choose(c, now); /* past the limit it carries at once */
+    look_again(c, now); /* what was heard since it counted as dead goes on carrying */
+    choose(c, now);     /* past the limit it carries at once */
     if (origin == DT_EPOCH_BY_PEER) {
         /* Our answer has not left yet, and the peer must take it in before it can take a packet. */
         e->probe_at = dt_time_add(now, dt_time_min(c->p.pingtime, PEER_TAKES_IN));
@@ -562,8 +565,6 @@ void dt_epoch_client_reopen(struct dt_epoch_client *c, dt_time now)
 }
 
 /* ---- timers ---- */
-
-static void look_again(struct dt_epoch_client *c, dt_time now);
 
 /* 607 to 611: the next probe, or a new epoch. */
 static void probe_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)

@@ -6,6 +6,7 @@
 #include "sim/report.h"
 
 struct totals {
+    struct sim_text wrong; /* objects of JSON */
     uint64_t states, transitions;
     unsigned depth, violations, faces;
     bool exhausted;
@@ -61,20 +62,30 @@ static void face_json(struct sim_text *out, const struct sim_explore_config *cfg
     counts_json(out, &cfg->budget);
     if (cfg->plant)
         sim_text_add(out, ", \"plant\": \"%s\"", cfg->plant);
-    if (e->violations) {
-        sim_text_put(out, ", \"violation\": ");
-        sim_text_json(out, e->what);
-        sim_text_add(out, ", \"trace\": %d", e->trace.n);
-    }
     sim_text_put(out, "}");
+}
+
+static void violation_json(struct sim_text *out, const struct sim_explore_config *cfg,
+                           const struct sim_explored *e)
+{
+    sim_text_put(out, "{\"face\": ");
+    sim_text_json(out, cfg->face ? cfg->face : "plant");
+    sim_text_put(out, ", \"what\": ");
+    sim_text_json(out, e->what);
+    sim_text_put(out, ", \"trace\": [");
+    for (int i = 0; i < e->trace.n; i++)
+        sim_text_add(out, "%s\"%s %u\"", i ? ", " : "", sim_kind_name(e->trace.v[i].kind), e->trace.v[i].arg);
+    sim_text_put(out, "]}");
 }
 
 static void all_json(const struct totals *t, const struct sim_text *faces)
 {
-    printf("{\"states\": %llu, \"transitions\": %llu, \"depth\": %u, \"exhausted\": %s, \"violations\": %u, "
-           "\"longest_recovery_s\": %.3f, \"bound_s\": %.3f, \"faces\": [%s]}\n",
-           (unsigned long long)t->states, (unsigned long long)t->transitions, t->depth,
-           t->exhausted ? "true" : "false", t->violations, t->worst_s, t->bound_s, faces->p ? faces->p : "");
+    printf(
+        "{\"states\": %llu, \"transitions\": %llu, \"depth\": %u, \"exhausted\": %s, \"violations\": [%s], "
+        "\"longest_recovery_s\": %.3f, \"bound_s\": %.3f, \"faces\": [%s]}\n",
+        (unsigned long long)t->states, (unsigned long long)t->transitions, t->depth,
+        t->exhausted ? "true" : "false", t->wrong.p ? t->wrong.p : "", t->worst_s, t->bound_s,
+        faces->p ? faces->p : "");
 }
 
 /* ---- for people ------------------------------------------------------------------------------ */
@@ -137,6 +148,8 @@ static struct sim_explore_config configure(const struct sim_options *o)
     if (o->depth)
         cfg.depth = o->depth;
     cfg.bounded = o->depth > 0;
+    if (o->states)
+        cfg.jobs = 1; /* what was seen when the room ends depends on the order */
     return cfg;
 }
 
@@ -165,6 +178,8 @@ static int one(struct sim_explorer *x, const struct sim_explore_config *cfg, con
     if (o->json) {
         sim_text_put(json, t->faces ? ", " : "");
         face_json(json, cfg, &e);
+        if (e.violations)
+            violation_json(&t->wrong, cfg, &e);
     } else {
         if (!t->faces)
             head();
@@ -237,5 +252,6 @@ int sim_cmd_explore(const struct sim_options *o)
     if (!status && !o->json && !t.violations)
         printf("nothing is violated\n");
     sim_text_free(&json);
+    sim_text_free(&t.wrong);
     return status ? status : t.violations ? 1 : 0;
 }

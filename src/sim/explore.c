@@ -218,14 +218,13 @@ static bool arrive(struct sim_explorer *x)
     return !wrong && judge_fair(x, world);
 }
 
-static void write_task(struct sim_explorer *x, enum entry entry)
+static bool write_task(struct sim_explorer *x, enum entry entry)
 {
-    if (x->sh->ntasks < TASKS_MAX) {
-        x->sh->entry[x->sh->ntasks] = entry;
-        x->sh->task[x->sh->ntasks++] = x->path;
-    } else {
-        atomic_store(&x->sh->cut, 1);
-    }
+    if (x->sh->ntasks == TASKS_MAX)
+        return false; /* then it is followed here */
+    x->sh->entry[x->sh->ntasks] = entry;
+    x->sh->task[x->sh->ntasks++] = x->path;
+    return true;
 }
 
 static void expand(struct sim_explorer *x, enum entry entry)
@@ -240,10 +239,8 @@ static void expand(struct sim_explorer *x, enum entry entry)
             atomic_fetch_add(&x->sh->beyond, 1);
         return;
     }
-    if (x->collect && depth >= COLLECT_AT) {
-        write_task(x, entry);
+    if (x->collect && depth >= COLLECT_AT && write_task(x, entry))
         return;
-    }
     if (entry == FROM_THE_END)
         atomic_fetch_sub(&x->sh->beyond, 1);
     if (!keep(x, depth))

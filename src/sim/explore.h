@@ -70,6 +70,8 @@ struct sim_explore_config {
     struct sim_params params;
     struct sim_budget budget;
     enum sim_begin begin;
+    /* The world acts, and time goes on, only while at most so many packets are under way; 0: however many. */
+    uint8_t crowd;
     bool mute; /* the server says nothing to packets of sessions that it does not know */
     struct dt_masq_faults masq_faults;
     bool shallow_first; /* deeper and deeper, until something is violated: for planted mistakes */
@@ -141,6 +143,7 @@ bool sim_explore_face(struct sim_explore_config *cfg, int i);
 bool sim_explore_plant(struct sim_explore_config *cfg, const char *name);
 const char *sim_explore_plant_name(int i, const char **what); /* NULL past the last */
 const char *sim_begin_name(enum sim_begin b);
+const char *sim_kind_name(uint8_t kind); /* of an action */
 const char *sim_env_name(int e);
 /* Each step and, if that leads to nothing wrong, the fair play that follows; or (false) the lines of a trace. What is
  * wrong, or "". -1: the tunnels do not come up, or a step cannot happen. */

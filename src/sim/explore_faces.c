@@ -22,69 +22,58 @@ static const struct face {
     const char *name, *what;
     const char *pairing;
     enum sim_begin begin;
+    bool mute;
+    uint8_t crowd;
     struct sim_budget budget;
-    const char *set[4][2]; /* parameters that differ from the published ones */
+    const char *set[6][2]; /* parameters that differ from the published ones */
 } faces[] = {
-    {"rekeys",
-     "both clients rekey at once, data both ways",
-     "both",
-     SIM_BEGIN_UP,
-     {.lose = 1, .late = 1, .tick = 1, .env = {UP_A(1), DOWN_A(1), DOWN_B(1), REKEY_A(1), REKEY_B(1)}},
-     {{0}}},
-    {"doubles",
-     "both rekey, one dup",
-     "both",
-     SIM_BEGIN_UP,
-     {.duplicate = 1, .tick = 1, .env = {DOWN_B(1), REKEY_A(1), REKEY_B(1)}},
-     {{0}}},
-    {"losses",
-     "one client rekeys, packets are lost and doubled",
-     "both",
-     SIM_BEGIN_UP,
-     {.lose = 2, .duplicate = 1, .late = 1, .tick = 2, .env = {UP_A(1), DOWN_A(1), DOWN_B(1), REKEY_A(1)}},
-     {{0}}},
-    {"crash",
-     "the NAT forgets everything at any moment",
-     "both",
-     SIM_BEGIN_UP,
-     {.lose = 1, .late = 1, .tick = 2, .env = {UP_A(1), DOWN_B(1), REKEY_A(1), CRASH(1)}},
-     {{0}}},
-    {"restart",
-     "the server forgets everything",
-     "both",
-     SIM_BEGIN_UP,
-     {.lose = 1, .late = 1, .tick = 4, .env = {UP_A(1), DOWN_B(1), REKEY_A(1), RESTART(1)}},
-     {{0}}},
-    {"cut",
-     "nothing gets through for a while",
-     "both",
-     SIM_BEGIN_UP,
-     {.lose = 0, .late = 1, .tick = 20, .env = {UP_A(1), DOWN_B(1), REKEY_A(1), CUT(1)}},
-     {{0}}},
-    {"accept",
-     "server and client rekey the same tunnel at once",
-     "both-accept",
-     SIM_BEGIN_UP,
-     {.lose = 1, .late = 1, .tick = 1, .env = {UP_A(1), DOWN_A(1), REKEY_A(1), SERVER(1)}},
-     {{0}}},
-    {"session",
-     "IKE SA rekeyed",
-     "both",
-     SIM_BEGIN_UP,
-     {.lose = 1, .late = 1, .tick = 1, .env = {REKEY_A(1), SESSION(1)}},
-     {{0}}},
-    {"cold",
-     "both clients begin",
-     "both",
-     SIM_BEGIN_COLD,
-     {.lose = 1, .late = 1, .tick = 1, .env = {DOWN_A(0)}},
-     {{0}}},
-    {"alike",
-     "both clients begin with the same cookie and SPI",
-     "both",
-     SIM_BEGIN_ALIKE,
-     {.lose = 1, .late = 1, .tick = 1, .env = {DOWN_A(0)}},
-     {{0}}},
+#define FACE(name, pairing, begin, mute, crowd, text, bound, ...)                                            \
+    {                                                                                                        \
+        name, text, pairing, begin, mute, crowd, bound,                                                      \
+        {                                                                                                    \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+#define BOUND(...)                                                                                           \
+    {                                                                                                        \
+        __VA_ARGS__                                                                                          \
+    }
+    FACE("rekeys", "both", SIM_BEGIN_UP, false, 0, "both clients rekey at once, data both ways, a loss",
+         BOUND(.lose = 1, .tick = 1, .env = {UP_A(1), DOWN_A(1), DOWN_B(1), REKEY_A(1), REKEY_B(1)}), {0}),
+    FACE("doubles", "both", SIM_BEGIN_UP, false, 0, "both clients rekey at once, a loss and a duplicate",
+         BOUND(.lose = 1, .duplicate = 1, .tick = 1, .env = {UP_A(1), DOWN_B(1), REKEY_A(1), REKEY_B(1)}),
+         {0}),
+    FACE("delays", "both", SIM_BEGIN_UP, false, 2, "both clients rekey at once, packets late for timers",
+         BOUND(.late = 1, .tick = 1, .env = {DOWN_B(1), REKEY_A(1), REKEY_B(1)}), {0}),
+    FACE("losses", "both", SIM_BEGIN_UP, false, 1, "one client rekeys, two losses and a duplicate",
+         BOUND(.lose = 2, .duplicate = 1, .tick = 2, .env = {UP_A(1), DOWN_A(1), REKEY_A(1)}), {0}),
+    FACE("late", "both", SIM_BEGIN_UP, false, 1, "one client rekeys, a loss, and packets late for timers",
+         BOUND(.lose = 1, .late = 1, .tick = 2, .env = {UP_A(1), DOWN_A(1), REKEY_A(1)}), {0}),
+    FACE("crash", "both", SIM_BEGIN_UP, false, 1, "the NAT forgets everything while a client rekeys, a loss",
+         BOUND(.lose = 1, .tick = 3, .env = {UP_A(1), DOWN_B(1), REKEY_A(1), CRASH(1)}), {0}),
+    FACE("crash-both", "both", SIM_BEGIN_UP, false, 1, "the NAT forgets everything while both clients rekey",
+         BOUND(.tick = 2, .env = {UP_A(1), DOWN_B(1), REKEY_A(1), REKEY_B(1), CRASH(1)}), {0}),
+    FACE("restart", "both", SIM_BEGIN_UP, false, 2,
+         "the server forgets everything while a client rekeys, a loss",
+         BOUND(.lose = 1, .tick = 4, .env = {UP_A(1), DOWN_B(1), REKEY_A(1), RESTART(1)}), {0}),
+    FACE("mute", "both", SIM_BEGIN_UP, true, 2, "the same, and the server answers no stranger",
+         BOUND(.lose = 1, .tick = 4, .env = {UP_A(1), REKEY_A(1), RESTART(1)}), {0}),
+    FACE("cut", "both", SIM_BEGIN_UP, false, 1, "nothing gets through for a while, while a client rekeys",
+         BOUND(.late = 1, .tick = 10, .env = {UP_A(1), REKEY_A(1), CUT(1)}), {0}),
+    FACE("life", "both", SIM_BEGIN_UP, false, 1, "nothing gets through while an epoch of 43 s ends",
+         BOUND(.tick = 10, .env = {UP_A(1), REKEY_A(1), CUT(1)}), {"keylife", "43"}, {"rekeymargin", "21"},
+         {"timeout", "4"}, {"pingtries", "9"}, {"elimit", "1"}),
+    FACE("accept", "both-accept", SIM_BEGIN_UP, false, 0,
+         "server and client rekey the same tunnel at once, a loss",
+         BOUND(.lose = 1, .tick = 1, .env = {UP_A(1), DOWN_A(1), REKEY_A(1), SERVER(1)}), {0}),
+    FACE("session", "both", SIM_BEGIN_UP, false, 0, "a client rekeys its IKE session and its tunnel at once",
+         BOUND(.lose = 1, .late = 1, .tick = 1, .env = {REKEY_A(1), SESSION(1)}), {0}),
+    FACE("cold", "both", SIM_BEGIN_COLD, false, 0, "both clients begin at once",
+         BOUND(.lose = 1, .late = 1, .tick = 1), {0}),
+    FACE("alike", "both", SIM_BEGIN_ALIKE, false, 0, "both begin, with the same cookie and the same SPI",
+         BOUND(.lose = 1, .late = 1, .tick = 1), {0}),
+#undef FACE
+#undef BOUND
 };
 #define FACES (sizeof faces / sizeof *faces)
 
@@ -102,7 +91,7 @@ struct sim_explore_config sim_explore_default(void)
         .pairing = sim_pairing_by_name("both"),
         .params = sim_params_default(),
         .budget = {.lose = 1, .late = 1, .tick = 1, .env = {UP_A(1), DOWN_B(1), REKEY_A(1), CRASH(1)}},
-        .depth = 100,
+        .depth = SIM_TRACE_MAX,
         .jobs = 1,
         .states_max = 32000000,
     };
@@ -119,7 +108,9 @@ bool sim_explore_face(struct sim_explore_config *cfg, int i)
     cfg->pairing = sim_pairing_by_name(f->pairing);
     cfg->begin = f->begin;
     cfg->budget = f->budget;
-    for (int k = 0; k < 4 && f->set[k][0]; k++)
+    cfg->crowd = f->crowd;
+    cfg->mute = f->mute;
+    for (int k = 0; k < 6 && f->set[k][0]; k++)
         sim_params_set(&cfg->params, f->set[k][0], f->set[k][1], &err);
     return true;
 }

@@ -320,9 +320,12 @@ int sim_state_actions(const struct sim_state *s, struct sim_action out[SIM_ACTIO
         if (s->left.duplicate)
             n = add(out, n, SIM_DOUBLE, i);
     }
+    bool calm = !s->cfg->crowd || s->n <= s->cfg->crowd;
     for (int e = 0; e < SIM_ENVS; e++)
-        if (may(s, e))
+        if (may(s, e) && (calm || e == SIM_ENV_JOIN))
             n = add(out, n, SIM_ENV, e);
+    if (!calm)
+        return n;
     if (s->n ? s->left.late : s->left.tick)
         n = add(out, n, SIM_TICK, 0);
     return n;
@@ -513,7 +516,7 @@ static uint64_t config_digest(const struct sim_explore_config *cfg)
                                 p->pingtries, p->pingtime2,   p->pingtries2, p->timeout, p->elimit};
     dt_digest_bytes(&d, numbers, sizeof numbers);
     dt_digest_bytes(&d, cfg->pairing->name, strlen(cfg->pairing->name));
-    dt_digest_u64(&d, (uint64_t)cfg->begin << 1 | cfg->mute);
+    dt_digest_u64(&d, (uint64_t)cfg->crowd << 8 | (uint64_t)cfg->begin << 1 | cfg->mute);
     return dt_digest_value(&d);
 }
 

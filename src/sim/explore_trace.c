@@ -16,6 +16,11 @@ static const char *const begin_names[] = {
 #define KINDS  (sizeof kind_names / sizeof *kind_names)
 #define BEGINS (sizeof begin_names / sizeof *begin_names)
 
+const char *sim_kind_name(uint8_t kind)
+{
+    return kind_names[kind];
+}
+
 const char *sim_begin_name(enum sim_begin b)
 {
     return begin_names[b];

@@ -99,16 +99,6 @@ static void confess(struct sim_host *h, const struct sim_sa *sa, struct sim_pack
     }
 }
 
-/* The first packet on an SA: from now on its epoch is what a younger one must wait for. */
-static void prove(struct sim_host *h, const struct sim_sa *sa)
-{
-    struct sim_tunnel *t = sim_host_tunnel_by_id(h, sa->tunnel);
-    if (!t || sa->epoch < t->proved || sa->ended)
-        return;
-    t->proved = sa->epoch;
-    t->limit = sa->t0 + h->cfg.params.keylife - h->cfg.params.rekeymargin;
-}
-
 bool sim_host_esp(struct sim_host *h, struct sim_sa *sa, const uint8_t *inner, size_t len, uint8_t load)
 {
     struct sim_net *net = h->node.net;
@@ -242,10 +232,8 @@ static bool esp_in(struct sim_host *h, struct sim_packet *p)
     sa->heard = now;
     struct dt_echo e;
     enum dt_echo_kind kind = pkt.len > 9 && pkt.p[9] == 1 ? dt_echo_parse(&e, pkt.p, pkt.len) : DT_ECHO_NONE;
-    if (first) {
-        prove(h, sa);
+    if (first)
         dt_endpoint_heard(h->ep, now, id);
-    }
     /* today's IPsec follows a peer that moves behind UDP encapsulation alone (RFC 7296 2.23) */
     bool follows = h->pairing->server_waits || p->proto == SIM_UDP;
     if (first)

@@ -40,7 +40,8 @@ struct sim_tunnel {
     uint8_t how;     /* enum dt_outbound */
     uint64_t sa;
     struct sim_sa *out; /* which that is, while it is installed */
-    /* The newest epoch that was heard, and its t0 + keylife - rekeymargin: until then nothing unheard may carry data. */
+    /* The newest epoch that was verified, or heard, and its t0 + keylife - rekeymargin: until then nothing unheard may
+     * carry data. */
     uint32_t proved;
     dt_time limit;
     uint32_t held;

@@ -285,10 +285,27 @@ static void mark_ended(struct sim_host *h, const struct dt_event *ev)
     }
 }
 
+/* An epoch is verified (or heard), and not by word alone: it is what a younger one must wait for. One that is heard only
+ * after it was given up is not. */
+static void prove(struct sim_host *h, const struct dt_event *ev)
+{
+    struct sim_tunnel *t = sim_host_tunnel_by_id(h, ev->tunnel);
+    struct dt_table_iter it = {0};
+    for (struct dt_table_node *n; t && (n = dt_table_iterate(&h->sa_by_id, &it));) {
+        const struct sim_sa *sa = DT_CONTAINER_OF(n, struct sim_sa, by_id);
+        if (sa->tunnel == ev->tunnel && sa->epoch == ev->epoch && sa->heard && sa->epoch > t->proved) {
+            t->proved = sa->epoch;
+            t->limit = sa->t0 + h->cfg.params.keylife - h->cfg.params.rekeymargin;
+        }
+    }
+}
+
 static void on_event(void *user, const struct dt_event *ev)
 {
     struct sim_host *h = user;
     struct sim_net *net = h->node.net;
+    if (ev->kind == DT_EPOCH_VERIFIED)
+        prove(h, ev);
     if (ev->kind == DT_EPOCH_PEER_DELETED || ev->kind == DT_EPOCH_DELETED || ev->kind == DT_EPOCH_EXPIRED)
         mark_ended(h, ev);
     if (!net->notes)

@@ -160,6 +160,20 @@ static void slow_negotiation_is_abandoned_elimit_times(void **state) /* 612 to 6
     free(r);
 }
 
+static void a_dead_epoch_that_is_heard_again_goes_on_carrying(void **state)
+{
+    struct rig *r = verified(rig_params());
+    rig_pass(r, 25);
+    rig_expect(r, "probe 1, probe 1, probe 1, probe 1, negotiate 1");
+    r->last_heard[1] = r->now; /* as the data path alone knows */
+    dt_epoch_client_negotiated(&r->c, r->now, 2, DT_EPOCH_ASKED);
+    rig_expect(r, "probe 2");
+    assert_int_equal(r->c.out, 1);
+    dt_epoch_client_heard(&r->c, r->now, 2);
+    rig_expect(r, "use 2");
+    free(r);
+}
+
 static void idle_tunnel_is_pinged(void **state) /* 621, 615 to 619, claims 13 and 14 */
 {
     struct rig *r = verified(rig_params());
@@ -504,6 +518,7 @@ int main(void)
         cmocka_unit_test(rekey_time_is_spread_over_the_window),
         cmocka_unit_test(slow_negotiation_is_abandoned_elimit_times),
         cmocka_unit_test(idle_tunnel_is_pinged),
+        cmocka_unit_test(a_dead_epoch_that_is_heard_again_goes_on_carrying),
         cmocka_unit_test(server_that_speaks_first_proves_nothing),
         cmocka_unit_test(server_rekey_is_declined),
         cmocka_unit_test(delete_of_what_the_peer_rekeyed_brings_a_probe),

@@ -31,7 +31,13 @@ echo "deliver 1" >"$dir/bad"
 ask run --trace "$dir/bad"; check "a trace that is none" $? 2 'not a trace'
 printf 'dovetail-sim trace 1\nseed 1\nfly 3\n' >"$dir/bad"
 ask run --trace "$dir/bad"; check "a line that is none" $? 2 'bad:3:'
+printf 'dovetail-sim trace 1\nseed 1\ndeliver 7\n' >"$dir/bad"
+ask run --trace "$dir/bad"; check "a step that cannot happen" $? 2 'step 1 of the trace, "deliver 7", cannot happen'
 ask explore --plant nothing; check "an unknown mistake" $? 2 'no mistake "nothing"'
+ask explore --face nowhere; check "an unknown face" $? 2 'no face "nowhere"'
+ask explore --face cold --plant one_probe; check "a mistake has its own bound" $? 2 'leave out --face'
+ask explore --states none; check "a count that is no number" $? 2 '--states wants a number'
+ask explore --face mute --set t_ei=10; check "parameters that no face can have" $? 2 'impossible parameters: .*t_ei'
 ask run race-1 --pairing both --html /dev/full; check "a full disk" $? 1 'No space left'
 ask run race-1 --pairing both --html "$dir/no/report.html"; check "no such folder" $? 1 'report.html'
 rm -f "$dir/bad"
@@ -56,6 +62,11 @@ for field in states depth exhausted violations; do
     grep -q "\"$field\":" "$dir/out" || break
 done
 check "every field of the contract is in explore --json" $? 0 ''
+grep -q '"violations": \[{"face": "plant", "what": "(b)' "$dir/out"; check "and what is violated" $? 0 ''
 ask run --trace "$dir/trace"; check "its trace replays" $? 1 ''
 grep -q 'violated: (b)' "$dir/out"; check "and shows what is violated" $? 0 ''
+ask explore --face rekeys --depth 6 --json --jobs 2; cp "$dir/out" "$dir/first"
+grep -q '"exhausted": false, "violations": \[\]' "$dir/out"; check "a depth that cuts is said" $? 0 ''
+ask explore --face rekeys --depth 6 --json --jobs 1; cmp -s "$dir/out" "$dir/first"
+check "explore: the same bytes, however many processes" $? 0 ''
 echo "1..$n"
