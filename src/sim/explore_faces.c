@@ -59,7 +59,7 @@ static const struct face {
     FACE("mute", "both", SIM_BEGIN_UP, true, 2, "the same, and the server answers no stranger",
          BOUND(.lose = 1, .tick = 4, .env = {UP_A(1), REKEY_A(1), RESTART(1)}), {0}),
     FACE("cut", "both", SIM_BEGIN_UP, false, 1, "nothing gets through for a while, while a client rekeys",
-         BOUND(.late = 1, .tick = 10, .env = {UP_A(1), REKEY_A(1), CUT(1)}), {0}),
+         BOUND(.tick = 10, .env = {UP_A(1), REKEY_A(1), CUT(1)}), {0}),
     FACE("life", "both", SIM_BEGIN_UP, false, 1, "nothing gets through while an epoch of 43 s ends",
          BOUND(.tick = 10, .env = {UP_A(1), REKEY_A(1), CUT(1)}), {"keylife", "43"}, {"rekeymargin", "21"},
          {"timeout", "4"}, {"pingtries", "9"}, {"elimit", "1"}),
