@@ -294,6 +294,11 @@ enum dt_esp_mode dt_esp_in_mode(const struct dt_esp_in *sa)
     return sa->mode;
 }
 
+void dt_esp_in_digest(const struct dt_esp_in *sa, struct dt_digest *d)
+{
+    dt_window_digest(&sa->window, d);
+}
+
 void dt_esp_in_counters(const struct dt_esp_in *sa, struct dt_esp_counters *out)
 {
     tally_read(&sa->tally, out);

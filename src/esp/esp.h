@@ -18,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/time.h"
 #include "base/transform.h"
 #include "crypto/crypto.h"
@@ -127,6 +128,8 @@ uint32_t dt_esp_in_spi(const struct dt_esp_in *sa);
 enum dt_esp_mode dt_esp_in_mode(const struct dt_esp_in *sa);
 void dt_esp_in_counters(const struct dt_esp_in *sa, struct dt_esp_counters *out);
 void dt_esp_in_prefetch(const struct dt_esp_in *sa, bool deep); /* as dt_esp_out_prefetch */
+/* What an explorer must know of it beside its SPI: which packets it has seen. Nobody else uses the SA meanwhile. */
+void dt_esp_in_digest(const struct dt_esp_in *sa, struct dt_digest *d);
 
 /* The SPI of an ESP packet, 0 when it is too short to have one. */
 static inline uint32_t dt_esp_peek_spi(const void *p, size_t len)

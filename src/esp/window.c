@@ -65,3 +65,14 @@ bool dt_window_mark(struct dt_window *w, uint64_t seq)
     w->block[(seq >> 6) & w->mask] |= UINT64_C(1) << (seq & 63);
     return true;
 }
+
+void dt_window_digest(const struct dt_window *w, struct dt_digest *d)
+{
+    uint64_t last = w->top >> 6;
+    dt_digest_u64(d, w->top);
+    for (uint64_t i = 0; i <= w->mask && i <= last; i++)
+        if (w->block[(last - i) & w->mask]) {
+            dt_digest_u64(d, i);
+            dt_digest_u64(d, w->block[(last - i) & w->mask]);
+        }
+}

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/hash.h"
+
 struct dt_window {
     uint64_t top;    /* the highest number that was authentic; 0: none yet */
     uint64_t *block; /* bit n of block (s / 64) & mask stands for number s */
@@ -22,5 +24,7 @@ bool dt_window_extend(const struct dt_window *w, uint32_t low, uint64_t *seq);
 bool dt_window_check(const struct dt_window *w, uint64_t seq);
 /* The packet was authentic: remember it. False, and nothing changes, when dt_window_check says no. */
 bool dt_window_mark(struct dt_window *w, uint64_t seq);
+/* What was seen, into a hash. */
+void dt_window_digest(const struct dt_window *w, struct dt_digest *d);
 
 #endif

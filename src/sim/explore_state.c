@@ -464,6 +464,7 @@ static uint64_t sa_digest(const struct sim_host *h, const struct sim_sa *sa)
     dt_digest_u64(&d, (uint64_t)sa->tunnel << 32 | sa->epoch);
     dt_digest_u64(&d, sa->heard ? sim_host_now(h) - sa->heard : DT_NEVER);
     dt_digest_u64(&d, in.packets << 32 ^ out.packets);
+    dt_esp_in_digest(sa->in, &d);
     dt_digest_u64(&d, dt_addr4_host(&sa->path.remote.addr) ^ (uint64_t)sa->ended << 40);
     return dt_digest_value(&d);
 }

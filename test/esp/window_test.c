@@ -97,12 +97,36 @@ static void extension(void **state)
     dt_window_free(&w);
 }
 
+static uint64_t digest_of(const uint64_t *seq, size_t n)
+{
+    struct dt_window w;
+    struct dt_digest d;
+    assert_int_equal(dt_window_init(&w, 128), 0);
+    for (size_t i = 0; i < n; i++)
+        dt_window_mark(&w, seq[i]);
+    dt_digest_init(&d);
+    dt_window_digest(&w, &d);
+    dt_window_free(&w);
+    return dt_digest_value(&d);
+}
+
+/* Which were seen, not how many nor in what order. */
+static void digests(void **state)
+{
+    static const uint64_t a[] = {1, 2, 70}, b[] = {2, 70, 1}, c[] = {1, 3, 70}, e[] = {1, 66, 70};
+    assert_true(digest_of(a, 3) == digest_of(b, 3));
+    assert_true(digest_of(a, 3) != digest_of(c, 3));
+    assert_true(digest_of(a, 3) != digest_of(e, 3));
+    assert_true(digest_of(c, 3) != digest_of(e, 3));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(edges),
         cmocka_unit_test(against_model),
         cmocka_unit_test(extension),
+        cmocka_unit_test(digests),
     };
     return TEST_RUN(tests);
 }
