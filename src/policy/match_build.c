@@ -207,6 +207,33 @@ static int leaf_make(struct build *b, uint32_t at, const struct part *p)
     return 0;
 }
 
+/* Rules of which each packet of this part meets so many that nothing beats looking at one after the other. */
+static int scan_make(struct build *b, uint32_t at, const struct part *p)
+{
+    struct dt_tree *t = b->t;
+    if (t->v6 ? !ROOM(t->leaf6, t->nleaf, &t->cap_leaf, p->n + 1)
+              : !ROOM(t->leaf4, t->nleaf, &t->cap_leaf, p->n + 1))
+        return out_of_memory(b);
+    t->node[at] = node_of(b, p, TREE_SCAN, t->nleaf);
+    for (size_t i = 0; i < p->n; i++)
+        leaf_put(t, &t->ent[p->v[i]]);
+    const struct tree_ent end = {.l4.order = DT_NO_RULE};
+    leaf_put(t, &end);
+    b->copies += p->n + 1;
+    return 0;
+}
+
+/* How many rules' addresses hold an address of this part, on the average. */
+static double held_by(const struct build *b, const struct part *p, unsigned d)
+{
+    double n = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct tree_ent *e = &b->t->ent[p->v[i]];
+        n += (double)(clip_hi(e, &p->g, d) - clip_lo(e, &p->g, d)) / ((double)low_ones(p->g.bits[d]) + 1);
+    }
+    return n;
+}
+
 /* Rules that differ in protocol and ports alone. */
 static int index_make(struct build *b, uint32_t at, const struct part *p)
 {
@@ -558,7 +585,7 @@ static int cut_make(struct build *b, uint32_t at, const struct part *p, shape h,
         uint64_t copies = divide(h, bits, &c);
         if (copies == UINT64_MAX || copies > (uint64_t)p->n * 256)
             continue;
-        size_t cells = (size_t)1 << bits, more = p->n * bits / 6;
+        size_t cells = (size_t)1 << bits, more = p->n * bits / 12;
         x.max = p->n + (more < p->n ? more : p->n);
         b->work += p->n;
         memset(x.open, 0xff, cells < 8 ? 8 : cells / 8 + 8);
@@ -662,7 +689,9 @@ static int make(struct build *b, uint32_t at, struct part p)
     }
     if (rc)
         return rc < 0 ? -1 : 0;
-    return p.n <= LEAF_MAX ? leaf_make(b, at, &p) : pairs_make(b, at, &p);
+    if (p.n <= LEAF_MAX)
+        return leaf_make(b, at, &p);
+    return held_by(b, &p, 0) * held_by(b, &p, 1) > (double)p.n ? scan_make(b, at, &p) : pairs_make(b, at, &p);
 }
 
 /* --- a tree --- */

@@ -16,12 +16,12 @@ static bool l4_fits(const struct dt_tree *t, const struct l4_rule *r, const stru
     return false;
 }
 
-static uint32_t leaf4_find(const struct dt_tree *t, const struct tree_node *at, const struct tree_key *k,
-                           const struct dt_flow *f, uint32_t best)
+static uint32_t leaf4_find(const struct dt_tree *t, const struct tree_node *at, uint32_t n,
+                           const struct tree_key *k, const struct dt_flow *f, uint32_t best)
 {
     const struct tree_leaf4 *l = t->leaf4 + at->at;
     uint32_t src = (uint32_t)k->w[1], dst = (uint32_t)k->w[3];
-    for (unsigned i = 0; i < at->n && l[i].l4.order < best; i++)
+    for (uint32_t i = 0; i < n && l[i].l4.order < best; i++)
         if (src - l[i].src <= l[i].src_span && dst - l[i].dst <= l[i].dst_span && l4_fits(t, &l[i].l4, f))
             return l[i].l4.order;
     return best;
@@ -33,11 +33,11 @@ static bool within6(const uint64_t *k, const uint64_t *r)
     return x >= ((u128)r[0] << 64 | r[1]) && x <= ((u128)r[2] << 64 | r[3]);
 }
 
-static uint32_t leaf6_find(const struct dt_tree *t, const struct tree_node *at, const struct tree_key *k,
-                           const struct dt_flow *f, uint32_t best)
+static uint32_t leaf6_find(const struct dt_tree *t, const struct tree_node *at, uint32_t n,
+                           const struct tree_key *k, const struct dt_flow *f, uint32_t best)
 {
     const struct tree_leaf6 *l = t->leaf6 + at->at;
-    for (unsigned i = 0; i < at->n && l[i].l4.order < best; i++)
+    for (uint32_t i = 0; i < n && l[i].l4.order < best; i++)
         if (within6(k->w, l[i].src) && within6(k->w + 2, l[i].dst) && l4_fits(t, &l[i].l4, f))
             return l[i].l4.order;
     return best;
@@ -72,7 +72,10 @@ static uint32_t walk(const struct dt_tree *t, const struct tree_node *at, const 
             at = cut_child(t, at, k);
             break;
         case TREE_LEAF:
-            return t->v6 ? leaf6_find(t, at, k, f, best) : leaf4_find(t, at, k, f, best);
+            return t->v6 ? leaf6_find(t, at, at->n, k, f, best) : leaf4_find(t, at, at->n, k, f, best);
+        case TREE_SCAN:
+            return t->v6 ? leaf6_find(t, at, UINT32_MAX, k, f, best)
+                         : leaf4_find(t, at, UINT32_MAX, k, f, best);
         case TREE_BOX: {
             const struct tree_box *b = t->box + at->at;
             at = t->node + ((k->w[b->word] & b->mask) == b->value ? b->in : b->out);

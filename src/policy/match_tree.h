@@ -4,8 +4,9 @@
  * a few steps lead to a handful of rules that are compared in full. Rules too wide for the cut that suits the others
  * get a tree of their own beside it; a part that all rules leave empty is stepped over; what an earlier rule hides is
  * left out; where many rules differ in protocol and ports alone, an index over these follows (match_ports.h); and what
- * no cut separates within the bounds on memory is found by pairs of address sets (match_pairs.h). Nodes know their
- * earliest rule, so that a search ends when nothing earlier can follow.
+ * no cut separates within the bounds on memory is found by pairs of address sets (match_pairs.h), or, where most of these
+ * lie over each other, one after the other. Nodes know their earliest rule, so that a search ends when nothing earlier
+ * can follow.
  *
  * (After HiCuts, HyperCuts and EffiCuts; packet classification by cutting, separation and rule overlap.) */
 #ifndef DT_POLICY_MATCH_TREE_H
@@ -23,6 +24,7 @@ enum tree_kind {
     TREE_BOTH,  /* `at` the first of two nodes that are both searched */
     TREE_INDEX, /* `at` in index */
     TREE_PAIRS, /* `at` in pairs */
+    TREE_SCAN,  /* as a leaf, of any length: ended by a rule of order DT_NO_RULE */
 };
 
 struct tree_node {

@@ -155,6 +155,56 @@ static void overlapping(void **state)
     }
 }
 
+/* Ranges that are no prefixes, begin and end anywhere and lie across each other, and rules of which none hides another:
+ * no grid takes them apart: they are looked at one after the other, or by pairs where only one side is so. */
+static void tangled(void **state)
+{
+    struct gen g;
+    gen_init(&g, test_seed("match/tangled"));
+    for (unsigned round = 0; round < 4; round++) {
+        struct dt_rules *rs = dt_rules_new("gen.conf");
+        struct dt_err err;
+        for (unsigned i = 0; i < 500; i++) {
+            struct dt_range r[2];
+            struct dt_ports port = {(uint16_t)gen_below(&g, 300), 0};
+            port.to = (uint16_t)(port.from + gen_below(&g, 3));
+            for (unsigned d = 0; d < 2; d++) {
+                struct dt_addr a = {.ver = round & 1 ? 6 : 4}, b = a;
+                unsigned at = round & 1 ? 12 : 0;
+                uint32_t x = dt_rand_u32(&g.r), y = dt_rand_u32(&g.r);
+                if (round & 2) /* short ones: few hold the same address */
+                    y = x > UINT32_MAX - (1u << 27) ? x : x + (uint32_t)gen_below(&g, 1u << 27);
+                dt_put_be32(a.b + at, x < y ? x : y);
+                dt_put_be32(b.b + at, x < y ? y : x);
+                r[d] = (struct dt_range){a, b};
+            }
+            struct dt_rule rule = {.kind = DT_RULE_TUNNEL,
+                                   .name = (char *)"r",
+                                   .from = {&r[0], 1},
+                                   .to = {&r[1], 1},
+                                   .nproto = 1,
+                                   .proto = {17},
+                                   .ndport = 1,
+                                   .dport = &port};
+            assert_int_equal(dt_rules_add(rs, &rule, &err), 0);
+        }
+        struct dt_match *m = dt_match_new(rs, &err);
+        assert_non_null(m);
+        for (unsigned k = 0; k < 10000; k++) {
+            struct dt_flow f = {
+                .src = {.ver = round & 1 ? 6 : 4}, .dst = {.ver = round & 1 ? 6 : 4}, .proto = 17};
+            unsigned at = round & 1 ? 12 : 0;
+            dt_put_be32(f.src.b + at, dt_rand_u32(&g.r));
+            dt_put_be32(f.dst.b + at, dt_rand_u32(&g.r));
+            f.ports = true;
+            f.dport = (uint16_t)gen_below(&g, 310);
+            assert_int_equal(dt_match_tunnel(m, &f), gen_first(rs, &f, false));
+        }
+        dt_match_free(m);
+        dt_rules_unref(rs);
+    }
+}
+
 /* Two large groups name each other in some rules among many small ones. */
 static void large_groups(void **state)
 {
@@ -236,7 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(empty),      cmocka_unit_test(small_sets),  cmocka_unit_test(large_sets),
         cmocka_unit_test(many_ports), cmocka_unit_test(overlapping), cmocka_unit_test(large_groups),
-        cmocka_unit_test(every_port),
+        cmocka_unit_test(tangled),    cmocka_unit_test(every_port),
     };
     return TEST_RUN(tests);
 }
