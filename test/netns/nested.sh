@@ -430,9 +430,9 @@ dt_stop c5
 for ns in v1 v2 v3 v5; do dt_stop "$ns"; done
 
 # ---- transport mode behind a NAT
-nat_client() # ENCAP
+nat_client() # ENCAP [DAEMON_SETTINGS]
 {
-    dt_conf c1 <<C
+    dt_conf c1 "${2:-}" <<C
 tunnel "gw" {
     gateway = "203.0.113.1"
     local   = "anna@example.net"
@@ -473,6 +473,11 @@ nat_client udp
 dt_start c1
 tap_ok "inside UDP it carries" lab_in c1 ping -q -c 3 -i 0.5 -W 3 203.0.113.1
 tap_ok "and TCP, whose checksum covers the addresses" timeout 20 ip netns exec "$LAB-c1" "$LAB_BIN/../lab/lab-stream" send 203.0.113.1 7000 1000000
+dt_stop c1
+nat_client udp 'hold = 0'
+dt_start c1
+tap_ok "hold = 0: the packet that begins the plan is dropped" sh -c "! ip netns exec $LAB-c1 ping -q -c 1 -W 2 203.0.113.1"
+tap_ok "hold = 0: and those after it are carried" lab_wait 10 "ip netns exec $LAB-c1 ping -q -c 1 -W 1 203.0.113.1"
 dt_stop c1
 dt_stop gateway
 tap_end
