@@ -207,6 +207,7 @@ static void *take(size_t n)
         return NULL;
     char *p = region->idle[c];
     if (p) {
+        /* cppcheck-suppress pointerSize ; a link to the next idle one lies in each */
         memcpy(&region->idle[c], p, sizeof(void *));
         return p;
     }

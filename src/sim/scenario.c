@@ -57,6 +57,7 @@ const struct sim_scenario *sim_scenario_of_day(uint32_t pair, uint32_t day)
     for (int i = 0; i < SIM_SCENARIOS; i++)
         if (!sim_scenarios[i].everyone && !sim_scenarios[i].params)
             fit[n++] = &sim_scenarios[i];
+    /* cppcheck-suppress uninitvar ; several fit */
     return fit[(pair + day) % n];
 }
 

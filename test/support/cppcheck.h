@@ -1,0 +1,4 @@
+/* For ./dev lint: cppcheck reads no headers of libraries; these are their macros that look like code. */
+#define json_array_foreach(a, i, v)    for (i = 0, v = json_array_get(a, i); i < json_array_size(a); i++)
+#define json_object_foreach(o, k, v)   for (k = "", v = json_object_get(o, k); v != NULL; k++)
+#define DECLARE_LIBBPF_OPTS(t, n, ...) struct t n = {0}
