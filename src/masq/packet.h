@@ -151,8 +151,11 @@ MQ_COLD int mq_quote_in(struct mq *m, uint64_t now, const struct dt_masq_facts *
     } else {
         client = mq_ike_client(m, now, f, f->qsrc);
     }
-    if (!client || client != f->qdst || f->dst != f->qsrc)
+    if (!client || client != f->qdst || f->dst != f->qsrc) {
+        if (mq_in_nets(m, f->qdst)) /* about a multicast, say: nobody outside knows that address */
+            return mq_drop(v, DT_MASQ_RULE_ICMP_UNKNOWN);
         return mq_pass(v);
+    }
     struct mq_client_key k = {client};
     struct mq_client *c = MQ_LOOKUP(m, client, &k);
     if (!c)
@@ -317,7 +320,8 @@ MQ_FN void mq_reap_pair(struct mq *m, uint64_t now, const struct mq_pair_key *k)
 MQ_FN void mq_reap_client(struct mq *m, uint64_t now, const struct mq_client_key *k)
 {
     struct mq_client *c = MQ_LOOKUP(m, client, k);
-    if (c && !c->n_esp && !c->n_ike && !c->n_frag && mq_past(now, c->used, MQ_IDLE))
+    /* A fragment lives no longer than t_frag: what is still counted then, two processors at one id have miscounted. */
+    if (c && !c->n_esp && !c->n_ike && mq_past(now, c->used, c->n_frag ? MQ_IDLE + MQ_P(m)->t_frag : MQ_IDLE))
         MQ_DELETE(m, client, k);
 }
 

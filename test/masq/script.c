@@ -590,6 +590,15 @@ static void icmp_from_inside(struct rig *r)
     EXPECT(1, quote(DT_MASQ_INSIDE, C1, seen_inside(IKE_IN(S1, 11, 22), C1)), ICMP_ERROR, S1);
     EXPECT(1, quote(DT_MASQ_INSIDE, C2, seen_inside(ESP_IN(S1, 0x2001), C2)), PASS, 0);
     EXPECT(1, quote(DT_MASQ_INSIDE, C1, seen_inside(ESP_IN(S1, 0x2002), C1)), PASS, 0);
+    /* where it is known who is a client, none speaks of its own address to the outside */
+    struct dt_masq_config c = rig_config();
+    c.params.n_nets = 1;
+    c.params.nets[0] = (struct dt_masq_net){C1 & 0xffffff00u, 0xffffff00u};
+    r->configure(r, &c);
+    EXPECT(1, quote(DT_MASQ_INSIDE, C2, seen_inside(ESP_IN(S1, 0x2001), C2)), ICMP_UNKNOWN, 0);
+    EXPECT(1, quote(DT_MASQ_INSIDE, C1, seen_inside(ESP_IN(S1, 0x2002), C1)), ICMP_UNKNOWN, 0);
+    EXPECT(1, quote(DT_MASQ_INSIDE, C1, seen_inside(IKE_IN(S1, 12, 22), C1)), ICMP_UNKNOWN, 0);
+    EXPECT(1, quote(DT_MASQ_INSIDE, C1, seen_inside(ESP_IN(S1, 0x2001), C1)), ICMP_ERROR, S1);
 }
 
 static void several_outside(struct rig *r)

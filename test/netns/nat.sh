@@ -351,6 +351,42 @@ flood "spoofed sources from inside" evil esp $GW count 5000 rate 20000 from 10.9
 flood "clients' addresses from outside" internet in-esp 198.51.100.3 count 5000 rate 20000 from 192.168.7.11
 tap_ok "... dropped by rule spoofed ($(rule spoofed))" [ "$(rule spoofed)" -gt 5000 ]
 
+# ---- what is cloned, and what the router itself answers to a server
+copies()
+{
+    capture router lan copies
+    capture router wan errors
+    refused=$(rule icmp-unknown)
+    lab_in internet "$PEER" flood in-esp 198.51.100.3 count 1 from $GW
+    sleep 1.3 # tcpdump reads once a second
+    lab_stop cap-copies INT
+    lab_stop cap-errors INT
+    shark copies -Y 'esp && !icmp' -T fields -e ip.src -e ip.dst -e ip.ttl -e ip.checksum.status -e esp.spi | sort >"$LAB_DIR/copies.txt"
+    cat "$LAB_DIR/copies.txt"
+    [ "$(cut -f 2 "$LAB_DIR/copies.txt" | tr '\n' ' ')" = "192.168.7.11 192.168.7.12 192.168.7.13 " ] &&
+        [ "$(cut -f 1,3,4,5 "$LAB_DIR/copies.txt" | sort -u | wc -l)" = 1 ] &&
+        grep -q "^$GW	192.168.7.11	63	1	" "$LAB_DIR/copies.txt" || return 1
+    # clients without ESP of their own say so to the server; that is nothing it should hear, from an address that it cannot know
+    shark errors -Y icmp -T fields -e icmp.type -e icmp.code -e ip.src -e ip.dst
+    [ -z "$(shark errors -Y 'icmp && ip.addr == 192.168.7.0/24')" ] && [ "$(rule icmp-unknown)" -ge $((refused + 3)) ]
+}
+sleep 1 # for the next multicast
+tap_ok "an unknown SPI from a server: one copy to each client, right checksums, one hop less, and no error of theirs goes out" copies
+expired()
+{
+    capture gateway eth0 expired
+    lab_in gateway sysctl -qw net.ipv4.ip_default_ttl=2
+    rm -f "$LAB_DIR/ttl.log"
+    lab_run c1 ttl "$PEER" client $GW 1 spi 950000 count 1 wait 1 || true
+    wait "$(lab_pid ttl)"
+    lab_in gateway sysctl -qw net.ipv4.ip_default_ttl=64
+    lab_stop cap-expired INT
+    shark expired -Y 'icmp.type == 11' -T fields -e ip.src -e ip.dst -e icmp.checksum.status | sort | uniq -c >"$LAB_DIR/expired.txt"
+    cat "$LAB_DIR/expired.txt"
+    grep -q "198.51.100.3,$GW	$GW,198.51.100.3	1" "$LAB_DIR/expired.txt" && ! grep -q 192.168 "$LAB_DIR/expired.txt"
+}
+tap_ok "a server's packet whose hops end at the router: the error that it gets quotes what it sent, not a client's address" expired
+
 # ---- several outside addresses
 ip -n "$LAB-router" addr add 198.51.100.4/24 dev wan
 sleep 0.3

@@ -585,7 +585,7 @@ int nat_bench_slot(struct __sk_buff *skb)
         return TC_ACT_OK;
     struct mq_esp_key k = {bpf_ntohl(*(uint32_t *)(data + IP_OFF + IP_SRC)), bench.server,
                            bpf_ntohl(*(uint32_t *)(data + 34))};
-    return slot_esp(k.client, k.server, k.spi_out) < 0 ? TC_ACT_SHOT : TC_ACT_OK;
+    return slot_esp(k.client, k.server, k.spi_out) < 0 && !bench.server ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
 /* At the far end of the router: counts and drops. */
