@@ -233,7 +233,7 @@ tap_ok "explain asks the daemon for the rules in force" [ "$(dt client --json ex
 
 # ---- a second plan shares the lower tunnels
 tap_ok "what goes to the third gateway itself needs two of them" lab_in client ping -q -c 2 -i 0.2 -W 3 198.51.102.3
-tap_ok "and they are shared, not built again" [ "$(dt client --json status | jq -c '[.plans[] | [.layers[].plans]]')" = "[[2,2,1,1],[2,2]]" ]
+tap_ok "and they are shared, not built again" lab_wait 5 '[ "$(dt client --json status | jq -c "[.plans[] | [.layers[].plans]]")" = "[[2,2,1,1],[2,2]]" ]'
 tap_ok "metrics count two plans and four layers" lab_wait 5 "metrics_are plans=2 plans_begun_total=2 plans_built_total=2 plans_failed_total=0 plan_layers=4 plan_layers_performed_total=4 plan_layers_torn_total=0"
 capture_stop
 tap_ok "no payload on any link" nothing_plain
