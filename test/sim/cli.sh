@@ -43,6 +43,13 @@ ask run race-1 --pairing both --html "$dir/no/report.html"; check "no such folde
 rm -f "$dir/bad"
 [ "$(ls "$dir")" = "err
 out" ]; check "nothing half written is left" $? 0 ''
+for command in list run explore sweep discover; do
+    ask $command --help; check "$command --help" $? 0 ''
+    grep -q "^usage: dovetail-sim $command" "$dir/out"; check "is about $command" $? 0 ''
+done
+ask run mixed; check "mixed days without days" $? 2 'needs --days'
+ask run mixed --clients 24 --days 1 --pairing both; check "mixed days" $? 0 ''
+[ "$(grep -c '^  [a-z]' "$dir/out")" = 12 ]; check "a row for each scenario that a pair can have" $? 0 ''
 ask list; check "list" $? 0 ''
 [ "$(grep -c '^[a-z]' "$dir/out")" -ge 14 ]; check "fourteen scenarios" $? 0 ''
 for scenario in race-2 nat-crash; do

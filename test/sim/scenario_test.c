@@ -106,6 +106,25 @@ static void days_and_many_clients(void **state)
     sim_samples_free(&each);
 }
 
+/* More LANs than a byte counts: every client comes up, each behind its own NAT. */
+static void many_lans(void **state)
+{
+    struct sim_params p = sim_params_default();
+    struct dt_err err;
+    struct sim_world_config cfg = sim_world_config_default(1, sim_pairing_by_name("both"), &p);
+    cfg.clients = 300;
+    cfg.per_lan = 1;
+    struct sim_world *w = sim_world_new(&cfg, &err);
+    assert_non_null(w);
+    assert_int_equal(sim_world_start(w, &err), 0);
+    sim_net_run(w->net, 15 * DT_SEC);
+    for (uint32_t i = 0; i < cfg.clients; i++) {
+        const struct sim_tunnel *t = sim_host_tunnel(w->clients[i], i);
+        assert_true(t && t->out && sim_host_tunnel(w->server, i));
+    }
+    sim_world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +133,7 @@ int main(void)
         cmocka_unit_test(plain_suffers),
         cmocka_unit_test(seeds_decide),
         cmocka_unit_test(days_and_many_clients),
+        cmocka_unit_test(many_lans),
     };
     return TEST_RUN(tests);
 }
