@@ -26,6 +26,7 @@ dt_time sim_nat_failover(struct sim_case *c)
     case 0:
         sim_case_fault(c, "the NAT is dead");
         c->nat->dead = true;
+        c->spare->dead = false; /* should it have died another day, it has been repaired */
         return sim_world_between(c->w, DT_SEC, 10 * DT_SEC);
     default:
         for (uint32_t i = lan * per; i < (lan + 1) * per && i < c->w->cfg.clients; i++)
