@@ -80,12 +80,12 @@ static void violation_json(struct sim_text *out, const struct sim_explore_config
 
 static void all_json(const struct totals *t, const struct sim_text *faces)
 {
-    printf(
-        "{\"states\": %llu, \"transitions\": %llu, \"depth\": %u, \"exhausted\": %s, \"violations\": [%s], "
-        "\"longest_recovery_s\": %.3f, \"bound_s\": %.3f, \"faces\": [%s]}\n",
-        (unsigned long long)t->states, (unsigned long long)t->transitions, t->depth,
-        t->exhausted ? "true" : "false", t->wrong.p ? t->wrong.p : "", t->worst_s, t->bound_s,
-        faces->p ? faces->p : "");
+    printf("{\"states\": %llu, \"transitions\": %llu, \"depth\": %u, \"exhausted\": %s, \"violations\": %u, "
+           "\"violated\": [%s], "
+           "\"longest_recovery_s\": %.3f, \"bound_s\": %.3f, \"faces\": [%s]}\n",
+           (unsigned long long)t->states, (unsigned long long)t->transitions, t->depth,
+           t->exhausted ? "true" : "false", t->violations, t->wrong.p ? t->wrong.p : "", t->worst_s,
+           t->bound_s, faces->p ? faces->p : "");
 }
 
 /* ---- for people ------------------------------------------------------------------------------ */
