@@ -302,12 +302,11 @@ MQ_FN void mq_reap_ike_s(struct mq *m, uint64_t now, const struct mq_ike_s_key *
 MQ_FN void mq_reap_ike_o(struct mq *m, uint64_t now, const struct mq_ike_o_key *k)
 {
     struct mq_ike_o *o = MQ_LOOKUP(m, ike_o, k);
-    if (!o || !mq_past(now, o->created, MQ_P(m)->t_ike_out))
+    if (!o)
         return;
-    uint32_t client = o->client, server = k->server;
-    uint64_t icookie = k->icookie;
-    if (!MQ_DELETE(m, ike_o, k))
-        mq_ike_gone(m, now, client, server, icookie, 0);
+    uint64_t created = o->created;
+    if (mq_past(now, created, MQ_P(m)->t_ike_out))
+        mq_ike_o_end(m, now, k, o, created);
 }
 
 MQ_FN void mq_reap_pair(struct mq *m, uint64_t now, const struct mq_pair_key *k)

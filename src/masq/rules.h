@@ -253,11 +253,12 @@ MQ_FN uint32_t mq_late_find(struct mq_server *s, uint32_t client)
     return *found;
 }
 
-/* Under the lock: the outstanding item has expired. When it made another client wait, as the one before it did, its
- * client shall wait itself: twice t_out, then twice as long each time, up to MQ_LATE_LONG times. */
+/* Under the lock: the outstanding item has expired. When it made another client wait while its own tried SPI after SPI, as
+ * the one before it did, its client shall wait itself: twice t_out, then twice as long each time, up to MQ_LATE_LONG times.
+ * Whoever loses packets, or rekeys in vain, comes with few SPIs and is left to the seed's rules. */
 MQ_FN void mq_late_note(struct mq_server *s, uint64_t t_out)
 {
-    if (!s->waited)
+    if (!s->waited || s->n_own < MQ_LATE_OWN)
         return;
     uint64_t end = s->created + t_out;
     uint32_t at = mq_late_find(s, s->client);
@@ -424,7 +425,7 @@ MQ_COLD int mq_esp_create(struct mq *m, uint64_t now, const struct dt_masq_facts
         s->spi_in = 0;
         s->nat = nat;
         s->packets = 1;
-        s->waited = s->n_after = 0;
+        s->waited = s->n_after = s->n_own = s->own_spi = 0;
         won = 1;
     } else if (s->state == MQ_SLOT_OUTSTANDING && s->client == f->src && s->spi_out == f->spi) {
         won = 2; /* the same flow on another processor */
@@ -475,6 +476,8 @@ MQ_COLD int mq_esp_out_new(struct mq *m, uint64_t now, const struct dt_masq_fact
         s->waiting = f->src;
         rule = DT_MASQ_RULE_ESP_WAIT;
     } else if (s->spi_out != f->spi) {
+        s->n_own += s->own_spi != f->spi;
+        s->own_spi = f->spi;
         rule = DT_MASQ_RULE_ESP_WAIT_OWN;
     } else if (s->waited && s->n_after >= n_out) {
         rule = DT_MASQ_RULE_ESP_N_OUT;
@@ -689,6 +692,38 @@ MQ_COLD void mq_ike_remove(struct mq *m, uint64_t now, const struct mq_ike_c_key
     mq_ike_gone(m, now, client, ks.server, ks.icookie, rcookie);
 }
 
+/* Of several processors that would end an outstanding item one may, the one that still finds what it saw: the others would
+ * give back a share twice, or take away an item that another client has made meanwhile. Its client, or 0. */
+MQ_FN uint32_t mq_ike_o_take(struct mq_ike_o *o, uint64_t created)
+{
+    uint32_t client = 0;
+    MQ_LOCK(o);
+    if (!o->taken && o->created == created) {
+        o->taken = 1;
+        client = o->client;
+    }
+    MQ_UNLOCK(o);
+    return client;
+}
+
+MQ_FN void mq_ike_o_leave(struct mq_ike_o *o)
+{
+    MQ_LOCK(o);
+    o->taken = 0;
+    MQ_UNLOCK(o);
+}
+
+MQ_FN void mq_ike_o_end(struct mq *m, uint64_t now, const struct mq_ike_o_key *k, struct mq_ike_o *o,
+                        uint64_t created)
+{
+    uint32_t server = k->server, client = mq_ike_o_take(o, created);
+    uint64_t icookie = k->icookie;
+    if (client) {
+        MQ_DELETE(m, ike_o, k);
+        mq_ike_gone(m, now, client, server, icookie, 0);
+    }
+}
+
 MQ_COLD int mq_ike_create(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
     struct mq_ike_o_key ko = {f->icookie, f->dst, 0};
@@ -743,16 +778,15 @@ MQ_COLD int mq_ike_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f
     struct mq_ike_o *o = MQ_LOOKUP(m, ike_o, &ko);
     if (o) {
         uint32_t owner = o->client;
-        if (!mq_past(now, o->created, MQ_P(m)->t_ike_out) &&
-            (owner == f->src || !MQ_FAULT(m, ignore_server))) {
+        uint64_t created = o->created;
+        if (!mq_past(now, created, MQ_P(m)->t_ike_out) && (owner == f->src || !MQ_FAULT(m, ignore_server))) {
             if (owner != f->src)
                 return mq_drop(v, DT_MASQ_RULE_IKE_COLLISION);
             MQ_ADD(&o->packets, 1);
             v->nat = o->nat;
             return mq_forward(v, DT_MASQ_RULE_IKE_OUT_OUTSTANDING, f->dst);
         }
-        if (!MQ_DELETE(m, ike_o, &ko))
-            mq_ike_gone(m, now, owner, f->dst, f->icookie, 0);
+        mq_ike_o_end(m, now, &ko, o, created);
     }
     return mq_ike_create(m, now, f, v);
 }
@@ -779,27 +813,33 @@ MQ_COLD int mq_ike_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f,
     if (!o)
         return mq_drop(v, DT_MASQ_RULE_IKE_UNKNOWN);
     uint32_t client = o->client;
-    if (mq_past(now, o->created, MQ_P(m)->t_ike_out)) {
-        if (!MQ_DELETE(m, ike_o, &ko))
-            mq_ike_gone(m, now, client, f->src, f->icookie, 0);
+    uint64_t created = o->created;
+    if (mq_past(now, created, MQ_P(m)->t_ike_out)) {
+        mq_ike_o_end(m, now, &ko, o, created);
         return mq_drop(v, DT_MASQ_RULE_IKE_UNKNOWN);
     }
     if (!f->rcookie) {
         MQ_ADD(&o->packets_in, 1);
         return mq_forward(v, DT_MASQ_RULE_IKE_IN_NULL, client);
     }
+    client = mq_ike_o_take(o, created);
+    if (!client) /* another processor was first */
+        return mq_drop(v, DT_MASQ_RULE_IKE_UNKNOWN);
     struct mq_ike_c_key k = {f->icookie, client, f->src};
     struct mq_ike_c it = {.rcookie = f->rcookie,
-                          .created = o->created,
+                          .created = created,
                           .last = now,
                           .packets = o->packets,
                           .nat = o->nat,
                           .gen = MQ_P(m)->gen};
     struct mq_ike_s other = {.last = now, .packets = o->packets_in + 1, .client = client};
-    if (MQ_INSERT(m, ike_s, &ks, &other))
+    if (MQ_INSERT(m, ike_s, &ks, &other)) {
+        mq_ike_o_leave(o);
         return mq_drop(v, DT_MASQ_RULE_FULL);
+    }
     if (MQ_INSERT(m, ike_c, &k, &it)) {
         MQ_DELETE(m, ike_s, &ks);
+        mq_ike_o_leave(o);
         return mq_drop(v, DT_MASQ_RULE_FULL);
     }
     MQ_DELETE(m, ike_o, &ko);

@@ -59,9 +59,10 @@ struct mq_peer {
     uint64_t until;
     uint32_t client, pad;
 };
-/* A client whose outstanding ESP items made others wait and were not answered: so many in a row, and until when it makes
- * no further one. */
+/* A client whose outstanding ESP items made others wait and were not answered, while it came with SPI after SPI: so many
+ * in a row, and until when it makes no further one. */
 #define MQ_LATE_MAX 8
+#define MQ_LATE_OWN 16 /* so many other SPIs of its own within one item's life: nobody rekeys like that */
 #define MQ_LATE_LONG                                                                                         \
     16 /* times t_out: the longest wait, and how long after it the next one is a further one */
 struct mq_late {
@@ -81,7 +82,8 @@ struct mq_server {
     uint64_t tat;   /* multicast: theoretical arrival time of the next packet */
     uint32_t client, spi_out, spi_in, nat;
     uint32_t waited, n_after, waiting, dead;
-    uint32_t found, spare; /* of one search under the lock */
+    uint32_t n_own, own_spi; /* the client's other SPIs, as they follow each other */
+    uint32_t found, spare;   /* of one search under the lock */
     struct mq_late late[MQ_LATE_MAX];
     struct mq_peer peer[DT_MASQ_PEERS_MAX];
 };
@@ -109,6 +111,8 @@ struct mq_ike_o_key {
     uint32_t server, pad;
 };
 struct mq_ike_o {
+    MQ_LOCK_FIELD;
+    uint32_t taken; /* by the processor that ends it or makes it an established one */
     uint64_t created, packets, packets_in;
     uint32_t client, nat;
 };

@@ -2,6 +2,7 @@
 #include "masq/rig.h"
 
 #include "base/bytes.h"
+#include "masq/tables.h"
 
 #define NS 1e-9
 
@@ -317,13 +318,22 @@ static void esp_flood_new_tunnels(struct rig *r)
         fail_msg("%s: new tunnels waited %.1f s in all, the first %.1f s", r->name, sum, waited[0]);
 }
 
+/* N further SPIs of the client's, while its outstanding item is there. */
+static void others_of(struct rig *r, double t, uint32_t client, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        expect_at(r, at(r, t), ESP_OUT(client, S1, 0x9000 + i), DT_MASQ_RULE_ESP_WAIT_OWN, 0, __LINE__);
+}
+
 /* The same by the clock: who is held back, for how long, and what makes up for it. */
 static void esp_back_off(struct rig *r)
 {
     begin(r);
     EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    others_of(r, 0.5, C1, MQ_LATE_OWN);
     EXPECT(1, ESP_OUT(C2, S1, 0x2001), ESP_WAIT, 0);
     EXPECT(5, ESP_OUT(C1, S1, 0x1002), ESP_CREATE, S1); /* once may happen to anybody */
+    others_of(r, 5.5, C1, MQ_LATE_OWN);
     EXPECT(6, ESP_OUT(C2, S1, 0x2001), ESP_WAIT, 0);
     EXPECT(10, ESP_OUT(C1, S1, 0x1003), ESP_BACK_OFF, 0); /* for twice t_out from its end */
     EXPECT(10, ESP_OUT(C1, S2, 0x1003), ESP_CREATE, S2);  /* of that server alone */
@@ -331,22 +341,42 @@ static void esp_back_off(struct rig *r)
     EXPECT(11.1, ESP_IN(S1, 0x3001), ESP_CONVERT, C2);
     EXPECT_BEFORE(20, ESP_OUT(C1, S1, 0x1003), ESP_BACK_OFF, 0);
     EXPECT(20, ESP_OUT(C1, S1, 0x1003), ESP_CREATE, S1);
+    others_of(r, 21, C1, MQ_LATE_OWN);
     EXPECT(24, ESP_OUT(C2, S1, 0x2002), ESP_WAIT, 0);
     r->sweep(r, at(r, 44));
     EXPECT_BEFORE(45, ESP_OUT(C1, S1, 0x1004), ESP_BACK_OFF, 0); /* four times */
     EXPECT(45, ESP_OUT(C1, S1, 0x1004), ESP_CREATE, S1);
+    others_of(r, 46, C1, MQ_LATE_OWN);
     EXPECT(50, ESP_OUT(C1, S1, 0x1005), ESP_CREATE, S1); /* nobody waited: nothing is held against it */
     EXPECT(51, ESP_IN(S1, 0x3002), ESP_CONVERT, C1);     /* answered: all is forgotten */
     EXPECT(52, ESP_OUT(C1, S1, 0x1006), ESP_CREATE, S1);
+    others_of(r, 52.5, C1, MQ_LATE_OWN);
     EXPECT(53, ESP_OUT(C2, S1, 0x2002), ESP_WAIT, 0);
     EXPECT(57, ESP_OUT(C1, S1, 0x1007), ESP_CREATE, S1);
+    others_of(r, 57.5, C1, MQ_LATE_OWN);
     EXPECT(58, ESP_OUT(C2, S1, 0x2002), ESP_WAIT, 0);
     EXPECT(62, ESP_OUT(C1, S1, 0x1008), ESP_BACK_OFF, 0);
     EXPECT(63, IKE_OUT(C1, S1, 7, 0), IKE_CREATE, S1);
     EXPECT(63, IKE_IN(S1, 7, 8), IKE_CONVERT, C1);
     EXPECT(64, ESP_OUT(C1, S1, 0x1009), ESP_CREATE, S1); /* a new negotiation: it may try once */
+    others_of(r, 64.5, C1, MQ_LATE_OWN);
     EXPECT(65, ESP_OUT(C2, S1, 0x2002), ESP_WAIT, 0);
     EXPECT(69, ESP_OUT(C1, S1, 0x100a), ESP_BACK_OFF, 0);
+}
+
+/* Whoever is not answered, as often as may be, but comes with few SPIs is held back by the seed's rules alone; and one
+ * further SPI, however many packets it sends, is one. */
+static void esp_few_spis(struct rig *r)
+{
+    begin(r);
+    for (unsigned n = 0; n < 6; n++) {
+        double t = 5 * n;
+        EXPECT(t, ESP_OUT(C1, S1, 0x1001 + n), ESP_CREATE, S1);
+        others_of(r, t + 1, C1, MQ_LATE_OWN - 1);
+        for (unsigned i = 0; i < MQ_LATE_OWN; i++)
+            EXPECT(t + 2, ESP_OUT(C1, S1, 0x9000 + MQ_LATE_OWN - 2), ESP_WAIT_OWN, 0);
+        EXPECT(t + 3, ESP_OUT(C2, S1, 0x2001), ESP_WAIT, 0);
+    }
 }
 
 static void ike_create_convert(struct rig *r)
@@ -715,6 +745,7 @@ const struct script rig_scripts[] = {
     SCRIPT(esp_share),
     SCRIPT(esp_flood_new_tunnels),
     SCRIPT(esp_back_off),
+    SCRIPT(esp_few_spis),
     SCRIPT(ike_create_convert),
     SCRIPT(ike_collision),
     SCRIPT(ike_restart),
