@@ -199,7 +199,10 @@ static void say_stack(struct dt_cli *cli, const struct explain *e)
         dt_cli_table_cell(t, "%s", l->rule->name);
         const unsigned parts[] = {l->cost.ip, l->cost.udp, l->cost.esp, l->cost.iv};
         for (unsigned k = 0; k < DT_ARRAY_LEN(parts); k++)
-            dt_cli_table_cell(t, parts[k] ? "%u" : "", parts[k]);
+            if (parts[k])
+                dt_cli_table_cell(t, "%u", parts[k]);
+            else
+                dt_cli_table_cell(t, "%s", "");
         dt_cli_table_cell(t, "%u-%u", l->cost.tail, l->cost.tail + l->cost.align - 1u);
         dt_cli_table_cell(t, "%u", l->cost.icv);
         dt_cli_table_cell(t, "%u-%u", dt_overhead_least(&l->cost), dt_overhead_most(&l->cost));

@@ -5,8 +5,8 @@
 int sim_cmd_list(const struct sim_options *o)
 {
     struct sim_text t = {0};
-    for (int i = 0; i <= SIM_SCENARIOS; i++) {
-        const struct sim_scenario *s = i < SIM_SCENARIOS ? &sim_scenarios[i] : &sim_mixed;
+    for (int i = 0; i < SIM_SCENARIOS; i++) {
+        const struct sim_scenario *s = &sim_scenarios[i];
         if (o->json) {
             sim_text_put(&t, "{\"scenario\": ");
             sim_text_json(&t, s->name);
@@ -21,6 +21,9 @@ int sim_cmd_list(const struct sim_options *o)
     }
     for (int i = 0; i < SIM_PAIRINGS && !o->json; i++)
         sim_text_add(&t, "%s--pairing %-12s %s\n", i ? "" : "\n", sim_pairings[i].name, sim_pairings[i].what);
+    if (!o->json)
+        sim_text_put(&t, "\nrun mixed --days N   every day of every pair of clients brings another of them\n"
+                         "run discovery        gateways that find each other, by pairs of sites that talk\n");
     fputs(t.p, stdout);
     sim_text_free(&t);
     return 0;
