@@ -401,6 +401,26 @@ void plans_refuse(struct daemon *d, struct tun *t, const char *why)
     wake(d->plans, daemon_now());
 }
 
+/* What we ourselves send to a layer's peer is no reason to reach it: a last repetition of a request may meet the lower
+ * tunnels when the layer is gone already, and would have them built for nothing. */
+static bool own_to_layer(struct daemon *d, const struct dt_dp_flow *f)
+{
+    static const uint32_t marks[] = {DT_DP_MARK_NESTED, DT_DP_MARK};
+    bool peer = false;
+    if (!plans_protocol(d, f->proto, f->sport, f->dport))
+        return false;
+    dt_list_for_each (l, &d->tuns) {
+        const struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
+        peer |= t->ruled && has_gateway(t, &f->dst);
+    }
+    for (size_t i = 0; peer && i < DT_ARRAY_LEN(marks); i++) {
+        struct dt_addr src = {0};
+        if (dt_nl_route_get(d->nl, &f->dst, marks[i], &src, NULL, NULL) == 0 && dt_addr_eq(&src, &f->src))
+            return true;
+    }
+    return false;
+}
+
 void plans_need(struct daemon *d, const struct dt_dp_event *ev)
 {
     struct plans *p = d->plans;
@@ -410,7 +430,7 @@ void plans_need(struct daemon *d, const struct dt_dp_event *ev)
                         .ports = !ev->flow.fragment && dt_proto_has_ports(ev->flow.proto),
                         .sport = ev->flow.sport,
                         .dport = ev->flow.dport};
-    if (p == NULL || p->policy == NULL)
+    if (p == NULL || p->policy == NULL || own_to_layer(d, &ev->flow))
         return;
     dt_policy_packet(p->policy, daemon_now(), &f, NULL, 0, NULL, NULL);
     run(p);

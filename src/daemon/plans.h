@@ -39,6 +39,8 @@ struct plans_ask {
 };
 size_t plans_asked(struct daemon *d, struct plans_ask *out, size_t cap);
 void plans_hook_close(struct daemon *d); /* the workers have ended */
+/* Is that how we speak to a peer: ESP, or IKE at our ports? On any thread. */
+bool plans_protocol(const struct daemon *d, uint8_t proto, uint16_t sport, uint16_t dport);
 struct dt_dp_choice plans_choose(void *ctx, const struct dt_dp_flow *flow);
 
 /* The rules in force, for the control thread; NULL: there are none. Until the next plans_apply(). */
