@@ -1,9 +1,9 @@
 /* What stands around the rules of rules.h: fragments, quotes in ICMP errors, sources that cannot be, and the
- * forgetting of what has expired. Included after rules.h, in both builds. */
+ * forgetting of what has expired. Included after rules.h and rules_ike.h, in both builds. */
 #ifndef DT_MASQ_PACKET_H
 #define DT_MASQ_PACKET_H
 
-#include "masq/rules.h"
+#include "masq/rules_ike.h"
 
 /* ---- fragments ------------------------------------------------------------------------------- */
 
