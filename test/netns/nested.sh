@@ -9,7 +9,7 @@ LAB=${LAB:-dtnest}
 . "$LAB_ROOT/lab/dovetail.sh"
 
 DOVETAIL=$LAB_BIN/dovetail
-STREAMER=$LAB_BIN/../lab/lab-stream
+STREAMER=$LAB_BIN/../lab/lab-stream GUN=$LAB_BIN/../lab/lab-tedgun
 PARAMS='maxidle = 2s pingtime = 300ms pingtries = 6 pingtime2 = 300ms pingtries2 = 3 timeout = 2s elimit = 1'
 
 topology()
@@ -406,6 +406,10 @@ kernel_state c5 >"$LAB_DIR/before5"
 five_fails "the fourth of five refuses" authentic
 dt_stop v4 KILL
 five_fails "the fourth of five does not answer" "no answer from 10.50.3.4"
+# What was under way to it when it failed comes to the lower tunnels when they are gone.
+lab_in c5 "$GUN" probe 10.50.0.10 10.50.3.4 10.50.0.10 -p 500 -n 3 -r 2 >/dev/null
+sleep 1
+tap_ok "a last IKE packet of ours to the one that failed begins no plan" five_idle
 five_gateway 4 "$LAB_DIR/secret" 10.99.0.0/24
 dt_start v4
 five_fails "the fourth of five gives less" '10.50.4.5 is outside of it'
