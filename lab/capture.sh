@@ -1,0 +1,34 @@
+# Captures that are opened with the key logs of the daemons and judged packet by packet (lab-epochs). Source after lab.sh and
+# dovetail.sh.
+#
+#   dt_conf NS "keylog = \"$(capture_keys NS)\""    the daemon keeps its key log there
+#   capture_start NS IF; capture_stop NS            what goes by at IF, since capture_start
+#   epochs_kept NS -c|-g [OPTION...]                0: as promised; what is not is printed, with time, SPI and packet
+
+capture_keys()
+{
+    echo "$LAB_DIR/keys-$1"
+}
+
+# An interface that hands over whole super-packets would show one ESP packet in the place of many.
+capture_start()
+{
+    lab_in "$1" ethtool -K "$2" tx off gso off tso off >/dev/null || return 1
+    rm -f "$LAB_DIR/capture-$1.pcap" "$LAB_DIR/capture-$1.log" "$(capture_keys "$1").esp"
+    lab_run "$1" "capture-$1" tcpdump -i "$2" -B 32768 -s 0 -w "$LAB_DIR/capture-$1.pcap" 'esp or udp'
+    lab_wait 10 "grep -q 'listening on' '$LAB_DIR/capture-$1.log'"
+}
+
+# False when the capture is not whole.
+capture_stop()
+{
+    lab_stop "capture-$1" INT
+    grep -q '^0 packets dropped by kernel' "$LAB_DIR/capture-$1.log" || { cat "$LAB_DIR/capture-$1.log"; return 1; }
+}
+
+epochs_kept()
+{
+    kept_ns=$1
+    shift
+    "$LAB_BIN/../lab/lab-epochs" "$@" "$LAB_DIR/capture-$kept_ns.pcap" "$(capture_keys "$kept_ns").esp"
+}
