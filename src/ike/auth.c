@@ -76,13 +76,22 @@ void ike_auth_private_notifies(struct dt_ike_session *s, const struct dt_ike_pay
     }
 }
 
+int ike_auth_read_id(struct dt_ike_session *s, const struct dt_ike_payload *p)
+{
+    if (dt_ike_id_read(&s->remote_id, p->body))
+        return -1;
+    memcpy(s->hs->peer_id, p->body.p, p->body.len);
+    s->hs->peer_id_len = p->body.len;
+    return 0;
+}
+
 static int check_peer(struct ike_sa *sa, const struct dt_ike_payloads *in, struct dt_err *err)
 {
     struct dt_ike_session *s = sa->session;
     struct dt_ike_auth auth;
     char want[DT_IKE_ID_STRLEN], got[DT_IKE_ID_STRLEN];
     const struct dt_ike_payload *pid = dt_ike_find(in, DT_P_IDR), *pauth = dt_ike_find(in, DT_P_AUTH);
-    if (!pid || dt_ike_id_read(&s->remote_id, pid->body) || !pauth || dt_ike_auth_read(&auth, pauth->body))
+    if (!pid || ike_auth_read_id(s, pid) || !pauth || dt_ike_auth_read(&auth, pauth->body))
         return dt_err_set(err, DT_N_AUTHENTICATION_FAILED,
                           "the peer's IKE_AUTH lacks a well-formed IDr or AUTH");
     if (!dt_ike_id_matches(&s->cfg->remote_id, &s->remote_id))

@@ -29,7 +29,7 @@ static int who_is_it(struct dt_ike_session *s, const struct ike_msg *m, struct d
     char want[DT_IKE_ID_STRLEN], got[DT_IKE_ID_STRLEN];
     const struct dt_ike_payload *pi = dt_ike_find(&m->inner, DT_P_IDI),
                                 *pr = dt_ike_find(&m->inner, DT_P_IDR);
-    if (!pi || dt_ike_id_read(&s->remote_id, pi->body) || (pr && dt_ike_id_read(&me, pr->body)))
+    if (!pi || ike_auth_read_id(s, pi) || (pr && dt_ike_id_read(&me, pr->body)))
         return dt_err_set(err, DT_N_INVALID_SYNTAX, "the peer's IKE_AUTH lacks a well-formed identity");
     const struct dt_ike_cfg *cfg =
         s->ike->ops.authorize ? s->ike->ops.authorize(s->ike->ctx, s, &s->remote_id, pr ? &me : NULL, err)

@@ -8,8 +8,8 @@ static int compute(struct ike_sa *sa, bool initiator, uint8_t *out, size_t *len,
     struct dt_ike *ike = s->ike;
     struct ike_handshake *hs = s->hs;
     bool ours = initiator == sa->initiator;
-    const struct dt_ike_id *id = ours ? &s->local_id : &s->remote_id;
-    uint8_t psk[DT_PSK_MAX], key[DT_PRF_MAX], maced[DT_PRF_MAX], rest[4 + DT_IKE_ID_MAX] = {id->type};
+    uint8_t psk[DT_PSK_MAX], key[DT_PRF_MAX], maced[DT_PRF_MAX],
+        own_id[4 + DT_IKE_ID_MAX] = {s->local_id.type};
     char a[DT_IKE_ID_STRLEN], b[DT_IKE_ID_STRLEN];
     size_t prf = dt_prf_len(sa->prf);
 
@@ -17,8 +17,11 @@ static int compute(struct ike_sa *sa, bool initiator, uint8_t *out, size_t *len,
     if (n <= 0 || n > DT_PSK_MAX)
         return dt_err_set(err, DT_N_AUTHENTICATION_FAILED, "there is no pre-shared key for %.90s and %.90s",
                           dt_ike_id_str(a, &s->local_id), dt_ike_id_str(b, &s->remote_id));
-    memcpy(rest + 4, id->data, id->len);
-    struct dt_span padding = dt_span(pad, sizeof(pad) - 1), body = dt_span(rest, 4u + id->len);
+    memcpy(own_id + 4, s->local_id.data, s->local_id.len);
+    /* IDi' and IDr' are the payloads' bodies as they were sent: whatever the peer wrote into RESERVED counts. */
+    struct dt_span body =
+        ours ? dt_span(own_id, 4u + s->local_id.len) : dt_span(hs->peer_id, hs->peer_id_len);
+    struct dt_span padding = dt_span(pad, sizeof(pad) - 1);
     struct dt_span own = dt_span(hs->nonce, IKE_NONCE_LEN), peer = ike_nonce_span(&hs->peer_nonce);
     struct dt_span octets[] = {ike_bytes_span(ours ? &hs->sent : &hs->got), ours ? peer : own,
                                dt_span(maced, prf)};

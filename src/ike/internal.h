@@ -99,6 +99,8 @@ struct ike_handshake {
     uint8_t nonce[IKE_NONCE_LEN]; /* ours */
     struct ike_nonce peer_nonce;
     struct ike_bytes sent, got; /* the IKE_SA_INIT messages, for AUTH */
+    uint8_t peer_id[4 + DT_IKE_ID_MAX]; /* the body of the peer's identification payload as it came, for AUTH */
+    size_t peer_id_len;
     uint8_t sk_pi[DT_PRF_MAX], sk_pr[DT_PRF_MAX];
     uint8_t cookie[IKE_COOKIE_MAX];
     size_t cookie_len;
@@ -332,6 +334,9 @@ void ike_auth_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ik
 void ike_auth_got_request(struct ike_sa *sa, struct ike_msg *m);
 void ike_auth_write_private(struct dt_ike_session *s, struct dt_ike_builder *b);
 void ike_auth_private_notifies(struct dt_ike_session *s, const struct dt_ike_payloads *in);
+
+/* The peer's identity out of its payload, whose body is kept for AUTH. -1: malformed. */
+int ike_auth_read_id(struct dt_ike_session *s, const struct dt_ike_payload *p);
 
 /* How a peer proves its identity: one method so far; a signature would be another. */
 struct ike_auth_method {
