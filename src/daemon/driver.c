@@ -261,7 +261,7 @@ static int lease(void *user, dt_time now, uint32_t gateway, const struct dt_ike_
     memset(give, 0, sizeof(*give));
     if (g == NULL)
         return dt_err_set(err, 0, "the gateway is gone");
-    dt_ike_id_str(who, peer);
+    dt_ike_id_key(who, peer);
     bool wanted = false, given = false;
     struct dt_err last = {0};
     for (size_t i = 0; i < 2; i++) {
@@ -296,7 +296,7 @@ static void release(void *user, dt_time now, uint32_t gateway, const struct dt_i
     char who[DT_IKE_ID_STRLEN];
     if (g == NULL)
         return;
-    dt_ike_id_str(who, peer);
+    dt_ike_id_key(who, peer);
     if (given->addr4.ver)
         d->leases->release(d->leases, g->cfg.cfg.name, who, 4, (int64_t)time(NULL));
     if (given->addr6.ver)

@@ -1,7 +1,6 @@
 /* A gateway's clients: one tunnel for each authenticated identity, with its sessions and its lease. */
 #include "endpoint/inside.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -115,16 +114,10 @@ const struct dt_epoch_ops ep_server_ops = {
 
 /* ---- clients ---- */
 
-/* Names are equal without regard to case. */
 static uint64_t hash_peer(const struct dt_endpoint *ep, const struct gateway *g, const struct dt_ike_id *id)
 {
-    uint8_t b[4 + 2 + DT_IKE_ID_MAX];
-    dt_put_be32(b, g->id);
-    b[4] = id->type;
-    b[5] = id->len;
-    for (unsigned i = 0; i < id->len && i < DT_IKE_ID_MAX; i++)
-        b[6 + i] = (uint8_t)tolower(id->data[i]);
-    return dt_siphash(&ep->key, b, 6u + (id->len < DT_IKE_ID_MAX ? id->len : DT_IKE_ID_MAX));
+    uint64_t both[2] = {g->id, dt_ike_id_hash(&ep->key, id)};
+    return dt_siphash(&ep->key, both, sizeof(both));
 }
 
 static struct tunnel *find_peer(const struct dt_endpoint *ep, const struct gateway *g,

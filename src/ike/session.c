@@ -116,18 +116,10 @@ void ike_session_free(struct dt_ike_session *s)
     free(s);
 }
 
-static uint64_t peer_hash(const struct dt_ike *ike, const struct dt_ike_id *id)
-{
-    uint8_t key[2 + DT_IKE_ID_MAX] = {id->type, id->len};
-    for (size_t i = 0; i < id->len; i++) /* names are compared without regard to case */
-        key[2 + i] = (uint8_t)(id->data[i] >= 'A' && id->data[i] <= 'Z' ? id->data[i] | 0x20 : id->data[i]);
-    return dt_siphash(&ike->hash_key, key, 2u + id->len);
-}
-
 void ike_session_initial_contact(struct dt_ike_session *s)
 {
     struct dt_ike *ike = s->ike;
-    uint64_t hash = peer_hash(ike, &s->remote_id);
+    uint64_t hash = dt_ike_id_hash(&ike->hash_key, &s->remote_id);
     for (struct dt_table_node *n = dt_table_first(&ike->by_peer, hash), *next; n; n = next) {
         struct dt_ike_session *old = DT_CONTAINER_OF(n, struct dt_ike_session, peer_node);
         next = dt_table_next(n);
@@ -146,7 +138,7 @@ void ike_session_established(struct dt_ike_session *s, struct ike_sa *sa)
     s->state = DT_SESSION_UP;
     s->up_since = s->ike->now;
     s->ike->count.sessions_up++;
-    s->in_peers = !dt_table_insert(&s->ike->by_peer, &s->peer_node, peer_hash(s->ike, &s->remote_id));
+    s->in_peers = !dt_table_insert(&s->ike->by_peer, &s->peer_node, dt_ike_id_hash(&s->ike->hash_key, &s->remote_id));
     ike_session_not_half_open(s);
     ike_handshake_free(s);
     ike_rekey_schedule(sa);

@@ -18,6 +18,27 @@ static int set(struct dt_ike_id *id, uint8_t type, const void *p, size_t len)
     return 0;
 }
 
+static bool is_name(uint8_t type)
+{
+    return type == DT_ID_FQDN || type == DT_ID_RFC822_ADDR;
+}
+
+/* "id9:0102", an identity of a type that has no text of its own. */
+static bool parse_numbered(struct dt_ike_id *id, const char *text)
+{
+    uint8_t raw[DT_IKE_ID_MAX];
+    unsigned type = 0;
+    if (strncmp(text, "id", 2) != 0 || text[2] < '1' || text[2] > '9')
+        return false;
+    const char *at = text + 2;
+    for (; *at >= '0' && *at <= '9' && type <= UINT8_MAX; at++)
+        type = type * 10 + (unsigned)(*at - '0');
+    if (*at != ':' || type > UINT8_MAX || is_name((uint8_t)type) || type == DT_ID_KEY_ID)
+        return false;
+    long n = dt_unhex(raw, sizeof(raw), at + 1);
+    return n > 0 && !set(id, (uint8_t)type, raw, (size_t)n);
+}
+
 int dt_ike_id_parse(struct dt_ike_id *id, const char *text)
 {
     struct dt_addr a;
@@ -35,6 +56,8 @@ int dt_ike_id_parse(struct dt_ike_id *id, const char *text)
         return n > 0 ? set(id, DT_ID_KEY_ID, raw, (size_t)n)
                      : set(id, DT_ID_KEY_ID, text + 6, strlen(text + 6));
     }
+    if (parse_numbered(id, text))
+        return 0;
     if (!dt_addr_parse(&a, text))
         return set(id, a.ver == 4 ? DT_ID_IPV4_ADDR : DT_ID_IPV6_ADDR, a.b, dt_addr_size(&a));
     return set(id, strchr(text, '@') ? DT_ID_RFC822_ADDR : DT_ID_FQDN, text, strlen(text));
@@ -109,21 +132,38 @@ char *dt_ike_id_str(char *out, const struct dt_ike_id *id)
     return out;
 }
 
-static bool is_name(uint8_t type)
+/* Not tolower and not strncasecmp: a name from the wire may have a zero in it, and the locale does not matter. */
+static uint8_t lower(uint8_t c)
 {
-    return type == DT_ID_FQDN || type == DT_ID_RFC822_ADDR;
+    return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
 }
 
-/* Not strncasecmp: a name from the wire may have a zero in it, and the locale does not matter. */
 static bool same_name(const uint8_t *a, const uint8_t *b, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        uint8_t x = a[i] >= 'A' && a[i] <= 'Z' ? a[i] | 0x20 : a[i];
-        uint8_t y = b[i] >= 'A' && b[i] <= 'Z' ? b[i] | 0x20 : b[i];
-        if (x != y)
+    for (size_t i = 0; i < len; i++)
+        if (lower(a[i]) != lower(b[i]))
             return false;
-    }
     return true;
+}
+
+struct dt_ike_id dt_ike_id_canonical(const struct dt_ike_id *id)
+{
+    struct dt_ike_id out = {.type = id->type, .len = id->len < DT_IKE_ID_MAX ? id->len : DT_IKE_ID_MAX};
+    for (size_t i = 0; i < out.len; i++)
+        out.data[i] = is_name(id->type) ? lower(id->data[i]) : id->data[i];
+    return out;
+}
+
+char *dt_ike_id_key(char *out, const struct dt_ike_id *id)
+{
+    struct dt_ike_id c = dt_ike_id_canonical(id);
+    return dt_ike_id_str(out, &c);
+}
+
+uint64_t dt_ike_id_hash(const struct dt_siphash_key *key, const struct dt_ike_id *id)
+{
+    struct dt_ike_id c = dt_ike_id_canonical(id);
+    return dt_siphash(key, &c, offsetof(struct dt_ike_id, data) + c.len);
 }
 
 bool dt_ike_id_eq(const struct dt_ike_id *a, const struct dt_ike_id *b)

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/hash.h"
+
 enum dt_ike_id_type {
     DT_ID_ANY = 0, /* not on the wire: matches whatever the peer says */
     DT_ID_IPV4_ADDR = 1,
@@ -26,13 +28,21 @@ struct dt_ike_id {
 
 /* "user@host" an e-mail address, "192.0.2.1" or "2001:db8::1" an address, "keyid:0a1b" or "keyid:text" a key
  * id,
- * "%any" DT_ID_ANY, anything else a domain name. "fqdn:" and "email:" before the text force the type.
- * 0, or -1: empty, too long. */
+ * "%any" DT_ID_ANY, "id9:0a1b" the octets of another type by its number, anything else a domain name. "fqdn:" and
+ * "email:" before the text force the type. 0, or -1: empty, too long. */
 int dt_ike_id_parse(struct dt_ike_id *id, const char *text);
 /* DT_IKE_ID_STRLEN bytes; unprintable ones as \xNN, a key id that is not text as hex; with "fqdn:" or "email:" before it
  * where the text alone would be taken for another type: two identities never have the same text. */
 char *dt_ike_id_str(char *out, const struct dt_ike_id *id);
 bool dt_ike_id_eq(const struct dt_ike_id *a, const struct dt_ike_id *b); /* names without regard to case */
+/* The same identity with a name's letters in lower case and zeros after its octets: two identities are equal
+ * (dt_ike_id_eq) exactly when their canonical ones are, octet by octet and also as text. */
+struct dt_ike_id dt_ike_id_canonical(const struct dt_ike_id *id);
+/* The text of the canonical one (DT_IKE_ID_STRLEN bytes): the key under which something is kept for an identity, such as
+ * its lease. */
+char *dt_ike_id_key(char *out, const struct dt_ike_id *id);
+/* Equal for equal identities. */
+uint64_t dt_ike_id_hash(const struct dt_siphash_key *key, const struct dt_ike_id *id);
 /* pattern may be DT_ID_ANY, or a name that begins with "*." or "*@". */
 bool dt_ike_id_matches(const struct dt_ike_id *pattern, const struct dt_ike_id *id);
 bool dt_ike_id_is_pattern(const struct dt_ike_id *id); /* of the latter kind */

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "daemon/lease.h"
+#include "wire/ike_id.h"
 
 static struct dt_prefix prefix(const char *text)
 {
@@ -87,6 +88,24 @@ static void wishes(void **state)
     s->close(s);
 }
 
+/* Two identities never hold one address, however alike their names look; one identity has one lease, however it spells
+ * its name. */
+static void one_lease_for_an_identity(void **state)
+{
+    struct dt_lease_store *s = store(":memory:");
+    struct dt_prefix pool = prefix("10.9.0.0/24");
+    char key[DT_IKE_ID_STRLEN];
+    struct dt_ike_id name = {.type = DT_ID_FQDN, .len = 8, .data = "id9:abcd"},
+                     odd = {.type = 9, .len = 2, .data = {0xab, 0xcd}}, anna = {0}, shouted = {0};
+    assert_int_equal(dt_ike_id_parse(&anna, "anna@example.net"), 0);
+    assert_int_equal(dt_ike_id_parse(&shouted, "ANNA@example.net"), 0);
+    assert_string_equal(take(s, dt_ike_id_key(key, &name), 4, &pool, 1, 1), "10.9.0.1");
+    assert_string_equal(take(s, dt_ike_id_key(key, &odd), 4, &pool, 1, 2), "10.9.0.2");
+    assert_string_equal(take(s, dt_ike_id_key(key, &anna), 4, &pool, 1, 3), "10.9.0.3");
+    assert_string_equal(take(s, dt_ike_id_key(key, &shouted), 4, &pool, 1, 4), "10.9.0.3");
+    s->close(s);
+}
+
 static void survives_a_restart(void **state)
 {
     char path[] = "/tmp/dovetail-lease-XXXXXX";
@@ -133,6 +152,7 @@ int main(void)
         cmocka_unit_test(in_order_and_again),
         cmocka_unit_test(used_up_then_recycled),
         cmocka_unit_test(wishes),
+        cmocka_unit_test(one_lease_for_an_identity),
         cmocka_unit_test(survives_a_restart),
         cmocka_unit_test(another_pool_and_gateway),
         cmocka_unit_test(not_a_database),

@@ -68,8 +68,8 @@ static void text(void **state)
 static void text_tells_identities_apart(void **state)
 {
     static const char *const same[] = {
-        "fqdn:192.0.2.1", "fqdn:anna@example.net", "email:anna",  "fqdn:keyid:00",
-        "fqdn:%any",      "fqdn:fqdn:x",           "fqdn:email:x"};
+        "fqdn:192.0.2.1", "fqdn:anna@example.net", "email:anna",    "fqdn:keyid:00", "fqdn:%any",
+        "fqdn:fqdn:x",    "fqdn:email:x",          "fqdn:id9:abcd", "id9:abcd",      "fqdn:id1:010203"};
     char out[DT_IKE_ID_STRLEN], other[DT_IKE_ID_STRLEN];
     for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
         struct dt_ike_id one = id(same[i]);
@@ -80,6 +80,51 @@ static void text_tells_identities_apart(void **state)
     memset(b.data, 1, sizeof(b.data));
     b.data[DT_IKE_ID_MAX - 1] = 2;
     assert_string_not_equal(dt_ike_id_str(out, &a), dt_ike_id_str(other, &b));
+}
+
+/* An identity of a type that has no text of its own, and names that look like one. */
+static void numbered_types_are_no_names(void **state)
+{
+    char out[DT_IKE_ID_STRLEN], other[DT_IKE_ID_STRLEN];
+    struct dt_ike_id odd = {.type = 9, .len = 2, .data = {0xab, 0xcd}}, read;
+    struct dt_ike_id name = {.type = DT_ID_FQDN, .len = 8, .data = "id9:abcd"};
+    assert_string_equal(dt_ike_id_str(out, &odd), "id9:abcd");
+    assert_string_equal(dt_ike_id_str(other, &name), "fqdn:id9:abcd");
+    assert_int_equal(dt_ike_id_parse(&read, out), 0);
+    assert_true(dt_ike_id_eq(&read, &odd));
+    assert_int_equal(dt_ike_id_parse(&read, other), 0);
+    assert_true(dt_ike_id_eq(&read, &name));
+    static const char *const names[] = {"id2:61",   "id3:61", "id11:61", "id0:61",
+                                        "id256:61", "id9:",   "id9:xy",  "id9"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct dt_ike_id one = id(names[i]);
+        assert_int_equal(one.type, DT_ID_FQDN);
+        assert_string_equal(dt_ike_id_str(out, &one), names[i]);
+    }
+}
+
+/* Equal identities have one key and one hash; others have others. */
+static void keys(void **state)
+{
+    static const struct dt_siphash_key key = {{1, 2}};
+    char a[DT_IKE_ID_STRLEN], b[DT_IKE_ID_STRLEN];
+    static const char *const pairs[][2] = {{"Anna@Example.NET", "anna@example.net"},
+                                           {"VPN.example.net", "vpn.example.net"},
+                                           {"keyid:0A0B", "keyid:0a0b"}};
+    for (size_t i = 0; i < 3; i++) {
+        struct dt_ike_id x = id(pairs[i][0]), y = id(pairs[i][1]);
+        assert_string_equal(dt_ike_id_key(a, &x), dt_ike_id_key(b, &y));
+        assert_true(dt_ike_id_hash(&key, &x) == dt_ike_id_hash(&key, &y));
+    }
+    static const char *const all[] = {
+        "anna@example.net", "fqdn:anna@example.net", "keyid:Anna", "keyid:anna",
+        "id9:abcd",         "fqdn:id9:abcd",         "192.0.2.1",  "fqdn:192.0.2.1"};
+    for (size_t i = 0; i < 8; i++)
+        for (size_t k = 0; k < i; k++) {
+            struct dt_ike_id x = id(all[i]), y = id(all[k]);
+            assert_string_not_equal(dt_ike_id_key(a, &x), dt_ike_id_key(b, &y));
+            assert_false(dt_ike_id_hash(&key, &x) == dt_ike_id_hash(&key, &y));
+        }
 }
 
 static void names_with_a_zero_inside(void **state)
@@ -118,6 +163,8 @@ int main(void)
                                        cmocka_unit_test(bounds),
                                        cmocka_unit_test(text),
                                        cmocka_unit_test(text_tells_identities_apart),
+                                       cmocka_unit_test(numbered_types_are_no_names),
+                                       cmocka_unit_test(keys),
                                        cmocka_unit_test(names_with_a_zero_inside),
                                        cmocka_unit_test(matching)};
     return TEST_RUN(tests);
