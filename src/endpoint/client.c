@@ -286,23 +286,24 @@ void ep_client_child_down(struct link *l, dt_time now, struct sa *sa, enum dt_ik
     ep_settle(t, now);
 }
 
-/* silence: retransmissions ran out; else the peer or a refusal ended it, and its epochs with it. */
-void ep_client_session_down(struct link *l, dt_time now, const struct dt_err *why, bool silence)
+/* A session that a word ended takes its epochs with it. */
+void ep_client_session_down(struct link *l, dt_time now, const struct ended *how)
 {
     struct tunnel *t = l->t;
     struct client *c = t->c;
-    bool was_up = l->up, ours = l == c->link;
+    const struct dt_err *why = how->why;
+    bool ours = l == c->link;
     uint32_t ended[DT_EPOCH_MAX];
     unsigned n = 0;
     dt_list_for_each (node, &t->sas) {
         struct sa *sa = DT_CONTAINER_OF(node, struct sa, list);
-        if (sa->link == l && !silence && n < DT_EPOCH_MAX)
+        if (sa->link == l && !how->silence && n < DT_EPOCH_MAX)
             ended[n++] = sa->epoch;
     }
     ep_why(t, why);
     ep_event(t->ep, t, now, DT_EVENT_SESSION_DOWN, "the session is over: %s",
              why && why->text[0] ? why->text
-             : silence           ? "no answer"
+             : how->silence      ? "no answer"
                                  : "the peer ended it");
     ep_link_gone(l);
     if (ours && c->race.beside && c->race.beside->up) {
@@ -311,9 +312,9 @@ void ep_client_session_down(struct link *l, dt_time now, const struct dt_err *wh
     } else if (ours) {
         if (c->race.beside)
             ep_link_close(c->race.beside, now, false);
-        if (!was_up)
+        if (!how->was_up)
             c->place++;
-        if (!was_up && why && why->notify)
+        if (!how->was_up && why && why->notify)
             dt_epoch_client_failed(&c->e, now);
         else
             dt_epoch_client_session_lost(&c->e, now);

@@ -76,19 +76,32 @@ struct tunnel *ep_tunnel_new(struct dt_endpoint *ep, bool is_client, const char 
     return t;
 }
 
-void ep_tunnel_free(struct tunnel *t)
+static void tunnel_bury(struct tunnel *t)
 {
     struct dt_endpoint *ep = t->ep;
-    ep_timer_set(ep, &t->timer, DT_NEVER);
-    dt_table_remove(&ep->tunnel_table, &t->node);
     dt_list_del(&t->list);
-    ep->count.tunnels--;
     ep_free(ep, t->name, strlen(t->name) + 1);
     if (t->is_client)
         ep_free(ep, t->c, sizeof(*t->c));
     else
         ep_free(ep, t->s, sizeof(*t->s));
     ep_free(ep, t, sizeof(*t));
+}
+
+void ep_tunnel_free(struct tunnel *t)
+{
+    struct dt_endpoint *ep = t->ep;
+    ep_timer_set(ep, &t->timer, DT_NEVER);
+    dt_table_remove(&ep->tunnel_table, &t->node);
+    dt_list_del(&t->list);
+    dt_list_add_tail(&ep->dead, &t->list);
+    ep->count.tunnels--;
+}
+
+void ep_tunnels_bury(struct dt_endpoint *ep)
+{
+    while (!dt_list_empty(&ep->dead))
+        tunnel_bury(DT_CONTAINER_OF(ep->dead.next, struct tunnel, list));
 }
 
 void ep_settle(struct tunnel *t, dt_time now)
@@ -123,7 +136,8 @@ struct dt_endpoint *dt_endpoint_new(const struct dt_endpoint_ops *ops, void *use
     dt_table_init(&ep->tunnel_table);
     dt_table_init(&ep->peer_table);
     dt_table_init(&ep->sa_table);
-    struct dt_list *lists[] = {&ep->tunnels, &ep->gateways, &ep->retired, &ep->networks, &ep->closing};
+    struct dt_list *lists[] = {&ep->tunnels,  &ep->gateways, &ep->retired,
+                               &ep->networks, &ep->closing,  &ep->dead};
     for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
         dt_list_init(lists[i]);
     ep->ike = dt_ike_new(&ep->params, &ep_ike_ops, ep, crypto, &ep->rand);
@@ -172,7 +186,7 @@ void dt_endpoint_free(struct dt_endpoint *ep)
     if (!ep)
         return;
     dt_time now = ep->now;
-    ep->ops.event = NULL;
+    ep->ops.event = ep->ops.trace = NULL;
     dt_list_for_each_safe (n, &ep->tunnels) {
         struct tunnel *t = DT_CONTAINER_OF(n, struct tunnel, list);
         while (!dt_list_empty(&t->links))
@@ -183,7 +197,7 @@ void dt_endpoint_free(struct dt_endpoint *ep)
             ep_server_free(t, now, "");
     }
     while (!dt_list_empty(&ep->gateways))
-        dt_endpoint_gateway_remove(ep, now, DT_CONTAINER_OF(ep->gateways.next, struct gateway, list)->id);
+        ep_server_gateway_remove(DT_CONTAINER_OF(ep->gateways.next, struct gateway, list), now);
     dt_ike_free(ep->ike);
     while (!dt_list_empty(&ep->closing))
         ep_link_free(ep, DT_CONTAINER_OF(ep->closing.next, struct link, node));
@@ -192,6 +206,8 @@ void dt_endpoint_free(struct dt_endpoint *ep)
         ep_free(ep, w, sizeof(*w));
     }
     ep_conf_sweep(ep, DT_NEVER);
+    ep_tunnels_bury(ep);
+    free(ep->untold.v);
     dt_table_free(&ep->tunnel_table);
     dt_table_free(&ep->peer_table);
     dt_table_free(&ep->sa_table);
@@ -202,11 +218,12 @@ void dt_endpoint_free(struct dt_endpoint *ep)
 
 void dt_endpoint_shutdown(struct dt_endpoint *ep, dt_time now)
 {
-    ep->now = now;
+    EP_CALL(ep, now);
     while (!dt_list_empty(&ep->gateways))
-        dt_endpoint_gateway_remove(ep, now, DT_CONTAINER_OF(ep->gateways.next, struct gateway, list)->id);
+        ep_server_gateway_remove(DT_CONTAINER_OF(ep->gateways.next, struct gateway, list), now);
     dt_list_for_each_safe (n, &ep->tunnels) {
         client_end(DT_CONTAINER_OF(n, struct tunnel, list), now, true);
+        ep_events_tell(ep);
     }
 }
 
@@ -235,7 +252,7 @@ uint32_t dt_endpoint_tunnel_add(struct dt_endpoint *ep, dt_time now, const struc
                    ep->limits.tunnels_max);
         return 0;
     }
-    ep->now = now;
+    EP_CALL(ep, now);
     struct tunnel *t = ep_tunnel_new(ep, true, cfg->name);
     if (!t) {
         dt_err_set(err, 0, "%s: no memory", cfg->name);
@@ -251,17 +268,17 @@ uint32_t dt_endpoint_tunnel_add(struct dt_endpoint *ep, dt_time now, const struc
     return t->id;
 }
 
-static struct tunnel *client_of(struct dt_endpoint *ep, dt_time now, uint32_t id)
+static struct tunnel *client_of(struct dt_endpoint *ep, uint32_t id)
 {
     struct tunnel *t = ep_tunnel(ep, id);
-    ep->now = now;
     return t && t->is_client ? t : NULL;
 }
 
 int dt_endpoint_tunnel_update(struct dt_endpoint *ep, dt_time now, uint32_t tunnel,
                               const struct dt_tunnel_cfg *cfg, struct dt_err *err)
 {
-    struct tunnel *t = client_of(ep, now, tunnel);
+    EP_CALL(ep, now);
+    struct tunnel *t = client_of(ep, tunnel);
     if (!t)
         return dt_err_set(err, 0, "there is no tunnel %u", tunnel);
     if (ep_conf_check_client(cfg, err))
@@ -296,14 +313,16 @@ int dt_endpoint_tunnel_update(struct dt_endpoint *ep, dt_time now, uint32_t tunn
 
 void dt_endpoint_tunnel_remove(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
 {
-    struct tunnel *t = client_of(ep, now, tunnel);
+    EP_CALL(ep, now);
+    struct tunnel *t = client_of(ep, tunnel);
     if (t)
         client_remove(t, now, true);
 }
 
 void dt_endpoint_up(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
 {
-    struct tunnel *t = client_of(ep, now, tunnel);
+    EP_CALL(ep, now);
+    struct tunnel *t = client_of(ep, tunnel);
     if (!t)
         return;
     if (!t->c->e.started)
@@ -314,8 +333,8 @@ void dt_endpoint_up(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
 
 void dt_endpoint_down(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
 {
+    EP_CALL(ep, now);
     struct tunnel *t = ep_tunnel(ep, tunnel);
-    ep->now = now;
     if (t && t->is_client)
         client_end(t, now, true);
     else if (t)
@@ -334,8 +353,8 @@ bool dt_endpoint_closing(const struct dt_endpoint *ep, const struct dt_addr *pee
 
 void dt_endpoint_rekey(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
 {
+    EP_CALL(ep, now);
     struct tunnel *t = ep_tunnel(ep, tunnel);
-    ep->now = now;
     if (!t)
         return;
     if (t->is_client)
@@ -347,8 +366,8 @@ void dt_endpoint_rekey(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
 
 void dt_endpoint_rekey_ike(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
 {
+    EP_CALL(ep, now);
     struct tunnel *t = ep_tunnel(ep, tunnel);
-    ep->now = now;
     if (!t || dt_list_empty(&t->links))
         return;
     struct link *l = t->is_client ? t->c->link : DT_CONTAINER_OF(t->links.prev, struct link, node);
@@ -358,7 +377,8 @@ void dt_endpoint_rekey_ike(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
 
 void dt_endpoint_ping(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
 {
-    struct tunnel *t = client_of(ep, now, tunnel);
+    EP_CALL(ep, now);
+    struct tunnel *t = client_of(ep, tunnel);
     if (!t)
         return;
     dt_epoch_client_ping(&t->c->e, now);
@@ -370,14 +390,13 @@ void dt_endpoint_ping(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
 void dt_endpoint_ike_input(struct dt_endpoint *ep, dt_time now, const struct dt_path *path, uint8_t *data,
                            size_t len)
 {
-    ep->now = now;
+    EP_CALL(ep, now);
     dt_ike_input(ep->ike, now, path, data, len);
 }
 
-static struct sa *live_sa(struct dt_endpoint *ep, dt_time now, uint64_t id, uint64_t *unknown)
+static struct sa *live_sa(struct dt_endpoint *ep, uint64_t id, uint64_t *unknown)
 {
     struct sa *sa = ep_sa_find(ep, id);
-    ep->now = now;
     if (!sa || sa->linger) {
         (*unknown)++;
         return NULL;
@@ -387,7 +406,8 @@ static struct sa *live_sa(struct dt_endpoint *ep, dt_time now, uint64_t id, uint
 
 void dt_endpoint_heard(struct dt_endpoint *ep, dt_time now, uint64_t id)
 {
-    struct sa *sa = live_sa(ep, now, id, &ep->count.heard_unknown);
+    EP_CALL(ep, now);
+    struct sa *sa = live_sa(ep, id, &ep->count.heard_unknown);
     if (!sa)
         return;
     if (!sa->t->is_client) {
@@ -400,7 +420,8 @@ void dt_endpoint_heard(struct dt_endpoint *ep, dt_time now, uint64_t id)
 
 void dt_endpoint_probe_reply(struct dt_endpoint *ep, dt_time now, uint64_t id, uint16_t ident, uint16_t seq)
 {
-    struct sa *sa = live_sa(ep, now, id, &ep->count.reply_unknown);
+    EP_CALL(ep, now);
+    struct sa *sa = live_sa(ep, id, &ep->count.reply_unknown);
     if (!sa || !sa->t->is_client)
         return;
     struct tunnel *t = sa->t;
@@ -412,7 +433,8 @@ void dt_endpoint_probe_reply(struct dt_endpoint *ep, dt_time now, uint64_t id, u
 
 void dt_endpoint_soft_limit(struct dt_endpoint *ep, dt_time now, uint64_t id)
 {
-    struct sa *sa = live_sa(ep, now, id, &ep->count.heard_unknown);
+    EP_CALL(ep, now);
+    struct sa *sa = live_sa(ep, id, &ep->count.heard_unknown);
     if (!sa || sa->soft)
         return;
     struct tunnel *t = sa->t;
@@ -426,9 +448,9 @@ void dt_endpoint_soft_limit(struct dt_endpoint *ep, dt_time now, uint64_t id)
 
 void dt_endpoint_unknown_spi(struct dt_endpoint *ep, dt_time now, uint32_t spi, const struct dt_addr *from)
 {
+    EP_CALL(ep, now);
     char a[DT_ADDR_STRLEN];
     ep->count.unknown_spi++;
-    ep->now = now;
     if (now < ep->unknown_told)
         return;
     ep->unknown_told = dt_time_add(now, DT_SEC);
@@ -439,7 +461,8 @@ void dt_endpoint_unknown_spi(struct dt_endpoint *ep, dt_time now, uint32_t spi, 
 
 void dt_endpoint_peer_moved(struct dt_endpoint *ep, dt_time now, uint64_t id, const struct dt_addrport *from)
 {
-    struct sa *sa = live_sa(ep, now, id, &ep->count.heard_unknown);
+    EP_CALL(ep, now);
+    struct sa *sa = live_sa(ep, id, &ep->count.heard_unknown);
     if (!sa || sa->t->is_client || !sa->link || !sa->link->s)
         return; /* a client knows where its gateway is */
     struct link *l = sa->link;
@@ -455,7 +478,7 @@ void dt_endpoint_peer_moved(struct dt_endpoint *ep, dt_time now, uint64_t id, co
 
 void dt_endpoint_network_changed(struct dt_endpoint *ep, dt_time now)
 {
-    ep->now = now;
+    EP_CALL(ep, now);
     dt_list_for_each (n, &ep->tunnels) {
         struct tunnel *t = DT_CONTAINER_OF(n, struct tunnel, list);
         if (!t->is_client || !t->c->e.started)
@@ -475,6 +498,7 @@ void dt_endpoint_network_changed(struct dt_endpoint *ep, dt_time now)
             dt_epoch_client_reopen(&c->e, now);
         }
         ep_settle(t, now);
+        ep_events_tell(ep);
     }
 }
 
@@ -495,15 +519,18 @@ static void timer_due(struct timer *timer, dt_time now)
 
 void dt_endpoint_tick(struct dt_endpoint *ep, dt_time now)
 {
+    EP_CALL(ep, now);
     struct dt_timer *timer;
-    ep->now = now;
     if (dt_ike_deadline(ep->ike) <= now)
         dt_ike_tick(ep->ike, now);
+    ep_events_tell(ep);
     ep_conf_sweep(ep, now);
     /* A timer that sets itself to now again waits for the next tick, so that this ends. */
     size_t most = ep->heap.count + 1;
-    while (most-- && (timer = dt_heap_pop_due(&ep->heap, now)))
+    while (most-- && (timer = dt_heap_pop_due(&ep->heap, now))) {
         timer_due(DT_CONTAINER_OF(timer, struct timer, t), now);
+        ep_events_tell(ep);
+    }
 }
 
 dt_time dt_endpoint_deadline(const struct dt_endpoint *ep)

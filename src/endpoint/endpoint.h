@@ -10,9 +10,13 @@
  *   sa                   a uint64_t: the SA pair of one epoch, as the data path knows it. Never used twice.
  *
  * Rules: every call takes `now` (base/time.h); after each ask dt_endpoint_deadline() and call
- * dt_endpoint_tick() no later. Callbacks come when the state is consistent, but must not call back into the
- * endpoint, save the const functions. Structs passed to callbacks are valid during the call alone. Nothing
- * here allocates in proportion to what a stranger sends; all limits are in struct dt_endpoint_limits.
+ * dt_endpoint_tick() no later. Structs passed to callbacks are valid during the call alone. Nothing here
+ * allocates in proportion to what a stranger sends; all limits are in struct dt_endpoint_limits.
+ *
+ * Callbacks may call the const functions and nothing else of this header (what does is counted, `reentered`).
+ * `event` comes last: when a call has done its work, and the const functions show what it led to. The other
+ * callbacks come in the middle of the work: the const functions answer there too, perhaps with a state that is
+ * half changed.
  *
  * What the data path must do, and nothing else is expected of it:
  *  - decrypt and check on every installed SA until it is removed; report the first authenticated packet of
@@ -237,7 +241,12 @@ struct dt_endpoint_ops {
     void (*release)(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
                     const struct dt_ike_inside *given);
 
+    /* Told last, in the order in which they happened: before the call returns in which they did. (A call that
+     * concerns many tunnels tells after each of them.) */
     void (*event)(void *user, const struct dt_event *ev);
+    /* The same as it happens, before what follows from it (outbound, sa_remove): for who judges the order of
+     * things, as the simulator does. NULL: nobody does. */
+    void (*trace)(void *user, const struct dt_event *ev);
     bool terse; /* events carry their name and no sentence: for who counts millions of them and reads none */
     void (*keylog)(void *user, const char *line); /* NULL: none is kept */
 };
@@ -349,6 +358,8 @@ uint32_t dt_endpoint_tunnel_by_name(const struct dt_endpoint *ep, const char *na
 struct dt_endpoint_counters {
     uint64_t tunnels, gateways, sas, sessions; /* now */
     uint64_t unknown_spi, heard_unknown, reply_unknown, full;
+    uint64_t untold;    /* events that found no room among those of one call (8192), or no memory */
+    uint64_t reentered; /* calls from within a callback: a fault of the driver's */
 };
 void dt_endpoint_counters(const struct dt_endpoint *ep, struct dt_endpoint_counters *out);
 const struct dt_ike *dt_endpoint_ike(const struct dt_endpoint *ep); /* its counters */

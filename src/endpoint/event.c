@@ -1,9 +1,14 @@
-/* Events: one struct, one sentence each. */
+/* Events: one struct, one sentence each. They are noted as they happen and told when the call that they happened in has
+ * done its work: who hears one may look at anything, and must not find it half changed. */
 #include "endpoint/inside.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define UNTOLD_FIRST 16
+#define UNTOLD_MAX   8192
 
 static const char *name_of(enum dt_event_kind kind)
 {
@@ -48,6 +53,78 @@ static const char *name_of(enum dt_event_kind kind)
     return "?";
 }
 
+struct dt_endpoint *ep_enter(struct dt_endpoint *ep, dt_time now)
+{
+    if (ep->depth++ > 0)
+        ep->count.reentered++;
+    ep->now = now;
+    return ep;
+}
+
+void ep_leave(struct dt_endpoint *ep)
+{
+    if (ep->depth == 1)
+        ep_events_tell(ep);
+    ep->depth--;
+}
+
+static void untold_release(struct dt_endpoint *ep)
+{
+    struct untold *u = &ep->untold;
+    if (u->cap <= UNTOLD_FIRST)
+        return;
+    ep->bytes -= u->cap * sizeof(*u->v);
+    free(u->v);
+    *u = (struct untold){0};
+}
+
+void ep_events_tell(struct dt_endpoint *ep)
+{
+    struct untold *u = &ep->untold;
+    if (ep->depth > 1) /* somebody further out tells */
+        return;
+    for (size_t i = 0; i < u->n; i++) {
+        struct dt_event ev = u->v[i]; /* u->v may move, should a callback call in */
+        ep->ops.event(ep->user, &ev);
+    }
+    u->n = 0;
+    untold_release(ep);
+    ep_tunnels_bury(ep);
+}
+
+static int untold_grow(struct dt_endpoint *ep)
+{
+    struct untold *u = &ep->untold;
+    size_t cap = u->cap ? 2 * u->cap : UNTOLD_FIRST;
+    if (cap > UNTOLD_MAX)
+        return -1;
+    struct dt_event *v = realloc(u->v, cap * sizeof(*v));
+    if (!v)
+        return -1;
+    ep->bytes += (cap - u->cap) * sizeof(*v);
+    u->v = v;
+    u->cap = cap;
+    return 0;
+}
+
+static void event_note(struct dt_endpoint *ep, const struct dt_event *ev)
+{
+    struct untold *u = &ep->untold;
+    if (ep->ops.trace)
+        ep->ops.trace(ep->user, ev);
+    if (!ep->ops.event)
+        return;
+    if (u->n == u->cap && untold_grow(ep))
+        ep->count.untold++;
+    else
+        u->v[u->n++] = *ev;
+}
+
+static bool somebody_hears(const struct dt_endpoint *ep)
+{
+    return ep->ops.event || ep->ops.trace;
+}
+
 static void about(struct dt_event *ev, const struct tunnel *t, dt_time now)
 {
     ev->at = now;
@@ -62,7 +139,7 @@ static void about(struct dt_event *ev, const struct tunnel *t, dt_time now)
 void ep_event(struct dt_endpoint *ep, struct tunnel *t, dt_time now, enum dt_event_kind kind, const char *fmt,
               ...)
 {
-    if (!ep->ops.event)
+    if (!somebody_hears(ep))
         return;
     struct dt_event ev = {.kind = kind, .name = name_of(kind)};
     about(&ev, t, now);
@@ -72,26 +149,26 @@ void ep_event(struct dt_endpoint *ep, struct tunnel *t, dt_time now, enum dt_eve
         vsnprintf(ev.text, sizeof(ev.text), fmt, ap);
         va_end(ap);
     }
-    ep->ops.event(ep->user, &ev);
+    event_note(ep, &ev);
 }
 
 void ep_turned_away(struct dt_endpoint *ep, struct tunnel *t, dt_time now, const struct dt_addrport *remote,
                     const char *why)
 {
-    if (!ep->ops.event)
+    if (!somebody_hears(ep))
         return;
     struct dt_event ev = {.kind = DT_EVENT_TURNED_AWAY, .name = name_of(DT_EVENT_TURNED_AWAY)};
     char at[DT_ADDRPORT_STRLEN];
     about(&ev, t, now);
     ev.remote = *remote;
     snprintf(ev.text, sizeof(ev.text), "%s, refused: %s", dt_addrport_str(at, remote), why);
-    ep->ops.event(ep->user, &ev);
+    event_note(ep, &ev);
 }
 
 void ep_epoch_event(struct tunnel *t, dt_time now, const struct dt_epoch_event *e)
 {
     struct dt_endpoint *ep = t->ep;
-    if (!ep->ops.event)
+    if (!somebody_hears(ep))
         return;
     struct dt_event ev = {.kind = e->kind,
                           .name = dt_epoch_event_name(e->kind),
@@ -107,7 +184,7 @@ void ep_epoch_event(struct tunnel *t, dt_time now, const struct dt_epoch_event *
     }
     if (!ep->ops.terse)
         dt_epoch_event_text(ev.text, sizeof(ev.text), e, t->is_client);
-    ep->ops.event(ep->user, &ev);
+    event_note(ep, &ev);
 }
 
 void ep_why(struct tunnel *t, const struct dt_err *err)

@@ -149,11 +149,13 @@ static void op_session_down(void *ctx, struct dt_ike_session *s, const struct dt
     struct link *l = dt_ike_session_owner(s);
     if (!l)
         return;
+    const struct ended how = {.was_up = l->up, .silence = dt_ike_session_unanswered(s), .why = why};
     l->s = NULL;
+    l->up = false;
     if (!l->t)
         ep_link_free(ep, l);
     else if (l->t->is_client)
-        ep_client_session_down(l, ep->now, why, dt_ike_session_unanswered(s));
+        ep_client_session_down(l, ep->now, &how);
     else
         ep_server_session_down(l, ep->now, why);
 }

@@ -42,7 +42,7 @@ struct link {
     /* Server: look whether an overtaken session lives. Client: when to say by IKE that we are there. */
     struct timer timer;
     uint64_t order;
-    bool up, udp, peer_probes, spoke;
+    bool up, udp, peer_probes, spoke; /* up: then it has a session */
 };
 
 struct sa {
@@ -122,6 +122,7 @@ struct tunnel {
 
 struct gateway {
     struct dt_list list;
+    struct dt_endpoint *ep;
     uint32_t id;
     uint32_t tunnels;
     struct dt_gateway_cfg cfg;
@@ -136,6 +137,12 @@ struct network {
     dt_time since;
 };
 
+/* What happened in the call under way and was not told yet. */
+struct untold {
+    struct dt_event *v;
+    size_t n, cap;
+};
+
 struct dt_endpoint {
     struct dt_endpoint_ops ops;
     void *user;
@@ -148,6 +155,9 @@ struct dt_endpoint {
     struct dt_siphash_key key;
     struct dt_table tunnel_table, peer_table, sa_table;
     struct dt_list tunnels, gateways, retired, networks, closing;
+    struct dt_list dead; /* tunnels that events speak of which were not told yet */
+    struct untold untold;
+    unsigned depth; /* of calls from outside: 1, or more when a callback calls in */
     struct dt_endpoint_counters count;
     uint32_t next_tunnel, next_gateway, nclients, nnetworks, nlinks;
     uint64_t next_sa, next_link;
@@ -169,11 +179,25 @@ void ep_timer_set(struct dt_endpoint *ep, struct timer *timer, dt_time at);
 struct tunnel *ep_tunnel(const struct dt_endpoint *ep, uint32_t id);
 /* An empty one of either role (c or s allocated, its engine not yet initialised). */
 struct tunnel *ep_tunnel_new(struct dt_endpoint *ep, bool is_client, const char *name);
-void ep_tunnel_free(struct tunnel *t); /* links and SAs are gone already */
+/* Links and SAs are gone already. Nobody finds it any more; its memory waits for the events that speak of it. */
+void ep_tunnel_free(struct tunnel *t);
+void ep_tunnels_bury(struct dt_endpoint *ep); /* they have been told */
 /* After anything that touched the tunnel's engine: what the engine could not say from inside, events, the timer. */
 void ep_settle(struct tunnel *t, dt_time now);
 
 /* ---- event.c ---- */
+/* Around every call from outside: the events that it leads to are told when it has done its work. */
+struct dt_endpoint *ep_enter(struct dt_endpoint *ep, dt_time now);
+void ep_leave(struct dt_endpoint *ep);
+static inline void ep_leave_at_end(struct dt_endpoint **ep)
+{
+    ep_leave(*ep);
+}
+/* From here to the end of the function, however it returns. */
+#define EP_CALL(ep, now)                                                                                     \
+    __attribute__((cleanup(ep_leave_at_end), unused)) struct dt_endpoint *ep_called = ep_enter(ep, now)
+/* For a call that concerns many tunnels, after each of them: the state is whole. */
+void ep_events_tell(struct dt_endpoint *ep);
 void ep_event(struct dt_endpoint *ep, struct tunnel *t, dt_time now, enum dt_event_kind kind, const char *fmt,
               ...) __attribute__((format(printf, 5, 6)));
 void ep_turned_away(struct dt_endpoint *ep, struct tunnel *t, dt_time now, const struct dt_addrport *remote,
@@ -235,7 +259,12 @@ void ep_probe_send(struct tunnel *t, dt_time now, uint32_t epoch, uint16_t seq);
 /* ---- client.c ---- */
 extern const struct dt_epoch_ops ep_client_ops;
 void ep_client_session_up(struct link *l, dt_time now);
-void ep_client_session_down(struct link *l, dt_time now, const struct dt_err *why, bool silence);
+/* How a session ended. */
+struct ended {
+    bool was_up, silence; /* silence: retransmissions ran out; else the peer or a refusal ended it */
+    const struct dt_err *why;
+};
+void ep_client_session_down(struct link *l, dt_time now, const struct ended *how);
 void ep_client_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
                         const struct dt_child_sa *in);
 void ep_client_child_failed(struct link *l, dt_time now, struct dt_ike_child *child,
@@ -263,6 +292,7 @@ void ep_server_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
                         const struct dt_child_sa *in);
 void ep_server_child_down(struct link *l, dt_time now, struct sa *sa);
 void ep_server_heard(struct sa *sa, dt_time now);
+void ep_server_gateway_remove(struct gateway *g, dt_time now);
 void ep_server_settle(struct tunnel *t, dt_time now);
 void ep_server_due(struct tunnel *t, dt_time now);
 struct gateway *ep_server_gateway(const struct dt_endpoint *ep, uint32_t id);

@@ -331,16 +331,14 @@ void ep_server_settle(struct tunnel *t, dt_time now)
     ep_timer_set(t->ep, &t->timer, dt_time_min(dt_epoch_server_deadline(e), t->s->orphan_at));
 }
 
-void dt_endpoint_gateway_remove(struct dt_endpoint *ep, dt_time now, uint32_t gateway)
+void ep_server_gateway_remove(struct gateway *g, dt_time now)
 {
-    struct gateway *g = ep_server_gateway(ep, gateway);
-    if (!g)
-        return;
-    ep->now = now;
+    struct dt_endpoint *ep = g->ep;
     dt_list_for_each_safe (n, &ep->tunnels) {
         struct tunnel *t = DT_CONTAINER_OF(n, struct tunnel, list);
         if (!t->is_client && t->s->gateway == g)
             ep_server_free(t, now, "its gateway is not configured any more");
+        ep_events_tell(ep);
     }
     ep_conf_retire(ep, g->conf, now);
     dt_list_del(&g->list);
@@ -348,12 +346,20 @@ void dt_endpoint_gateway_remove(struct dt_endpoint *ep, dt_time now, uint32_t ga
     ep_free(ep, g, sizeof(*g));
 }
 
+void dt_endpoint_gateway_remove(struct dt_endpoint *ep, dt_time now, uint32_t gateway)
+{
+    EP_CALL(ep, now);
+    struct gateway *g = ep_server_gateway(ep, gateway);
+    if (g)
+        ep_server_gateway_remove(g, now);
+}
+
 uint32_t dt_endpoint_gateway_add(struct dt_endpoint *ep, dt_time now, const struct dt_gateway_cfg *cfg,
                                  struct dt_err *err)
 {
     if (ep_conf_check_server(cfg, err))
         return 0;
-    ep->now = now;
+    EP_CALL(ep, now);
     struct gateway *g = ep_alloc(ep, sizeof(*g));
     struct conf *c = g ? ep_conf_new(ep) : NULL;
     if (!c) {
@@ -362,6 +368,7 @@ uint32_t dt_endpoint_gateway_add(struct dt_endpoint *ep, dt_time now, const stru
         dt_err_set(err, 0, "%s: no memory", cfg->name);
         return 0;
     }
+    g->ep = ep;
     g->id = ++ep->next_gateway;
     g->cfg = *cfg;
     g->conf = c;
@@ -380,7 +387,7 @@ int dt_endpoint_gateway_update(struct dt_endpoint *ep, dt_time now, uint32_t gat
         return dt_err_set(err, 0, "there is no gateway %u", gateway);
     if (ep_conf_check_server(cfg, err))
         return -1;
-    ep->now = now;
+    EP_CALL(ep, now);
     if (!ep_conf_same_server(&g->cfg,
                              cfg)) { /* sessions keep what they were made with; new ones get the new one */
         struct conf *c = ep_conf_new(ep);

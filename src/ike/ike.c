@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define TICK_MAX                                                                                             \
+    256 /* timers at a time, so that who drives us gets a turn, and what is reported has a bound */
+
 void dt_ike_params_default(struct dt_ike_params *p)
 {
     *p = (struct dt_ike_params){
@@ -170,7 +173,7 @@ void dt_ike_tick(struct dt_ike *ike, dt_time now)
 {
     struct dt_timer *t;
     ike_enter(ike, now);
-    while ((t = dt_heap_pop_due(&ike->timers, ike->now))) {
+    for (unsigned n = 0; n < TICK_MAX && (t = dt_heap_pop_due(&ike->timers, ike->now)); n++) {
         struct ike_timer *k = DT_CONTAINER_OF(t, struct ike_timer, t);
         if (k->kind == TIMER_RETRANSMIT)
             ike_request_again(DT_CONTAINER_OF(k, struct ike_sa, retransmit));

@@ -241,6 +241,7 @@ void dt_ike_free(struct dt_ike *ike);
 /* A datagram (without non-ESP marker) that came in on path: path->remote is its source, path->local where it
  * arrived. The bytes are changed in place (decryption). */
 void dt_ike_input(struct dt_ike *ike, dt_time now, const struct dt_path *path, uint8_t *data, size_t len);
+/* At most 256 timers at a time: when more are due, the deadline stays in the past. */
 void dt_ike_tick(struct dt_ike *ike, dt_time now);
 dt_time dt_ike_deadline(const struct dt_ike *ike);
 

@@ -423,7 +423,7 @@ int sim_host_start(struct sim_host *h, struct dt_err *err)
         .psk = psk,
         .lease = lease,
         .release = release,
-        .event = on_event,
+        .trace = on_event, /* data on an epoch is judged by what was known before it left */
         .terse = !h->node.net->notes,
     };
     h->crypto = dt_crypto_null();

@@ -69,6 +69,52 @@ static void transmit(struct world *w, struct packet *p)
         fly(w, p);
 }
 
+/* ---- looking ---- */
+
+static uint64_t digest_of(struct world_host *h)
+{
+    struct dt_digest d;
+    dt_digest_init(&d);
+    dt_endpoint_digest(h->ep, h->w->now, &d);
+    return dt_digest_value(&d);
+}
+
+/* A driver may ask whatever it likes from within any callback. */
+static void look(struct world_host *h)
+{
+    struct dt_tunnel_info info;
+    struct dt_endpoint_counters count;
+    const struct dt_endpoint *ep = h->ep;
+    if (!ep || h->unseen || h->dead) /* dt_endpoint_new and _free have no host to show */
+        return;
+    for (uint32_t t = dt_endpoint_tunnel_next(ep, 0); t; t = dt_endpoint_tunnel_next(ep, t)) {
+        assert_true(dt_endpoint_tunnel_info(ep, t, &info));
+        assert_int_equal(info.tunnel, t);
+        if (info.client)
+            assert_int_equal(dt_endpoint_tunnel_by_name(ep, info.name), t);
+        dt_endpoint_closing(ep, &info.path.remote.addr);
+    }
+    dt_endpoint_counters(ep, &count);
+    assert_int_equal(count.reentered + count.untold, 0);
+    assert_true(dt_endpoint_idle(ep) == (count.sessions == 0));
+    assert_true(dt_endpoint_memory(ep) > 0);
+    assert_non_null(dt_ike_counters(dt_endpoint_ike(ep)));
+    dt_endpoint_deadline(ep);
+    digest_of(h);
+}
+
+/* Who hears an event sees what the call has led to: nothing changes between it and the call's end. */
+static void call_begins(struct world_host *h)
+{
+    h->told = false;
+}
+
+static void call_ended(struct world_host *h)
+{
+    if (h->told && !h->unseen)
+        assert_int_equal(h->shown, digest_of(h));
+}
+
 /* ---- the data path ---- */
 
 static struct world_sa *sa_by_id(struct world_host *h, uint64_t id)
@@ -204,15 +250,20 @@ static void esp_in(struct world_host *h, const struct packet *p)
     uint32_t tunnel = sa->tunnel;
     sa->heard = w->now;
     sa->got++;
-    if (first)
+    if (first) {
+        call_begins(h);
         dt_endpoint_heard(h->ep, w->now, id);
+        call_ended(h);
+    }
     struct world_tunnel *t = world_tunnel(h, tunnel);
     sa = sa_by_id(h, id); /* the first packet may have changed everything */
     if (p->kind == DATA && t) {
         t->got++;
         t->last_got = w->now;
     } else if (p->kind == REPLY) {
+        call_begins(h);
         dt_endpoint_probe_reply(h->ep, w->now, id, p->ident, p->pseq);
+        call_ended(h);
     } else if (p->kind == PROBE && !h->no_answer) {
         /* A Dovetail answers on the pair that the probe came in on, others where their data goes. */
         if (sa && h->kind == WORLD_DOVETAIL && dt_addr_eq(&p->dst, &sa->answer4))
@@ -228,6 +279,7 @@ static void op_send_ike(void *user, const struct dt_path *path, const uint8_t *d
                         unsigned flags)
 {
     struct world_host *h = user;
+    look(h);
     struct packet *p = calloc(1, sizeof(*p) + len);
     assert_non_null(p);
     p->from = h->index;
@@ -250,6 +302,7 @@ static uint64_t hash_key(const uint8_t *key, size_t len)
 static int op_sa_install(void *user, dt_time now, const struct dt_endpoint_sa *in, struct dt_err *err)
 {
     struct world_host *h = user;
+    look(h);
     if (h->refuse_install)
         return dt_err_set(err, 0, "the data path is full");
     struct world_sa *sa = NULL;
@@ -283,6 +336,7 @@ static void use(struct world_host *h, struct world_tunnel *t, enum dt_outbound h
 static void op_sa_remove(void *user, dt_time now, uint64_t id)
 {
     struct world_host *h = user;
+    look(h);
     struct world_sa *sa = sa_by_id(h, id), *newest = NULL;
     assert_non_null(sa);
     uint32_t tunnel = sa->tunnel;
@@ -299,6 +353,7 @@ static void op_sa_remove(void *user, dt_time now, uint64_t id)
 
 static void op_sa_path(void *user, dt_time now, uint64_t id, const struct dt_path *path)
 {
+    look(user);
     struct world_sa *sa = sa_by_id(user, id);
     assert_non_null(sa);
     sa->path = *path;
@@ -308,6 +363,7 @@ static void op_outbound(void *user, dt_time now, uint32_t tunnel, enum dt_outbou
                         bool forced)
 {
     struct world_host *h = user;
+    look(h);
     struct world_tunnel *t = tunnel_make(h, tunnel);
     if (h->kind == WORLD_HOLDS && how == DT_OUTBOUND_SA && t->how == DT_OUTBOUND_SA && sa_by_id(h, t->sa) &&
         !t->fresh)
@@ -321,6 +377,7 @@ static void op_outbound(void *user, dt_time now, uint32_t tunnel, enum dt_outbou
 static void op_probe(void *user, dt_time now, const struct dt_endpoint_probe *p)
 {
     struct world_host *h = user;
+    look(h);
     struct world_sa *sa = sa_by_id(h, p->sa);
     assert_non_null(sa);
     assert_int_equal(sa->epoch, p->epoch);
@@ -337,6 +394,7 @@ static dt_time op_last_heard(void *user, uint64_t id)
 static void op_tunnel(void *user, dt_time now, uint32_t tunnel, bool gone)
 {
     struct world_host *h = user;
+    look(h);
     struct world_tunnel *t = world_tunnel(h, tunnel);
     if (gone && t)
         memset(t, 0, sizeof(*t));
@@ -345,6 +403,7 @@ static void op_tunnel(void *user, dt_time now, uint32_t tunnel, bool gone)
 static bool op_local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote, uint32_t n,
                           struct dt_addr *local)
 {
+    look(user);
     *local = ((struct world_host *)user)->addr;
     return true;
 }
@@ -353,6 +412,7 @@ static int op_psk(void *user, uint32_t tunnel, uint32_t gateway, const struct dt
                   const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX])
 {
     struct world_host *h = user;
+    look(h);
     assert_true((tunnel == 0) != (gateway == 0));
     memcpy(key, h->psk, strlen(h->psk));
     return (int)strlen(h->psk);
@@ -362,6 +422,7 @@ static int op_lease(void *user, dt_time now, uint32_t gateway, const struct dt_i
                     const struct dt_ike_inside *want, struct dt_ike_inside *give, struct dt_err *err)
 {
     struct world_host *h = user;
+    look(h);
     memset(give, 0, sizeof(*give));
     if (want->addr4.ver)
         give->addr4 = dt_addr4(0x0a090000u + 1 + h->leases);
@@ -372,6 +433,7 @@ static int op_lease(void *user, dt_time now, uint32_t gateway, const struct dt_i
 static void op_release(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
                        const struct dt_ike_inside *given)
 {
+    look(user);
     ((struct world_host *)user)->released++;
 }
 
@@ -381,13 +443,25 @@ static void op_event(void *user, const struct dt_event *ev)
     assert_true(ev->kind < 128);
     assert_true(ev->text[0] != 0 && strcmp(ev->name, "?") != 0);
     h->seen[ev->kind]++;
-    if (ev->kind == DT_EVENT_SESSION_UP)
-        tunnel_make(h, ev->tunnel)->fresh = true;
+    if (h->ep && !h->unseen && !h->dead) {
+        look(h);
+        h->told = true;
+        h->shown = digest_of(h);
+    }
     if (h->noisy)
         fprintf(stderr, "%10.3f host %d %s: %s: %s\n", dt_time_seconds(ev->at), h->index, ev->tunnel_name,
                 ev->name, ev->text);
     size_t used = strlen(h->log);
     snprintf(h->log + used, sizeof(h->log) - used, "%s ", ev->name);
+}
+
+/* Before the session's first SA is used. */
+static void op_trace(void *user, const struct dt_event *ev)
+{
+    struct world_host *h = user;
+    if (ev->kind == DT_EVENT_SESSION_UP)
+        tunnel_make(h, ev->tunnel)->fresh = true;
+    look(h);
 }
 
 static const struct dt_endpoint_ops world_ops = {
@@ -404,6 +478,7 @@ static const struct dt_endpoint_ops world_ops = {
     .lease = op_lease,
     .release = op_release,
     .event = op_event,
+    .trace = op_trace,
 };
 
 /* ---- the world ---- */
@@ -502,6 +577,8 @@ void world_boot(struct world *w, int host, const struct dt_endpoint_limits *limi
     dt_prng_seed(&h->prng, dt_prng_u64(&w->prng));
     struct dt_rand r = dt_prng_rand(&h->prng);
     h->ops = world_ops;
+    if (h->event)
+        h->ops.event = h->event;
     h->ep = dt_endpoint_new(&h->ops, h, &ike, &l, dt_crypto_null(), &r);
     assert_non_null(h->ep);
     h->dead = false;
@@ -560,7 +637,9 @@ static void deliver(struct world *w, struct packet *p)
         return;
     }
     struct dt_path path = {.local = p->path.remote, .remote = p->path.local, .natt = p->path.natt};
+    call_begins(h);
     dt_endpoint_ike_input(h->ep, w->now, &path, p->data, p->len);
+    call_ended(h);
 }
 
 static void traffic(struct world *w)

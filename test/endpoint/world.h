@@ -61,6 +61,10 @@ struct world_host {
     bool no_answer; /* echo requests are not answered */
     bool dead;      /* nothing goes in or out, no timer runs */
     bool refuse_install;
+    bool unseen; /* its callbacks look at nothing (else each calls every const function) */
+    void (*event)(void *user, const struct dt_event *ev); /* instead of the world's own */
+    bool told;      /* an event has come since the endpoint was called */
+    uint64_t shown; /* and the digest of what it showed then */
     struct world_sa sa[WORLD_SAS];
     struct world_tunnel tunnel[WORLD_TUNNELS];
     uint32_t client, gateway; /* the usual one */
