@@ -124,7 +124,7 @@ bool ep_conf_same_client(const struct dt_tunnel_cfg *a, const struct dt_tunnel_c
            same_proposals(&a->ike, &b->ike) && same_proposals(&a->esp, &b->esp) &&
            dt_selectors_eq(&a->protect, &b->protect) && dt_selectors_eq(&a->local, &b->local) &&
            a->inside4 == b->inside4 && a->inside6 == b->inside6 && a->transport == b->transport &&
-           a->encap == b->encap;
+           a->encap == b->encap && a->secret == b->secret;
 }
 
 bool ep_conf_same_server(const struct dt_gateway_cfg *a, const struct dt_gateway_cfg *b)
@@ -155,7 +155,14 @@ static int check_common(const char *name, const struct dt_proposals *ike, const 
     return 0;
 }
 
-int ep_conf_check_client(const struct dt_tunnel_cfg *cfg, struct dt_err *err)
+struct dt_epoch_params ep_conf_params(const struct dt_tunnel_cfg *cfg)
+{
+    struct dt_epoch_params p = cfg->params;
+    p.probe = cfg->probe != DT_PROBE_OFF;
+    return p;
+}
+
+int dt_endpoint_tunnel_check(const struct dt_tunnel_cfg *cfg, struct dt_err *err)
 {
     if (check_common(cfg->name, &cfg->ike, &cfg->esp, &cfg->protect, &cfg->params, err))
         return -1;
@@ -170,7 +177,7 @@ int ep_conf_check_client(const struct dt_tunnel_cfg *cfg, struct dt_err *err)
     return 0;
 }
 
-int ep_conf_check_server(const struct dt_gateway_cfg *cfg, struct dt_err *err)
+int dt_endpoint_gateway_check(const struct dt_gateway_cfg *cfg, struct dt_err *err)
 {
     if (check_common(cfg->name, &cfg->ike, &cfg->esp, &cfg->protect, &cfg->params, err))
         return -1;

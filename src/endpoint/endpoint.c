@@ -162,6 +162,7 @@ static void client_end(struct tunnel *t, dt_time now, bool polite)
     c->race = (struct race){.at = DT_NEVER};
     c->won = 0;
     t->why[0] = 0;
+    t->local_ts.n = t->remote_ts.n = 0; /* the next session's are news again */
     if (was)
         ep->ops.outbound(ep->user, now, t->id, DT_OUTBOUND_DROP, 0, false);
     ep_settle(t, now);
@@ -234,17 +235,10 @@ bool dt_endpoint_idle(const struct dt_endpoint *ep)
 
 /* ---- the client's tunnels ---- */
 
-static struct dt_epoch_params params_of(const struct dt_tunnel_cfg *cfg)
-{
-    struct dt_epoch_params p = cfg->params;
-    p.probe = cfg->probe != DT_PROBE_OFF;
-    return p;
-}
-
 uint32_t dt_endpoint_tunnel_add(struct dt_endpoint *ep, dt_time now, const struct dt_tunnel_cfg *cfg,
                                 struct dt_err *err)
 {
-    if (ep_conf_check_client(cfg, err))
+    if (dt_endpoint_tunnel_check(cfg, err))
         return 0;
     if (ep->nclients >= ep->limits.tunnels_max) {
         ep->count.full++;
@@ -260,7 +254,7 @@ uint32_t dt_endpoint_tunnel_add(struct dt_endpoint *ep, dt_time now, const struc
     }
     struct client *c = t->c;
     c->cfg = *cfg;
-    c->cfg.params = params_of(cfg);
+    c->cfg.params = ep_conf_params(cfg);
     c->race.at = DT_NEVER;
     dt_epoch_client_init(&c->e, &c->cfg.params, &ep_client_ops, t, ep->rand);
     ep->nclients++;
@@ -272,43 +266,6 @@ static struct tunnel *client_of(struct dt_endpoint *ep, uint32_t id)
 {
     struct tunnel *t = ep_tunnel(ep, id);
     return t && t->is_client ? t : NULL;
-}
-
-int dt_endpoint_tunnel_update(struct dt_endpoint *ep, dt_time now, uint32_t tunnel,
-                              const struct dt_tunnel_cfg *cfg, struct dt_err *err)
-{
-    EP_CALL(ep, now);
-    struct tunnel *t = client_of(ep, tunnel);
-    if (!t)
-        return dt_err_set(err, 0, "there is no tunnel %u", tunnel);
-    if (ep_conf_check_client(cfg, err))
-        return -1;
-    struct client *c = t->c;
-    bool same = ep_conf_same_client(&c->cfg, cfg);
-    bool here = false; /* the gateway's address in use is still one of them */
-    for (unsigned i = 0; i < cfg->ngateways; i++)
-        if (c->link && dt_addr_eq(&cfg->gateways[i], &dt_ike_session_path(c->link->s)->remote.addr)) {
-            here = true;
-            c->place = i;
-        }
-    if (!here)
-        c->place = 0;
-    c->cfg = *cfg;
-    c->cfg.params = params_of(cfg);
-    c->unprobed = false;
-    dt_epoch_client_params(&c->e, &c->cfg.params);
-    if (!same) {
-        for (unsigned i = 0; i < 2; i++) {
-            ep_conf_retire(ep, c->conf[i], now);
-            c->conf[i] = NULL;
-        }
-    }
-    if (c->e.started && (!same || (c->link && !here))) {
-        c->keep_place = true;
-        dt_epoch_client_reopen(&c->e, now); /* the running epoch carries data until the new one is verified */
-    }
-    ep_settle(t, now);
-    return 0;
 }
 
 void dt_endpoint_tunnel_remove(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)

@@ -85,6 +85,7 @@ struct dt_tunnel_cfg {
     enum dt_probe_mode probe;
     struct dt_addr probe_addr;     /* DT_PROBE_ADDRESS */
     struct dt_epoch_params params; /* params.probe is set from `probe` */
+    uint32_t secret; /* another number: ops->psk gives another secret than before, which a new session proves */
 };
 void dt_tunnel_cfg_default(struct dt_tunnel_cfg *cfg); /* proposals, parameters; no names, no addresses */
 
@@ -270,9 +271,13 @@ bool dt_endpoint_idle(const struct dt_endpoint *ep); /* no session left */
  * tunnel begins with dt_endpoint_up. */
 uint32_t dt_endpoint_tunnel_add(struct dt_endpoint *ep, dt_time now, const struct dt_tunnel_cfg *cfg,
                                 struct dt_err *err);
+/* Could this be a tunnel? -1 with *err: what is wrong with it, and what would be right. */
+int dt_endpoint_tunnel_check(const struct dt_tunnel_cfg *cfg, struct dt_err *err);
 /* A reload: what did not change goes on untouched; new parameters and further gateways apply from the next
- * epoch or session; anything that was negotiated (identities, proposals, selectors) opens a new session
- * beside the running epoch, which carries data until the new one is verified. */
+ * epoch or session; another address for control packets takes a new epoch; anything that was negotiated
+ * (identities, secret, proposals, selectors), and a gateway or local address in use that is not among those of
+ * the new configuration, opens a new session beside the running epoch, which carries data until the new one is
+ * verified. -1 with *err, and nothing is changed. */
 int dt_endpoint_tunnel_update(struct dt_endpoint *ep, dt_time now, uint32_t tunnel,
                               const struct dt_tunnel_cfg *cfg, struct dt_err *err);
 void dt_endpoint_tunnel_remove(struct dt_endpoint *ep, dt_time now,
@@ -280,6 +285,8 @@ void dt_endpoint_tunnel_remove(struct dt_endpoint *ep, dt_time now,
 void dt_endpoint_up(struct dt_endpoint *ep, dt_time now, uint32_t tunnel);
 void dt_endpoint_down(struct dt_endpoint *ep, dt_time now,
                       uint32_t tunnel); /* also throws out a gateway's client */
+/* A gateway's client: closed with DELETE, and `why` is told in DT_EVENT_TUNNEL_GONE. */
+void dt_endpoint_client_end(struct dt_endpoint *ep, dt_time now, uint32_t tunnel, const char *why);
 /* A session with this peer has been closed and its DELETE is not answered yet (nor given up). */
 bool dt_endpoint_closing(const struct dt_endpoint *ep, const struct dt_addr *peer);
 void dt_endpoint_rekey(struct dt_endpoint *ep, dt_time now, uint32_t tunnel);     /* a new epoch now */
@@ -290,6 +297,12 @@ void dt_endpoint_ping(struct dt_endpoint *ep, dt_time now, uint32_t tunnel);
 /* Server role. */
 uint32_t dt_endpoint_gateway_add(struct dt_endpoint *ep, dt_time now, const struct dt_gateway_cfg *cfg,
                                  struct dt_err *err);
+int dt_endpoint_gateway_check(const struct dt_gateway_cfg *cfg, struct dt_err *err);
+/* A client whose session and SAs could be negotiated as they are under the new configuration too goes on undisturbed, and
+ * what it negotiates from now on is under the new one. Any other is closed with DELETE at once (DT_EVENT_TUNNEL_GONE says
+ * what it may not have any more); it may come again. Fewer tunnels_max end nobody: no further ones are let in.
+ * Secrets are the driver's: it ends whose secret has changed (dt_endpoint_client_end). -1 with *err, and nothing is
+ * changed. */
 int dt_endpoint_gateway_update(struct dt_endpoint *ep, dt_time now, uint32_t gateway,
                                const struct dt_gateway_cfg *cfg, struct dt_err *err);
 void dt_endpoint_gateway_remove(struct dt_endpoint *ep, dt_time now, uint32_t gateway); /* its clients too */

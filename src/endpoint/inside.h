@@ -54,6 +54,8 @@ struct sa {
     struct link *link; /* NULL: its session is gone, or it lingers */
     struct dt_ike_child *child;
     uint32_t epoch, spi_in, spi_out;
+    struct dt_suite suite;
+    bool esn, transport;
     bool soft;
     bool linger; /* its epoch is gone; it receives a little longer */
     struct dt_path path;
@@ -215,9 +217,8 @@ void ep_conf_client(struct conf *c, const struct dt_tunnel_cfg *cfg, bool udp);
 void ep_conf_server(struct conf *c, const struct dt_gateway_cfg *cfg);
 /* What sessions negotiate is the same in both. */
 bool ep_conf_same_client(const struct dt_tunnel_cfg *a, const struct dt_tunnel_cfg *b);
+struct dt_epoch_params ep_conf_params(const struct dt_tunnel_cfg *cfg); /* of its epochs */
 bool ep_conf_same_server(const struct dt_gateway_cfg *a, const struct dt_gateway_cfg *b);
-int ep_conf_check_client(const struct dt_tunnel_cfg *cfg, struct dt_err *err);
-int ep_conf_check_server(const struct dt_gateway_cfg *cfg, struct dt_err *err);
 
 /* ---- link.c ---- */
 struct link *ep_link_new(struct tunnel *t, struct conf *conf);
@@ -295,6 +296,7 @@ void ep_server_heard(struct sa *sa, dt_time now);
 void ep_server_gateway_remove(struct gateway *g, dt_time now);
 void ep_server_settle(struct tunnel *t, dt_time now);
 void ep_server_due(struct tunnel *t, dt_time now);
+bool ep_server_listens(const struct dt_gateway_cfg *cfg, const struct dt_addr *a);
 struct gateway *ep_server_gateway(const struct dt_endpoint *ep, uint32_t id);
 struct gateway *ep_server_of_path(const struct dt_endpoint *ep, const struct dt_path *path,
                                   const struct dt_ike_id *me, const struct dt_ike_id *peer);

@@ -65,6 +65,9 @@ struct sa *ep_sa_install(struct tunnel *t, struct link *l, dt_time now, struct d
     sa->epoch = ++t->next_epoch;
     sa->spi_in = in->spi_in;
     sa->spi_out = in->spi_out;
+    sa->suite = in->suite;
+    sa->esn = in->esn;
+    sa->transport = in->transport;
     sa->path = in->path;
     sa->since = now;
     dt_list_init(&sa->list);

@@ -19,13 +19,13 @@ struct gateway *ep_server_gateway(const struct dt_endpoint *ep, uint32_t id)
     return NULL;
 }
 
-static bool listens(const struct gateway *g, const struct dt_addr *a)
+bool ep_server_listens(const struct dt_gateway_cfg *cfg, const struct dt_addr *a)
 {
-    for (unsigned i = 0; i < g->cfg.nlisten; i++)
-        if (dt_addr_eq(&g->cfg.listen[i], a) ||
-            (dt_addr_is_any(&g->cfg.listen[i]) && g->cfg.listen[i].ver == a->ver))
+    for (unsigned i = 0; i < cfg->nlisten; i++)
+        if (dt_addr_eq(&cfg->listen[i], a) ||
+            (dt_addr_is_any(&cfg->listen[i]) && cfg->listen[i].ver == a->ver))
             return true;
-    return g->cfg.nlisten == 0;
+    return cfg->nlisten == 0;
 }
 
 struct gateway *ep_server_of_path(const struct dt_endpoint *ep, const struct dt_path *path,
@@ -33,7 +33,7 @@ struct gateway *ep_server_of_path(const struct dt_endpoint *ep, const struct dt_
 {
     dt_list_for_each (n, &ep->gateways) {
         struct gateway *g = DT_CONTAINER_OF(n, struct gateway, list);
-        if (!listens(g, &path->local.addr))
+        if (!ep_server_listens(&g->cfg, &path->local.addr))
             continue;
         if (me && !dt_ike_id_eq(&g->cfg.identity, me))
             continue;
@@ -357,7 +357,7 @@ void dt_endpoint_gateway_remove(struct dt_endpoint *ep, dt_time now, uint32_t ga
 uint32_t dt_endpoint_gateway_add(struct dt_endpoint *ep, dt_time now, const struct dt_gateway_cfg *cfg,
                                  struct dt_err *err)
 {
-    if (ep_conf_check_server(cfg, err))
+    if (dt_endpoint_gateway_check(cfg, err))
         return 0;
     EP_CALL(ep, now);
     struct gateway *g = ep_alloc(ep, sizeof(*g));
@@ -377,36 +377,4 @@ uint32_t dt_endpoint_gateway_add(struct dt_endpoint *ep, dt_time now, const stru
     dt_list_add_tail(&ep->gateways, &g->list);
     ep->count.gateways++;
     return g->id;
-}
-
-int dt_endpoint_gateway_update(struct dt_endpoint *ep, dt_time now, uint32_t gateway,
-                               const struct dt_gateway_cfg *cfg, struct dt_err *err)
-{
-    struct gateway *g = ep_server_gateway(ep, gateway);
-    if (!g)
-        return dt_err_set(err, 0, "there is no gateway %u", gateway);
-    if (ep_conf_check_server(cfg, err))
-        return -1;
-    EP_CALL(ep, now);
-    if (!ep_conf_same_server(&g->cfg,
-                             cfg)) { /* sessions keep what they were made with; new ones get the new one */
-        struct conf *c = ep_conf_new(ep);
-        if (!c)
-            return dt_err_set(err, 0, "%s: no memory", cfg->name);
-        struct conf *old = g->conf;
-        ep_conf_server(c, cfg);
-        c->gateway = g;
-        g->conf = c;
-        ep_conf_retire(ep, old, now);
-    }
-    g->cfg = *cfg;
-    dt_list_for_each (n, &ep->tunnels) {
-        struct tunnel *t = DT_CONTAINER_OF(n, struct tunnel, list);
-        if (t->is_client || t->s->gateway != g)
-            continue;
-        struct dt_epoch_params p = cfg->params;
-        p.probe = cfg->probe;
-        dt_epoch_server_params(&t->s->e, &p);
-    }
-    return 0;
 }
