@@ -52,6 +52,26 @@ static void print_numbers(FILE *out, const struct dt_config *c)
     }
 }
 
+/* What a gateway does by itself, and when. */
+static void print_gateways(FILE *out, const struct dt_config *c)
+{
+    for (size_t i = 0; i < c->ngateway; i++) {
+        const struct dt_epoch_params *p = &c->gateway[i].cfg.params;
+        double life = dt_time_seconds(p->keylife), margin = dt_time_seconds(p->rekeymargin);
+        if (!p->server_rekey)
+            continue;
+        fprintf(out, "gateway \"%s\"\n", c->gateway[i].cfg.name);
+        if (p->probe)
+            dt_cli_wrapf(out, 2,
+                         "server_rekey: begins a new epoch itself when a client has not within %.1f s",
+                         life - margin / 2);
+        else
+            dt_cli_wrapf(out, 2,
+                         "server_rekey: begins a new epoch itself after %.1f to %.1f s, as clients do",
+                         life - margin * (1 + p->rekeyfuzz / 100.0), life - margin);
+    }
+}
+
 /* A file of rules alone is counted in rules. */
 static void print_count(FILE *out, const struct dt_config *c)
 {
@@ -94,6 +114,7 @@ static int run(struct dt_cli *cli, int argc, char **argv)
         json_decref(o);
     } else if (rc == DT_CLI_DONE) {
         print_numbers(cli->out, &c);
+        print_gateways(cli->out, &c);
         print_count(cli->out, &c);
     }
     dt_config_free(&c);

@@ -144,6 +144,7 @@ static const struct setting_def defs[] = {
     {"peers", read_id_pattern, AT(cfg.peers)},
     {"remote", read_selectors, AT(cfg.remote), .list = true},
     {"probe", read_bool, AT(cfg.probe)},
+    {"server_rekey", read_bool, AT(cfg.params.server_rekey)},
     {"mtu", read_uint, AT(mtu), 576, 65535},
     {"transport", read_bool, AT(cfg.transport)},
     {"clients_max", read_uint, AT(cfg.tunnels_max), 1, 65536},
@@ -151,6 +152,18 @@ static const struct setting_def defs[] = {
     {"esp", read_esp_proposals, AT(cfg.esp), .list = true},
     EPOCH_SETTINGS(struct dt_config_gateway, cfg.params),
 };
+
+/* The gateway waits for the client until half of rekeymargin is left; a negotiation must fit into that. */
+static void check_server_rekey(struct reader *r, const struct dt_block *b, const struct dt_epoch_params *p)
+{
+    if (p->server_rekey && p->probe && p->rekeymargin / 2 < p->timeout)
+        reader_warn(
+            r, b->line,
+            "server_rekey: the gateway begins rekeymargin / 2 = %g s before an epoch ends, and a negotiation "
+            "may take timeout = %g s; rekeymargin = %gs or more would be right",
+            dt_time_seconds(p->rekeymargin) / 2, dt_time_seconds(p->timeout),
+            dt_time_seconds(p->timeout) * 2);
+}
 
 static void check(struct reader *r, const struct dt_block *b, struct dt_config_gateway *g, const bool *seen)
 {
@@ -186,6 +199,8 @@ static void check(struct reader *r, const struct dt_block *b, struct dt_config_g
             }
     g->cfg.params.probe = g->cfg.probe;
     reader_epoch_params(r, b, &g->cfg.params, defs, n, seen, false);
+    if (reader_seen(defs, n, seen, "server_rekey"))
+        check_server_rekey(r, b, &g->cfg.params);
 }
 
 void read_gateway_section(struct reader *r, const struct dt_block *b)

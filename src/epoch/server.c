@@ -2,7 +2,7 @@
  * FIG. 8 (probe = off): it sends at once. The timers as one list:
  *
  *   t0 + keylife   an epoch's end; when it carried data, the next one does, heard or not
- *   rekey_at       the client has not rekeyed: the server does (server_rekey)
+ *   rekey_at       the client has not rekeyed: the server does (server_rekey), and again when it was refused
  *   negotiate_by   that negotiation is given up
  *   probe_at       of an epoch that the server began: a client that waits for the DELETE of the old one gets it
  *   del_at         the DELETE of an epoch that the server replaced
@@ -168,6 +168,18 @@ void dt_epoch_server_negotiated(struct dt_epoch_server *s, dt_time now, uint32_t
         retire_older(s, e, now);
 }
 
+/* Whoever refuses may be busy (TEMPORARY_FAILURE, RFC 7296 2.25): again after half of the time that is left, so that the
+ * tries are few and all of them come before the end. */
+static void rekey_again_before_end(struct dt_epoch_server *s, dt_time now)
+{
+    struct dt_epoch *e = dt_slots_find(s->e, s->out);
+    if (!s->p.server_rekey || !e || e->rekey_at != DT_NEVER)
+        return;
+    dt_time left = dt_time_sub(dt_slots_end(e, &s->p), now);
+    if (left >= 2 * DT_SEC)
+        e->rekey_at = dt_time_add(now, left / 2);
+}
+
 void dt_epoch_server_failed(struct dt_epoch_server *s, dt_time now)
 {
     if (!s->negotiating)
@@ -175,6 +187,7 @@ void dt_epoch_server_failed(struct dt_epoch_server *s, dt_time now)
     s->negotiating = false;
     s->negotiate_by = DT_NEVER;
     s->stats.refused++;
+    rekey_again_before_end(s, now);
     emit(s, now, DT_EPOCH_REFUSED, 0, 0, 1, 0);
 }
 

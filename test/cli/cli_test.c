@@ -203,6 +203,16 @@ static void check_prints_file_and_line(void **state)
     assert_non_null(strstr(r.out, "maxidle"));
     assert_null(strstr(r.out, "FAILS")); /* the defaults obey the seed */
     done(&r);
+    f = fopen(path, "w");
+    fputs("gateway \"g\" { identity = b psk = c protect = 10.0.0.0/8 pool = 10.9.0.0/24 server_rekey = yes\n"
+          "  keylife = 1h rekeymargin = 10min }\n",
+          f);
+    fclose(f);
+    r = RUN("check", path);
+    assert_int_equal(r.rc, 0);
+    assert_non_null(strstr(r.out, "gateway \"g\""));
+    assert_non_null(strstr(r.out, "when a client has not within 3300.0 s"));
+    done(&r);
     remove(path);
     r = RUN("check", path);
     assert_int_equal(r.rc, 2);

@@ -102,6 +102,32 @@ static void optional_settings(void **state)
     dt_config_free(&c);
 }
 
+static const char *warning_of(const struct dt_config *c, const char *about)
+{
+    for (size_t i = 0; i < c->nissue; i++)
+        if (c->issue[i].warning && strncmp(c->issue[i].text, about, strlen(about)) == 0)
+            return c->issue[i].text;
+    return NULL;
+}
+
+static void a_gateway_may_begin_rekeys(void **state)
+{
+    struct dt_config c;
+    assert_int_equal(parse(&c, SERVER "  server_rekey = no\n}\n"), 0);
+    assert_false(c.gateway[0].cfg.params.server_rekey);
+    dt_config_free(&c);
+    assert_int_equal(parse(&c, SERVER "  server_rekey = yes\n}\n"), 0);
+    assert_true(c.gateway[0].cfg.params.server_rekey);
+    assert_null(warning_of(&c, "server_rekey"));
+    dt_config_free(&c);
+    /* 1 s is left when it begins; a negotiation may take 10 s */
+    assert_int_equal(parse(&c, SERVER "  server_rekey = yes keylife = 60s rekeymargin = 2s\n}\n"), 0);
+    assert_non_null(warning_of(&c, "server_rekey"));
+    assert_non_null(strstr(warning_of(&c, "server_rekey"), "rekeymargin = 20s or more"));
+    dt_config_free(&c);
+    expect(SERVER "  server_rekey = accept\n}\n", 7, "server_rekey", "yes");
+}
+
 static void a_short_keylife_brings_its_margin(void **state)
 {
     struct dt_config c;
@@ -327,6 +353,7 @@ int main(void)
         cmocka_unit_test(six_settings_make_a_client),
         cmocka_unit_test(eight_settings_make_a_gateway),
         cmocka_unit_test(optional_settings),
+        cmocka_unit_test(a_gateway_may_begin_rekeys),
         cmocka_unit_test(a_short_keylife_brings_its_margin),
         cmocka_unit_test(complaints),
         cmocka_unit_test(addresses),

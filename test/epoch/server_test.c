@@ -146,6 +146,29 @@ static void rekeys_late_when_the_client_does_not(void **state)
     free(r);
 }
 
+static void refused_rekey_is_tried_again_before_the_end(void **state)
+{
+    struct dt_epoch_params p = rig_params();
+    p.server_rekey = true;
+    p.maxidle = 5000 * DT_SEC;
+    struct rig *r = heard(p);
+    rig_pass(r, 950);
+    rig_expect(r, "negotiate 1");
+    dt_epoch_server_failed(&r->s, r->now);
+    rig_pass(r, 24);
+    rig_expect(r, "");
+    rig_pass(r, 1); /* half of the 50 s that were left */
+    rig_expect(r, "negotiate 1");
+    unsigned tries = 0;
+    while (r->s.negotiating) { /* a client that always declines */
+        dt_epoch_server_failed(&r->s, r->now);
+        rig_pass(r, 13);
+        tries++;
+    }
+    assert_in_range(tries, 1, 5);
+    free(r);
+}
+
 static void nothing_is_left_after_stop(void **state)
 {
     struct rig *r = heard(rig_params());
@@ -180,6 +203,7 @@ int main(void)
         cmocka_unit_test(dead_clients_are_asked_after),
         cmocka_unit_test(plain_switches_at_once),
         cmocka_unit_test(rekeys_late_when_the_client_does_not),
+        cmocka_unit_test(refused_rekey_is_tried_again_before_the_end),
         cmocka_unit_test(nothing_is_left_after_stop),
         cmocka_unit_test(more_epochs_than_slots),
     };

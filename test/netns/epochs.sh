@@ -110,6 +110,21 @@ dialogue()
     done
 }
 
+# How many CREATE_CHILD_SA requests (RFC 7296 3.1: exchange 36, not a response) went by from ADDRESS at the client. IKE is at
+# port 500, or at 4500 behind a marker of four zeros.
+requests_from() # ADDRESS
+{
+    tcpdump -r "$LAB_DIR/capture-client.pcap" "src host $1 and
+        ((udp port 500 and udp[26] = 36 and udp[27] & 0x20 = 0) or
+         (udp port 4500 and udp[8:4] = 0 and udp[30] = 36 and udp[31] & 0x20 = 0))" 2>/dev/null | grep -c .
+}
+
+begun_by_the_gateway() # LEAST
+{
+    echo "requests of the gateway: $(requests_from 192.0.2.2), of the client: $(requests_from 192.0.2.1)"
+    [ "$(requests_from 192.0.2.2)" -ge "$1" ] && [ "$(requests_from 192.0.2.1)" = 0 ]
+}
+
 lab_begin
 topology
 lab_run server echo "$FLOW" echo 4411
@@ -117,4 +132,9 @@ lab_run server iperf iperf3 -s
 dialogue "UDP" 192.0.2.2 8 8 "encap = udp $SHORT" '' 4
 dialogue "raw ESP" 192.0.2.2 8 8 "encap = esp $SHORT" '' 4
 dialogue "raw ESP over IPv6" 2001:db8::2 5 5 "encap = esp $SHORT" '' 3
+# The gateway's time comes first: it begins, the client takes it, and proves the epoch all the same.
+dialogue "the gateway begins, UDP" 192.0.2.2 7 4 'encap = udp server_rekey = accept' 'keylife = 2s rekeymargin = 1s rekeyfuzz = 20'
+tap_ok "the gateway begins, UDP: every negotiation was its own" begun_by_the_gateway 3
+dialogue "the gateway begins, raw ESP" 192.0.2.2 7 4 'encap = esp server_rekey = accept' 'keylife = 2s rekeymargin = 1s rekeyfuzz = 20'
+tap_ok "the gateway begins, raw ESP: every negotiation was its own" begun_by_the_gateway 3
 tap_end
