@@ -362,6 +362,7 @@ static void event(void *user, const struct dt_event *ev)
     if (t != NULL && (ev->kind == DT_EPOCH_SESSION_DROPPED || ev->kind == DT_EPOCH_SESSION_LOST) &&
         t->resolve_at == DT_NEVER)
         t->resolve_at = daemon_now(); /* perhaps the name has another address by now */
+    routes_flush(d); /* who hears that it is up may send at once */
     refusals_event(d, ev);
     discover_event(d, ev);
     monitors_event(d, ev);

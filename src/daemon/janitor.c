@@ -11,12 +11,36 @@
 
 #include "daemon/state.h"
 
+static int open_read(void *user, struct dt_host_facts *have, struct dt_err *err)
+{
+    return dt_host_kernel_read(user, have, err);
+}
+
+static int open_change(void *user, bool set, const struct dt_host_fact *f, struct dt_err *err)
+{
+    return dt_host_kernel_change(user, set, f, err);
+}
+
+static const struct dt_host_ops open_ops = {.read = open_read, .change = open_change};
+
+/* Wants nothing of the host any more: the routing rules go, and what is left of the table. */
+static void open_host(struct dt_nl *nl)
+{
+    struct dt_host_kernel k = {
+        .nl = nl, .table = DT_DAEMON_TABLE, .priority = DT_DAEMON_PRIORITY, .mark = DT_DP_MARK};
+    struct dt_host_facts none = {.v = NULL};
+    struct dt_host *h = dt_host_new(&open_ops, &k);
+    if (h != NULL)
+        dt_host_want(h, &none, NULL);
+    dt_host_free(h);
+    dt_host_kernel_free(&k);
+}
+
 static void clean(const char *path)
 {
     struct dt_nl *nl = dt_nl_open(NULL);
     if (nl != NULL) {
-        dt_nl_rule_del(nl, 4, DT_DP_MARK, DT_DAEMON_TABLE, DT_DAEMON_PRIORITY, NULL);
-        dt_nl_rule_del(nl, 6, DT_DP_MARK, DT_DAEMON_TABLE, DT_DAEMON_PRIORITY, NULL);
+        open_host(nl);
         dt_nl_close(nl);
     }
     /* A new daemon may have put its own socket there meanwhile: that one answers, and goes on answering. The killed

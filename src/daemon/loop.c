@@ -10,6 +10,7 @@
 #define IKE_MAX   65536
 #define BATCH     64  /* events or datagrams before others get their turn */
 #define SETTLE_MS 250 /* links and routes change in bursts */
+#define HEAL_MS   20
 
 static void on_timer(uv_timer_t *t);
 
@@ -17,6 +18,7 @@ void loop_wake(struct daemon *d)
 {
     if (d->ep == NULL || uv_is_closing((uv_handle_t *)&d->timer))
         return;
+    routes_flush(d);
     dt_time at = dt_endpoint_deadline(d->ep), now = daemon_now();
     if (at == DT_NEVER) {
         uv_timer_stop(&d->timer);
@@ -42,6 +44,8 @@ static void on_second(uv_timer_t *t)
     waits_tick(d, now);
     discover_tick(d, now);
     plans_second(d);
+    if (now >= d->host_look_at)
+        routes_reconcile(d);
     if (d->metrics != NULL)
         metrics_refresh(d);
     loop_wake(d);
@@ -87,7 +91,7 @@ static void on_dp(uv_poll_t *p, int status, int events)
 static void on_settled(uv_timer_t *t)
 {
     struct daemon *d = t->data;
-    LOG(DT_LOG_DEBUG, "addresses, links or routes have changed");
+    LOG(DT_LOG_DEBUG, "addresses, links, routes or rules have changed");
     dt_endpoint_network_changed(d->ep, daemon_now());
     dt_list_for_each (l, &d->tuns) {
         struct tun *tun = DT_CONTAINER_OF(l, struct tun, link);
@@ -97,10 +101,22 @@ static void on_settled(uv_timer_t *t)
     loop_wake(d);
 }
 
+static void on_heal(uv_timer_t *t)
+{
+    struct daemon *d = t->data;
+    routes_reconcile(d);
+    loop_wake(d);
+}
+
+/* What is ours is looked at almost at once; the endpoint waits until the burst is over. */
 static void on_netlink(uv_poll_t *p, int status, int events)
 {
     struct daemon *d = p->data;
-    if (dt_nl_monitor_drain(d->nl_fd) && !uv_is_active((uv_handle_t *)&d->settle))
+    if (!dt_nl_monitor_drain(d->nl_fd))
+        return;
+    if (!uv_is_active((uv_handle_t *)&d->heal))
+        uv_timer_start(&d->heal, on_heal, HEAL_MS, 0);
+    if (!uv_is_active((uv_handle_t *)&d->settle))
         uv_timer_start(&d->settle, on_settled, SETTLE_MS, 0);
 }
 
@@ -161,8 +177,9 @@ void loop_start(struct daemon *d)
 {
     uv_timer_init(&d->loop, &d->timer);
     uv_timer_init(&d->loop, &d->settle);
+    uv_timer_init(&d->loop, &d->heal);
     uv_timer_init(&d->loop, &d->second);
-    d->timer.data = d->settle.data = d->second.data = d;
+    d->timer.data = d->settle.data = d->heal.data = d->second.data = d;
     uv_timer_start(&d->second, on_second, 200, 200);
     poll_fd(d, &d->ike4, d->ike4_fd, on_ike4);
     poll_fd(d, &d->ike6, d->ike6_fd, on_ike6);

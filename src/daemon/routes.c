@@ -1,18 +1,140 @@
-/* Inside addresses on the TUN device, and routes of what tunnels protect.
+/* What the tunnels and gateways want of the host: inside addresses on the TUN device, routes of what is protected, and
+ * behind each a route that leads nowhere.
  *
  * Routes live in a table of their own, which a rule puts before the others for every packet that does not carry the data
  * path's mark. So a tunnel may protect 0.0.0.0/0, its gateway included, and no route that somebody else has made is
- * ever replaced. */
+ * ever replaced. The unreachable routes stand as long as a tunnel is wanted, also before its first session and when the
+ * device is down or gone: then what is protected goes nowhere. */
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/state.h"
 
-static void rules_del(struct daemon *d)
+#define LOOK_EVERY     (5 * DT_SEC) /* news can be lost */
+#define RANGE_PREFIXES 256          /* a range of IPv6 takes 254 at most */
+#define OWNER_GATEWAYS UINT32_MAX
+
+/* One round of saying what is wanted. */
+struct want {
+    struct daemon *d;
+    struct dt_host_facts facts;
+    struct dt_nl_addrs addrs; /* of this host; read when first asked for */
+    bool have_addrs, no_memory, v4, v6;
+    uint32_t owner;
+};
+
+static void want_fact(struct want *w, struct dt_host_fact f)
 {
-    for (uint8_t ver = 4; ver <= 6; ver += 2)
-        dt_nl_rule_del(d->nl, ver, DT_DP_MARK, DT_DAEMON_TABLE, DT_DAEMON_PRIORITY, NULL);
-    d->rules4 = d->rules6 = false;
+    f.owner = w->owner;
+    if (dt_host_facts_add(&w->facts, &f) < 0)
+        w->no_memory = true;
 }
+
+static void want_addr(struct want *w, const struct dt_addr *a)
+{
+    if (a->ver)
+        want_fact(w, (struct dt_host_fact){.kind = DT_HOST_ADDR,
+                                           .prefix = {.addr = *a, .len = (uint8_t)(a->ver == 4 ? 32 : 128)}});
+}
+
+/* What packets to a prefix shall find. */
+struct way {
+    bool in;               /* a route into the device; else the barrier alone */
+    struct dt_addr src[2]; /* IPv4, IPv6: what programs here should speak from; ver 0: the kernel chooses */
+    uint32_t mtu;
+};
+
+static void want_range(struct want *w, const struct dt_range *range, const struct way *way, bool barrier)
+{
+    struct dt_prefix part[RANGE_PREFIXES];
+    bool all;
+    size_t n = dt_range_prefixes(range, part, RANGE_PREFIXES, &all);
+    for (size_t i = 0; i < n; i++) {
+        bool four = part[i].addr.ver == 4;
+        if (barrier)
+            want_fact(w, (struct dt_host_fact){.kind = DT_HOST_BARRIER, .prefix = part[i]});
+        if (way->in)
+            want_fact(w,
+                      (struct dt_host_fact){
+                          .kind = DT_HOST_ROUTE, .prefix = part[i], .src = way->src[!four], .mtu = way->mtu});
+        *(four ? &w->v4 : &w->v6) = true;
+    }
+}
+
+static void want_selectors(struct want *w, const struct dt_selectors *list, const struct way *way,
+                           bool barrier)
+{
+    for (size_t i = 0; i < list->n; i++)
+        want_range(w, &list->v[i].range, way, barrier);
+}
+
+/* An address of this host that the tunnel's own side has: what programs here should speak from. The first that the kernel
+ * lists. */
+static void source_in(struct want *w, const struct dt_selectors *inside, struct dt_addr src[2])
+{
+    if (!w->have_addrs)
+        w->have_addrs = dt_nl_addrs_of(w->d->nl, 0, &w->addrs, NULL) == 0;
+    for (size_t i = 0; w->have_addrs && i < w->addrs.n; i++) {
+        const struct dt_addr *a = &w->addrs.v[i].addr;
+        struct dt_addr *mine = &src[a->ver == 6];
+        if (!w->addrs.v[i].link_scope && !mine->ver && dt_selectors_has(inside, a, 0, 0))
+            *mine = *a;
+    }
+}
+
+static void want_tunnel(struct want *w, struct tun *t)
+{
+    struct dt_tunnel_info info;
+    struct way way = {.mtu = t->cfg.mtu};
+    if (t->cfg.discovered || !t->wanted) /* what is discovered comes by the routing rules of discovery */
+        return;
+    bool known = t->id != 0 && dt_endpoint_tunnel_info(w->d->ep, t->id, &info);
+    bool inside = known && (info.inside.addr4.ver || info.inside.addr6.ver);
+    w->owner = t->id;
+    if (inside) {
+        want_addr(w, &info.inside.addr4);
+        want_addr(w, &info.inside.addr6);
+        way.src[0] = info.inside.addr4;
+        way.src[1] = info.inside.addr6;
+    }
+    if (t->site)
+        source_in(w, &t->cfg.cfg.local, way.src);
+    /* Before the first lease a packet would carry a source address that the tunnel does not take. */
+    way.in = inside || t->site || t->ruled || t->cfg.start == DT_START_DEMAND;
+    /* Its gateway's name may have to be asked of a server that the barrier would hide. */
+    bool barrier = way.in || t->id != 0;
+    want_selectors(w, &t->cfg.cfg.protect, &way, barrier);
+}
+
+static void want_gateway(struct want *w, struct gate *g)
+{
+    struct way way = {.in = true, .mtu = g->cfg.mtu};
+    if (g->discovery)
+        return;
+    w->owner = OWNER_GATEWAYS;
+    source_in(w, &g->cfg.cfg.protect, way.src);
+    for (size_t i = 0; i < g->cfg.npool; i++) {
+        struct dt_range range = dt_prefix_range(&g->cfg.pool[i]);
+        want_range(w, &range, &way, true);
+    }
+    want_selectors(w, &g->cfg.cfg.remote, &way, true);
+}
+
+static void say_what_is_wanted(struct want *w)
+{
+    struct daemon *d = w->d;
+    dt_list_for_each (l, &d->tuns)
+        want_tunnel(w, DT_CONTAINER_OF(l, struct tun, link));
+    dt_list_for_each (l, &d->gates)
+        want_gateway(w, DT_CONTAINER_OF(l, struct gate, link));
+    w->owner = 0; /* everybody's */
+    want_fact(w, (struct dt_host_fact){.kind = DT_HOST_LINK});
+    for (uint8_t ver = 4; ver <= 6; ver += 2)
+        if (ver == 4 ? w->v4 : w->v6)
+            want_fact(w, (struct dt_host_fact){.kind = DT_HOST_RULE, .ver = ver});
+}
+
+/* ---- the host's side ---- */
 
 /* The kernel would give the device a link-local address and look for routers through it. */
 static void no_link_local(const char *device)
@@ -26,174 +148,121 @@ static void no_link_local(const char *device)
     fclose(f);
 }
 
+/* A device that was deleted is made anew before anything is read of it. */
+static void renew_device(struct daemon *d)
+{
+    struct dt_err err = {0};
+    bool there, up;
+    if (d->dp == NULL || dt_nl_link_state(d->nl, d->kernel.ifindex, &there, &up, NULL) != 0 || there)
+        return;
+    if (dt_dp_device_renew(d->dp, &err) != 0) {
+        LOG(DT_LOG_ERROR, "the device %s was deleted and cannot be made anew: %s", dt_dp_tun_name(d->dp),
+            err.text);
+        return;
+    }
+    d->kernel.ifindex = dt_dp_tun_index(d->dp);
+    no_link_local(dt_dp_tun_name(d->dp));
+    LOG(DT_LOG_WARN, "the device %s was deleted; it has been made anew", dt_dp_tun_name(d->dp));
+}
+
+static int host_read(void *user, struct dt_host_facts *have, struct dt_err *err)
+{
+    struct daemon *d = user;
+    renew_device(d);
+    return dt_host_kernel_read(&d->kernel, have, err);
+}
+
+static int host_change(void *user, bool set, const struct dt_host_fact *f, struct dt_err *err)
+{
+    struct daemon *d = user;
+    return dt_host_kernel_change(&d->kernel, set, f, err);
+}
+
+static void host_mended(void *user, bool set, const struct dt_host_fact *f, const struct dt_err *err)
+{
+    char text[DT_HOST_FACT_STRLEN];
+    dt_host_fact_str(text, f);
+    if (err != NULL)
+        LOG(DT_LOG_ERROR, "somebody changed this host: %s: %s", text, err->text);
+    else if (set)
+        LOG(DT_LOG_WARN, "somebody changed this host: %s was missing or changed; it is set again", text);
+    else
+        LOG(DT_LOG_WARN, "somebody changed this host: %s stood in table %u; it is removed", text,
+            DT_DAEMON_TABLE);
+}
+
+static const struct dt_host_ops host_ops = {.read = host_read, .change = host_change, .mended = host_mended};
+
 int routes_begin(struct daemon *d, struct dt_err *err)
 {
-    rules_del(d);
+    d->kernel = (struct dt_host_kernel){.nl = d->nl,
+                                        .ifindex = dt_dp_tun_index(d->dp),
+                                        .table = DT_DAEMON_TABLE,
+                                        .priority = DT_DAEMON_PRIORITY,
+                                        .mark = DT_DP_MARK};
+    d->host = dt_host_new(&host_ops, d);
+    if (d->host == NULL)
+        return dt_err_set(err, 0, "out of memory");
     no_link_local(dt_dp_tun_name(d->dp));
-    return dt_nl_link_up(d->nl, dt_dp_tun_index(d->dp), 0, err);
+    return dt_nl_link_up(d->nl, d->kernel.ifindex, 0, err);
+}
+
+static void tell_result(const struct dt_host_result *r)
+{
+    char text[DT_HOST_FACT_STRLEN];
+    if (r->missing)
+        LOG(DT_LOG_ERROR, "this host does not take %s%s: %s", dt_host_fact_str(text, &r->first),
+            r->missing > 1 ? " and more" : "", r->why.text[0] ? r->why.text : "it is gone again at once");
+    else
+        LOG(DT_LOG_ERROR, "this host's routes cannot be looked at: %s", r->why.text);
+}
+
+void routes_flush(struct daemon *d)
+{
+    if (d->host == NULL || !d->routes_changed)
+        return;
+    struct want w = {.d = d};
+    struct dt_host_result result;
+    d->routes_changed = false;
+    say_what_is_wanted(&w);
+    dt_nl_addrs_free(&w.addrs);
+    if (w.no_memory) {
+        LOG(DT_LOG_ERROR, "out of memory: routes stay as they are");
+        dt_host_facts_free(&w.facts);
+        d->routes_changed = true;
+    } else if (dt_host_want(d->host, &w.facts, &result) != 0) {
+        tell_result(&result);
+    }
+    d->host_look_at = daemon_now() + LOOK_EVERY;
+}
+
+void routes_reconcile(struct daemon *d)
+{
+    d->routes_changed = true; /* the addresses of this host are part of what is wanted */
+    routes_flush(d);
 }
 
 void routes_end(struct daemon *d)
 {
-    if (d->nl != NULL)
-        rules_del(d);
-}
-
-static bool rule_for(struct daemon *d, uint8_t ver)
-{
-    bool *there = ver == 4 ? &d->rules4 : &d->rules6;
-    struct dt_err err = {0};
-    if (!*there && dt_nl_rule_add(d->nl, ver, DT_DP_MARK, DT_DAEMON_TABLE, DT_DAEMON_PRIORITY, &err) != 0) {
-        LOG(DT_LOG_ERROR, "no rule for the routing table %u: %s", DT_DAEMON_TABLE, err.text);
-        return false;
-    }
-    *there = true;
-    return true;
-}
-
-static bool same_route(const struct dt_nl_route *a, const struct dt_nl_route *b)
-{
-    return dt_addr_eq(&a->dst.addr, &b->dst.addr) && a->dst.len == b->dst.len &&
-           dt_addr_eq(&a->src, &b->src) && a->mtu == b->mtu;
-}
-
-static bool has_route(const struct routes *r, const struct dt_nl_route *x)
-{
-    for (size_t i = 0; i < r->nroute; i++)
-        if (same_route(&r->route[i], x))
-            return true;
-    return false;
-}
-
-static bool has_addr(const struct routes *r, const struct dt_addr *a)
-{
-    for (size_t i = 0; i < r->naddr; i++)
-        if (dt_addr_eq(&r->addr[i], a))
-            return true;
-    return false;
-}
-
-/* Does another tunnel (or gateway) have it too? Then it stays. */
-static bool others_have(struct daemon *d, const struct routes *mine, const struct dt_nl_route *route,
-                        const struct dt_addr *addr)
-{
-    dt_list_for_each (l, &d->tuns) {
-        struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
-        if (&t->routes != mine && (route != NULL ? has_route(&t->routes, route) : has_addr(&t->routes, addr)))
-            return true;
-    }
-    dt_list_for_each (l, &d->gates) {
-        struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
-        if (&g->routes != mine && (route != NULL ? has_route(&g->routes, route) : has_addr(&g->routes, addr)))
-            return true;
-    }
-    return false;
-}
-
-void routes_set(struct daemon *d, struct routes *now, const struct routes *wanted, const char *whose)
-{
-    unsigned dev = dt_dp_tun_index(d->dp);
-    struct routes old = *now;
-    struct dt_err err = {0};
-    *now = *wanted;
-    for (size_t i = 0; i < wanted->naddr; i++)
-        if (!has_addr(&old, &wanted->addr[i]) &&
-            dt_nl_addr_add(d->nl, dev, &wanted->addr[i], wanted->addr_len[i], &err) != 0)
-            LOG(DT_LOG_ERROR, "%s: the inside address is not set: %s", whose, err.text);
-    for (size_t i = 0; i < wanted->nroute; i++)
-        if (!has_route(&old, &wanted->route[i]) && (!rule_for(d, wanted->route[i].dst.addr.ver) ||
-                                                    dt_nl_route_add(d->nl, &wanted->route[i], &err) != 0))
-            LOG(DT_LOG_ERROR, "%s: a route is not set: %s", whose, err.text);
-    for (size_t i = 0; i < old.nroute; i++) {
-        bool replaced = false; /* the same destination with another source or MTU */
-        for (size_t k = 0; k < wanted->nroute; k++)
-            replaced = replaced || (dt_addr_eq(&wanted->route[k].dst.addr, &old.route[i].dst.addr) &&
-                                    wanted->route[k].dst.len == old.route[i].dst.len);
-        if (!replaced && !others_have(d, now, &old.route[i], NULL))
-            dt_nl_route_del(d->nl, &old.route[i], NULL);
-    }
-    for (size_t i = 0; i < old.naddr; i++)
-        if (!has_addr(now, &old.addr[i]) && !others_have(d, now, NULL, &old.addr[i]))
-            dt_nl_addr_del(d->nl, dev, &old.addr[i], old.addr_len[i], NULL);
-}
-
-/* The prefixes that make up a range, added as routes. */
-static void add_range(struct daemon *d, struct routes *r, const struct dt_range *range,
-                      const struct dt_addr *src, uint32_t mtu)
-{
-    struct dt_prefix part[DT_DAEMON_ROUTES_MAX];
-    bool all;
-    size_t n = dt_range_prefixes(range, part, DT_DAEMON_ROUTES_MAX - r->nroute, &all);
-    for (size_t i = 0; i < n; i++) {
-        struct dt_nl_route *x = &r->route[r->nroute++];
-        *x = (struct dt_nl_route){
-            .dst = part[i], .ifindex = dt_dp_tun_index(d->dp), .table = DT_DAEMON_TABLE, .mtu = mtu};
-        if (src != NULL && src->ver == range->from.ver)
-            x->src = *src;
-    }
-    if (!all)
-        LOG(DT_LOG_WARN, "what is protected takes more than %d routes; the rest has none",
-            DT_DAEMON_ROUTES_MAX);
-}
-
-static void add_selectors(struct daemon *d, struct routes *r, const struct dt_selectors *list,
-                          const struct dt_addr *src4, const struct dt_addr *src6, uint32_t mtu)
-{
-    for (size_t i = 0; i < list->n; i++)
-        add_range(d, r, &list->v[i].range, list->v[i].range.from.ver == 4 ? src4 : src6, mtu);
-}
-
-/* An address of this host that the tunnel's own side has: what programs here should speak from. */
-static void source_in(struct daemon *d, const struct dt_selectors *inside, struct dt_addr *src4,
-                      struct dt_addr *src6)
-{
-    struct dt_addr all[64];
-    int n = dt_nl_addrs(d->nl, 0, all, (int)DT_ARRAY_LEN(all), NULL);
-    for (int i = n - 1; i >= 0; i--)
-        if (dt_selectors_has(inside, &all[i], 0, 0))
-            *(all[i].ver == 4 ? src4 : src6) = all[i];
+    struct dt_host_facts none = {.v = NULL};
+    if (d->host != NULL)
+        dt_host_want(d->host, &none, NULL);
+    dt_host_free(d->host);
+    d->host = NULL;
+    dt_host_kernel_free(&d->kernel);
 }
 
 void routes_tunnel(struct daemon *d, struct tun *t)
 {
-    struct routes wanted = {0};
-    struct dt_tunnel_info info;
-    if (t->cfg.discovered) /* its packets come by the routing rules of discovery */
-        return;
-    bool known = t->id != 0 && dt_endpoint_tunnel_info(d->ep, t->id, &info);
-    bool inside = known && (info.inside.addr4.ver || info.inside.addr6.ver);
-    struct dt_addr src4 = {0}, src6 = {0};
-    if (t->wanted && inside) {
-        const struct dt_addr *a[2] = {&info.inside.addr4, &info.inside.addr6};
-        for (size_t i = 0; i < 2; i++)
-            if (a[i]->ver) {
-                wanted.addr[wanted.naddr] = *a[i];
-                wanted.addr_len[wanted.naddr++] = a[i]->ver == 4 ? 32 : 128;
-            }
-        src4 = info.inside.addr4;
-        src6 = info.inside.addr6;
-    }
-    if (t->wanted && (inside || t->site || t->ruled || t->cfg.start == DT_START_DEMAND)) {
-        if (t->site)
-            source_in(d, &t->cfg.cfg.local, &src4, &src6);
-        add_selectors(d, &wanted, &t->cfg.cfg.protect, &src4, &src6, t->cfg.mtu);
-    }
-    routes_set(d, &t->routes, &wanted, t->cfg.cfg.name);
+    d->routes_changed = true;
 }
 
 void routes_gateway(struct daemon *d, struct gate *g, bool gone)
 {
-    struct routes wanted = {0};
-    struct dt_addr src4 = {0}, src6 = {0};
-    if (g->discovery)
-        return;
-    if (!gone) {
-        source_in(d, &g->cfg.cfg.protect, &src4, &src6);
-        for (size_t i = 0; i < g->cfg.npool; i++) {
-            struct dt_range range = dt_prefix_range(&g->cfg.pool[i]);
-            add_range(d, &wanted, &range, range.from.ver == 4 ? &src4 : &src6, g->cfg.mtu);
-        }
-        add_selectors(d, &wanted, &g->cfg.cfg.remote, &src4, &src6, g->cfg.mtu);
-    }
-    routes_set(d, &g->routes, &wanted, g->cfg.cfg.name);
+    d->routes_changed = true;
+}
+
+const char *routes_missing(struct daemon *d, const struct tun *t)
+{
+    return d->host == NULL || t->cfg.discovered ? NULL : dt_host_missing(d->host, t->id);
 }

@@ -1,6 +1,6 @@
 /* Inside dovetaild: the one struct that its files share. Everything here belongs to the control thread.
  *
- *   daemon.c     arguments, start, end           routes.c     inside addresses, routes, rules
+ *   daemon.c     arguments, start, end           routes.c     what is wanted of the host (host/host.h)
  *   loop.c       sockets, timer, signals         janitor.c    what is left when the process is killed
  *   driver.c     what the endpoint asks for      commands.c   control socket; waits.c those that take time
  *   tunnels.c    configuration <-> endpoint      status.c     what is known, as JSON
@@ -18,20 +18,12 @@
 #include "control/control.h"
 #include "daemon/lease.h"
 #include "endpoint/endpoint.h"
+#include "host/host.h"
 #include "net/datapath.h"
 #include "net/netlink.h"
 
 #define DT_DAEMON_TABLE      17494u /* routing table, and the priority of the rule that leads to it */
 #define DT_DAEMON_PRIORITY   17494u
-#define DT_DAEMON_ROUTES_MAX 32 /* of one tunnel: a protected range may take several prefixes */
-
-/* What was put into the kernel for one tunnel. */
-struct routes {
-    size_t naddr, nroute;
-    struct dt_addr addr[2];
-    uint8_t addr_len[2];
-    struct dt_nl_route route[DT_DAEMON_ROUTES_MAX];
-};
 
 /* A configured tunnel: from the configuration to the endpoint. */
 struct tun {
@@ -50,7 +42,6 @@ struct tun {
     dt_time resolve_at;          /* when to try again; DT_NEVER */
     dt_time resolve_pause;
     char resolve_why[160]; /* why there is no address */
-    struct routes routes;
     char encap_why[160];       /* why this encapsulation was chosen */
     unsigned refusals;         /* since it was last asked to come up */
     bool ruled;                /* a rule leads to it: plans bring it up and down (plans.c) */
@@ -63,7 +54,6 @@ struct gate {
     struct dt_list link;
     struct dt_config_gateway cfg;
     uint32_t id;
-    struct routes routes;
     bool discovery; /* of daemon/discover.h: no routes, and not of the configuration's gateways */
 };
 
@@ -88,7 +78,8 @@ struct daemon {
     uv_poll_t ike4, ike6, dp_poll, nl_poll;
     int ike4_fd, ike6_fd, nl_fd;
     uv_timer_t timer;  /* the endpoint's deadline */
-    uv_timer_t settle; /* after news of the network */
+    uv_timer_t settle; /* after news of the network: tunnels look for another path */
+    uv_timer_t heal;   /* after the same news, sooner: the host is made as it is wanted */
     uv_timer_t second; /* once a second: resolving, waits, metrics that are sampled */
     uv_signal_t sigint, sigterm, sighup;
     bool stopping, closing; /* asked to end; every session is being closed */
@@ -109,13 +100,16 @@ struct daemon {
     struct dt_endpoint *ep;
     struct dt_dp *dp;
     struct dt_nl *nl;
+    struct dt_host *host; /* what is wanted of it (routes.c) */
+    struct dt_host_kernel kernel;
+    bool routes_changed; /* since host was told what is wanted */
+    dt_time host_look_at; /* the slow timer */
     struct dt_lease_store *leases;
     struct dt_control_server *control;
     struct dt_page *metrics;
     unsigned metrics_calls;
     FILE *keylog;
     int janitor;         /* the pipe's end; -1 */
-    bool rules4, rules6; /* the routing rule is there */
 
     struct dt_table tun_ids;   /* of tuns that have one */
     struct discover *discover; /* NULL: no discover section (daemon/discover.h) */
@@ -181,11 +175,14 @@ void resolve_cancel(struct tun *t);
 void resolve_tick(struct daemon *d, dt_time now);
 
 /* routes.c */
-int routes_begin(struct daemon *d, struct dt_err *err); /* clears what a killed daemon left */
-void routes_end(struct daemon *d);
-void routes_set(struct daemon *d, struct routes *now, const struct routes *wanted, const char *whose);
+int routes_begin(struct daemon *d, struct dt_err *err);
+void routes_end(struct daemon *d); /* takes away what was set */
+/* What is wanted for a tunnel or gateway may have changed: routes_flush looks at it. */
 void routes_tunnel(struct daemon *d, struct tun *t);
 void routes_gateway(struct daemon *d, struct gate *g, bool gone);
+void routes_flush(struct daemon *d); /* before anybody is told that something is up, and at the end of each turn */
+void routes_reconcile(struct daemon *d); /* at news from the kernel, and on a slow timer */
+const char *routes_missing(struct daemon *d, const struct tun *t); /* why its packets have no way into it; NULL */
 
 /* janitor.c */
 int janitor_start(const char *socket, struct dt_err *err); /* the pipe's end, or -1 */

@@ -150,6 +150,25 @@ void dt_dp_close(struct dt_dp *dp)
         rcu_unregister_thread();
 }
 
+int dt_dp_device_renew(struct dt_dp *dp, struct dt_err *err)
+{
+    struct dt_tun tun;
+    int fd[DT_DP_WORKERS_MAX];
+    if (dt_tun_open(&tun, dp->tun_name, !dp->cfg.no_gso, dp->nworkers, fd, err) < 0)
+        return -1;
+    dp->tun_index = tun.index;
+    set_link(dp);
+    int rc = 0;
+    for (unsigned i = 0; i < dp->nworkers; i++) {
+        struct dp_cmd cmd = {.kind = DP_CMD_TUN, .fd = fd[i]};
+        if (!dp_worker_tell(dp->worker[i], &cmd)) {
+            close(fd[i]);
+            rc = dt_err_set(err, 0, "a worker is too busy to take the new device");
+        }
+    }
+    return rc;
+}
+
 const char *dt_dp_tun_name(const struct dt_dp *dp)
 {
     return dp->tun_name;

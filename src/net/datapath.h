@@ -97,6 +97,9 @@ int dt_dp_start(struct dt_dp *dp, struct dt_err *err); /* the worker threads */
 void dt_dp_close(struct dt_dp *dp);
 const char *dt_dp_tun_name(const struct dt_dp *dp);
 unsigned dt_dp_tun_index(const struct dt_dp *dp); /* of the interface */
+/* Somebody deleted the device: makes it anew under its name, with another index, and hands it to the workers. Addresses and
+ * routes are the owner's to set again. -1: it cannot be had; the next call may succeed. */
+int dt_dp_device_renew(struct dt_dp *dp, struct dt_err *err);
 unsigned dt_dp_workers(const struct dt_dp *dp);
 
 /* ---- tunnels --------------------------------------------------------------------------------- */

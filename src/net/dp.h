@@ -115,7 +115,7 @@ struct dp_tunnel {
 
 /* ---- commands from the control thread -------------------------------------------------------- */
 
-enum dp_cmd_kind { DP_CMD_RELEASE, DP_CMD_PROBE };
+enum dp_cmd_kind { DP_CMD_RELEASE, DP_CMD_PROBE, DP_CMD_TUN };
 struct dp_cmd {
     enum dp_cmd_kind kind;
     uint64_t tunnel;
@@ -123,6 +123,7 @@ struct dp_cmd {
     struct dt_addr src, dst;
     uint16_t ident, seq;
     uint8_t ttl;
+    int fd; /* DP_CMD_TUN: the queue of a new device; the worker closes it */
 };
 
 /* ---- a worker -------------------------------------------------------------------------------- */

@@ -1,5 +1,7 @@
 /* Addresses, routes, rules and links of this host, over rtnetlink. Synchronous, for the control thread: each
- * call is one request and its acknowledgement. Errors carry the kernel's reason. */
+ * call is one request and its acknowledgement. Errors carry the kernel's reason, and leave the socket good for the next
+ * call: every answer is read to its end, and a socket that cannot be is replaced. A dump that the kernel calls
+ * interrupted is repeated. */
 #ifndef DT_NET_NETLINK_H
 #define DT_NET_NETLINK_H
 
@@ -17,6 +19,8 @@ void dt_nl_close(struct dt_nl *nl); /* NULL is fine */
 unsigned dt_nl_ifindex(struct dt_nl *nl, const char *name, struct dt_err *err);
 int dt_nl_link_up(struct dt_nl *nl, unsigned ifindex, uint32_t mtu, struct dt_err *err); /* mtu 0: leave it */
 
+/* Is the interface there, and up? A missing one is no error. */
+int dt_nl_link_state(struct dt_nl *nl, unsigned ifindex, bool *there, bool *up, struct dt_err *err);
 int dt_nl_link_mtu(struct dt_nl *nl, unsigned ifindex, uint32_t mtu, struct dt_err *err);
 /* The largest super-packet that the stack hands the device: bytes and segments. */
 int dt_nl_link_gso(struct dt_nl *nl, unsigned ifindex, uint32_t bytes, uint32_t segs, struct dt_err *err);
@@ -28,6 +32,11 @@ int dt_nl_addr_add(struct dt_nl *nl, unsigned ifindex, const struct dt_addr *add
 int dt_nl_addr_del(struct dt_nl *nl, unsigned ifindex, const struct dt_addr *addr, uint8_t plen,
                    struct dt_err *err);
 
+/* "dovetail" among those who make routes, rules and addresses (rtm_protocol, FRA_PROTOCOL, IFA_PROTO): `ip route show
+ * proto 174` lists ours. */
+#define DT_NL_PROTOCOL 174
+#define DT_NL_DUMP_MAX 262144 /* entries of one dump; more is an error */
+
 struct dt_nl_route {
     struct dt_prefix dst;
     unsigned ifindex;
@@ -35,17 +44,33 @@ struct dt_nl_route {
     uint32_t table;     /* 0: main */
     uint32_t metric;    /* 0: the kernel's default */
     uint32_t mtu;       /* 0: the device's */
+    bool unreachable;   /* leads nowhere: the sender gets an error; ifindex and src are not looked at */
+    bool foreign;       /* of a dump: somebody else made it, or it has a gateway */
 };
 int dt_nl_route_add(struct dt_nl *nl, const struct dt_nl_route *r, struct dt_err *err); /* or replace */
+/* By dst, table, metric, unreachable and ifindex (0: any); whoever made it. */
 int dt_nl_route_del(struct dt_nl *nl, const struct dt_nl_route *r, struct dt_err *err);
 
+/* The routes of one table, both IP versions. The struct is the caller's, zeroed before its first use, and is filled
+ * anew by each call. -1 with *err: it could not be read as a whole (then nothing is known). */
+struct dt_nl_routes {
+    struct dt_nl_route *v;
+    size_t n, cap, kept;
+    uint32_t table;
+};
+int dt_nl_routes_of(struct dt_nl *nl, uint32_t table, struct dt_nl_routes *out, struct dt_err *err);
+void dt_nl_routes_free(struct dt_nl_routes *l);
+
 /* "not from all fwmark MARK lookup TABLE" at `priority`, for one IP version: what is not marked looks into
- * TABLE first (net/datapath.h, Loops). Deleting what is not there is no error; so a daemon deletes at start
- * what a killed one may have left. */
-int dt_nl_rule_add(struct dt_nl *nl, uint8_t ver, uint32_t mark, uint32_t table, uint32_t priority,
-                   struct dt_err *err);
-int dt_nl_rule_del(struct dt_nl *nl, uint8_t ver, uint32_t mark, uint32_t table, uint32_t priority,
-                   struct dt_err *err);
+ * TABLE first (net/datapath.h, Loops). Adding what is there already, or deleting what is not, is no error. */
+struct dt_nl_rule {
+    uint8_t ver;
+    uint32_t mark, table, priority;
+};
+int dt_nl_rule_add(struct dt_nl *nl, const struct dt_nl_rule *r, struct dt_err *err);
+int dt_nl_rule_del(struct dt_nl *nl, const struct dt_nl_rule *r, struct dt_err *err);
+/* Is exactly this rule there? One that has further conditions is not it. */
+int dt_nl_rule_is(struct dt_nl *nl, const struct dt_nl_rule *r, bool *there, struct dt_err *err);
 
 /* How a marked packet to dst would leave: *src gets the source address the kernel prefers, *ifindex the
  * interface (either may be NULL). Fails when there is no route. */
@@ -56,7 +81,22 @@ int dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, 
  * most max; returns how many. */
 int dt_nl_addrs(struct dt_nl *nl, unsigned skip, struct dt_addr *out, int max, struct dt_err *err);
 
-/* A socket that becomes readable when links, addresses or routes change; -1 on failure. drain says whether
+/* Every address of an interface (0: of all), under the same rules as dt_nl_routes_of. No such interface: none. */
+struct dt_nl_addr {
+    unsigned ifindex;
+    struct dt_addr addr;
+    uint8_t len;
+    bool link_scope; /* link-local or loopback */
+    bool ours;       /* bears DT_NL_PROTOCOL; never on a kernel before 5.18 */
+};
+struct dt_nl_addrs {
+    struct dt_nl_addr *v;
+    size_t n, cap;
+};
+int dt_nl_addrs_of(struct dt_nl *nl, unsigned ifindex, struct dt_nl_addrs *out, struct dt_err *err);
+void dt_nl_addrs_free(struct dt_nl_addrs *l);
+
+/* A socket that becomes readable when links, addresses, routes or rules change; -1 on failure. drain says whether
  * there was such news. The caller closes it with close(2). */
 int dt_nl_monitor_open(struct dt_err *err);
 bool dt_nl_monitor_drain(int fd);

@@ -1,5 +1,6 @@
 /* A worker: one thread, one TUN queue, its own sockets, its own memory. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -48,6 +49,8 @@ bool dp_worker_tell(struct dp_worker *w, const struct dp_cmd *cmd)
     return write(w->kick, &one, sizeof one) == sizeof one && ok;
 }
 
+enum { ON_TUN, ON_UDP4, ON_UDP6, ON_ESP4, ON_ESP6, ON_KICK };
+
 static void release_all(struct dp_worker *w)
 {
     struct cds_lfht_iter it;
@@ -55,6 +58,20 @@ static void release_all(struct dp_worker *w)
     for (cds_lfht_first(w->dp->tunnels, &it); (n = cds_lfht_iter_get_node(&it));
          cds_lfht_next(w->dp->tunnels, &it))
         dp_release(w, caa_container_of(n, struct dp_tunnel, node));
+}
+
+static int watch(struct dp_worker *w, int fd, uint32_t what)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data.u32 = what};
+    return fd < 0 ? 0 : epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev);
+}
+
+/* The device was deleted and has been made anew: its queue takes the place of the old one under the same number. */
+static void take_tun(struct dp_worker *w, int fd)
+{
+    if (dup3(fd, w->tun, O_CLOEXEC) >= 0)
+        watch(w, w->tun, ON_TUN);
+    close(fd);
 }
 
 static void obey(struct dp_worker *w)
@@ -67,6 +84,8 @@ static void obey(struct dp_worker *w)
     while (dt_ring_pop(&w->commands, &cmd)) {
         if (cmd.kind == DP_CMD_PROBE) {
             dp_probe_send(w, &cmd);
+        } else if (cmd.kind == DP_CMD_TUN) {
+            take_tun(w, cmd.fd);
         } else {
             struct dp_tunnel *t = dp_tunnel_find(w->dp, cmd.tunnel);
             if (t)
@@ -83,8 +102,6 @@ static dt_time clock_now(void)
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (dt_time)ts.tv_sec * DT_SEC + (dt_time)ts.tv_nsec;
 }
-
-enum { ON_TUN, ON_UDP4, ON_UDP6, ON_ESP4, ON_ESP6, ON_KICK };
 
 void *dp_worker_main(void *worker)
 {
@@ -124,12 +141,6 @@ void *dp_worker_main(void *worker)
     }
     rcu_unregister_thread();
     return NULL;
-}
-
-static int watch(struct dp_worker *w, int fd, uint32_t what)
-{
-    struct epoll_event ev = {.events = EPOLLIN, .data.u32 = what};
-    return fd < 0 ? 0 : epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
 /* The IP header of a packet read from the TUN device lies on an even boundary behind the offload header, and there

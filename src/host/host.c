@@ -1,0 +1,133 @@
+/* Want, have, difference. */
+#include "host/host.h"
+
+#include <stdlib.h>
+
+#define PASSES 3 /* reading, changing, reading again: a change may take another fact with it */
+
+struct dt_host {
+    const struct dt_host_ops *ops;
+    void *user;
+    struct dt_host_facts want, have, set, remove;
+    struct dt_host_facts stood; /* what was wanted and there at the end of the last reconciliation */
+    struct dt_host_facts missing;
+    struct dt_err why;
+    bool unread; /* the host could not be read: nothing is known of it */
+};
+
+struct dt_host *dt_host_new(const struct dt_host_ops *ops, void *user)
+{
+    struct dt_host *h = calloc(1, sizeof *h);
+    if (h) {
+        h->ops = ops;
+        h->user = user;
+    }
+    return h;
+}
+
+void dt_host_free(struct dt_host *h)
+{
+    if (!h)
+        return;
+    struct dt_host_facts *all[] = {&h->want, &h->have, &h->set, &h->remove, &h->stood, &h->missing};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        dt_host_facts_free(all[i]);
+    free(h);
+}
+
+static bool stood_before(const struct dt_host *h, const struct dt_host_fact *f)
+{
+    const struct dt_host_fact *found = h->stood.n
+                                           ? bsearch(f, h->stood.v, h->stood.n, sizeof *f,
+                                                     (int (*)(const void *, const void *))dt_host_place_cmp)
+                                           : NULL;
+    return found && dt_host_fact_eq(found, f);
+}
+
+static void change_one(struct dt_host *h, bool set, const struct dt_host_fact *f, struct dt_host_result *r)
+{
+    struct dt_err err = {0};
+    bool drift = set ? stood_before(h, f) : f->foreign;
+    int rc = h->ops->change(h->user, set, f, &err);
+    if (rc < 0 && !h->why.text[0])
+        h->why = err;
+    if (rc == 0 && set)
+        r->set++;
+    else if (rc == 0)
+        r->removed++;
+    if (drift && h->ops->mended)
+        h->ops->mended(h->user, set, f, rc < 0 ? &err : NULL);
+}
+
+static int read_difference(struct dt_host *h, struct dt_err *err)
+{
+    h->have.n = 0;
+    if (h->ops->read(h->user, &h->have, err) < 0)
+        return -1;
+    dt_host_facts_settle(&h->have);
+    if (dt_host_diff(&h->want, &h->have, &h->set, &h->remove) < 0)
+        return dt_err_set(err, 0, "out of memory");
+    return 0;
+}
+
+/* After the last pass: what is still to be set is what is missing. */
+static void take_stock(struct dt_host *h)
+{
+    h->stood.n = h->missing.n = 0;
+    size_t m = 0;
+    for (size_t i = 0; i < h->want.n; i++) {
+        bool gone = m < h->set.n && dt_host_place_cmp(&h->set.v[m], &h->want.v[i]) == 0;
+        m += gone;
+        if (dt_host_facts_add(gone ? &h->missing : &h->stood, &h->want.v[i]) < 0)
+            return; /* what is forgotten here is found missing next time */
+    }
+}
+
+int dt_host_reconcile(struct dt_host *h, struct dt_host_result *result)
+{
+    struct dt_host_result none, *r = result ? result : &none;
+    struct dt_err err = {0};
+    *r = (struct dt_host_result){.set = 0};
+    h->why = (struct dt_err){.notify = 0};
+    for (int pass = 0;; pass++) {
+        h->unread = read_difference(h, &err) < 0;
+        if (h->unread) {
+            h->why = err;
+            r->why = err;
+            return -1;
+        }
+        if (pass == PASSES || (!h->set.n && !h->remove.n))
+            break;
+        /* First what closes and leads in, then what is no longer wanted. */
+        for (size_t i = 0; i < h->set.n; i++)
+            change_one(h, true, &h->set.v[i], r);
+        for (size_t i = 0; i < h->remove.n; i++)
+            change_one(h, false, &h->remove.v[i], r);
+        h->stood.n = 0; /* what drifted has been told once */
+    }
+    take_stock(h);
+    r->missing = (unsigned)h->missing.n;
+    r->why = h->why;
+    if (h->missing.n)
+        r->first = h->missing.v[0];
+    return h->missing.n ? -1 : 0;
+}
+
+int dt_host_want(struct dt_host *h, struct dt_host_facts *want, struct dt_host_result *result)
+{
+    dt_host_facts_free(&h->want);
+    h->want = *want;
+    *want = (struct dt_host_facts){.v = NULL};
+    dt_host_facts_settle(&h->want);
+    return dt_host_reconcile(h, result);
+}
+
+const char *dt_host_missing(const struct dt_host *h, uint32_t owner)
+{
+    if (h->unread)
+        return h->why.text;
+    for (size_t i = 0; i < h->missing.n; i++)
+        if (h->missing.v[i].owner == owner || h->missing.v[i].owner == 0)
+            return h->why.text[0] ? h->why.text : "the kernel does not keep what is set";
+    return NULL;
+}

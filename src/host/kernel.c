@@ -1,0 +1,156 @@
+/* The kernel, as facts: what is ours to say of one device and one routing table. */
+#include <errno.h>
+
+#include "host/host.h"
+
+#define METRIC_BARRIER  UINT32_MAX
+#define METRIC_DEFAULT6 1024 /* what the kernel makes of 0 for IPv6 */
+
+static struct dt_host_fact fact_of_route(const struct dt_host_kernel *k, const struct dt_nl_route *r)
+{
+    struct dt_host_fact f = {.prefix = r->dst};
+    if (r->unreachable && r->metric == METRIC_BARRIER) {
+        f.kind = DT_HOST_BARRIER;
+        return f;
+    }
+    f.kind = DT_HOST_ROUTE;
+    f.src = r->src;
+    f.mtu = r->mtu;
+    f.metric = r->dst.addr.ver == 6 && r->metric == METRIC_DEFAULT6 ? 0 : r->metric;
+    f.foreign = r->foreign || r->unreachable || r->ifindex != k->ifindex || f.metric != 0;
+    return f;
+}
+
+static int read_routes(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
+{
+    if (dt_nl_routes_of(k->nl, k->table, &k->routes, err) < 0)
+        return -1;
+    for (size_t i = 0; i < k->routes.n; i++) {
+        struct dt_host_fact f = fact_of_route(k, &k->routes.v[i]);
+        if (dt_host_facts_add(have, &f) < 0)
+            return dt_err_set(err, 0, "out of memory");
+    }
+    return 0;
+}
+
+static struct dt_nl_rule rule_of(const struct dt_host_kernel *k, uint8_t ver)
+{
+    return (struct dt_nl_rule){.ver = ver, .mark = k->mark, .table = k->table, .priority = k->priority};
+}
+
+static int read_rules(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
+{
+    for (uint8_t ver = 4; ver <= 6; ver += 2) {
+        struct dt_nl_rule rule = rule_of(k, ver);
+        struct dt_host_fact f = {.kind = DT_HOST_RULE, .ver = ver};
+        bool there;
+        if (dt_nl_rule_is(k->nl, &rule, &there, err) < 0)
+            return -1;
+        if (there && dt_host_facts_add(have, &f) < 0)
+            return dt_err_set(err, 0, "out of memory");
+    }
+    return 0;
+}
+
+static int read_device(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
+{
+    bool there, up;
+    struct dt_host_fact f = {.kind = DT_HOST_LINK};
+    if (!k->ifindex)
+        return 0;
+    if (dt_nl_link_state(k->nl, k->ifindex, &there, &up, err) < 0)
+        return -1;
+    if (!there)
+        return 0;
+    if (up && dt_host_facts_add(have, &f) < 0)
+        return dt_err_set(err, 0, "out of memory");
+    if (dt_nl_addrs_of(k->nl, k->ifindex, &k->addrs, err) < 0)
+        return -1;
+    for (size_t i = 0; i < k->addrs.n; i++) {
+        const struct dt_nl_addr *a = &k->addrs.v[i];
+        f = (struct dt_host_fact){
+            .kind = DT_HOST_ADDR, .prefix = {.addr = a->addr, .len = a->len}, .foreign = !a->ours};
+        if (!a->link_scope && dt_host_facts_add(have, &f) < 0)
+            return dt_err_set(err, 0, "out of memory");
+    }
+    return 0;
+}
+
+int dt_host_kernel_read(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
+{
+    return read_device(k, have, err) < 0 || read_routes(k, have, err) < 0 || read_rules(k, have, err) < 0 ? -1
+                                                                                                          : 0;
+}
+
+static struct dt_nl_route route_of(const struct dt_host_kernel *k, const struct dt_host_fact *f)
+{
+    struct dt_nl_route r = {.dst = f->prefix, .table = k->table};
+    if (f->kind == DT_HOST_BARRIER) {
+        r.unreachable = true;
+        r.metric = METRIC_BARRIER;
+    } else {
+        r.src = f->src;
+        r.mtu = f->mtu;
+        r.metric = f->metric;
+        r.ifindex = k->ifindex;
+    }
+    return r;
+}
+
+static int take_away(struct dt_host_kernel *k, const struct dt_host_fact *f, struct dt_err *err)
+{
+    struct dt_nl_route route;
+    struct dt_nl_rule rule;
+    switch (f->kind) {
+    case DT_HOST_BARRIER:
+    case DT_HOST_ROUTE:
+        route = route_of(k, f);
+        route.ifindex = 0; /* whatever it leads to: the table is ours */
+        if (f->prefix.addr.ver == 6 && f->kind == DT_HOST_ROUTE && !route.metric)
+            route.metric = METRIC_DEFAULT6;
+        return dt_nl_route_del(k->nl, &route, err);
+    case DT_HOST_RULE:
+        rule = rule_of(k, f->ver);
+        return dt_nl_rule_del(k->nl, &rule, err);
+    case DT_HOST_ADDR:
+        return dt_nl_addr_del(k->nl, k->ifindex, &f->prefix.addr, f->prefix.len, err);
+    case DT_HOST_LINK:
+        break;
+    }
+    return 0; /* the device stays up */
+}
+
+static int put_there(struct dt_host_kernel *k, const struct dt_host_fact *f, struct dt_err *err)
+{
+    struct dt_nl_route route = route_of(k, f);
+    struct dt_nl_rule rule = rule_of(k, f->ver);
+    bool there, up;
+    switch (f->kind) {
+    case DT_HOST_BARRIER:
+    case DT_HOST_ROUTE:
+        return dt_nl_route_add(k->nl, &route, err);
+    case DT_HOST_RULE:
+        return dt_nl_rule_add(k->nl, &rule, err);
+    case DT_HOST_ADDR:
+        return dt_nl_addr_add(k->nl, k->ifindex, &f->prefix.addr, f->prefix.len, err);
+    case DT_HOST_LINK:
+        if (dt_nl_link_state(k->nl, k->ifindex, &there, &up, err) < 0)
+            return -1;
+        if (!there)
+            return dt_err_set(err, 0, "the device has been deleted");
+        return dt_nl_link_up(k->nl, k->ifindex, 0, err);
+    }
+    return 0;
+}
+
+int dt_host_kernel_change(struct dt_host_kernel *k, bool set, const struct dt_host_fact *f,
+                          struct dt_err *err)
+{
+    return set ? put_there(k, f, err) : take_away(k, f, err);
+}
+
+void dt_host_kernel_free(struct dt_host_kernel *k)
+{
+    dt_nl_routes_free(&k->routes);
+    dt_nl_addrs_free(&k->addrs);
+}

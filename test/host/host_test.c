@@ -1,0 +1,311 @@
+/* The difference between what is wanted and what a host has, on a host that is a list in memory and may be spoiled in any
+ * way at any moment. */
+#include "support/test.h"
+
+#include "base/rand.h"
+#include "host/host.h"
+
+/* ---- a host in memory ---- */
+
+struct fake_host {
+    struct dt_host_facts has;
+    bool unreadable;
+    const struct dt_host_fact *refuses; /* to set this one */
+    bool forgets;                       /* says yes and does nothing */
+    unsigned changes, mended;
+    bool open; /* was there a moment with the rule and without a barrier? */
+};
+
+static ssize_t find_place(const struct dt_host_facts *l, const struct dt_host_fact *f)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (dt_host_place_cmp(&l->v[i], f) == 0)
+            return (ssize_t)i;
+    return -1;
+}
+
+static int fake_read(void *user, struct dt_host_facts *have, struct dt_err *err)
+{
+    struct fake_host *h = user;
+    if (h->unreadable)
+        return dt_err_set(err, 0, "the kernel says nothing");
+    for (size_t i = 0; i < h->has.n; i++)
+        assert_int_equal(dt_host_facts_add(have, &h->has.v[i]), 0);
+    return 0;
+}
+
+static void take_out(struct fake_host *h, size_t i)
+{
+    h->has.v[i] = h->has.v[--h->has.n];
+}
+
+static int fake_change(void *user, bool set, const struct dt_host_fact *f, struct dt_err *err)
+{
+    struct fake_host *h = user;
+    ssize_t at = find_place(&h->has, f);
+    h->changes++;
+    if (h->forgets)
+        return 0;
+    if (set && h->refuses && dt_host_place_cmp(h->refuses, f) == 0)
+        return dt_err_set(err, 0, "not here");
+    if (at >= 0)
+        take_out(h, (size_t)at);
+    if (set)
+        assert_int_equal(dt_host_facts_add(&h->has, f), 0);
+    struct dt_host_fact rule = {.kind = DT_HOST_RULE, .ver = 4};
+    bool barrier = false;
+    for (size_t i = 0; i < h->has.n; i++)
+        barrier = barrier || h->has.v[i].kind == DT_HOST_BARRIER;
+    h->open = h->open || (find_place(&h->has, &rule) >= 0 && !barrier);
+    return 0;
+}
+
+static void fake_mended(void *user, bool set, const struct dt_host_fact *f, const struct dt_err *err)
+{
+    ((struct fake_host *)user)->mended++;
+}
+
+static const struct dt_host_ops fake_ops = {.read = fake_read, .change = fake_change, .mended = fake_mended};
+
+static struct dt_prefix prefix(const char *text)
+{
+    struct dt_prefix p;
+    assert_int_equal(dt_prefix_parse(&p, text, false), 0);
+    return p;
+}
+
+static struct dt_addr addr(const char *text)
+{
+    struct dt_addr a;
+    assert_int_equal(dt_addr_parse(&a, text), 0);
+    return a;
+}
+
+static void add(struct dt_host_facts *l, struct dt_host_fact f)
+{
+    assert_int_equal(dt_host_facts_add(l, &f), 0);
+}
+
+/* What an ordinary client wants. */
+static struct dt_host_facts client_want(const char *inside)
+{
+    struct dt_host_facts l = {.v = NULL};
+    struct dt_prefix own = prefix(inside);
+    add(&l, (struct dt_host_fact){.kind = DT_HOST_RULE, .ver = 4, .owner = 0});
+    add(&l, (struct dt_host_fact){.kind = DT_HOST_ADDR, .prefix = own, .owner = 7});
+    add(&l, (struct dt_host_fact){
+                .kind = DT_HOST_ROUTE, .prefix = prefix("10.1.0.0/16"), .src = own.addr, .owner = 7});
+    add(&l, (struct dt_host_fact){.kind = DT_HOST_BARRIER, .prefix = prefix("10.1.0.0/16"), .owner = 7});
+    add(&l, (struct dt_host_fact){.kind = DT_HOST_LINK, .owner = 0});
+    return l;
+}
+
+static bool has(const struct fake_host *h, struct dt_host_fact f)
+{
+    ssize_t at = find_place(&h->has, &f);
+    return at >= 0 && dt_host_fact_eq(&h->has.v[at], &f);
+}
+
+/* ---- tests ---- */
+
+static void what_is_wanted_is_set_and_what_is_there_is_left(void **state)
+{
+    struct fake_host fake = {.changes = 0};
+    struct dt_host *h = dt_host_new(&fake_ops, &fake);
+    struct dt_host_facts want = client_want("10.9.0.1/32");
+    struct dt_host_result r;
+    assert_int_equal(dt_host_want(h, &want, &r), 0);
+    assert_int_equal(r.set, 5);
+    assert_int_equal(r.missing, 0);
+    assert_false(fake.open);
+    assert_int_equal(fake.mended, 0);
+    assert_int_equal(dt_host_reconcile(h, &r), 0);
+    assert_int_equal(r.set + r.removed, 0);
+    assert_int_equal(fake.changes, 5);
+    dt_host_free(h);
+    dt_host_facts_free(&fake.has);
+}
+
+static void another_lease_replaces_the_address_and_the_route(void **state)
+{
+    struct fake_host fake = {.changes = 0};
+    struct dt_host *h = dt_host_new(&fake_ops, &fake);
+    struct dt_host_facts want = client_want("10.9.0.1/32");
+    assert_int_equal(dt_host_want(h, &want, NULL), 0);
+    want = client_want("10.9.0.2/32");
+    assert_int_equal(dt_host_want(h, &want, NULL), 0);
+    assert_int_equal(fake.has.n, 5);
+    assert_true(has(&fake, (struct dt_host_fact){.kind = DT_HOST_ADDR, .prefix = prefix("10.9.0.2/32")}));
+    assert_true(has(&fake, (struct dt_host_fact){.kind = DT_HOST_ROUTE,
+                                                 .prefix = prefix("10.1.0.0/16"),
+                                                 .src = addr("10.9.0.2")}));
+    assert_int_equal(fake.mended, 0); /* we changed our mind; nobody changed the host */
+    want = (struct dt_host_facts){.v = NULL};
+    assert_int_equal(dt_host_want(h, &want, NULL), 0);
+    assert_int_equal(fake.has.n, 1); /* the device stays */
+    assert_false(fake.open);
+    dt_host_free(h);
+    dt_host_facts_free(&fake.has);
+}
+
+/* Two tunnels with one protected network: the first has it; when it goes, the second has it. */
+static void two_owners_of_one_place(void **state)
+{
+    struct fake_host fake = {.changes = 0};
+    struct dt_host *h = dt_host_new(&fake_ops, &fake);
+    struct dt_host_facts want = {.v = NULL};
+    struct dt_host_fact one = {
+        .kind = DT_HOST_ROUTE, .prefix = prefix("10.1.0.0/16"), .src = addr("10.9.0.1"), .owner = 1};
+    struct dt_host_fact two = one;
+    two.src = addr("10.9.0.2");
+    two.owner = 2;
+    add(&want, one);
+    add(&want, two);
+    assert_int_equal(dt_host_want(h, &want, NULL), 0);
+    assert_true(has(&fake, one));
+    add(&want, two);
+    assert_int_equal(dt_host_want(h, &want, NULL), 0);
+    assert_true(has(&fake, two));
+    assert_int_equal(fake.has.n, 1);
+    dt_host_free(h);
+    dt_host_facts_free(&fake.has);
+}
+
+static void what_the_host_refuses_is_missing_and_says_whose_it_is(void **state)
+{
+    struct fake_host fake = {.changes = 0};
+    struct dt_host *h = dt_host_new(&fake_ops, &fake);
+    struct dt_host_facts want = client_want("10.9.0.1/32");
+    struct dt_host_fact route = {.kind = DT_HOST_ROUTE, .prefix = prefix("10.1.0.0/16")};
+    struct dt_host_result r;
+    fake.refuses = &route;
+    assert_int_equal(dt_host_want(h, &want, &r), -1);
+    assert_int_equal(r.missing, 1);
+    assert_string_equal(r.why.text, "not here");
+    assert_string_equal(dt_host_missing(h, 7), "not here");
+    assert_null(dt_host_missing(h, 8));
+    fake.refuses = NULL;
+    assert_int_equal(dt_host_reconcile(h, &r), 0);
+    assert_null(dt_host_missing(h, 7));
+    fake.unreadable = true;
+    assert_int_equal(dt_host_reconcile(h, &r), -1);
+    assert_string_equal(r.why.text, "the kernel says nothing");
+    assert_non_null(dt_host_missing(h, 8)); /* nothing is known of anybody's */
+    dt_host_free(h);
+    dt_host_facts_free(&fake.has);
+}
+
+/* A kernel that says yes and does nothing is found out: what was set is read back. */
+static void what_is_not_kept_is_missing(void **state)
+{
+    struct fake_host fake = {.forgets = true};
+    struct dt_host *h = dt_host_new(&fake_ops, &fake);
+    struct dt_host_facts want = client_want("10.9.0.1/32");
+    struct dt_host_result r;
+    assert_int_equal(dt_host_want(h, &want, &r), -1);
+    assert_int_equal(r.missing, 5);
+    assert_true(fake.changes <= 15); /* and is not tried for ever */
+    dt_host_free(h);
+    dt_host_facts_free(&fake.has);
+}
+
+static void a_foreign_address_is_left_and_a_foreign_route_is_not(void **state)
+{
+    struct fake_host fake = {.changes = 0};
+    struct dt_host *h = dt_host_new(&fake_ops, &fake);
+    struct dt_host_fact theirs = {.kind = DT_HOST_ADDR, .prefix = prefix("10.9.0.77/32"), .foreign = true};
+    struct dt_host_fact same = {.kind = DT_HOST_ADDR, .prefix = prefix("10.9.0.1/32"), .foreign = true};
+    struct dt_host_fact route = {
+        .kind = DT_HOST_ROUTE, .prefix = prefix("10.1.0.0/17"), .foreign = true, .metric = 5};
+    add(&fake.has, theirs);
+    add(&fake.has, same);
+    add(&fake.has, route);
+    struct dt_host_facts want = client_want("10.9.0.1/32");
+    struct dt_host_result r;
+    assert_int_equal(dt_host_want(h, &want, &r), 0);
+    assert_int_equal(r.set, 4); /* the address serves as it is */
+    assert_int_equal(fake.mended, 1);
+    assert_true(find_place(&fake.has, &theirs) >= 0);
+    assert_true(find_place(&fake.has, &route) < 0);
+    dt_host_free(h);
+    dt_host_facts_free(&fake.has);
+}
+
+/* ---- any want, any sabotage: the host is as wanted again, and no moment was open ---- */
+
+static struct dt_host_fact random_fact(const struct dt_rand *rand)
+{
+    uint8_t b[4];
+    dt_rand_fill(rand, b, sizeof b);
+    static const enum dt_host_kind kind[] = {DT_HOST_BARRIER, DT_HOST_ADDR, DT_HOST_ROUTE};
+    struct dt_host_fact f = {.kind = kind[b[0] % 3], .prefix = prefix("10.0.0.0/24"), .owner = b[3]};
+    f.prefix.addr.b[2] = b[1] % 12;
+    if (f.kind == DT_HOST_ROUTE) {
+        f.src = addr("10.9.0.1");
+        f.src.b[3] = b[2] % 3;
+        f.mtu = b[2] & 4 ? 1300 : 0;
+    }
+    return f;
+}
+
+static void spoil(struct fake_host *fake, const struct dt_rand *rand)
+{
+    uint8_t b;
+    struct dt_host_fact f = random_fact(rand);
+    dt_rand_fill(rand, &b, 1);
+    if (b & 1 && fake->has.n) {
+        take_out(fake, (b >> 1) % fake->has.n);
+        return;
+    }
+    f.foreign = f.kind == DT_HOST_ROUTE && b & 2;
+    f.metric = f.foreign ? 9 : 0;
+    if (find_place(&fake->has, &f) < 0)
+        add(&fake->has, f);
+}
+
+static void any_host_becomes_what_is_wanted(void **state)
+{
+    uint64_t seed = test_seed("host");
+    struct dt_prng source;
+    dt_prng_seed(&source, seed);
+    struct dt_rand rand = dt_prng_rand(&source);
+    for (int round = 0; round < 2000; round++) {
+        struct fake_host fake = {.changes = 0};
+        struct dt_host *h = dt_host_new(&fake_ops, &fake);
+        for (int step = 0; step < 6; step++) {
+            struct dt_host_facts want = {.v = NULL}, copy = {.v = NULL};
+            add(&want, (struct dt_host_fact){.kind = DT_HOST_RULE, .ver = 4});
+            add(&want, (struct dt_host_fact){.kind = DT_HOST_BARRIER, .prefix = prefix("10.0.0.0/8")});
+            for (int i = 0; i < step * 3; i++)
+                add(&want, random_fact(&rand));
+            for (size_t i = 0; i < want.n; i++)
+                add(&copy, want.v[i]);
+            dt_host_facts_settle(&copy);
+            struct dt_host_result r;
+            assert_int_equal(dt_host_want(h, &want, &r), 0);
+            for (int i = 0; i < step; i++)
+                spoil(&fake, &rand);
+            assert_int_equal(dt_host_reconcile(h, &r), 0);
+            assert_int_equal(fake.has.n, copy.n);
+            for (size_t i = 0; i < copy.n; i++)
+                assert_true(has(&fake, copy.v[i]));
+            dt_host_facts_free(&copy);
+        }
+        dt_host_free(h);
+        dt_host_facts_free(&fake.has);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_wanted_is_set_and_what_is_there_is_left),
+        cmocka_unit_test(another_lease_replaces_the_address_and_the_route),
+        cmocka_unit_test(two_owners_of_one_place),
+        cmocka_unit_test(what_the_host_refuses_is_missing_and_says_whose_it_is),
+        cmocka_unit_test(what_is_not_kept_is_missing),
+        cmocka_unit_test(a_foreign_address_is_left_and_a_foreign_route_is_not),
+        cmocka_unit_test(any_host_becomes_what_is_wanted),
+    };
+    return TEST_RUN(tests);
+}

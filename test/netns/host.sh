@@ -1,0 +1,112 @@
+#!/bin/sh
+# What happens to the host under a tunnel: whatever somebody takes away, not one protected packet leaves in the clear, and
+# it is mended. Numbered packets run all the time; a capture on the client's uplink keeps what is not ESP or IKE.
+set -u
+LAB=${LAB:-dthost}
+. "$(dirname "$0")/../../lab/lab.sh"
+. "$LAB_ROOT/lab/dovetail.sh"
+FLOW=$LAB_BIN/../lab/lab-flow
+HEAL=10 # seconds; the benchmark measures how long it takes
+
+lab_begin
+(umask 077; head -c 24 /dev/urandom | base64 >"$LAB_DIR/office.psk")
+lab_nat_topology 1
+lab_nft_masquerade router wan
+
+dt_conf gateway <<C
+gateway "head-office" {
+    listen   = { "203.0.113.1" }
+    identity = "vpn.example.net"
+    psk      = "file:$LAB_DIR/office.psk"
+    protect  = { "10.1.0.0/16", "fd01::/64" }
+    pool     = { "10.9.0.0/16", "fd09::/64" }
+}
+C
+dt_conf c1 <<C
+tunnel "office" {
+    gateway = "203.0.113.1"
+    local   = "anna@example.net"
+    remote  = "vpn.example.net"
+    psk     = "file:$LAB_DIR/office.psk"
+    protect = { "10.1.0.0/16", "fd01::/64" }
+    encap   = udp
+}
+C
+
+# What leaves the client and is neither IKE nor ESP nor of its own link.
+PLAIN='(ip and net 10.0.0.0/8) or (ip6 and net fd00::/8)'
+capture() # NS IF NAME
+{
+    lab_run "$1" "$3" tcpdump -U -n -i "$2" -w "$LAB_DIR/$3.pcap" --immediate-mode "$PLAIN"
+    lab_wait 5 "grep -q 'listening on' $LAB_DIR/$3.log"
+}
+plain_packets() # NAME
+{
+    tcpdump -n -r "$LAB_DIR/$1.pcap" 2>/dev/null | wc -l
+}
+
+passes()
+{
+    lab_in c1 ping -q -c 1 -W 1 10.1.0.10 && lab_in c1 ping -q -c 1 -W 1 fd01::10
+}
+as_wanted()
+{
+    lab_in c1 ip rule | grep -q "^17494:.*not from all fwmark 0x44560001 lookup 17494" &&
+        lab_in c1 ip -6 rule | grep -q "^17494:.*not from all fwmark 0x44560001 lookup 17494" &&
+        lab_in c1 ip route show table 17494 proto 174 | grep -q '^10.1.0.0/16 dev dovetail0' &&
+        lab_in c1 ip route show table 17494 proto 174 | grep -q '^unreachable 10.1.0.0/16' &&
+        lab_in c1 ip -6 route show table 17494 proto 174 | grep -q '^fd01::/64 dev dovetail0' &&
+        lab_in c1 ip -6 route show table 17494 proto 174 | grep -q '^unreachable fd01::/64' &&
+        [ "$(lab_in c1 ip route show table 17494 | wc -l)" = 2 ] &&
+        [ "$(lab_in c1 ip -6 route show table 17494 | wc -l)" = 2 ] &&
+        lab_in c1 ip -o addr show dev dovetail0 | grep -q 'inet 10.9.0' &&
+        lab_in c1 ip -o addr show dev dovetail0 | grep -q 'inet6 fd09:' &&
+        lab_in c1 ip link show dev dovetail0 | grep -q '[<,]UP[,>]'
+}
+
+sabotage() # TEXT COMMAND...
+{
+    s_text=$1
+    shift
+    s_before=$(plain_packets uplink)
+    if ! "$@"; then
+        tap_ok "$s_text: could be done" false
+        return
+    fi
+    tap_ok "$s_text: mended" lab_wait "$HEAL" 'as_wanted && passes'
+    sleep 0.3
+    s_after=$(plain_packets uplink)
+    tap_ok "$s_text: not one packet in the clear" [ "$s_after" = "$s_before" ]
+}
+
+dt_start gateway
+dt_start c1
+dt_wait_up c1 office 15 || tap_note "not up: $(dt_field c1 office .why)"
+tap_ok "up, and the host is as wanted" lab_wait 5 'as_wanted && passes'
+capture c1 eth0 uplink
+lab_run c1 flow "$FLOW" send 10.1.0.10 4411 -i 2 -t 0 -g 200
+lab_run c1 flow6 ping -q -i 0.02 fd01::10
+
+in_c1()
+{
+    lab_in c1 "$@"
+}
+sabotage "IPv4 rule removed" in_c1 ip rule del pref 17494
+sabotage "IPv6 rule removed" in_c1 ip -6 rule del pref 17494
+sabotage "table flushed" in_c1 ip route flush table 17494
+sabotage "IPv6 table flushed" in_c1 ip -6 route flush table 17494
+sabotage "one route removed" in_c1 ip route del 10.1.0.0/16 dev dovetail0 table 17494
+sabotage "the barrier removed" in_c1 ip route del unreachable 10.1.0.0/16 table 17494
+sabotage "addresses flushed" in_c1 ip addr flush dev dovetail0 scope global
+sabotage "device down" in_c1 ip link set dovetail0 down
+sabotage "device down and up" in_c1 sh -c 'ip link set dovetail0 down; ip link set dovetail0 up'
+sabotage "device deleted" in_c1 ip link del dovetail0
+sabotage "a more specific route in our table" in_c1 ip route add 10.1.0.10/32 via 192.168.7.1 table 17494
+sabotage "our route replaced" in_c1 ip route replace 10.1.0.0/16 via 192.168.7.1 table 17494
+
+lab_stop flow
+lab_stop flow6
+tap_ok "the log says what was changed" grep -q 'somebody changed this host: the routing rule for IPv4 was missing' "$LAB_DIR/dt-c1.log"
+dt_stop c1
+tap_ok "after an orderly end nothing is left" sh -c "! ip -n $LAB-c1 rule | grep -q 17494 && [ -z \"\$(ip -n $LAB-c1 route show table 17494 2>/dev/null)\" ]"
+tap_end
