@@ -7,10 +7,12 @@
  * Stream     {"v":1, "id":N, "event":{...}}, any number of them before the answer; the answer ends it.
  *
  * `code` is the exit status that dovetail ends with: 1 refused or failed, 2 bad usage or configuration.
- * One request is handled at a time on a connection, except that closing it ends whatever is under way. A line
- * is at most DT_CONTROL_LINE_MAX bytes, a server has at most DT_CONTROL_CLIENTS_MAX connections, and a stream
- * whose reader is slow loses events (it is told how many) rather than growing. Only root, the server's own
- * user and members of the socket's group may speak (SO_PEERCRED); others are told so and closed. */
+ * One request is handled at a time on a connection, except that closing it ends whatever is under way; the next
+ * is taken from the loop, never from inside a call of the server's. A line is at most DT_CONTROL_LINE_MAX bytes, and
+ * a server has at most DT_CONTROL_CLIENTS_MAX connections. For a reader that is slow no more than
+ * DT_CONTROL_BACKLOG_MAX bytes and one answer are kept: its next request waits, and a stream loses events (it is
+ * told how many). Only root, the server's own user and members of the socket's group may speak (SO_PEERCRED,
+ * SO_PEERGROUPS); others are told so and closed. */
 #ifndef DT_CONTROL_CONTROL_H
 #define DT_CONTROL_CONTROL_H
 
@@ -60,14 +62,18 @@ struct dt_control_server *dt_control_server_open(uv_loop_t *loop, const char *pa
 void dt_control_server_close(struct dt_control_server *s);
 const struct dt_control_counters *dt_control_server_counters(const struct dt_control_server *s);
 
-/* Ends the request; `result` is stolen (NULL is null). After it, req is gone. */
+/* These three call no command and no cancel function from inside: they may be used in the middle of anything. */
+/* Ends the request; `result` is stolen (NULL is null). After it, req is gone. An answer of more than
+ * DT_CONTROL_ANSWER_MAX bytes becomes an error that says so. */
 void dt_control_answer(struct dt_control_request *req, json_t *result);
 /* Ends the request with an error. `detail` (stolen) may be NULL: both sides' values, for --json. */
 void dt_control_fail(struct dt_control_request *req, int code, json_t *detail, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* One event of a stream; `event` is stolen. */
+/* One event of a stream; `event` is stolen (NULL: nothing is sent). req stays, also when its reader is gone: then its
+ * cancel function is called from the loop. */
 void dt_control_event(struct dt_control_request *req, json_t *event);
-/* Called when the peer goes away or the server closes before the request was answered; req is gone after it. */
+/* Called, from the loop or dt_control_server_close(), when the peer goes away or the server closes before the request
+ * was answered; req is gone after it. */
 void dt_control_on_cancel(struct dt_control_request *req, void (*fn)(void *arg), void *arg);
 
 /* Arguments: the value, or NULL / `otherwise` when it is absent or of another type. */

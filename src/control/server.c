@@ -1,8 +1,9 @@
+/* Requests queue: a connection's next line is taken from the loop alone, one at a time, never from inside whatever
+ * answered the one before it. So a command never runs in the middle of somebody else's work, and a line costs no stack.
+ * For the same reason a connection that breaks while it is answered is closed from the loop. */
 #include "control/control.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,24 +27,30 @@ struct dt_control_request {
 
 struct conn {
     struct dt_list link;
+    struct dt_list turn; /* in the server's list of those that wait for the loop; else alone */
     struct dt_control_server *server;
     uv_pipe_t pipe;
     struct dt_control_request *req; /* the one under way */
     bool closing;
-    bool last; /* close once everything is written */
+    bool broken; /* to be closed at its turn */
+    bool last;   /* close once everything is written */
+    bool full;   /* nothing is read until a line has been taken */
+    bool ended;  /* the peer says no more */
     size_t len;
     char buf[DT_CONTROL_LINE_MAX];
 };
 
 struct dt_control_server {
     uv_pipe_t pipe;
-    struct dt_list conns;
+    uv_idle_t idle; /* runs while somebody waits for a turn */
+    struct dt_list conns, turns;
     size_t nconn;
     const struct dt_control_command *commands;
     void *ctx;
     gid_t gid;
     struct dt_control_counters count;
     bool closed;
+    unsigned handles; /* of its own that are not closed yet */
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 };
 
@@ -52,12 +59,33 @@ struct out {
     char *text;
 };
 
-static void handle_lines(struct conn *c);
+static void take_turns(uv_idle_t *idle);
 
 static void server_free(struct dt_control_server *s)
 {
-    if (s->closed && s->nconn == 0 && s->pipe.data == NULL)
+    if (s->closed && s->nconn == 0 && s->handles == 0)
         free(s);
+}
+
+/* The loop comes back to it: there may be a line to handle, or it is broken. */
+static void conn_turn(struct conn *c)
+{
+    struct dt_control_server *s = c->server;
+    if (c->closing || s->closed || !dt_list_empty(&c->turn))
+        return;
+    dt_list_add_tail(&s->turns, &c->turn);
+    uv_idle_start(&s->idle, take_turns);
+}
+
+static void conn_break(struct conn *c)
+{
+    c->broken = true;
+    conn_turn(c);
+}
+
+static size_t conn_backlog(struct conn *c)
+{
+    return uv_stream_get_write_queue_size((uv_stream_t *)&c->pipe);
 }
 
 static void conn_closed(uv_handle_t *h)
@@ -74,6 +102,7 @@ static void conn_close(struct conn *c)
     if (c->closing)
         return;
     c->closing = true;
+    dt_list_del(&c->turn);
     struct dt_control_request *req = c->req;
     c->req = NULL;
     if (req != NULL) {
@@ -91,20 +120,48 @@ static void written(uv_write_t *w, int status)
     struct conn *c = w->data;
     free(o->text);
     free(o);
-    if (status < 0 || (c->last && uv_stream_get_write_queue_size((uv_stream_t *)&c->pipe) == 0))
+    if (status < 0 || (c->last && conn_backlog(c) == 0))
         conn_close(c);
+    else
+        conn_turn(c); /* it may have waited for its reader */
 }
 
-/* Takes msg. */
+static json_t *failure(json_int_t id, int code, json_t *detail, const char *text)
+{
+    json_t *t = json_string(text);
+    if (t == NULL) /* a name from the wire that is not UTF-8 */
+        t = json_string("failed, and the reason cannot be written as text");
+    return json_pack("{s:i, s:I, s:b, s:i, s:o, s:o*}", "v", DT_CONTROL_VERSION, "id", id, "ok", 0, "code",
+                     code, "error", t, "detail", detail);
+}
+
+/* What the client would not take is not sent. */
+static char *too_long(json_int_t id, char *text)
+{
+    char why[160];
+    snprintf(why, sizeof(why),
+             "the answer has %zu bytes, and a client takes %u at most: ask for less, by name", strlen(text),
+             DT_CONTROL_ANSWER_MAX);
+    free(text);
+    json_t *msg = failure(id, 1, NULL, why);
+    text = msg != NULL ? json_dumps(msg, JSON_COMPACT) : NULL;
+    json_decref(msg);
+    return text;
+}
+
+/* Takes msg. Closes nothing and calls nobody: whoever answers may be in the middle of something. */
 static void conn_write(struct conn *c, json_t *msg)
 {
+    json_int_t id = json_integer_value(json_object_get(msg, "id"));
     char *text = msg != NULL ? json_dumps(msg, JSON_COMPACT) : NULL;
     json_decref(msg);
+    if (text != NULL && strlen(text) >= DT_CONTROL_ANSWER_MAX)
+        text = too_long(id, text);
     struct out *o = calloc(1, sizeof(*o));
-    if (text == NULL || o == NULL || c->closing) {
+    if (text == NULL || o == NULL || c->broken || c->closing) {
         free(text);
         free(o);
-        conn_close(c);
+        conn_break(c);
         return;
     }
     size_t len = strlen(text);
@@ -115,7 +172,7 @@ static void conn_write(struct conn *c, json_t *msg)
     if (uv_write(&o->write, (uv_stream_t *)&c->pipe, &b, 1, written) != 0) {
         free(o->text);
         free(o);
-        conn_close(c);
+        conn_break(c);
     }
 }
 
@@ -125,23 +182,13 @@ static void finish(struct dt_control_request *req, json_t *msg)
     c->req = NULL;
     free(req);
     conn_write(c, msg);
-    if (!c->closing)
-        handle_lines(c); /* the next request may be waiting */
+    conn_turn(c); /* the next request may be waiting */
 }
 
 void dt_control_answer(struct dt_control_request *req, json_t *result)
 {
     finish(req, json_pack("{s:i, s:I, s:b, s:o}", "v", DT_CONTROL_VERSION, "id", req->id, "ok", 1, "result",
                           result != NULL ? result : json_null()));
-}
-
-static json_t *failure(json_int_t id, int code, json_t *detail, const char *text)
-{
-    json_t *t = json_string(text);
-    if (t == NULL) /* a name from the wire that is not UTF-8 */
-        t = json_string("failed, and the reason cannot be written as text");
-    return json_pack("{s:i, s:I, s:b, s:i, s:o, s:o*}", "v", DT_CONTROL_VERSION, "id", id, "ok", 0, "code",
-                     code, "error", t, "detail", detail);
 }
 
 void dt_control_fail(struct dt_control_request *req, int code, json_t *detail, const char *fmt, ...)
@@ -157,7 +204,9 @@ void dt_control_fail(struct dt_control_request *req, int code, json_t *detail, c
 void dt_control_event(struct dt_control_request *req, json_t *event)
 {
     struct conn *c = req->conn;
-    if (uv_stream_get_write_queue_size((uv_stream_t *)&c->pipe) > DT_CONTROL_BACKLOG_MAX) {
+    if (event == NULL)
+        return; /* out of memory, or something in it is not UTF-8 */
+    if (conn_backlog(c) > DT_CONTROL_BACKLOG_MAX) {
         req->dropped++;
         c->server->count.events_dropped++;
         json_decref(event);
@@ -208,7 +257,7 @@ static void dispatch(struct conn *c, const json_t *msg)
         cmd++;
     struct dt_control_request *req = calloc(1, sizeof(*req));
     if (req == NULL) {
-        conn_close(c);
+        conn_break(c);
         return;
     }
     *req = (struct dt_control_request){.conn = c, .id = json_integer_value(id)};
@@ -225,32 +274,6 @@ static void dispatch(struct conn *c, const json_t *msg)
     json_decref(none);
 }
 
-static void handle_lines(struct conn *c)
-{
-    /* dispatch may answer at once and come back here; the request that is under way stops the inner call. */
-    while (!c->closing && !c->last && c->req == NULL) {
-        char *nl = memchr(c->buf, '\n', c->len);
-        if (nl == NULL) {
-            if (c->len == sizeof(c->buf)) {
-                c->server->count.malformed++;
-                refuse(c, 0, "the request is longer than 65536 bytes");
-            }
-            return;
-        }
-        size_t len = (size_t)(nl - c->buf);
-        json_t *msg = json_loadb(c->buf, len, JSON_REJECT_DUPLICATES, NULL);
-        memmove(c->buf, nl + 1, c->len - len - 1);
-        c->len -= len + 1;
-        if (json_is_object(msg)) {
-            dispatch(c, msg);
-        } else {
-            c->server->count.malformed++;
-            refuse(c, 0, "the request is not a JSON object on one line");
-        }
-        json_decref(msg);
-    }
-}
-
 static void give_buffer(uv_handle_t *h, size_t want, uv_buf_t *buf)
 {
     struct conn *c = h->data;
@@ -260,26 +283,82 @@ static void give_buffer(uv_handle_t *h, size_t want, uv_buf_t *buf)
 static void got(uv_stream_t *st, ssize_t n, const uv_buf_t *buf)
 {
     struct conn *c = st->data;
-    if (n < 0) { /* also UV_ENOBUFS: more was sent behind a request that has not been answered than fits */
-        conn_close(c);
-        return;
+    if (n >= 0)
+        c->len += (size_t)n;
+    else if (n == UV_EOF)
+        c->ended = true;
+    else
+        c->broken = true;
+    if (c->len == sizeof(c->buf)) {
+        c->full = true;
+        uv_read_stop(st);
     }
-    c->len += (size_t)n;
-    handle_lines(c);
+    conn_turn(c);
 }
 
-static bool in_group(uid_t uid, gid_t primary, gid_t wanted)
+static void take_line(struct conn *c, size_t len)
 {
-    if (primary == wanted)
-        return true;
-    struct passwd *pw = getpwuid(uid);
-    if (pw == NULL)
+    json_t *msg = json_loadb(c->buf, len, JSON_REJECT_DUPLICATES, NULL);
+    memmove(c->buf, c->buf + len + 1, c->len - len - 1);
+    c->len -= len + 1;
+    if (c->full)
+        uv_read_start((uv_stream_t *)&c->pipe, give_buffer, got);
+    c->full = false;
+    if (json_is_object(msg)) {
+        dispatch(c, msg);
+    } else {
+        c->server->count.malformed++;
+        refuse(c, 0, "the request is not a JSON object on one line");
+    }
+    json_decref(msg);
+}
+
+/* Takes the next line, if it may be taken: the request before it is answered, and its reader keeps up. */
+static void conn_next_line(struct conn *c)
+{
+    if (c->ended && c->req != NULL) /* nobody waits for it any more */
+        conn_close(c);
+    if (c->closing || c->last || c->req != NULL || conn_backlog(c) > DT_CONTROL_BACKLOG_MAX)
+        return;
+    const char *nl = memchr(c->buf, '\n', c->len);
+    if (nl != NULL) {
+        take_line(c, (size_t)(nl - c->buf));
+        conn_turn(c); /* answered at once: there may be another */
+    } else if (c->len == sizeof(c->buf)) {
+        c->server->count.malformed++;
+        refuse(c, 0, "the request is longer than 65536 bytes");
+    } else if (c->ended) {
+        c->last = true;
+        if (conn_backlog(c) == 0)
+            conn_close(c);
+    }
+}
+
+/* One line of each connection that has one. Whatever a command does, to whichever connection: only the list is kept in
+ * hand, and who comes anew waits for the next round. */
+static void take_turns(uv_idle_t *idle)
+{
+    struct dt_control_server *s = idle->data;
+    for (size_t n = s->nconn; n > 0 && !dt_list_empty(&s->turns); n--) {
+        struct conn *c = DT_CONTAINER_OF(s->turns.next, struct conn, turn);
+        dt_list_del(&c->turn);
+        if (c->broken)
+            conn_close(c);
+        else
+            conn_next_line(c);
+    }
+    if (dt_list_empty(&s->turns))
+        uv_idle_stop(idle);
+}
+
+/* The peer's groups as they were when it connected, from the kernel: no name service is asked, which may take long. */
+static bool in_group(int fd, gid_t wanted)
+{
+    gid_t groups[1024];
+    socklen_t len = sizeof(groups);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) != 0)
         return false;
-    gid_t groups[256];
-    int n = (int)DT_ARRAY_LEN(groups);
-    if (getgrouplist(pw->pw_name, primary, groups, &n) < 0)
-        n = (int)DT_ARRAY_LEN(groups); /* the first of more */
-    for (int i = 0; i < n; i++)
+    for (size_t i = 0; i < len / sizeof(groups[0]); i++)
         if (groups[i] == wanted)
             return true;
     return false;
@@ -295,7 +374,8 @@ static bool may_speak(struct conn *c)
         return false;
     if (cred.uid == 0 || cred.uid == geteuid())
         return true;
-    return c->server->gid != (gid_t)-1 && in_group(cred.uid, cred.gid, c->server->gid);
+    gid_t wanted = c->server->gid;
+    return wanted != (gid_t)-1 && (cred.gid == wanted || in_group(fd, wanted));
 }
 
 static void incoming(uv_stream_t *listener, int status)
@@ -306,6 +386,7 @@ static void incoming(uv_stream_t *listener, int status)
         return;
     c->server = s;
     dt_list_init(&c->link);
+    dt_list_init(&c->turn);
     uv_pipe_init(listener->loop, &c->pipe, 0);
     c->pipe.data = c;
     s->nconn++;
@@ -344,10 +425,10 @@ static int take_path(const char *path, struct dt_err *err)
     return 0;
 }
 
-static void listener_closed(uv_handle_t *h)
+static void handle_closed(uv_handle_t *h)
 {
     struct dt_control_server *s = h->data;
-    h->data = NULL;
+    s->handles--;
     server_free(s);
 }
 
@@ -372,8 +453,11 @@ struct dt_control_server *dt_control_server_open(uv_loop_t *loop, const char *pa
     s->ctx = ctx;
     s->gid = gid;
     dt_list_init(&s->conns);
+    dt_list_init(&s->turns);
     uv_pipe_init(loop, &s->pipe, 0);
-    s->pipe.data = s;
+    uv_idle_init(loop, &s->idle);
+    s->pipe.data = s->idle.data = s;
+    s->handles = 2;
     mode_t old = umask(0117);
     int rc = uv_pipe_bind(&s->pipe, path);
     umask(old);
@@ -402,7 +486,8 @@ void dt_control_server_close(struct dt_control_server *s)
     }
     if (s->path[0] != '\0')
         unlink(s->path);
-    uv_close((uv_handle_t *)&s->pipe, listener_closed);
+    uv_close((uv_handle_t *)&s->pipe, handle_closed);
+    uv_close((uv_handle_t *)&s->idle, handle_closed);
 }
 
 const struct dt_control_counters *dt_control_server_counters(const struct dt_control_server *s)

@@ -20,6 +20,8 @@ struct server {
     int cancelled;
     uv_timer_t later;
     struct dt_control_counters count;
+    int inside, nested;        /* commands under way, and those that began while another one was */
+    uintptr_t lowest, highest; /* of the stack, where a command began */
 };
 
 static void cmd_echo(void *ctx, struct dt_control_request *req, const json_t *args)
@@ -66,9 +68,57 @@ static void cmd_later(void *ctx, struct dt_control_request *req, const json_t *a
     uv_timer_start(&v->later, answer_late, 20, 0);
 }
 
+/* Answers the request that hangs, in the middle of its own work. */
+static void cmd_release(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    struct server *v = ctx;
+    v->inside++;
+    if (v->pending != NULL)
+        dt_control_answer(v->pending, json_string("released"));
+    v->pending = NULL;
+    v->inside--;
+    dt_control_answer(req, NULL);
+}
+
+static void cmd_where(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    struct server *v = ctx;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    v->nested += v->inside > 0;
+    v->lowest = v->lowest == 0 || here < v->lowest ? here : v->lowest;
+    v->highest = here > v->highest ? here : v->highest;
+    dt_control_answer(
+        req, json_pack("{s:i, s:I}", "nested", v->nested, "stack", (json_int_t)(v->highest - v->lowest)));
+}
+
+static void cmd_count(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    struct server *v = ctx;
+    dt_control_answer(req, json_integer((json_int_t)dt_control_server_counters(v->s)->requests));
+}
+
+/* So many bytes of text, and a little. */
+static void cmd_long(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    size_t n = (size_t)dt_control_arg_int(args, "bytes", 0);
+    char *text = malloc(n + 1);
+    memset(text, 'x', n);
+    dt_control_answer(req, json_stringn(text, n));
+    free(text);
+}
+
+/* What cannot be written as JSON: nothing of it is sent, and the request goes on. */
+static void cmd_latin(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    dt_control_event(req, json_pack("{s:s}", "name", "B\xfcro"));
+    dt_control_event(req, json_pack("{s:s}", "name", "office"));
+    dt_control_answer(req, NULL);
+}
+
 static const struct dt_control_command commands[] = {
-    {"echo", cmd_echo}, {"refuse", cmd_refuse}, {"stream", cmd_stream},
-    {"hang", cmd_hang}, {"later", cmd_later},   {NULL, NULL},
+    {"echo", cmd_echo},   {"refuse", cmd_refuse},   {"stream", cmd_stream}, {"hang", cmd_hang},
+    {"later", cmd_later}, {"release", cmd_release}, {"where", cmd_where},   {"count", cmd_count},
+    {"long", cmd_long},   {"latin", cmd_latin},     {NULL, NULL},
 };
 
 static void stop(uv_async_t *a)
@@ -177,13 +227,19 @@ static void a_peer_that_leaves(void **state)
     dt_control_disconnect(c);
 }
 
-/* Sends bytes as they are; the answer (or nothing) in out. */
-static void raw(const char *bytes, size_t len, char *out, size_t cap)
+static int connected(void)
 {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
     strcpy(sa.sun_path, path);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    return fd;
+}
+
+/* Sends bytes as they are; the answer (or nothing) in out. */
+static void raw(const char *bytes, size_t len, char *out, size_t cap)
+{
+    int fd = connected();
     while (len > 0) {
         ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
         if (n <= 0)
@@ -226,6 +282,135 @@ static void nonsense(void **state)
     json_decref(result);
     end(&v);
     assert_int_equal(v.count.malformed, 6);
+}
+
+static void send_all(int fd, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+        assert_true(n > 0);
+        bytes += n;
+        len -= (size_t)n;
+    }
+}
+
+/* One line; false: there is none any more. */
+static bool read_line(FILE *f, char *out, size_t cap)
+{
+    return fgets(out, (int)cap, f) != NULL;
+}
+
+/* A request that is answered in the middle of another's work: what its connection sent behind it waits for the loop. */
+static void the_next_request_comes_from_the_loop(void **state)
+{
+    static const char two[] =
+        "{\"v\":1,\"id\":1,\"command\":\"hang\"}\n{\"v\":1,\"id\":2,\"command\":\"where\"}\n";
+    struct server v;
+    char line[512];
+    json_t *result;
+    begin(&v);
+    int fd = connected();
+    FILE *f = fdopen(fd, "r");
+    send_all(fd, two, sizeof(two) - 1);
+    assert_true(read_line(f, line, sizeof(line))); /* "begun" */
+    assert_int_equal(dt_control_call(path, "release", NULL, &result, NULL), 0);
+    json_decref(result);
+    assert_true(read_line(f, line, sizeof(line)));
+    assert_non_null(strstr(line, "released"));
+    assert_true(read_line(f, line, sizeof(line)));
+    assert_non_null(strstr(line, "\"id\":2"));
+    fclose(f);
+    end(&v);
+    assert_int_equal(v.nested, 0);
+}
+
+/* Thousands of lines at once take no more stack than one, and each is answered, also after the last was sent. */
+static void many_lines_at_once(void **state)
+{
+    static const char one[] = "{\"v\":1,\"id\":7,\"command\":\"where\"}\n";
+    enum { LINES = 5000 };
+    struct server v;
+    char line[512];
+    char *all = malloc(LINES * sizeof(one));
+    begin(&v);
+    for (size_t i = 0; i < LINES; i++)
+        memcpy(all + i * (sizeof(one) - 1), one, sizeof(one) - 1);
+    int fd = connected();
+    FILE *f = fdopen(fd, "r");
+    send_all(fd, all, LINES * (sizeof(one) - 1));
+    shutdown(fd, SHUT_WR);
+    size_t n = 0;
+    while (read_line(f, line, sizeof(line)))
+        n++;
+    assert_int_equal(n, LINES);
+    fclose(f);
+    free(all);
+    end(&v);
+    assert_true(v.highest - v.lowest < 4096);
+}
+
+/* Who asks and does not read is not answered without end; who reads at last gets everything. */
+static void a_slow_reader(void **state)
+{
+    static const char one[] = "{\"v\":1,\"id\":7,\"command\":\"long\",\"args\":{\"bytes\":100000}}\n";
+    enum { LINES = 200 };
+    struct server v;
+    struct dt_err err = {0};
+    json_t *result;
+    char *line = malloc(200000);
+    begin(&v);
+    int fd = connected();
+    FILE *f = fdopen(fd, "r");
+    for (size_t i = 0; i < LINES; i++)
+        send_all(fd, one, sizeof(one) - 1);
+    json_int_t before, now = 0;
+    unsigned asked = 0;
+    do { /* until it takes no more */
+        before = now;
+        usleep(200000);
+        assert_int_equal(dt_control_call(path, "count", NULL, &result, &err), 0);
+        now = json_integer_value(result) - ++asked;
+        json_decref(result);
+    } while (now != before);
+    assert_true(now < 100);
+    for (size_t i = 0; i < LINES; i++) {
+        assert_true(read_line(f, line, 200000));
+        assert_true(strlen(line) > 100000);
+    }
+    fclose(f);
+    free(line);
+    end(&v);
+}
+
+static void an_answer_that_no_client_takes(void **state)
+{
+    struct server v;
+    struct dt_err err = {0};
+    json_t *result = NULL;
+    begin(&v);
+    assert_int_equal(dt_control_call(path, "long",
+                                     json_pack("{s:I}", "bytes", (json_int_t)DT_CONTROL_ANSWER_MAX), &result,
+                                     &err),
+                     1);
+    assert_non_null(strstr(err.text, "ask for less"));
+    json_decref(result);
+    end(&v);
+}
+
+static void what_is_not_text_is_left_out(void **state)
+{
+    struct server v;
+    struct dt_control_message m;
+    begin(&v);
+    struct dt_control_client *c = dt_control_connect(path, NULL);
+    assert_int_equal(dt_control_send(c, "latin", NULL, NULL), 0);
+    assert_int_equal(dt_control_next(c, 5000, &m), DT_CONTROL_EVENT);
+    assert_string_equal(json_string_value(json_object_get(m.value, "name")), "office");
+    json_decref(m.value);
+    assert_int_equal(dt_control_next(c, 5000, &m), DT_CONTROL_ANSWER);
+    json_decref(m.value);
+    dt_control_disconnect(c);
+    end(&v);
 }
 
 static void a_second_daemon_is_told(void **state)
@@ -282,10 +467,18 @@ static void what_is_in_the_way_stays(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(questions_and_answers),    cmocka_unit_test(streams),
-        cmocka_unit_test(a_peer_that_leaves),       cmocka_unit_test(nonsense),
-        cmocka_unit_test(a_second_daemon_is_told),  cmocka_unit_test(a_stale_socket_is_replaced),
+        cmocka_unit_test(questions_and_answers),
+        cmocka_unit_test(streams),
+        cmocka_unit_test(a_peer_that_leaves),
+        cmocka_unit_test(nonsense),
+        cmocka_unit_test(a_second_daemon_is_told),
+        cmocka_unit_test(a_stale_socket_is_replaced),
         cmocka_unit_test(what_is_in_the_way_stays),
+        cmocka_unit_test(the_next_request_comes_from_the_loop),
+        cmocka_unit_test(many_lines_at_once),
+        cmocka_unit_test(a_slow_reader),
+        cmocka_unit_test(an_answer_that_no_client_takes),
+        cmocka_unit_test(what_is_not_text_is_left_out),
     };
     snprintf(path, sizeof(path), "/tmp/dovetail-control-%d.sock", (int)getpid());
     return TEST_RUN(tests);
