@@ -27,7 +27,7 @@ ip -n "$LAB-host" route add default via 10.3.0.1
 
 gateway() # NS LISTEN PROTECT CLIENT_ADDRESSES
 {
-    printf 'gateway "%s" { listen = "%s" identity = "%s.example.net" psk = "file:%s" protect = { %s } remote = { %s } }\n' \
+    printf 'gateway "%s" { listen = "%s" identity = "%s.example.net" psk = "file:%s" protect = { %s } remote = { %s } peers = "anna@example.net" }\n' \
         "$1" "$2" "$1" "$LAB_DIR/secret" "$3" "$4" | dt_conf "$1"
     dt_start "$1" || { cat "$LAB_DIR/dt-$1.log" >&2; exit 1; }
 }

@@ -18,6 +18,7 @@ static void gateway_clear(struct dt_config_gateway *g)
     if (g->secret != NULL)
         dt_wipe(g->secret, g->nsecret * sizeof(*g->secret));
     free(g->secret);
+    dt_config_clients_free(g->client, g->nclient);
     dt_wipe(g, sizeof(*g));
 }
 
@@ -27,6 +28,7 @@ void dt_config_free(struct dt_config *c)
         tunnel_clear(&c->tunnel[i]);
     for (size_t i = 0; i < c->ngateway; i++)
         gateway_clear(&c->gateway[i]);
+    dt_config_clients_free(c->client, c->nclient);
     dt_config_discover_free(c->discover, c->ndiscover);
     dt_rules_unref(c->rules);
     free(c->tunnel);
@@ -66,6 +68,15 @@ const struct dt_config_psk *dt_config_gateway_psk(const struct dt_config_gateway
                                                   const struct dt_ike_id *peer)
 {
     const struct dt_config_psk *found = NULL;
+    for (size_t i = 0; i < g->nclient; i++) {
+        const struct dt_config_client *x = &g->client[i];
+        if (x->psk.len == 0)
+            continue;
+        if (x->id.type != DT_ID_ANY && dt_ike_id_eq(&x->id, peer))
+            return &x->psk;
+        if (found == NULL && dt_ike_id_matches(&x->id, peer))
+            found = &x->psk;
+    }
     for (size_t i = 0; i < g->nsecret; i++) {
         if (dt_ike_id_eq(&g->secret[i].id, peer))
             return &g->secret[i].psk;

@@ -43,6 +43,7 @@
 #define DT_CONFIG_ISSUES_MAX   100 /* further ones are counted */
 #define DT_CONFIG_POOLS_MAX    8
 #define DT_CONFIG_SECRETS_MAX  65536
+#define DT_CONFIG_CLIENTS_MAX  65536
 #define DT_CONFIG_HOST_MAX     253 /* bytes of a host name (RFC 1035) */
 
 struct dt_config_issue {
@@ -81,13 +82,27 @@ struct dt_config_tunnel {
     bool discovered; /* not from a file: the daemon found the peer */
 };
 
+/* client "IDENTITY" { ... }: of the gateway that it names, else of all. */
+struct dt_config_client {
+    unsigned line, networks_line, inside_line; /* 0: not set */
+    uint64_t print;
+    struct dt_ike_id id;          /* may be a pattern */
+    char gateway[DT_NAME_MAX];    /* empty: every gateway */
+    struct dt_config_psk psk;     /* len 0: the gateway's `secrets` or psk */
+    struct dt_selectors networks; /* what it may bring; of a pattern: whoever of them comes first has it */
+    struct dt_addr inside[2]; /* the inside addresses that it is always leased, IPv4 and IPv6; ver 0: any */
+};
+
 struct dt_config_gateway {
-    unsigned line;
+    unsigned line, remote_line;
     uint64_t print;
     struct dt_gateway_cfg cfg;
     struct dt_config_psk psk; /* for whoever has no secret of his own */
     struct dt_config_secret *secret;
     size_t nsecret;
+    bool secrets_set, pool_set;      /* there was such a setting, whatever came of it */
+    struct dt_config_client *client; /* its own copies */
+    size_t nclient;
     size_t npool;
     struct dt_prefix pool[DT_CONFIG_POOLS_MAX];
     size_t ndns;
@@ -146,6 +161,8 @@ struct dt_config {
     size_t ntunnel;
     struct dt_config_gateway *gateway;
     size_t ngateway;
+    struct dt_config_client *client; /* as they stand in the file; each gateway has its own in its struct */
+    size_t nclient;
     struct dt_config_discover *discover;
     size_t ndiscover;
     struct dt_rules *rules; /* `rule` and `group` sections; without any, an empty set */
@@ -173,8 +190,18 @@ bool dt_config_discover_same(const struct dt_config_discover *a, size_t na,
 struct dt_config_tunnel *dt_config_find_tunnel(const struct dt_config *c, const char *name);
 struct dt_config_gateway *dt_config_find_gateway(const struct dt_config *c, const char *name);
 
-/* The secret for a peer of this gateway: its own, the first pattern that matches, else the gateway's; or NULL. */
+/* The secret for a peer of this gateway: its own, the first pattern that matches, else the gateway's; or NULL. At each
+ * step client sections come before `secrets`. */
 const struct dt_config_psk *dt_config_gateway_psk(const struct dt_config_gateway *g,
                                                   const struct dt_ike_id *peer);
+/* Its client section: its own, else the first pattern that matches; or NULL. */
+const struct dt_config_client *dt_config_gateway_client(const struct dt_config_gateway *g,
+                                                        const struct dt_ike_id *peer);
+/* What a peer of this gateway may bring: the networks of its client section. Without any client section, a gateway
+ * whose `peers` is one exact identity serves that client alone, and `remote` is what it brings. *out is left as it is
+ * where nothing is listed. */
+void dt_config_gateway_networks(const struct dt_config_gateway *g, const struct dt_ike_id *peer,
+                                struct dt_selectors *out);
+void dt_config_clients_free(struct dt_config_client *list, size_t n); /* wiped */
 
 #endif

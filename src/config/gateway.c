@@ -132,6 +132,14 @@ void read_secrets(struct reader *r, const struct dt_setting *s, void *field, con
     free(text);
 }
 
+static void read_remote(struct reader *r, const struct dt_setting *s, void *field,
+                        const struct setting_def *def)
+{
+    struct dt_config_gateway *g = field;
+    g->remote_line = s->line;
+    read_selectors(r, s, &g->cfg.remote, def);
+}
+
 #define AT(member) offsetof(struct dt_config_gateway, member)
 static const struct setting_def defs[] = {
     {"listen", read_listen, AT(cfg), .list = true},
@@ -142,7 +150,7 @@ static const struct setting_def defs[] = {
     {"dns", read_dns, 0, .list = true},
     {"secrets", read_secrets, 0},
     {"peers", read_id_pattern, AT(cfg.peers)},
-    {"remote", read_selectors, AT(cfg.remote), .list = true},
+    {"remote", read_remote, 0, .list = true},
     {"probe", read_bool, AT(cfg.probe)},
     {"server_rekey", read_bool, AT(cfg.params.server_rekey)},
     {"mtu", read_uint, AT(mtu), 576, 65535},
@@ -173,23 +181,14 @@ static void check(struct reader *r, const struct dt_block *b, struct dt_config_g
                      "gateway \"%s\" has no identity; identity = \"vpn.example.net\", who we say we are, "
                      "would be right",
                      g->cfg.name);
-    if (!reader_seen(defs, n, seen, "psk") && !reader_seen(defs, n, seen, "secrets"))
-        reader_error(r, b->line,
-                     "gateway \"%s\" has no secret; psk = \"file:/PATH\" for all clients, or secrets = "
-                     "\"file:/PATH\" with one for each, would be right",
-                     g->cfg.name);
     if (!reader_seen(defs, n, seen, "protect") && !g->cfg.transport)
         reader_error(r, b->line,
                      "gateway \"%s\" has no protect; protect = { \"10.1.0.0/16\" }, what clients reach "
                      "through it, would be right",
                      g->cfg.name);
     g->cfg.lease = g->npool > 0;
-    if (!reader_seen(defs, n, seen, "pool") && !reader_seen(defs, n, seen, "remote") && !g->cfg.transport)
-        reader_error(
-            r, b->line,
-            "gateway \"%s\" has neither pool nor remote; pool = { \"10.9.0.0/16\" } (it gives inside "
-            "addresses) or remote = { \"10.2.0.0/16\" } (clients have their own) would be right",
-            g->cfg.name);
+    g->secrets_set = reader_seen(defs, n, seen, "secrets") || reader_seen(defs, n, seen, "psk");
+    g->pool_set = reader_seen(defs, n, seen, "pool") || reader_seen(defs, n, seen, "remote");
     for (size_t i = 0; i < g->npool; i++)
         for (size_t k = 0; k < i; k++)
             if (dt_prefix_covers(&g->pool[i], &g->pool[k]) || dt_prefix_covers(&g->pool[k], &g->pool[i])) {

@@ -91,6 +91,9 @@ void reader_epoch_params(struct reader *r, const struct dt_block *b, struct dt_e
 
 void read_tunnel_section(struct reader *r, const struct dt_block *b);
 void read_gateway_section(struct reader *r, const struct dt_block *b);
+void read_client_section(struct reader *r, const struct dt_block *b);
+void config_check_clients(
+    struct reader *r); /* when all sections are read: gives gateways their clients too */
 void read_discover_section(struct reader *r, const struct dt_block *b);
 void read_daemon_section(struct reader *r, const struct dt_block *b);
 void read_nat_section(struct reader *r, const struct dt_block *b);

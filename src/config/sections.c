@@ -16,6 +16,7 @@ static const struct {
 } sections[] = {
     {"tunnel", true, read_tunnel_section},
     {"gateway", true, read_gateway_section},
+    {"client", true, read_client_section},
     {"discover", true, read_discover_section},
     {"daemon", false, read_daemon_section},
     {"nat", false, read_nat_section},
@@ -188,10 +189,10 @@ static void read_block(struct reader *r, const struct dt_block *b)
     if (near != NULL)
         reader_error(r, b->line, "there is no section \"%.40s\"; did you mean \"%s\"?", b->kind, near);
     else
-        reader_error(
-            r, b->line,
-            "there is no section \"%.40s\"; tunnel, gateway, discover, daemon, nat, rule and group are",
-            b->kind);
+        reader_error(r, b->line,
+                     "there is no section \"%.40s\"; tunnel, gateway, client, discover, daemon, nat, rule "
+                     "and group are",
+                     b->kind);
 }
 
 /* Rules and groups are read by their own room, from the same text. */
@@ -221,6 +222,7 @@ static void check_whole(struct reader *r)
                 reader_error(r, c->gateway[i].line,
                              "there is a gateway \"%s\" in line %u already; another name would be right",
                              c->gateway[i].cfg.name, c->gateway[k].line);
+    config_check_clients(r);
     if (r->f->top_n > 0)
         reader_error(r, r->f->top_line,
                      "\"%.40s\" stands outside of every section; daemon { %.40s = ... } may be right",

@@ -351,6 +351,8 @@ int dt_daemon_main(int argc, char **argv)
     dt_list_init(&d.gates);
     dt_list_init(&d.waits);
     dt_list_init(&d.monitors);
+    struct dt_rand rand = dt_rand_system();
+    dt_rand_fill(&rand, &d.owner_key, sizeof(d.owner_key));
     dt_table_init(&d.dptuns);
     dt_table_init(&d.tun_ids);
     d.config_file = realpath(a.config, NULL);

@@ -72,35 +72,45 @@ static bool covered(const struct discover *x, const struct dt_selectors *local,
     return false;
 }
 
-int discover_admit(struct daemon *d, const struct dt_endpoint_sa *sa, struct dt_err *err)
+void discover_authority(struct daemon *d, const struct dt_config_gateway *g, const struct dt_ike_id *peer,
+                        struct dt_authority *out)
+{
+    const struct dt_discover_peer *listed;
+    out->owner = plain(peer);
+    if (d->discover != NULL && allowed(d->discover, &out->owner, &listed))
+        out->networks =
+            g->cfg.remote; /* discover_admit refuses, with the reason, what is not its own of that */
+}
+
+int discover_admit(struct daemon *d, const struct dt_endpoint_admission *a, struct dt_err *err)
 {
     struct discover *x = d->discover;
     struct dt_tunnel_info info;
-    struct tun *t = tun_by_id(d, sa->tunnel);
+    struct tun *t = tun_by_id(d, a->tunnel);
     const struct dt_discover_peer *peer;
     char name[DT_IKE_ID_STRLEN], ours[120], theirs[120];
     bool mine = t != NULL && t->cfg.discovered;
-    if (x == NULL || !dt_endpoint_tunnel_info(d->ep, sa->tunnel, &info))
+    if (x == NULL || !dt_endpoint_tunnel_info(d->ep, a->tunnel, &info))
         return mine ? dt_err_set(err, 0, "discovery is off") : 0;
     if (!mine && (x->gate == NULL || info.gateway != x->gate->id))
         return 0;
     struct dt_ike_id id = plain(&info.remote_id);
     dt_ike_id_str(name, &id);
-    dt_selectors_str(ours, sizeof(ours), &sa->local_ts);
-    dt_selectors_str(theirs, sizeof(theirs), &sa->remote_ts);
+    dt_selectors_str(ours, sizeof(ours), a->local_ts);
+    dt_selectors_str(theirs, sizeof(theirs), a->remote_ts);
     int rc = 0;
     if (!allowed(x, &id, &peer))
         rc = dt_err_set(err, 0, "%.80s is none of the peers that the configuration admits", name);
-    else if (!covered(x, &sa->local_ts, &sa->remote_ts))
+    else if (!covered(x, a->local_ts, a->remote_ts))
         rc = dt_err_set(err, 0, "no proxy of ours covers %s with %s", ours, theirs);
-    else if (mine && (!dt_ted_selectors_carry(&sa->local_ts, &t->cfg.cfg.local) ||
-                      !dt_ted_selectors_carry(&sa->remote_ts, &t->cfg.cfg.protect))) {
+    else if (mine && (!dt_ted_selectors_carry(a->local_ts, &t->cfg.cfg.local) ||
+                      !dt_ted_selectors_carry(a->remote_ts, &t->cfg.cfg.protect))) {
         char said[120]; /* a tunnel with less would swallow what it does not carry */
         rc = dt_err_set(err, 0, "%.60s was found for %.80s, and now allows %.80s only", name,
                         dt_selectors_str(said, sizeof(said), &t->cfg.cfg.protect), theirs);
     }
-    for (size_t s = 0; rc == 0 && peer != NULL && peer->remote.n > 0 && s < sa->remote_ts.n; s++)
-        if (!dt_selectors_covers(&peer->remote, &sa->remote_ts.v[s])) {
+    for (size_t s = 0; rc == 0 && peer != NULL && peer->remote.n > 0 && s < a->remote_ts->n; s++)
+        if (!dt_selectors_covers(&peer->remote, &a->remote_ts->v[s])) {
             char may[100];
             rc = dt_err_set(err, 0, "%.60s may speak for %s, not for %s", name,
                             dt_selectors_str(may, sizeof(may), &peer->remote), theirs);

@@ -1,5 +1,6 @@
 /* What the endpoint asks for, done with sockets, data path and leases; and what the data path reports, told to the
  * endpoint. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -37,13 +38,27 @@ static struct dt_table_node *find_dptun(struct daemon *d, uint32_t id)
     return n;
 }
 
+/* Whose a gateway's tunnel is, as a number: no two owners have one prefix in the data path. 0: a client's own tunnel. */
+static uint64_t owner_of(struct daemon *d, uint32_t id)
+{
+    struct dt_tunnel_info info;
+    char text[DT_IKE_ID_STRLEN];
+    if (!dt_endpoint_tunnel_info(d->ep, id, &info) || info.client)
+        return 0;
+    dt_ike_id_str(text, &info.owner);
+    for (char *c = text; *c != '\0'; c++) /* names are equal without regard to case */
+        *c = (char)tolower((unsigned char)*c);
+    return dt_siphash(&d->owner_key, text, strlen(text)) | 1;
+}
+
 /* Tells the data path what a tunnel carries. It holds at first: a client's until it is verified, a gateway's until it
  * was heard; what goes back in the moment until then must not be lost. */
 static int set_dptun(struct daemon *d, uint32_t id, const struct dt_selectors *local,
                      const struct dt_selectors *remote, struct dt_err *err)
 {
     struct tun *t = tun_by_id(d, id);
-    struct dt_dp_tunnel dt = {.id = id, .local = *local, .remote = *remote, .hold_first = true};
+    struct dt_dp_tunnel dt = {
+        .id = id, .local = *local, .remote = *remote, .hold_first = true, .owner = owner_of(d, id)};
     if (t != NULL) {
         dt.mtu = t->cfg.mtu;
         dt.on_demand = t->cfg.start == DT_START_DEMAND || t->ruled;
@@ -67,10 +82,10 @@ static struct dt_span part(const uint8_t *key, size_t at, size_t len)
 }
 
 /* Transport mode keeps the packet's own header, whose addresses a NAT changes under the checksum of what is inside. */
-static int check_nat(struct daemon *d, const struct dt_endpoint_sa *sa, struct dt_err *err)
+static int check_nat(struct daemon *d, const struct dt_endpoint_admission *a, struct dt_err *err)
 {
-    struct tun *t = tun_by_id(d, sa->tunnel);
-    if (t == NULL || !sa->transport || !sa->path.natt || t->cfg.cfg.encap != DT_ENCAP_ESP)
+    struct tun *t = tun_by_id(d, a->tunnel);
+    if (t == NULL || !a->transport || !a->path->natt || t->cfg.cfg.encap != DT_ENCAP_ESP)
         return 0;
     dt_err_set(
         err, 0,
@@ -80,16 +95,50 @@ static int check_nat(struct daemon *d, const struct dt_endpoint_sa *sa, struct d
     return -1;
 }
 
+static int admit(void *user, dt_time now, const struct dt_endpoint_admission *a, struct dt_err *err)
+{
+    struct daemon *d = user;
+    return discover_admit(d, a, err) != 0 || check_nat(d, a, err) != 0 ? -1 : 0;
+}
+
+static void forget_dptun(struct daemon *d, uint32_t id)
+{
+    struct dt_table_node *n = find_dptun(d, id);
+    dt_dp_tunnel_remove(d->dp, id);
+    if (n == NULL)
+        return;
+    dt_table_remove(&d->dptuns, n);
+    free(DT_CONTAINER_OF(n, struct dptun, node));
+}
+
+/* The SA and its tunnel's selectors, both or neither. A tunnel that is there already has the SA first, and then what goes
+ * into it. */
+static int add_to_data_path(struct daemon *d, const struct dt_dp_sa *x, struct dt_err *err)
+{
+    uint32_t id = (uint32_t)x->tunnel;
+    bool fresh = find_dptun(d, id) == NULL;
+    if (fresh && set_dptun(d, id, &x->local, &x->remote, err) != 0)
+        return -1;
+    if (dt_dp_sa_add(d->dp, x, err) != 0) {
+        if (fresh)
+            forget_dptun(d, id);
+        return -1;
+    }
+    struct dt_tunnel_info info;
+    bool same = dt_endpoint_tunnel_info(d->ep, id, &info) && dt_selectors_eq(&info.local_ts, &x->local) &&
+                dt_selectors_eq(&info.remote_ts, &x->remote);
+    if (fresh || same || set_dptun(d, id, &x->local, &x->remote, err) == 0)
+        return 0;
+    dt_dp_sa_remove(d->dp, x->id);
+    return -1;
+}
+
 static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *sa, struct dt_err *err)
 {
     struct daemon *d = user;
     size_t klen = dt_suite_key_len(&sa->suite), ilen = dt_suite_integ_len(&sa->suite);
-    if (discover_admit(d, sa, err) != 0)
-        return -1;
     if (klen + ilen != sa->key_len)
         return dt_err_set(err, 0, "the keys have %u bytes, the suite takes %zu", sa->key_len, klen + ilen);
-    if (check_nat(d, sa, err) != 0)
-        return -1;
     struct dt_dp_sa x = {
         .id = sa->sa, .tunnel = sa->tunnel, .path = sa->path, .local = sa->local_ts, .remote = sa->remote_ts};
     x.in = (struct dt_esp_params){.spi = sa->spi_in,
@@ -112,10 +161,7 @@ static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *sa, 
     x.answer4 = sa->answer4;
     x.answer6 = sa->answer6;
     keylog_sa(d, sa);
-    if (find_dptun(d, sa->tunnel) == NULL &&
-        set_dptun(d, sa->tunnel, &sa->local_ts, &sa->remote_ts, err) != 0)
-        return -1;
-    return dt_dp_sa_add(d->dp, &x, err);
+    return add_to_data_path(d, &x, err);
 }
 
 static void sa_remove(void *user, dt_time now, uint64_t sa)
@@ -188,12 +234,7 @@ static void tunnel_changed(void *user, dt_time now, uint32_t tunnel, bool gone)
     struct dt_tunnel_info info;
     struct dt_err err = {0};
     if (gone) {
-        struct dt_table_node *n = find_dptun(d, tunnel);
-        dt_dp_tunnel_remove(d->dp, tunnel);
-        if (n != NULL) {
-            dt_table_remove(&d->dptuns, n);
-            free(DT_CONTAINER_OF(n, struct dptun, node));
-        }
+        forget_dptun(d, tunnel);
     } else if (dt_endpoint_tunnel_info(d->ep, tunnel, &info) && info.local_ts.n && info.remote_ts.n &&
                set_dptun(d, tunnel, &info.local_ts, &info.remote_ts, &err) != 0) {
         LOG(DT_LOG_WARN, "tunnel %u: %s", tunnel, err.text);
@@ -247,6 +288,16 @@ static int psk(void *user, uint32_t tunnel, uint32_t gateway, const struct dt_ik
         return -1;
     memcpy(key, p->key, p->len);
     return p->len;
+}
+
+static void authority(void *user, uint32_t gateway, const struct dt_ike_id *peer, struct dt_authority *out)
+{
+    struct daemon *d = user;
+    const struct gate *g = gate_by_id(d, gateway);
+    if (g != NULL && g->discovery)
+        discover_authority(d, &g->cfg, peer, out);
+    else if (g != NULL)
+        dt_config_gateway_networks(&g->cfg, peer, &out->networks);
 }
 
 static int lease(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
@@ -381,6 +432,7 @@ static void keylog(void *user, const char *line)
 
 const struct dt_endpoint_ops driver_ops = {
     .send_ike = send_ike,
+    .admit = admit,
     .sa_install = sa_install,
     .sa_remove = sa_remove,
     .sa_path = sa_path,
@@ -390,6 +442,7 @@ const struct dt_endpoint_ops driver_ops = {
     .tunnel = tunnel_changed,
     .local_addr = local_addr,
     .psk = psk,
+    .authority = authority,
     .lease = lease,
     .release = release,
     .event = event,

@@ -95,6 +95,7 @@ struct daemon {
     struct plan_nests *plan_nests;
     struct dt_list tuns, gates;
     struct dt_table dptuns;
+    struct dt_siphash_key owner_key; /* owners of tunnels as numbers (driver.c) */
     dt_time started;
 
     struct dt_endpoint *ep;
@@ -216,7 +217,10 @@ void discover_event(struct daemon *d, const struct dt_event *ev);
 bool discover_need(struct daemon *d, const struct dt_dp_event *ev); /* true: it was discovery's */
 bool discover_datagram(struct daemon *d, const struct dt_path *path, const uint8_t *msg, size_t len);
 int discover_psk(struct daemon *d, const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX]);
-int discover_admit(struct daemon *d, const struct dt_endpoint_sa *sa,
+/* What a peer of discovery may bring to that gateway, and to whom it belongs: NAME, not NAME.HASH.ted. */
+void discover_authority(struct daemon *d, const struct dt_config_gateway *g, const struct dt_ike_id *peer,
+                        struct dt_authority *out);
+int discover_admit(struct daemon *d, const struct dt_endpoint_admission *a,
                    struct dt_err *err); /* -1: it may not */
 void discover_counters(struct daemon *d, json_t *o);
 json_t *discover_refusals(struct daemon *d,

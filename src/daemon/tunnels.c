@@ -62,7 +62,8 @@ static void move_gateway(struct dt_config_gateway *to, struct dt_config_gateway 
 {
     *to = *from;
     from->secret = NULL;
-    from->nsecret = 0;
+    from->client = NULL;
+    from->nsecret = from->nclient = 0;
     dt_wipe(&from->psk, sizeof(from->psk));
 }
 
@@ -71,6 +72,7 @@ static void clear_gateway(struct dt_config_gateway *g)
     if (g->secret != NULL)
         dt_wipe(g->secret, g->nsecret * sizeof(*g->secret));
     free(g->secret);
+    dt_config_clients_free(g->client, g->nclient);
     dt_wipe(g, sizeof(*g));
 }
 

@@ -137,7 +137,7 @@ struct dt_endpoint *dt_endpoint_new(const struct dt_endpoint_ops *ops, void *use
     dt_table_init(&ep->peer_table);
     dt_table_init(&ep->sa_table);
     struct dt_list *lists[] = {&ep->tunnels,  &ep->gateways, &ep->retired,
-                               &ep->networks, &ep->closing,  &ep->dead};
+                               &ep->networks, &ep->closing,  &ep->dead, &ep->bringers};
     for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
         dt_list_init(lists[i]);
     ep->ike = dt_ike_new(&ep->params, &ep_ike_ops, ep, crypto, &ep->rand);

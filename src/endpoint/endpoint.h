@@ -100,7 +100,7 @@ struct dt_gateway_cfg {
     struct dt_ike_id peers; /* who may come: DT_ID_ANY, or a pattern; the secret decides anyway */
     struct dt_proposals ike, esp;
     struct dt_selectors protect; /* our side of the traffic */
-    struct dt_selectors remote;  /* the clients' side when they lease no inside address (sites) */
+    struct dt_selectors remote;  /* what clients bring, all together; whose is what: ops->authority */
     bool lease;                  /* inside addresses through ops->lease */
     bool transport;
     bool probe; /* false: FIG. 8, switch on negotiation */
@@ -135,6 +135,23 @@ struct dt_endpoint_sa {
     struct dt_selectors local_ts, remote_ts; /* outbound: local to remote */
     struct dt_path path; /* raw ESP between the two addresses, or UDP on the ports when path.natt */
     struct dt_addr answer4, answer6; /* echo requests to these are answered in the data path (ver 0: none) */
+};
+
+/* Before a child is agreed, and before anything of it is stored: what it would be. */
+struct dt_endpoint_admission {
+    uint32_t tunnel;
+    bool client, transport;
+    const struct dt_selectors *local_ts, *remote_ts;
+    const struct dt_path *path;
+    const struct dt_ike_inside *inside; /* client: what its session was given */
+};
+
+/* What an identity may bring to a gateway: the Child SA Authorization Data of the PAD (RFC 4301 section 4.4.3.3). */
+struct dt_authority {
+    struct dt_selectors
+        networks; /* the peer's side of the traffic, beside what it is leased; none: nothing */
+    struct dt_ike_id
+        owner; /* tunnels of one owner may share a network; the peer's identity unless it is changed */
 };
 
 /* Where a Dovetail answers control packets: an address that both ends derive from the traffic selectors of
@@ -213,7 +230,12 @@ struct dt_endpoint_ops {
      * (flags & DT_IKE_SEND_KEEPALIVE). */
     void (*send_ike)(void *user, const struct dt_path *path, const uint8_t *data, size_t len, unsigned flags);
 
-    /* The SA's inbound side must be live when this returns. -1 with *err: it could not; the epoch is deleted. */
+    /* May this child be? Nothing of it is known to anybody yet. -1 with *err: it is refused (err->notify, or
+     * TS_UNACCEPTABLE where that is 0). NULL: all may be. */
+    int (*admit)(void *user, dt_time now, const struct dt_endpoint_admission *a, struct dt_err *err);
+    /* The SA's inbound side, and the tunnel's new selectors where they changed, must be live when this returns. -1 with
+     * *err: it could not, nothing has changed in the data path, and the epoch is deleted. dt_endpoint_tunnel_info
+     * tells of the tunnel as it was before, until `tunnel` is called. */
     int (*sa_install)(void *user, dt_time now, const struct dt_endpoint_sa *sa, struct dt_err *err);
     void (*sa_remove)(void *user, dt_time now, uint64_t sa);
     void (*sa_path)(void *user, dt_time now, uint64_t sa,
@@ -236,6 +258,9 @@ struct dt_endpoint_ops {
     /* The pre-shared key; exactly one of tunnel and gateway is not 0. Length, or -1. */
     int (*psk)(void *user, uint32_t tunnel, uint32_t gateway, const struct dt_ike_id *local,
                const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX]);
+    /* Server: what this authenticated identity may bring. *out comes with no networks, and the peer as its own owner.
+     * NULL: nobody brings a network. */
+    void (*authority)(void *user, uint32_t gateway, const struct dt_ike_id *peer, struct dt_authority *out);
     /* Server: inside addresses for this identity: the same again for the same identity where possible. */
     int (*lease)(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
                  const struct dt_ike_inside *want, struct dt_ike_inside *give, struct dt_err *err);
@@ -350,6 +375,7 @@ struct dt_tunnel_info {
     struct dt_ike_id local_id, remote_id;
     struct dt_ike_inside inside;             /* client: ours; server: the client's */
     struct dt_selectors local_ts, remote_ts; /* of the newest epoch */
+    struct dt_ike_id owner;                  /* server: of the networks (struct dt_authority) */
     struct dt_path path;
     bool natt, peer_is_dovetail;
     enum dt_probe_kind probe_kind;

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define AUTH_FAILED 24 /* RFC 7296 section 3.10.1 */
+#define AUTH_FAILED       24 /* RFC 7296 section 3.10.1 */
+#define NO_ADDITIONAL_SAS 35
 
 static struct link *owner(struct dt_ike_session *s)
 {
@@ -88,6 +89,27 @@ static int op_lease(void *ctx, struct dt_ike_session *s, const struct dt_ike_ins
     ep_event(ep, t, ep->now, DT_EVENT_LEASED, "leased to the client: %s, %s", dt_addr_str(a4, &give->addr4),
              dt_addr_str(a6, &give->addr6));
     return 0;
+}
+
+static void op_networks(void *ctx, struct dt_ike_session *s, struct dt_selectors *out)
+{
+    const struct conf *c = DT_CONTAINER_OF(dt_ike_session_cfg(s), struct conf, ike);
+    if (c->gateway)
+        ep_authority_ask(ctx, c->gateway, dt_ike_session_remote_id(s), out, NULL);
+}
+
+static int op_child_admit(void *ctx, struct dt_ike_session *s, const struct dt_child_sa *sa,
+                          struct dt_err *err)
+{
+    struct dt_endpoint *ep = ctx;
+    struct link *l = dt_ike_session_initiator(s) ? owner(s) : ep_server_adopt(ep, ep->now, s, err);
+    if (!l || !l->t) {
+        if (!err->text[0])
+            dt_err_set(err, 0, "the tunnel is closed");
+        err->notify = err->notify ? err->notify : NO_ADDITIONAL_SAS;
+        return -1;
+    }
+    return ep_authority_admit(l->t, l, ep->now, sa, err);
 }
 
 static void op_notify_in(void *ctx, struct dt_ike_session *s, const struct dt_ike_notify *n)
@@ -326,6 +348,8 @@ const struct dt_ike_ops ep_ike_ops = {
     .lookup = op_lookup,
     .authorize = op_authorize,
     .lease = op_lease,
+    .networks = op_networks,
+    .child_admit = op_child_admit,
     .notify_in = op_notify_in,
     .notify_out = op_notify_out,
     .session_up = op_session_up,

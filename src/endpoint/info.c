@@ -122,6 +122,7 @@ bool dt_endpoint_tunnel_info(const struct dt_endpoint *ep, uint32_t tunnel, stru
         out->stats = s->e.stats;
         out->local_id = s->gateway->cfg.identity;
         out->remote_id = s->peer;
+        out->owner = s->owner;
         if (!dt_list_empty(&t->links))
             l = DT_CONTAINER_OF(t->links.prev, struct link, node);
     }
@@ -178,7 +179,7 @@ static void digest_tunnel(const struct tunnel *t, dt_time now, struct dt_digest 
         const struct link *l = DT_CONTAINER_OF(n, struct link, node);
         dt_digest_u64(d, (uint64_t)l->up | (uint64_t)l->udp << 1 | (uint64_t)l->peer_probes << 2 |
                              (uint64_t)l->spoke << 3 | (uint64_t)(l->asked != NULL) << 4 |
-                             (uint64_t)(t->is_client && t->c->link == l) << 5);
+                             (uint64_t)(t->is_client && t->c->link == l) << 5 | (uint64_t)l->overtaken << 6);
         digest_time(d, l->timer.t.slot ? l->timer.t.at : DT_NEVER, now);
     }
     dt_digest_u64(d, 0x5a);

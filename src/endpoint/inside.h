@@ -39,10 +39,12 @@ struct link {
     struct dt_ike_session *s;
     struct conf *conf;
     struct dt_ike_child *asked; /* a child that the engine waits for */
-    /* Server: look whether an overtaken session lives. Client: when to say by IKE that we are there. */
+    /* Server: look whether a session lives that was overtaken, or that has no child. Client: when to say by IKE that we
+     * are there. */
     struct timer timer;
     uint64_t order;
     bool up, udp, peer_probes, spoke; /* up: then it has a session */
+    bool overtaken; /* server: a newer session of the same client was heard */
 };
 
 struct sa {
@@ -93,6 +95,8 @@ struct server {
     struct dt_table_node by_peer;
     struct gateway *gateway;
     struct dt_ike_id peer;
+    struct dt_ike_id owner;  /* of what it brings */
+    struct dt_list bringers; /* in the endpoint's list while its selectors are more than its lease */
     bool leased, up;
     /* Its last session is over, or it is silent for too long: it ends then; DT_NEVER: not. */
     dt_time orphan_at;
@@ -160,6 +164,7 @@ struct dt_endpoint {
     struct dt_list dead; /* tunnels that events speak of which were not told yet */
     struct untold untold;
     unsigned depth; /* of calls from outside: 1, or more when a callback calls in */
+    struct dt_list bringers; /* servers whose clients brought networks (authority.c) */
     struct dt_endpoint_counters count;
     uint32_t next_tunnel, next_gateway, nclients, nnetworks, nlinks;
     uint64_t next_sa, next_link;
@@ -228,6 +233,8 @@ void ep_link_gone(struct link *l); /* its session ended by itself: only forget i
 bool ep_link_negotiate(struct link *l, struct tunnel *t, dt_time now, uint32_t old);
 bool ep_link_delete(struct tunnel *t, dt_time now, uint32_t epoch);
 void ep_link_due(struct link *l, dt_time now);
+/* Server: a session without a child, which no engine looks after, is asked from time to time whether it lives. */
+void ep_link_childless(struct link *l, dt_time now);
 /* How long a server waits for any sign of a Dovetail client before it gives it up. */
 dt_time ep_link_silence(const struct dt_epoch_params *p);
 /* A client's session is up: from now on it is not left silent for half of that. */
@@ -250,6 +257,16 @@ void ep_op_use(void *user, dt_time now, uint32_t epoch, bool forced);
 bool ep_op_del(void *user, dt_time now, uint32_t epoch);
 void ep_op_gone(void *user, dt_time now, uint32_t epoch);
 dt_time ep_op_last_heard(void *user, uint32_t epoch);
+
+/* ---- authority.c ---- */
+/* What the identity may bring; *owner (may be NULL) is to whom it belongs. */
+void ep_authority_ask(struct dt_endpoint *ep, const struct gateway *g, const struct dt_ike_id *peer,
+                      struct dt_selectors *networks, struct dt_ike_id *owner);
+/* Both roles, before a child is agreed. */
+int ep_authority_admit(struct tunnel *t, struct link *l, dt_time now, const struct dt_child_sa *in,
+                       struct dt_err *err);
+/* The tunnel's selectors are in force now. */
+void ep_authority_took(struct tunnel *t);
 
 /* ---- probe.c ---- */
 /* Chooses where the SA's control packets go. False: its selectors carry none. */

@@ -125,7 +125,23 @@ void ep_link_keep(struct link *l, dt_time now)
     ep_timer_set(l->t->ep, &l->timer, due);
 }
 
-/* A newer session of the same client was heard some time ago: does this one still live? */
+static bool has_child(const struct link *l)
+{
+    dt_list_for_each (n, &l->t->sas) {
+        const struct sa *sa = DT_CONTAINER_OF(n, struct sa, list);
+        if (sa->link == l && !sa->linger)
+            return true;
+    }
+    return false;
+}
+
+void ep_link_childless(struct link *l, dt_time now)
+{
+    if (!has_child(l))
+        ep_timer_set(l->t->ep, &l->timer, dt_time_add(now, dt_epoch_server_reap_after(&l->t->s->e)));
+}
+
+/* A newer session of the same client was heard some time ago, or this one has no child: does it still live? */
 void ep_link_due(struct link *l, dt_time now)
 {
     if (l->t && l->t->is_client) {
@@ -134,4 +150,6 @@ void ep_link_due(struct link *l, dt_time now)
     }
     if (l->s)
         dt_ike_liveness(l->s, now);
+    if (l->t)
+        ep_link_childless(l, now);
 }

@@ -48,21 +48,20 @@ static void drop(struct sa *sa)
     ep_free(ep, sa, sizeof(*sa));
 }
 
-struct sa *ep_sa_install(struct tunnel *t, struct link *l, dt_time now, struct dt_ike_child *child,
-                         const struct dt_child_sa *in, struct dt_err *err)
+/* The epoch's SA, known to nobody else yet. NULL: no memory. */
+static struct sa *sa_build(struct tunnel *t, struct link *l, dt_time now, struct dt_ike_child *child,
+                           const struct dt_child_sa *in)
 {
     struct dt_endpoint *ep = t->ep;
     struct sa *sa = ep_alloc(ep, sizeof(*sa));
-    if (!sa) {
-        dt_err_set(err, 0, "no memory for an SA");
+    if (!sa)
         return NULL;
-    }
     sa->ep = ep;
     sa->id = ++ep->next_sa;
     sa->t = t;
     sa->link = l;
     sa->child = child;
-    sa->epoch = ++t->next_epoch;
+    sa->epoch = t->next_epoch + 1;
     sa->spi_in = in->spi_in;
     sa->spi_out = in->spi_out;
     sa->suite = in->suite;
@@ -74,22 +73,28 @@ struct sa *ep_sa_install(struct tunnel *t, struct link *l, dt_time now, struct d
     ep_timer_init(&sa->timer, TIMER_SA);
     if (dt_table_insert(&ep->sa_table, &sa->node, hash_id(sa->id))) {
         ep_free(ep, sa, sizeof(*sa));
-        dt_err_set(err, 0, "no memory for an SA");
         return NULL;
     }
-    dt_list_add_tail(&t->sas, &sa->list);
     ep->count.sas++;
-    t->path = in->path;
-    bool news =
-        !dt_selectors_eq(&t->local_ts, &in->local_ts) || !dt_selectors_eq(&t->remote_ts, &in->remote_ts);
-    t->local_ts = in->local_ts;
-    t->remote_ts = in->remote_ts;
-    memset(&t->answer4, 0, sizeof(t->answer4));
-    memset(&t->answer6, 0, sizeof(t->answer6));
+    return sa;
+}
+
+/* Where we answer the peer's control packets; ver 0: not. */
+static void answer_addrs(const struct tunnel *t, const struct dt_child_sa *in, struct dt_addr *four,
+                         struct dt_addr *six)
+{
+    memset(four, 0, sizeof(*four));
+    memset(six, 0, sizeof(*six));
     if (t->is_client ? t->c->e.p.probe : t->s->e.p.probe) {
-        dt_endpoint_probe_addr(&t->answer4, &in->local_ts, 4);
-        dt_endpoint_probe_addr(&t->answer6, &in->local_ts, 6);
+        dt_endpoint_probe_addr(four, &in->local_ts, 4);
+        dt_endpoint_probe_addr(six, &in->local_ts, 6);
     }
+}
+
+/* In the data path, or not at all. */
+static int sa_to_data_path(const struct sa *sa, dt_time now, const struct dt_child_sa *in, struct dt_err *err)
+{
+    const struct tunnel *t = sa->t;
     struct dt_endpoint_sa out = {
         .sa = sa->id,
         .tunnel = t->id,
@@ -106,15 +111,44 @@ struct sa *ep_sa_install(struct tunnel *t, struct link *l, dt_time now, struct d
         .local_ts = in->local_ts,
         .remote_ts = in->remote_ts,
         .path = in->path,
-        .answer4 = t->answer4,
-        .answer6 = t->answer6,
     };
-    if (news && ep->ops.tunnel)
-        ep->ops.tunnel(ep->user, now, t->id, false);
-    if (ep->ops.sa_install(ep->user, now, &out, err)) {
+    answer_addrs(t, in, &out.answer4, &out.answer6);
+    return t->ep->ops.sa_install(t->ep->user, now, &out, err);
+}
+
+/* It is the tunnel's newest epoch now. True: its selectors are news. */
+static bool sa_commit(struct sa *sa, const struct dt_child_sa *in)
+{
+    struct tunnel *t = sa->t;
+    bool news =
+        !dt_selectors_eq(&t->local_ts, &in->local_ts) || !dt_selectors_eq(&t->remote_ts, &in->remote_ts);
+    dt_list_add_tail(&t->sas, &sa->list);
+    t->next_epoch = sa->epoch;
+    t->path = in->path;
+    t->local_ts = in->local_ts;
+    t->remote_ts = in->remote_ts;
+    answer_addrs(t, in, &t->answer4, &t->answer6);
+    ep_authority_took(t);
+    return news;
+}
+
+/* Build, install, commit, publish, in this order; the child was admitted before it was agreed (authority.c). What fails
+ * leaves nothing behind. */
+struct sa *ep_sa_install(struct tunnel *t, struct link *l, dt_time now, struct dt_ike_child *child,
+                         const struct dt_child_sa *in, struct dt_err *err)
+{
+    struct dt_endpoint *ep = t->ep;
+    struct sa *sa = sa_build(t, l, now, child, in);
+    if (!sa) {
+        dt_err_set(err, 0, "no memory for an SA");
+        return NULL;
+    }
+    if (sa_to_data_path(sa, now, in, err)) {
         drop(sa);
         return NULL;
     }
+    if (sa_commit(sa, in) && ep->ops.tunnel)
+        ep->ops.tunnel(ep->user, now, t->id, false);
     return sa;
 }
 
@@ -133,11 +167,14 @@ void ep_sa_gone(struct tunnel *t, uint32_t epoch, dt_time now)
     if (!sa)
         return;
     struct dt_ike_child *child = sa->child;
+    struct link *l = sa->link;
     sa->child = NULL;
-    if (child && sa->link && sa->link->up)
+    if (child && l && l->up)
         dt_ike_child_delete(child, now); /* it expired, or was pushed out */
     sa->link = NULL;
     sa->linger = true;
+    if (!t->is_client && l)
+        ep_link_childless(l, now);
     if (t->dying || ep->limits.linger == 0)
         ep_sa_remove(sa, now);
     else

@@ -70,15 +70,17 @@ static bool gone_for_good(const struct tunnel *t, dt_time now)
         last = sa->since > last ? sa->since : last;
     }
     /* One that only listens sends no ESP, and has no reason to ping: it says by IKE that it is there. */
+    dt_time wait = last != 0 ? ep_link_silence(p) : dt_epoch_server_reap_after(&t->s->e);
     dt_list_for_each (n, &t->links) {
         struct dt_ike_session_info info;
         const struct link *l = DT_CONTAINER_OF(n, struct link, node);
-        if (!l->s || last == 0) /* without an epoch there is nothing to listen to */
+        if (!l->s)
             continue;
         dt_ike_session_info(l->s, &info);
         last = info.heard > last ? info.heard : last;
     }
-    return now >= dt_time_add(last, ep_link_silence(p));
+    return now >=
+           dt_time_add(last, wait); /* without an epoch there is nothing to listen to: the shorter one */
 }
 
 static void op_liveness(void *user, dt_time now)
@@ -147,6 +149,8 @@ static struct tunnel *new_peer(struct dt_endpoint *ep, dt_time now, struct gatew
     dt_epoch_server_init(&s->e, &p, &ep_server_ops, t, ep->rand);
     s->gateway = g;
     s->peer = *id;
+    dt_list_init(&s->bringers);
+    ep_authority_ask(ep, g, id, NULL, &s->owner);
     s->orphan_at = DT_NEVER;
     if (dt_table_insert(&ep->peer_table, &s->by_peer, hash_peer(ep, g, id))) {
         ep_tunnel_free(t);
@@ -223,6 +227,7 @@ struct link *ep_server_adopt(struct dt_endpoint *ep, dt_time now, struct dt_ike_
     l->s = s;
     l->udp = dt_ike_session_path(s)->natt;
     dt_ike_session_set_owner(s, l);
+    ep_link_childless(l, now);
     return l;
 }
 
@@ -243,6 +248,7 @@ void ep_server_free(struct tunnel *t, dt_time now, const char *why)
         ep->ops.tunnel(ep->user, now, t->id, true);
     ep_event(ep, t, now, DT_EVENT_TUNNEL_GONE, "%s", why);
     dt_table_remove(&ep->peer_table, &s->by_peer);
+    dt_list_del(&s->bringers);
     s->gateway->tunnels--;
     ep_tunnel_free(t);
 }
@@ -287,6 +293,8 @@ void ep_server_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
         ep_event(t->ep, t, now, DT_EVENT_LIMIT, "the SA cannot be installed: %s", err.text);
         dt_ike_child_delete(child, now);
     } else {
+        if (!l->overtaken)
+            ep_timer_set(t->ep, &l->timer, DT_NEVER);
         t->s->e.peer_probes = l->peer_probes;
         dt_epoch_server_negotiated(&t->s->e, now, sa->epoch, asked ? DT_EPOCH_ASKED : DT_EPOCH_BY_PEER);
     }
@@ -309,8 +317,10 @@ void ep_server_heard(struct sa *sa, dt_time now)
         l->spoke = true;
         dt_list_for_each (n, &t->links) {
             struct link *other = DT_CONTAINER_OF(n, struct link, node);
-            if (other->order < l->order)
+            if (other->order < l->order) {
+                other->overtaken = true;
                 ep_timer_set(t->ep, &other->timer, dt_time_add(now, OVERTAKEN));
+            }
         }
     }
     dt_epoch_server_heard(&t->s->e, now, sa->epoch);

@@ -273,6 +273,8 @@ struct dt_epoch_server {
 
 void dt_epoch_server_init(struct dt_epoch_server *s, const struct dt_epoch_params *p,
                           const struct dt_epoch_ops *ops, void *user, struct dt_rand rand);
+/* Twice what a client with the same parameters needs to show that it lives: after such a silence it is asked. */
+dt_time dt_epoch_server_reap_after(const struct dt_epoch_server *s);
 void dt_epoch_server_params(struct dt_epoch_server *s, const struct dt_epoch_params *p);
 void dt_epoch_server_stop(struct dt_epoch_server *s, dt_time now);
 /* DT_EPOCH_ASKED: this server began the rekey. */

@@ -20,8 +20,7 @@ static void emit(struct dt_epoch_server *s, dt_time now, enum dt_epoch_event_kin
         s->ops->event(s->user, now, &ev);
 }
 
-/* Twice what a client with the same parameters needs to show that it lives. */
-static dt_time reap_after(const struct dt_epoch_server *s)
+dt_time dt_epoch_server_reap_after(const struct dt_epoch_server *s)
 {
     return 2 * (s->p.maxidle + s->p.pingtries2 * s->p.pingtime2);
 }
@@ -159,7 +158,7 @@ void dt_epoch_server_negotiated(struct dt_epoch_server *s, dt_time now, uint32_t
         e->probe_at = s->peer_probes ? DT_NEVER : dt_time_add(now, 2 * s->p.pingtime);
     }
     if (s->reap_at == DT_NEVER)
-        s->reap_at = dt_time_add(now, reap_after(s));
+        s->reap_at = dt_time_add(now, dt_epoch_server_reap_after(s));
     emit(s, now, DT_EPOCH_NEGOTIATED, no, 0, 0, 0);
     if (!s->p.probe) /* 806 */
         e->phase = DT_EPOCH_PROVED;
@@ -276,12 +275,12 @@ static void reap_due(struct dt_epoch_server *s, dt_time now)
         if (e->heard > last)
             last = e->heard;
     }
-    dt_time due = dt_time_add(last, reap_after(s));
+    dt_time due = dt_time_add(last, dt_epoch_server_reap_after(s));
     if (due > now) {
         s->reap_at = due;
         return;
     }
-    s->reap_at = dt_time_add(now, reap_after(s));
+    s->reap_at = dt_time_add(now, dt_epoch_server_reap_after(s));
     s->ops->liveness(s->user, now);
 }
 

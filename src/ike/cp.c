@@ -53,8 +53,9 @@ int ike_cp_lease(struct dt_ike_session *s, const struct dt_ike_payloads *in, str
     want.addr6.ver = cp.has6 ? 6 : 0;
     want.addr6_len = cp.addr6_len;
     if (s->ike->ops.lease(s->ike->ctx, s, &want, &give, err)) {
-        if (err && (!err->notify || !err->text[0]))
-            dt_err_set(err, DT_N_INTERNAL_ADDRESS_FAILURE, "there is no inside address left to lease");
+        if (!err->text[0])
+            dt_err_set(err, 0, "there is no inside address to lease");
+        err->notify = err->notify ? err->notify : DT_N_INTERNAL_ADDRESS_FAILURE;
         return -1;
     }
     s->inside = give;

@@ -96,7 +96,7 @@ struct dt_ike_cfg {
     bool send_idr;        /* name remote_id in IKE_AUTH; needs an exact remote_id */
 
     /* responder */
-    bool lease; /* inside addresses through ops->lease: these are the selectors allowed to the peer */
+    bool lease; /* inside addresses through ops->lease: they are allowed to the peer, beside its networks */
 };
 
 /* Inside addresses and name servers (RFC 7296 section 3.15). ver 0: none. */
@@ -182,6 +182,13 @@ struct dt_ike_ops {
      * child then). The lease ends with session_down. */
     int (*lease)(void *ctx, struct dt_ike_session *s, const struct dt_ike_inside *want,
                  struct dt_ike_inside *give, struct dt_err *err);
+    /* Responder, the peer has proved who it is: the networks that this identity may bring, beside its lease (RFC 4301
+     * section 4.4.3.3). *out is empty before. Asked anew for every child and rekey. NULL: cfg->remote_ts for all. */
+    void (*networks)(void *ctx, struct dt_ike_session *s, struct dt_selectors *out);
+    /* Both roles: may this child be? Mode, selectors and path of *sa are known, SPIs and keys are not; nothing of it is
+     * stored or answered yet. -1 with *err: a responder answers err->notify (TS_UNACCEPTABLE where 0 is set), an
+     * initiator deletes it at the peer and reports child_failed. */
+    int (*child_admit)(void *ctx, struct dt_ike_session *s, const struct dt_child_sa *sa, struct dt_err *err);
 
     /* IKE_AUTH, both ways. notify_in: after the peer was authenticated, before session_up. notify_out: fill
      * v, return how many (at most cap); a responder is asked after notify_in and lease. */

@@ -361,6 +361,8 @@ struct dt_ike_child *ike_child_by_spi_in(struct dt_ike_session *s, uint32_t spi_
 void ike_queue_delete_spi(struct dt_ike_session *s, uint32_t spi_in, struct dt_ike_child *dying);
 
 /* ---- offer.c ---- */
+/* Both sides of the traffic: what an initiator offers, what a responder allows to this peer. */
+void ike_offer_sides(struct dt_ike_session *s, struct dt_selectors *local, struct dt_selectors *remote);
 /* Initiator: SA, [nonce, KE by the caller], TSi, TSr and the mode's notifies. */
 void ike_offer_sa(struct dt_ike_session *s, struct dt_ike_builder *b, uint32_t spi_in, bool in_auth);
 void ike_offer_ts(struct dt_ike_session *s, struct dt_ike_builder *b);

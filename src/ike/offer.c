@@ -34,15 +34,22 @@ void ike_offer_sa(struct dt_ike_session *s, struct dt_ike_builder *b, uint32_t s
     dt_ike_sa_write(b, &offer);
 }
 
-/* With leased addresses a responder speaks for its inside and for the lease alone; an initiator asks as configured
- * (a lease is not known before it has answered; RFC 7296 2.19). */
-static void selectors(const struct dt_ike_session *s, struct dt_selectors *local, struct dt_selectors *remote)
+/* An initiator asks as configured (a lease is not known before it has answered; RFC 7296 2.19). A responder allows the
+ * peer the networks of its identity, and its lease. */
+void ike_offer_sides(struct dt_ike_session *s, struct dt_selectors *local, struct dt_selectors *remote)
 {
     *local = s->cfg->local_ts;
     *remote = s->cfg->remote_ts;
-    if (s->initiator || !s->cfg->lease)
+    if (s->initiator)
         return;
-    remote->n = 0;
+    if (s->ike->ops.networks) {
+        memset(remote, 0, sizeof(*remote));
+        s->ike->ops.networks(s->ike->ctx, s, remote);
+    } else if (s->cfg->lease) {
+        remote->n = 0;
+    }
+    if (!s->cfg->lease)
+        return;
     if (s->inside.addr4.ver) {
         struct dt_selector one = dt_selector_addr(&s->inside.addr4);
         dt_selectors_add(remote, &one);
@@ -56,12 +63,21 @@ static void selectors(const struct dt_ike_session *s, struct dt_selectors *local
 void ike_offer_ts(struct dt_ike_session *s, struct dt_ike_builder *b)
 {
     struct dt_selectors local, remote;
-    selectors(s, &local, &remote);
+    ike_offer_sides(s, &local, &remote);
     dt_ike_ts_write(b, DT_P_TSI, &local);
     dt_ike_ts_write(b, DT_P_TSR, &remote);
     if (s->cfg->transport)
         ike_write_notify(b, DT_N_USE_TRANSPORT_MODE, dt_span(NULL, 0));
     ike_write_notify(b, DT_N_ESP_TFC_PADDING_NOT_SUPPORTED, dt_span(NULL, 0));
+}
+
+/* The owner has the last word, before anything is stored. */
+static int admit(struct dt_ike_session *s, const struct dt_child_sa *sa, struct dt_err *err)
+{
+    if (!s->ike->ops.child_admit || s->ike->ops.child_admit(s->ike->ctx, s, sa, err) == 0)
+        return 0;
+    err->notify = err->notify ? err->notify : DT_N_TS_UNACCEPTABLE;
+    return -1;
 }
 
 static bool within(const struct dt_selectors *outer, const struct dt_selectors *inner)
@@ -99,7 +115,7 @@ int ike_offer_check(struct dt_ike_session *s, const struct dt_ike_payloads *in, 
         return dt_err_set(err, DT_N_NO_PROPOSAL_CHOSEN, "the peer answers %s, which is not among %s",
                           dt_proposal_str(a, sizeof(a), chosen),
                           dt_proposals_str(b, sizeof(b), &s->cfg->esp));
-    selectors(s, &local, &remote);
+    ike_offer_sides(s, &local, &remote);
     if (!within(&local, &out->local_ts) || !within(&remote, &out->remote_ts))
         return dt_err_set(
             err, DT_N_TS_UNACCEPTABLE, "the peer answers selectors %s === %s, outside of what was offered",
@@ -110,7 +126,7 @@ int ike_offer_check(struct dt_ike_session *s, const struct dt_ike_payloads *in, 
                           out->transport ? "transport" : "tunnel", out->transport ? "tunnel" : "transport");
     out->spi_in = spi_in;
     fill(s, chosen, out);
-    return 0;
+    return admit(s, out, err);
 }
 
 static int choose_proposal(struct dt_ike_session *s, const struct dt_proposals *offered, bool in_auth,
@@ -149,10 +165,14 @@ int ike_offer_choose(struct dt_ike_session *s, const struct dt_ike_payloads *in,
                           "the peer's request lacks SA, TSi or TSr, or they are malformed");
     if (choose_proposal(s, &offered, in_auth, ke_group, chosen, want_group, err))
         return -1;
-    selectors(s, &local, &remote);
+    ike_offer_sides(s, &local, &remote);
     if (!s->initiator && s->cfg->lease && !remote.n)
         return dt_err_set(err, DT_N_FAILED_CP_REQUIRED,
                           "the peer asks for no inside address; here it must have one");
+    if (!s->initiator && !remote.n)
+        return dt_err_set(err, DT_N_TS_UNACCEPTABLE,
+                          "the peer asks for %s === %s; no network is listed here for its identity",
+                          dt_selectors_str(a, sizeof(a), &tsi), dt_selectors_str(b, sizeof(b), &tsr));
     if (!dt_selectors_narrow(&out->remote_ts, &tsi, &remote) ||
         !dt_selectors_narrow(&out->local_ts, &tsr, &local))
         return dt_err_set(err, DT_N_TS_UNACCEPTABLE, "the peer asks for %s === %s; here is allowed %s === %s",
@@ -165,7 +185,7 @@ int ike_offer_choose(struct dt_ike_session *s, const struct dt_ike_payloads *in,
                           "mode");
     out->transport = asks && s->cfg->transport;
     fill(s, chosen, out);
-    return 0;
+    return admit(s, out, err);
 }
 
 void ike_offer_answer_sa(struct dt_ike_builder *b, const struct dt_proposal *chosen, uint32_t spi_in)

@@ -30,9 +30,12 @@ void ike_takes_add(struct dt_ike_session *s, struct dt_ike_builder *b, uint16_t 
         ike_takes_write(b, &s->cfg->esp, DT_IKE_TAKES_MAX);
     if (refusal != DT_N_TS_UNACCEPTABLE)
         return;
-    allows_write(b, false, &s->cfg->local_ts);
-    if (!s->cfg->lease) /* else it is the address that we lease */
-        allows_write(b, true, &s->cfg->remote_ts);
+    struct dt_selectors local, remote;
+    ike_offer_sides(s, &local, &remote);
+    allows_write(b, false, &local);
+    bool leases_alone = s->cfg->lease && remote.n == (s->inside.addr4.ver != 0) + (s->inside.addr6.ver != 0);
+    if (!leases_alone) /* its address is no news to it */
+        allows_write(b, true, &remote);
 }
 
 void ike_takes_answer(struct ike_sa *sa, const struct ike_msg *m, uint16_t refusal,

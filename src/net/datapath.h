@@ -116,6 +116,8 @@ struct dt_dp_tunnel {
     bool catch_all;
     bool hold_first; /* a new tunnel begins in state hold, not drop */
     bool no_hold;    /* catch_all: raise the event and drop the packet */
+    uint64_t
+        owner; /* not 0: no prefix of it may lie in, or hold, one of another owner's; dt_dp_tunnel_set refuses it */
     bool on_demand;  /* in state hold, the first packet raises DT_DP_NEED_TUNNEL (again every second while it
                        holds) */
     uint32_t mtu;    /* never larger inside than this; 0: as the path gives */

@@ -204,6 +204,63 @@ static int tunnel_prefixes(const struct dp_desc *d, struct dt_prefix *out, struc
     return n;
 }
 
+/* Somebody else's, where both are owned. */
+static bool foreign(const struct prefix_node *node, const struct dp_tunnel *t, uint64_t owner)
+{
+    for (unsigned i = 0; i < node->list->n; i++) {
+        const struct dp_tunnel *other = node->list->v[i].t;
+        if (other != t && other->desc->t.owner != 0 && other->desc->t.owner != owner)
+            return true;
+    }
+    return false;
+}
+
+/* Is a longer prefix in use at all? Leases make no longer ones. */
+static bool longer_in_use(const struct dt_dp *dp, const struct dt_prefix *p)
+{
+    uint8_t bits = p->addr.ver == 4 ? 32 : 128;
+    const uint32_t *count = p->addr.ver == 4 ? dp->length_count4 : dp->length_count6;
+    for (unsigned len = p->len + 1u; len <= bits; len++)
+        if (count[len])
+            return true;
+    return false;
+}
+
+/* Does another owner have a prefix that holds this one, is this one, or lies in it? */
+static bool prefix_taken(struct dt_dp *dp, const struct dt_prefix *p, const struct dp_tunnel *t,
+                         uint64_t owner)
+{
+    const uint32_t *count = p->addr.ver == 4 ? dp->length_count4 : dp->length_count6;
+    struct cds_lfht_iter it;
+    struct prefix_node *node;
+    for (unsigned len = 0; len <= p->len; len++) {
+        struct dt_prefix key;
+        prefix_key(&key, &p->addr, (uint8_t)len);
+        node = count[len] ? prefix_find(dp, &key) : NULL;
+        if (node && foreign(node, t, owner))
+            return true;
+    }
+    if (!longer_in_use(dp, p))
+        return false;
+    cds_lfht_first(dp->prefixes, &it);
+    for (struct cds_lfht_node *n; (n = cds_lfht_iter_get_node(&it)); cds_lfht_next(dp->prefixes, &it)) {
+        node = caa_container_of(n, struct prefix_node, node);
+        if (dt_prefix_covers(p, &node->prefix) && foreign(node, t, owner))
+            return true;
+    }
+    return false;
+}
+
+static int check_owner(struct dt_dp *dp, const struct dp_tunnel *t, const struct dp_desc *d,
+                       const struct dt_prefix *p, int n, struct dt_err *err)
+{
+    char text[DT_PREFIX_STRLEN];
+    for (int i = 0; d->t.owner && i < n; i++)
+        if (prefix_taken(dp, &p[i], t, d->t.owner))
+            return dt_err_set(err, 0, "another peer's tunnel has some of %s", dt_prefix_str(text, &p[i]));
+    return 0;
+}
+
 int dp_lookup_add(struct dt_dp *dp, struct dp_tunnel *t, const struct dp_desc *d, struct dt_err *err)
 {
     struct dt_prefix p[DP_PREFIXES_MAX];
@@ -211,7 +268,7 @@ int dp_lookup_add(struct dt_dp *dp, struct dp_tunnel *t, const struct dp_desc *d
     if (n < 0)
         return -1;
     rcu_read_lock();
-    int rc = 0;
+    int rc = check_owner(dp, t, d, p, n, err);
     for (int i = 0; i < n && rc == 0; i++)
         if (prefix_add(dp, &p[i], t, d->t.order) < 0)
             rc = dt_err_set(err, 0, "out of memory for a tunnel's selectors");

@@ -362,7 +362,7 @@ size_t dt_ike_allows_write(uint8_t *out, size_t cap, bool readers_side, const st
     dt_write_bytes(&w, allows_magic, sizeof(allows_magic));
     dt_write_u8(&w, readers_side);
     ts_body_write(&w, list);
-    return dt_writer_ok(&w) && list->n ? dt_writer_len(&w) : 0;
+    return dt_writer_ok(&w) ? dt_writer_len(&w) : 0;
 }
 
 int dt_ike_allows_read(struct dt_selectors *out, bool *readers_side, struct dt_span data)
@@ -371,6 +371,10 @@ int dt_ike_allows_read(struct dt_selectors *out, bool *readers_side, struct dt_s
     if (data.len <= head || memcmp(data.p, allows_magic, sizeof(allows_magic)) != 0)
         return -1;
     *readers_side = data.p[head - 1] == 1;
+    if (data.len == head + 4 && data.p[head] == 0) { /* nothing is allowed */
+        out->n = 0;
+        return 0;
+    }
     return dt_ike_ts_read(out, dt_span(data.p + head, data.len - head));
 }
 

@@ -515,6 +515,7 @@ static void transport_mode(void **state)
     peer = dt_selector_addr(&w->host[1].addr);
     dt_selectors_add(&g.protect, &peer);
     dt_selectors_add(&g.remote, &all);
+    dt_selectors_add(&w->host[1].networks, &all);
     assert_int_equal(dt_endpoint_gateway_update(w->host[1].ep, w->now, w->host[1].gateway, &g, &err), 0);
     world_tunnel_cfg(w, &cfg, 0, 1);
     cfg.transport = true;

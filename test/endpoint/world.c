@@ -325,6 +325,20 @@ static int op_sa_install(void *user, dt_time now, const struct dt_endpoint_sa *i
     return 0;
 }
 
+static int op_admit(void *user, dt_time now, const struct dt_endpoint_admission *a, struct dt_err *err)
+{
+    struct world_host *h = user;
+    return h->refuse_admit ? dt_err_set(err, 0, "%s", h->refuse_admit) : 0;
+}
+
+static void op_authority(void *user, uint32_t gateway, const struct dt_ike_id *peer, struct dt_authority *out)
+{
+    struct world_host *h = user;
+    out->networks = h->networks;
+    if (h->authority)
+        h->authority(peer, out);
+}
+
 static void use(struct world_host *h, struct world_tunnel *t, enum dt_outbound how, uint64_t sa, bool forced)
 {
     t->how = how;
@@ -396,6 +410,7 @@ static void op_tunnel(void *user, dt_time now, uint32_t tunnel, bool gone)
     struct world_host *h = user;
     look(h);
     struct world_tunnel *t = world_tunnel(h, tunnel);
+    h->published += !gone;
     if (gone && t)
         memset(t, 0, sizeof(*t));
 }
@@ -466,6 +481,7 @@ static void op_trace(void *user, const struct dt_event *ev)
 
 static const struct dt_endpoint_ops world_ops = {
     .send_ike = op_send_ike,
+    .admit = op_admit,
     .sa_install = op_sa_install,
     .sa_remove = op_sa_remove,
     .sa_path = op_sa_path,
@@ -475,6 +491,7 @@ static const struct dt_endpoint_ops world_ops = {
     .tunnel = op_tunnel,
     .local_addr = op_local_addr,
     .psk = op_psk,
+    .authority = op_authority,
     .lease = op_lease,
     .release = op_release,
     .event = op_event,

@@ -65,6 +65,10 @@ struct world_host {
     void (*event)(void *user, const struct dt_event *ev); /* instead of the world's own */
     bool told;      /* an event has come since the endpoint was called */
     uint64_t shown; /* and the digest of what it showed then */
+    const char *refuse_admit;     /* the reason; NULL: admitted */
+    struct dt_selectors networks; /* what this gateway's clients may bring, each of them ... */
+    void (*authority)(const struct dt_ike_id *peer, struct dt_authority *out); /* ... or who may bring what */
+    unsigned published; /* calls of ops.tunnel for a living tunnel */
     struct world_sa sa[WORLD_SAS];
     struct world_tunnel tunnel[WORLD_TUNNELS];
     uint32_t client, gateway; /* the usual one */

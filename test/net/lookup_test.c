@@ -184,11 +184,70 @@ static void whole_address_space(void **state)
     free(t);
 }
 
+static struct dp_tunnel *owned(int i, uint64_t owner, const char *remote)
+{
+    struct dp_tunnel *t = calloc(1, sizeof *t);
+    struct dt_selector all = dt_selector_all4(), s;
+    t->desc = calloc(1, sizeof *t->desc);
+    t->id = t->age = (uint64_t)i + 1;
+    t->desc->t.owner = owner;
+    assert_int_equal(dt_selector_parse(&s, remote), 0);
+    dt_selectors_add(&t->desc->t.local, &all);
+    dt_selectors_add(&t->desc->t.remote, &s);
+    return t;
+}
+
+/* 0: it has it now; -1: refused. */
+static int claim(int i, uint64_t owner, const char *remote)
+{
+    struct dp_tunnel *t = owned(i, owner, remote);
+    struct dt_err err = {0};
+    int rc = dp_lookup_add(dp, t, t->desc, &err);
+    if (rc == 0) {
+        tunnel[i] = t;
+        return 0;
+    }
+    assert_non_null(strstr(err.text, "another peer"));
+    free(t->desc);
+    free(t);
+    return rc;
+}
+
+static uint64_t carrier(uint32_t to)
+{
+    struct dt_ip ip = {.proto = 6, .ver = 4, .src = dt_addr4(1), .dst = dt_addr4(to)};
+    struct dt_tunnel_ports ports = {1, 2, true};
+    rcu_read_lock();
+    const struct dp_tunnel *t = dp_lookup(dp, &ip, &ports, NULL);
+    rcu_read_unlock();
+    return t ? t->id : 0;
+}
+
+/* No owner gets what is another's: not the same prefix, no part of it, and nothing round it. */
+static void a_prefix_is_one_owners(void **state)
+{
+    assert_int_equal(claim(0, 7, "10.2.0.0/16"), 0);
+    assert_int_equal(claim(1, 8, "10.2.0.0/16"), -1);
+    assert_int_equal(claim(1, 8, "10.2.0.0/17"), -1);
+    assert_int_equal(claim(1, 8, "10.2.9.9/32"), -1);
+    assert_int_equal(claim(1, 8, "10.0.0.0/8"), -1);
+    assert_int_equal(claim(1, 8, "10.1.255.0-10.2.0.3"), -1);
+    assert_int_equal(carrier(0x0a020909), 1);
+    assert_int_equal(claim(1, 8, "10.3.0.0/16"), 0);
+    assert_int_equal(claim(2, 7, "10.2.128.0/17"), 0); /* the same owner may */
+    assert_int_equal(claim(3, 0, "10.2.0.0/24"), 0);   /* and what the administrator configured as a client */
+    assert_int_equal(carrier(0x0a020009), 4);
+    dp_lookup_remove(dp, tunnel[0], tunnel[0]->desc);
+    dp_lookup_remove(dp, tunnel[2], tunnel[2]->desc);
+    assert_int_equal(claim(4, 8, "10.2.0.0/16"), 0); /* it was given back */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(against_model, open_tables, close_tables),
         cmocka_unit_test_setup_teardown(whole_address_space, open_tables, close_tables),
+        cmocka_unit_test_setup_teardown(a_prefix_is_one_owners, open_tables, close_tables),
     };
     return TEST_RUN(tests);
 }

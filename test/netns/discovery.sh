@@ -496,6 +496,7 @@ gateway "outer" {
     psk      = "file:$LAB_DIR/psk"
     protect  = "192.0.2.1"
     remote   = "192.0.8.1"
+    peers    = "g8.example.net"
 }
 C
     g8_conf

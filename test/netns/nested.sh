@@ -37,6 +37,7 @@ gateway "$1" {
     psk      = "file:$LAB_DIR/secret"
     protect  = "$3"
     remote   = "192.0.2.10"
+    peers    = "anna@example.net"
     $PARAMS
     ${4:-}
 }
@@ -325,6 +326,7 @@ gateway "v$1" {
     psk      = "file:$2"
     protect  = "$3"
     remote   = "10.50.0.10"
+    peers    = "anna@example.net"
     $PARAMS
 }
 C
@@ -460,6 +462,7 @@ gateway "gw" {
     psk      = "file:$LAB_DIR/secret"
     protect  = "203.0.113.1"
     remote   = "192.168.7.11"
+    peers    = "anna@example.net"
     transport = yes
     $PARAMS
 }

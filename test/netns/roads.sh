@@ -127,9 +127,10 @@ gateway "head-office" {
     identity = "vpn.example.net"
     psk      = "file:$LAB_DIR/psk"
     protect  = { "10.1.0.0/16", "fd01::/64" }
-    remote   = { "10.2.0.0/16", "fd02::/64" }
     $PARAMS
 }
+client "anna@example.net" { networks = { "10.2.0.0/16", "fd02::/64" } }
+client "ben@example.net" { networks = "10.3.99.0/24" }
 C
 dt_start gateway
 client_conf '"203.0.113.1"' 'encap = udp inside = { "10.2.0.0/16", "fd02::/64" }'
@@ -144,7 +145,7 @@ spi=$(dt_field client office '.epochs[] | select(.carries) | .spi_in')
 cp "$LAB_DIR/dt-client/conf" "$LAB_DIR/conf.before"
 cat >>"$LAB_DIR/dt-client/conf" <<C
 tunnel "second" { gateway = "203.0.113.1" local = ben@example.net remote = vpn.example.net psk = "file:$LAB_DIR/psk"
-    protect = 10.1.99.0/24 inside = 10.2.99.0/24 encap = udp $PARAMS }
+    protect = 10.1.99.0/24 inside = 10.3.99.0/24 encap = udp $PARAMS }
 C
 tap_ok "reload: a second tunnel is added" sh -c "$DOVETAIL --socket $LAB_DIR/dt-client/sock reload | grep -q '^second: added'"
 tap_ok "reload: it comes up" dt client up second --timeout 15
