@@ -17,6 +17,17 @@ void ep_authority_ask(struct dt_endpoint *ep, const struct gateway *g, const str
         *owner = a.owner;
 }
 
+void ep_authority_allows(const struct tunnel *t, struct dt_selectors *out)
+{
+    ep_authority_ask(t->ep, t->s->gateway, &t->s->peer, out, NULL);
+    const struct dt_addr *leased[] = {&t->inside.addr4, &t->inside.addr6};
+    for (unsigned i = 0; i < DT_ARRAY_LEN(leased); i++)
+        if (t->s->leased && leased[i]->ver) {
+            struct dt_selector one = dt_selector_addr(leased[i]);
+            dt_selectors_add(out, &one);
+        }
+}
+
 /* Protocol and ports do not matter: routes and look-ups know addresses. */
 static bool addresses_overlap(const struct dt_selectors *a, const struct dt_selectors *b)
 {

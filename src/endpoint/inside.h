@@ -262,6 +262,8 @@ dt_time ep_op_last_heard(void *user, uint32_t epoch);
 /* What the identity may bring; *owner (may be NULL) is to whom it belongs. */
 void ep_authority_ask(struct dt_endpoint *ep, const struct gateway *g, const struct dt_ike_id *peer,
                       struct dt_selectors *networks, struct dt_ike_id *owner);
+/* What the tunnel may carry from its peer's side now: its networks, and what it is leased. */
+void ep_authority_allows(const struct tunnel *t, struct dt_selectors *out);
 /* Both roles, before a child is agreed. */
 int ep_authority_admit(struct tunnel *t, struct link *l, dt_time now, const struct dt_child_sa *in,
                        struct dt_err *err);

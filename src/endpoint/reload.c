@@ -128,7 +128,9 @@ static int sas_fit(const struct tunnel *t, const struct dt_gateway_cfg *cfg, str
     char text[DT_SELECTOR_STRLEN], name[DT_PROPOSAL_STRLEN];
     if (!within(&cfg->protect, &t->local_ts, &beyond))
         return dt_err_set(err, 0, "%s is not protected for it any more", dt_selector_str(text, beyond));
-    if (!cfg->lease && !within(&cfg->remote, &t->remote_ts, &beyond))
+    struct dt_selectors may;
+    ep_authority_allows(t, &may);
+    if (!within(&may, &t->remote_ts, &beyond))
         return dt_err_set(err, 0, "it may bring %s no more", dt_selector_str(text, beyond));
     dt_list_for_each (n, &t->sas) {
         const struct sa *sa = DT_CONTAINER_OF(n, struct sa, list);
@@ -173,9 +175,8 @@ static int client_fits(const struct tunnel *t, const struct dt_gateway_cfg *cfg,
         return dt_err_set(err, 0, "the gateway is %s now", dt_ike_id_str(me, &cfg->identity));
     if (!dt_ike_id_matches(&cfg->peers, &s->peer))
         return dt_err_set(err, 0, "it is not among the gateway's peers any more");
-    if (s->leased != cfg->lease && !dt_list_empty(&t->sas))
-        return dt_err_set(err, 0, "the gateway %s",
-                          cfg->lease ? "leases inside addresses now" : "leases no inside addresses any more");
+    if (s->leased && !cfg->lease && !dt_list_empty(&t->sas))
+        return dt_err_set(err, 0, "the gateway leases no inside addresses any more");
     return sessions_fit(t, cfg, err) || sas_fit(t, cfg, err) ? -1 : 0;
 }
 

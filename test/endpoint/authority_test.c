@@ -199,6 +199,27 @@ static void a_lease_in_anothers_network_is_refused(void **state)
     done(w);
 }
 
+/* A reload that gives the network to nobody ends who has it; one that leaves it goes unnoticed. */
+static void a_network_taken_away_ends_its_client(void **state)
+{
+    struct world *w = sites(11, by_name);
+    struct dt_tunnel_info info;
+    struct dt_gateway_cfg g;
+    struct dt_err err;
+    world_gateway_cfg(&g);
+    g.lease = false;
+    g.remote = nets("10.0.0.0/8", NULL);
+    come(w, 0, "10.2.0.0/16", NULL);
+    assert_int_equal(dt_endpoint_gateway_update(w->host[1].ep, w->now, w->host[1].gateway, &g, &err), 0);
+    carries(w, "client0@example.net", "10.2.0.0/16");
+    w->host[1].authority = NULL;
+    assert_int_equal(dt_endpoint_gateway_update(w->host[1].ep, w->now, w->host[1].gateway, &g, &err), 0);
+    assert_false(theirs(w, "client0@example.net", &info));
+    world_pass(w, 1);
+    assert_false(world_up(w, 0));
+    done(w);
+}
+
 /* ---- what is refused leaves nothing behind ---- */
 
 static void nothing_of_it(struct world *w, int host, uint32_t tunnel)
@@ -294,6 +315,7 @@ int main(void)
         cmocka_unit_test(listed_for_nobody_is_refused),
         cmocka_unit_test(what_another_has_now_is_refused),
         cmocka_unit_test(a_lease_in_anothers_network_is_refused),
+        cmocka_unit_test(a_network_taken_away_ends_its_client),
         cmocka_unit_test(a_refused_child_leaves_nothing_at_the_gateway),
         cmocka_unit_test(a_failed_install_leaves_nothing_at_either_end),
         cmocka_unit_test(a_failed_rekey_changes_nothing),
