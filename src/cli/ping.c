@@ -47,13 +47,14 @@ static int run(struct dt_cli *cli, int argc, char **argv)
     return DT_CLI_DONE;
 }
 
-const struct dt_cli_command dt_cli_ping = {"ping", "[--count N] TUNNEL",
-                                           "send control packets through a tunnel and time the replies",
-                                           "Sends control packets (ICMP echo requests) through the epoch "
-                                           "that carries data, one a second, and prints\n"
-                                           "each reply. Ends with 1 when none was answered.\n"
-                                           "\n"
-                                           "  --count N   how many (default 3)\n"
-                                           "\n"
-                                           "Example: dovetail ping office\n",
-                                           run};
+const struct dt_cli_command dt_cli_ping = {
+    "ping", "[--count N] TUNNEL", "send control packets through a tunnel and time the replies",
+    "Sends control packets (ICMP echo requests) through the epoch "
+    "that carries data, one a second, and prints\n"
+    "each reply. A gateway's client is named by its identity. Ends with 1 when "
+    "none was answered.\n"
+    "\n"
+    "  --count N   how many (default 3)\n"
+    "\n"
+    "Example: dovetail ping office\n",
+    run};

@@ -84,18 +84,20 @@ static int run_rekey(struct dt_cli *cli, int argc, char **argv)
     return say(cli, "rekey", args);
 }
 
-const struct dt_cli_command dt_cli_rekey = {"rekey", "[--ike] [--no-wait] [--timeout SECONDS] TUNNEL...",
-                                            "begin a new epoch now",
-                                            "Negotiates a new epoch for the named tunnels and waits until it "
-                                            "is verified and in use. Data keeps flowing on\n"
-                                            "the previous epoch meanwhile.\n"
-                                            "\n"
-                                            "  --ike               rekey the IKE SA instead\n"
-                                            "  --no-wait           only ask for it\n"
-                                            "  --timeout SECONDS   how long to wait (default 30)\n"
-                                            "\n"
-                                            "Example: dovetail rekey office\n",
-                                            run_rekey};
+const struct dt_cli_command dt_cli_rekey = {
+    "rekey", "[--ike] [--no-wait] [--timeout SECONDS] TUNNEL...", "begin a new epoch now",
+    "Negotiates a new epoch for the named tunnels and waits until it "
+    "is verified and in use. Data keeps flowing on\n"
+    "the previous epoch meanwhile. A gateway's clients are named by their "
+    "identity; a Dovetail among them takes\n"
+    "it with server_rekey = accept.\n"
+    "\n"
+    "  --ike               rekey the IKE SA instead\n"
+    "  --no-wait           only ask for it\n"
+    "  --timeout SECONDS   how long to wait (default 30)\n"
+    "\n"
+    "Example: dovetail rekey office\n",
+    run_rekey};
 
 static int run_down(struct dt_cli *cli, int argc, char **argv)
 {
@@ -142,7 +144,9 @@ static int run_reload(struct dt_cli *cli, int argc, char **argv)
 const struct dt_cli_command dt_cli_down = {
     "down", "TUNNEL... | --all", "take tunnels down and keep them down",
     "Tells the gateway, removes the tunnel's SAs, routes and inside addresses, and keeps it down until\n"
-    "`dovetail up` or a restart of the daemon.\n"
+    "`dovetail up` or a restart of the daemon. A gateway's client, named by its identity, is thrown out; it "
+    "may\n"
+    "come again.\n"
     "\n"
     "  --all   every tunnel\n"
     "\n"

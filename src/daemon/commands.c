@@ -3,70 +3,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/suggest.h"
 #include "daemon/plans.h"
 #include "daemon/state.h"
 
 static void spec_free(struct wait_spec *w)
 {
-    free(w->tun);
+    targets_free(&w->on);
 }
 
 /* A wait_spec that frees its list when it goes out of scope. */
 #define SPEC __attribute__((cleanup(spec_free))) struct wait_spec
 
-/* Resolves "tunnels" of the arguments; without names all of them. False: answered already. */
-static bool named(struct daemon *d, struct dt_control_request *req, const json_t *args, struct wait_spec *w)
-{
-    const json_t *names = json_object_get(args, "tunnels");
-    size_t i;
-    json_t *v;
-    size_t most = json_array_size(names);
-    if (most == 0)
-        dt_list_for_each (l, &d->tuns)
-            most++;
-    w->n = 0;
-    w->tun = calloc(most + 1, sizeof(struct tun *));
-    if (w->tun == NULL) {
-        dt_control_fail(req, 1, NULL, "out of memory");
-        return false;
-    }
-    if (json_array_size(names) == 0) {
-        dt_list_for_each (l, &d->tuns)
-            w->tun[w->n++] = DT_CONTAINER_OF(l, struct tun, link);
-        if (w->n == 0) {
-            dt_control_fail(req, 1, NULL, "the configuration has no tunnel (%s)", d->config_file);
-            return false;
-        }
-        return true;
-    }
-    json_array_foreach(names, i, v)
-    {
-        const char *name = json_string_value(v);
-        struct tun *t = name != NULL ? tun_by_name(d, name) : NULL;
-        if (t == NULL) {
-            const char *all[256];
-            size_t n = 0;
-            dt_list_for_each (l, &d->tuns) {
-                if (n < DT_ARRAY_LEN(all))
-                    all[n++] = DT_CONTAINER_OF(l, struct tun, link)->cfg.cfg.name;
-            }
-            const char *near = dt_suggest(name != NULL ? name : "", all, n);
-            dt_control_fail(req, 1, NULL, "there is no tunnel \"%.64s\"%s%s%s", name != NULL ? name : "",
-                            near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
-                            near != NULL ? "\"?" : "");
-            return false;
-        }
-        w->tun[w->n++] = t;
-    }
-    return true;
-}
-
 static json_t *said(const struct wait_spec *w, const char *text)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < w->n; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s}", "name", w->tun[i]->cfg.cfg.name, "text", text));
+    for (size_t i = 0; i < w->on.n; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "name", target_name(&w->on.v[i]), "text", text));
     return json_pack("{s:o}", "tunnels", list);
 }
 
@@ -82,11 +34,18 @@ static void cmd_up(void *ctx, struct dt_control_request *req, const json_t *args
 {
     struct daemon *d = ctx;
     SPEC w = {.what = WAIT_UP};
-    if (!named(d, req, args, &w))
+    if (!targets_named(d, req, json_object_get(args, "tunnels"), &w.on))
         return;
+    for (size_t i = 0; i < w.on.n; i++)
+        if (w.on.v[i].tun == NULL) {
+            dt_control_fail(req, 1, target_status(d, &w.on.v[i]),
+                            "%s is a client of a gateway here: it comes up from its own side",
+                            target_name(&w.on.v[i]));
+            return;
+        }
     set_until(&w, args);
-    for (size_t i = 0; i < w.n; i++)
-        tun_up(d, w.tun[i]);
+    for (size_t i = 0; i < w.on.n; i++)
+        tun_up(d, w.on.v[i].tun);
     loop_wake(d);
     if (dt_control_arg_bool(args, "wait", true))
         waits_add(d, req, &w);
@@ -94,51 +53,49 @@ static void cmd_up(void *ctx, struct dt_control_request *req, const json_t *args
         dt_control_answer(req, said(&w, "asked for"));
 }
 
-/* A client of a gateway, by its identity: thrown out. */
-static bool throw_out(struct daemon *d, const char *name)
-{
-    bool found = false;
-    struct dt_tunnel_info info;
-    for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); t != 0; t = dt_endpoint_tunnel_next(d->ep, t))
-        if (dt_endpoint_tunnel_info(d->ep, t, &info) && !info.client && client_is(&info.remote_id, name)) {
-            dt_endpoint_down(d->ep, daemon_now(), t);
-            found = true;
-        }
-    return found;
-}
-
 static void cmd_down(void *ctx, struct dt_control_request *req, const json_t *args)
 {
     struct daemon *d = ctx;
     SPEC w = {.what = WAIT_UP};
     const json_t *names = json_object_get(args, "tunnels");
-    const char *only = json_array_size(names) == 1 ? json_string_value(json_array_get(names, 0)) : NULL;
     if (json_array_size(names) == 0 && !dt_control_arg_bool(args, "all", false)) {
         dt_control_fail(req, 2, NULL, "which tunnel?");
         return;
     }
-    if (only != NULL && tun_by_name(d, only) == NULL && throw_out(d, only)) {
-        loop_wake(d);
-        dt_control_answer(req, json_pack("{s:[{s:s, s:s}]}", "tunnels", "name", only, "text",
-                                         "thrown out; it may come again"));
+    if (!targets_named(d, req, names, &w.on))
         return;
+    json_t *list = json_array();
+    for (size_t i = 0; i < w.on.n; i++) {
+        const struct target *t = &w.on.v[i];
+        json_array_append_new(list, json_pack("{s:s, s:s}", "name", target_name(t), "text",
+                                              t->tun != NULL ? "down" : "thrown out; it may come again"));
+        if (t->tun != NULL)
+            tun_down(d, t->tun);
+        else
+            dt_endpoint_down(d->ep, daemon_now(), t->client);
     }
-    if (!named(d, req, args, &w))
-        return;
-    for (size_t i = 0; i < w.n; i++)
-        tun_down(d, w.tun[i]);
     loop_wake(d);
-    dt_control_answer(req, said(&w, "down"));
+    dt_control_answer(req, json_pack("{s:o}", "tunnels", list));
 }
 
-static void not_up(struct daemon *d, struct dt_control_request *req, struct tun *t, const char *what)
+/* False, and the request is answered, when one of them is not up. */
+static bool all_up(struct daemon *d, struct dt_control_request *req, const struct wait_spec *w,
+                   const char *what)
 {
-    json_t *detail = status_tunnel(d, t);
-    char why[DT_ERR_TEXT + 64];
-    const char *said_why = json_string_value(json_object_get(detail, "why"));
-    snprintf(why, sizeof(why), "%s", said_why != NULL ? said_why : "it is being healed");
-    dt_control_fail(req, 1, detail, "%s is not up, so there is nothing to %s: %s", t->cfg.cfg.name, what,
-                    why);
+    struct dt_tunnel_info info;
+    for (size_t i = 0; i < w->on.n; i++) {
+        const struct target *t = &w->on.v[i];
+        if (target_info(d, t, &info) && info.up)
+            continue;
+        json_t *detail = target_status(d, t);
+        char why[DT_ERR_TEXT + 64];
+        const char *said_why = json_string_value(json_object_get(detail, "why"));
+        snprintf(why, sizeof(why), "%s", said_why != NULL ? said_why : "it is being healed");
+        dt_control_fail(req, 1, detail, "%s is not up, so there is nothing to %s: %s", target_name(t), what,
+                        why);
+        return false;
+    }
+    return true;
 }
 
 static void cmd_rekey(void *ctx, struct dt_control_request *req, const json_t *args)
@@ -146,23 +103,17 @@ static void cmd_rekey(void *ctx, struct dt_control_request *req, const json_t *a
     struct daemon *d = ctx;
     SPEC w = {.what = WAIT_REKEY};
     bool ike = dt_control_arg_bool(args, "ike", false);
-    if (!named(d, req, args, &w))
+    if (!targets_named(d, req, json_object_get(args, "tunnels"), &w.on) || !all_up(d, req, &w, "rekey"))
         return;
-    struct dt_tunnel_info info;
-    for (size_t i = 0; i < w.n; i++)
-        if (w.tun[i]->id == 0 || !dt_endpoint_tunnel_info(d->ep, w.tun[i]->id, &info) || !info.up) {
-            not_up(d, req, w.tun[i], "rekey");
-            return;
-        }
     set_until(&w, args);
     bool wait = dt_control_arg_bool(args, "wait", true) && !ike;
     if (wait)
         waits_add(d, req, &w);
-    for (size_t i = 0; i < w.n; i++)
+    for (size_t i = 0; i < w.on.n; i++)
         if (ike)
-            dt_endpoint_rekey_ike(d->ep, daemon_now(), w.tun[i]->id);
+            dt_endpoint_rekey_ike(d->ep, daemon_now(), target_id(&w.on.v[i]));
         else
-            dt_endpoint_rekey(d->ep, daemon_now(), w.tun[i]->id);
+            dt_endpoint_rekey(d->ep, daemon_now(), target_id(&w.on.v[i]));
     loop_wake(d);
     if (!wait)
         dt_control_answer(req, said(&w, ike ? "the IKE SA is being rekeyed" : "asked for"));
@@ -174,16 +125,11 @@ static void cmd_ping(void *ctx, struct dt_control_request *req, const json_t *ar
     SPEC w = {.what = WAIT_PING};
     const char *name = dt_control_arg_string(args, "tunnel");
     int64_t count = dt_control_arg_int(args, "count", 3);
-    struct dt_tunnel_info info;
-    json_t *names = json_pack("{s:[s]}", "tunnels", name != NULL ? name : "");
-    bool ok = named(d, req, names, &w);
+    json_t *names = json_pack("[s]", name != NULL ? name : "");
+    bool ok = targets_named(d, req, names, &w.on);
     json_decref(names);
-    if (!ok)
+    if (!ok || !all_up(d, req, &w, "ping through"))
         return; /* NOLINT(clang-analyzer-unix.Malloc): SPEC frees it */
-    if (w.tun[0]->id == 0 || !dt_endpoint_tunnel_info(d->ep, w.tun[0]->id, &info) || !info.up) {
-        not_up(d, req, w.tun[0], "ping through");
-        return; /* NOLINT(clang-analyzer-unix.Malloc): SPEC frees it */
-    }
     w.count = count < 1 ? 1 : count > 1000 ? 1000 : (unsigned)count;
     w.until = DT_NEVER;
     waits_add(d, req, &w);
@@ -195,9 +141,10 @@ static void cmd_status(void *ctx, struct dt_control_request *req, const json_t *
 {
     struct daemon *d = ctx;
     const char *unknown = NULL;
+    char text[TARGETS_UNKNOWN];
     json_t *result = status_json(d, json_object_get(args, "tunnels"), &unknown);
     if (result == NULL)
-        dt_control_fail(req, 1, NULL, "there is no tunnel, gateway or client \"%.64s\"", unknown);
+        dt_control_fail(req, 1, NULL, "%s", targets_unknown(d, unknown, text));
     else
         dt_control_answer(req, result);
 }

@@ -5,7 +5,7 @@
  *   driver.c     what the endpoint asks for      commands.c   control socket; waits.c those that take time
  *   tunnels.c    configuration <-> endpoint      status.c     what is known, as JSON
  *   resolve.c    names of gateways               metrics.c    the same as numbers, for Prometheus
- *   refusals.c   whom a gateway turned away
+ *   refusals.c   whom a gateway turned away      targets.c    whom a command names
  */
 #ifndef DT_DAEMON_STATE_H
 #define DT_DAEMON_STATE_H
@@ -157,6 +157,7 @@ void tunnels_clear(struct daemon *d);
 struct tun *tun_by_id(struct daemon *d, uint32_t id);
 struct tun *tun_by_name(struct daemon *d, const char *name);
 struct gate *gate_by_id(struct daemon *d, uint32_t id);
+bool gates_admit(struct daemon *d, const char *identity); /* may such a client come? */
 void tun_up(struct daemon *d, struct tun *t);
 void tun_down(struct daemon *d, struct tun *t);
 /* Adds to the endpoint, or updates there, with the addresses that are known now. */
@@ -189,14 +190,38 @@ const char *routes_missing(struct daemon *d, const struct tun *t); /* why its pa
 int janitor_start(const char *socket, struct dt_err *err); /* the pipe's end, or -1 */
 void janitor_dismiss(int fd);
 
+/* targets.c: whom a command is about. A client has no struct of its own here, and may be gone at any time. */
+struct target {
+    struct tun *tun; /* NULL: a client of a gateway, */
+    uint32_t client; /* by the endpoint's number */
+    char *identity;  /* and its own name */
+};
+struct targets {
+    struct target *v;
+    size_t n;
+};
+/* By names of tunnels and identities of clients; without names every configured tunnel. False: the request was answered. */
+bool targets_named(struct daemon *d, struct dt_control_request *req, const json_t *names,
+                   struct targets *out);
+bool targets_copy(struct targets *out,
+                  const struct targets *in); /* false: out of memory, and *out is empty */
+void targets_free(struct targets *l);
+const char *target_name(const struct target *t);
+uint32_t target_id(const struct target *t); /* of the endpoint; 0: none yet */
+bool target_info(struct daemon *d, const struct target *t,
+                 struct dt_tunnel_info *info);                   /* false: not there */
+json_t *target_status(struct daemon *d, const struct target *t); /* null when the client is gone */
+#define TARGETS_UNKNOWN 1024
+/* "there is no tunnel "x"", with what was meant, or what there is. Returns out. */
+char *targets_unknown(struct daemon *d, const char *name, char out[TARGETS_UNKNOWN]);
+
 /* commands.c, waits.c, status.c */
 extern const struct dt_control_command daemon_commands[];
 void waits_event(struct daemon *d, const struct dt_event *ev);
 void waits_tick(struct daemon *d, dt_time now);
 struct wait_spec {
     enum { WAIT_UP, WAIT_REKEY, WAIT_PING } what;
-    struct tun **tun; /* n of them; waits_add copies the list */
-    size_t n;
+    struct targets on; /* waits_add copies them */
     dt_time until;
     unsigned count; /* WAIT_PING */
 };
@@ -207,6 +232,9 @@ void monitors_json(struct daemon *d, json_t *event); /* stolen; to every monitor
 void monitors_add(struct daemon *d, struct dt_control_request *req, const json_t *names);
 json_t *status_json(struct daemon *d, const json_t *names, const char **unknown);
 json_t *status_tunnel(struct daemon *d, struct tun *t);
+json_t *status_client(struct daemon *d, uint32_t client); /* of a gateway; null: it is gone */
+const char *status_unknown(struct daemon *d,
+                           const json_t *names); /* the first name that nothing has; NULL: none */
 bool client_is(const struct dt_ike_id *id, const char *name); /* a gateway's client, as people name it */
 
 /* discover.c and its neighbours: all of them do nothing without a discover section */

@@ -259,6 +259,17 @@ static bool listed(const json_t *names, const char *name)
     return false;
 }
 
+json_t *status_client(struct daemon *d, uint32_t client)
+{
+    struct dt_tunnel_info info;
+    char who[DT_IKE_ID_STRLEN];
+    if (!dt_endpoint_tunnel_info(d->ep, client, &info))
+        return json_null();
+    json_t *o = info_json(d, &info);
+    json_object_set_new(o, "identity", json_string(dt_ike_id_str(who, &info.remote_id)));
+    return o;
+}
+
 static json_t *gateway_json(struct daemon *d, struct gate *g, const json_t *names, bool all)
 {
     json_t *clients = json_array(), *listen = json_array();
@@ -288,8 +299,7 @@ static json_t *gateway_json(struct daemon *d, struct gate *g, const json_t *name
     return o;
 }
 
-/* The first name that nothing has. */
-static const char *unknown_name(struct daemon *d, const json_t *names)
+const char *status_unknown(struct daemon *d, const json_t *names)
 {
     size_t i;
     json_t *v;
@@ -326,7 +336,7 @@ static json_t *ike_json(struct daemon *d)
 json_t *status_json(struct daemon *d, const json_t *names, const char **unknown)
 {
     bool all = json_array_size(names) == 0;
-    *unknown = unknown_name(d, names);
+    *unknown = status_unknown(d, names);
     if (*unknown != NULL)
         return NULL;
     json_t *tunnels = json_array(), *gateways = json_array();

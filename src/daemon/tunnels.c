@@ -33,6 +33,20 @@ struct gate *gate_by_id(struct daemon *d, uint32_t id)
     return NULL;
 }
 
+bool gates_admit(struct daemon *d, const char *identity)
+{
+    struct dt_ike_id id;
+    if (dt_ike_id_parse(&id, identity) != 0)
+        return false;
+    dt_list_for_each (l, &d->gates) {
+        const struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
+        if (!g->discovery && dt_ike_id_matches(&g->cfg.cfg.peers, &id) &&
+            dt_config_gateway_psk(&g->cfg, &id) != NULL)
+            return true;
+    }
+    return false;
+}
+
 static struct gate *gate_by_name(struct daemon *d, const char *name)
 {
     dt_list_for_each (l, &d->gates) {

@@ -32,7 +32,7 @@ static void forget(void *arg)
 {
     struct wait *w = arg;
     dt_list_del(&w->link);
-    free(w->spec.tun);
+    targets_free(&w->spec.on);
     free(w->before);
     free(w->done);
     free(w);
@@ -49,20 +49,21 @@ void waits_add(struct daemon *d, struct dt_control_request *req, const struct wa
     w->d = d;
     w->req = req;
     w->spec = *spec;
-    w->left = spec->n;
-    w->spec.tun = calloc(spec->n, sizeof(struct tun *));
-    w->before = calloc(spec->n, sizeof(*w->before));
-    w->done = calloc(spec->n, sizeof(*w->done));
-    if (w->spec.tun == NULL || w->before == NULL || w->done == NULL) {
+    w->left = spec->on.n;
+    bool copied = targets_copy(&w->spec.on, &spec->on);
+    w->before = calloc(spec->on.n, sizeof(*w->before));
+    w->done = calloc(spec->on.n, sizeof(*w->done));
+    if (!copied || w->before == NULL || w->done == NULL) {
         forget(w);
         dt_control_fail(req, 1, NULL, "out of memory");
         return;
     }
     struct dt_tunnel_info info;
-    for (size_t i = 0; i < spec->n; i++) {
-        struct tun *t = w->spec.tun[i] = spec->tun[i];
-        t->refusals = 0;
-        if (t->id != 0 && dt_endpoint_tunnel_info(d->ep, t->id, &info))
+    for (size_t i = 0; i < spec->on.n; i++) {
+        const struct target *t = &w->spec.on.v[i];
+        if (t->tun != NULL)
+            t->tun->refusals = 0;
+        if (target_info(d, t, &info))
             w->before[i] = info.epoch;
     }
     dt_list_add_tail(&d->waits, &w->link);
@@ -71,8 +72,7 @@ void waits_add(struct daemon *d, struct dt_control_request *req, const struct wa
 
 static bool reached(struct wait *w, size_t i, struct dt_tunnel_info *info)
 {
-    struct tun *t = w->spec.tun[i];
-    if (t->id == 0 || !dt_endpoint_tunnel_info(w->d->ep, t->id, info))
+    if (!target_info(w->d, &w->spec.on.v[i], info))
         return false;
     return info->up && (w->spec.what == WAIT_UP || info->epoch > w->before[i]);
 }
@@ -88,35 +88,46 @@ static void describe(char *out, size_t cap, const struct dt_tunnel_info *i)
              in->addr6.ver ? dt_addr_str(a6, &in->addr6) : "");
 }
 
-static void failed(struct wait *w, struct tun *t, const char *how)
+static void failed(struct wait *w, const struct target *t, const char *how)
 {
     struct dt_control_request *req = w->req;
-    json_t *detail = status_tunnel(w->d, t);
-    char why[DT_ERR_TEXT + 64];
+    json_t *detail = target_status(w->d, t);
+    char why[DT_ERR_TEXT + 64], name[DT_IKE_ID_STRLEN];
     const char *said = json_string_value(json_object_get(detail, "why"));
-    if (said == NULL)
+    if (said == NULL && t->tun != NULL)
         said = json_string_value(json_object_get(detail, "doing"));
+    else if (said == NULL)
+        said = json_is_null(detail)
+                   ? "the client is gone"
+                   : "the client refused it or did not answer; a Dovetail takes a gateway's rekey "
+                     "with server_rekey = accept";
     snprintf(why, sizeof(why), "%s", said != NULL ? said : "nobody knows why");
+    snprintf(name, sizeof(name), "%s", target_name(t));
     forget(w);
-    dt_control_fail(req, 1, detail, "%s %s: %s", t->cfg.cfg.name, how, why);
+    dt_control_fail(req, 1, detail, "%s %s: %s", name, how, why);
 }
 
 static void answer(struct wait *w)
 {
     json_t *list = json_array();
     struct dt_tunnel_info info;
-    for (size_t i = 0; i < w->spec.n; i++) {
+    for (size_t i = 0; i < w->spec.on.n; i++) {
         char text[256] = "down again";
-        struct tun *t = w->spec.tun[i];
-        bool there = t->id != 0 && dt_endpoint_tunnel_info(w->d->ep, t->id, &info);
+        const struct target *t = &w->spec.on.v[i];
+        bool there = target_info(w->d, t, &info);
         if (there && info.up)
             describe(text, sizeof(text), &info);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:i}", "name", t->cfg.cfg.name, "text", text,
+        json_array_append_new(list, json_pack("{s:s, s:s, s:i}", "name", target_name(t), "text", text,
                                               "epoch", there ? (int)info.epoch : 0));
     }
     struct dt_control_request *req = w->req;
     forget(w);
     dt_control_answer(req, json_pack("{s:o}", "tunnels", list));
+}
+
+static bool refused_for_good(const struct target *t)
+{
+    return t->tun != NULL && t->tun->refusals >= REFUSALS_MAX;
 }
 
 /* Has this one come about, or failed? True when the request was ended, and w is gone. */
@@ -128,8 +139,8 @@ static bool look_at(struct wait *w, size_t i, dt_time now)
     if (reached(w, i, &info)) {
         w->done[i] = true;
         w->left--;
-    } else if (w->spec.until <= now || w->spec.tun[i]->refusals >= REFUSALS_MAX) {
-        failed(w, w->spec.tun[i], w->spec.what == WAIT_UP ? "is not up" : "has no new epoch");
+    } else if (w->spec.until <= now || refused_for_good(&w->spec.on.v[i])) {
+        failed(w, &w->spec.on.v[i], w->spec.what == WAIT_UP ? "is not up" : "has no new epoch");
         return true;
     }
     if (w->left > 0)
@@ -140,40 +151,42 @@ static bool look_at(struct wait *w, size_t i, dt_time now)
 
 static void look(struct wait *w, dt_time now)
 {
-    for (size_t i = 0; i < w->spec.n; i++)
+    for (size_t i = 0; i < w->spec.on.n; i++)
         if (look_at(w, i, now))
             return;
 }
 
 static void ping_next(struct wait *w, dt_time now)
 {
-    struct tun *t = w->spec.tun[0];
+    const struct target *t = &w->spec.on.v[0];
+    char name[DT_IKE_ID_STRLEN];
     struct dt_tunnel_info info;
     if (now < w->at + PING_EVERY && w->sent > 0 && (w->asked || w->sent < w->spec.count))
         return;
-    bool there = t->id != 0 && dt_endpoint_tunnel_info(w->d->ep, t->id, &info);
+    bool there = target_info(w->d, t, &info);
+    snprintf(name, sizeof(name), "%s", target_name(t));
     if (w->asked)
-        dt_control_event(w->req, json_pack("{s:s, s:i, s:i, s:n}", "tunnel", t->cfg.cfg.name, "seq",
-                                           (int)w->sent, "epoch", there ? (int)info.epoch : 0, "ms"));
+        dt_control_event(w->req, json_pack("{s:s, s:i, s:i, s:n}", "tunnel", name, "seq", (int)w->sent,
+                                           "epoch", there ? (int)info.epoch : 0, "ms"));
     w->asked = false;
     if (w->sent < w->spec.count) {
         w->sent++;
         w->asked = true;
         w->at = now;
         if (there)
-            dt_endpoint_ping(w->d->ep, now, t->id);
+            dt_endpoint_ping(w->d->ep, now, target_id(t));
         return;
     }
     struct dt_control_request *req = w->req;
-    json_t *result = json_pack("{s:s, s:i, s:i}", "tunnel", t->cfg.cfg.name, "sent", (int)w->sent, "answered",
-                               (int)w->answered);
+    json_t *result =
+        json_pack("{s:s, s:i, s:i}", "tunnel", name, "sent", (int)w->sent, "answered", (int)w->answered);
     unsigned answered = w->answered, sent = w->sent;
     forget(w);
     if (answered > 0)
         dt_control_answer(req, result);
     else
-        dt_control_fail(req, 1, result, "%s: none of %u control packets was answered%s%s", t->cfg.cfg.name,
-                        sent, there && info.why[0] ? ": " : "", there ? info.why : "");
+        dt_control_fail(req, 1, result, "%s: none of %u control packets was answered%s%s", name, sent,
+                        there && info.why[0] ? ": " : "", there ? info.why : "");
 }
 
 void waits_tick(struct daemon *d, dt_time now)
@@ -204,12 +217,15 @@ void waits_event(struct daemon *d, const struct dt_event *ev)
     dt_list_for_each_safe (l, &d->waits) {
         struct wait *w = DT_CONTAINER_OF(l, struct wait, link);
         size_t i = 0;
-        while (i < w->spec.n && w->spec.tun[i]->id != ev->tunnel)
+        while (i < w->spec.on.n && target_id(&w->spec.on.v[i]) != ev->tunnel)
             i++;
-        if (i == w->spec.n)
+        if (i == w->spec.on.n)
             continue;
         if (w->spec.what == WAIT_PING)
             ping_answered(w, ev);
+        else if (w->spec.on.v[i].tun == NULL &&
+                 (ev->kind == DT_EPOCH_REFUSED || ev->kind == DT_EVENT_TUNNEL_GONE))
+            failed(w, &w->spec.on.v[i], "has no new epoch");
         else
             look_at(w, i, daemon_now());
     }
@@ -219,8 +235,8 @@ void waits_forget(struct daemon *d, const struct tun *t)
 {
     dt_list_for_each_safe (l, &d->waits) {
         struct wait *w = DT_CONTAINER_OF(l, struct wait, link);
-        for (size_t i = 0; i < w->spec.n; i++)
-            if (w->spec.tun[i] == t) {
+        for (size_t i = 0; i < w->spec.on.n; i++)
+            if (w->spec.on.v[i].tun == t) {
                 struct dt_control_request *req = w->req;
                 forget(w);
                 dt_control_fail(req, 1, NULL, "%s was taken out of the configuration", t->cfg.cfg.name);
@@ -239,8 +255,24 @@ static void monitor_gone(void *arg)
     free(m);
 }
 
+/* A client that may come and is not here: whoever waits for it is told so. */
+static json_t *monitor_waits(const char *identity)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return json_pack("{s:f, s:s, s:s, s:s, s:s}", "time", (double)ts.tv_sec + (double)ts.tv_nsec / 1e9,
+                     "tunnel", identity, "role", "server", "event", "awaited", "text",
+                     "no client of this name is here now; what it does will be told");
+}
+
 void monitors_add(struct daemon *d, struct dt_control_request *req, const json_t *names)
 {
+    char text[TARGETS_UNKNOWN];
+    const char *unknown = status_unknown(d, names);
+    if (unknown != NULL && !gates_admit(d, unknown)) {
+        dt_control_fail(req, 1, NULL, "%s", targets_unknown(d, unknown, text));
+        return;
+    }
     struct monitor *m = calloc(1, sizeof(*m));
     if (m == NULL) {
         dt_control_fail(req, 1, NULL, "out of memory");
@@ -250,17 +282,24 @@ void monitors_add(struct daemon *d, struct dt_control_request *req, const json_t
     m->names = json_is_array(names) ? json_deep_copy(names) : json_array();
     dt_list_add_tail(&d->monitors, &m->link);
     dt_control_on_cancel(req, monitor_gone, m);
+    if (unknown != NULL)
+        dt_control_event(req, monitor_waits(unknown));
 }
 
-static bool wants(const struct monitor *m, const char *name)
+/* Its tunnel or client is named, or the client's gateway. */
+static bool wants(struct daemon *d, const struct monitor *m, const struct dt_event *ev)
 {
+    struct dt_tunnel_info info;
     size_t i;
     json_t *v;
     if (json_array_size(m->names) == 0)
         return true;
+    bool client = ev->tunnel != 0 && !ev->client && dt_endpoint_tunnel_info(d->ep, ev->tunnel, &info);
     json_array_foreach(m->names, i, v)
     {
-        if (json_is_string(v) && strcmp(json_string_value(v), name) == 0)
+        const char *name = json_string_value(v);
+        if (name != NULL && (strcmp(name, ev->tunnel_name) == 0 ||
+                             (client && (strcmp(name, info.name) == 0 || client_is(&info.remote_id, name)))))
             return true;
     }
     return false;
@@ -308,7 +347,7 @@ void monitors_event(struct daemon *d, const struct dt_event *ev)
     json_t *o = NULL;
     dt_list_for_each_safe (l, &d->monitors) {
         struct monitor *m = DT_CONTAINER_OF(l, struct monitor, link);
-        if (!wants(m, ev->tunnel_name))
+        if (!wants(d, m, ev))
             continue;
         if (o == NULL)
             o = event_json(ev);

@@ -335,10 +335,13 @@ void dt_endpoint_rekey_ike(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
 void dt_endpoint_ping(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
 {
     EP_CALL(ep, now);
-    struct tunnel *t = client_of(ep, tunnel);
+    struct tunnel *t = ep_tunnel(ep, tunnel);
     if (!t)
         return;
-    dt_epoch_client_ping(&t->c->e, now);
+    if (t->is_client)
+        dt_epoch_client_ping(&t->c->e, now);
+    else
+        ep_server_ping(t, now);
     ep_settle(t, now);
 }
 
@@ -379,9 +382,13 @@ void dt_endpoint_probe_reply(struct dt_endpoint *ep, dt_time now, uint64_t id, u
 {
     EP_CALL(ep, now);
     struct sa *sa = live_sa(ep, id, &ep->count.reply_unknown);
-    if (!sa || !sa->t->is_client)
+    if (!sa)
         return;
     struct tunnel *t = sa->t;
+    if (!t->is_client) {
+        ep_server_ping_reply(t, now, sa->epoch, ident, seq);
+        return;
+    }
     if (ident == t->probe_ident && seq == t->probe_seq)
         t->rtt = dt_time_sub(now, t->probed_at);
     dt_epoch_client_probe_reply(&t->c->e, now, sa->epoch, ident, seq);

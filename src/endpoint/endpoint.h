@@ -316,7 +316,8 @@ void dt_endpoint_client_end(struct dt_endpoint *ep, dt_time now, uint32_t tunnel
 bool dt_endpoint_closing(const struct dt_endpoint *ep, const struct dt_addr *peer);
 void dt_endpoint_rekey(struct dt_endpoint *ep, dt_time now, uint32_t tunnel);     /* a new epoch now */
 void dt_endpoint_rekey_ike(struct dt_endpoint *ep, dt_time now, uint32_t tunnel); /* the IKE SA */
-/* A control packet now; DT_EPOCH_PING_REPLY (with the time it took) or DT_EPOCH_IDLE_DEAD follows. */
+/* A control packet now; DT_EPOCH_PING_REPLY (with the time it took) or DT_EPOCH_IDLE_DEAD follows. Also to a gateway's
+ * client; then nothing follows when it does not answer. */
 void dt_endpoint_ping(struct dt_endpoint *ep, dt_time now, uint32_t tunnel);
 
 /* Server role. */

@@ -313,6 +313,8 @@ void ep_server_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
 void ep_server_child_down(struct link *l, dt_time now, struct sa *sa);
 void ep_server_heard(struct sa *sa, dt_time now);
 void ep_server_gateway_remove(struct gateway *g, dt_time now);
+void ep_server_ping(struct tunnel *t, dt_time now);
+void ep_server_ping_reply(struct tunnel *t, dt_time now, uint32_t epoch, uint16_t ident, uint16_t seq);
 void ep_server_settle(struct tunnel *t, dt_time now);
 void ep_server_due(struct tunnel *t, dt_time now);
 bool ep_server_listens(const struct dt_gateway_cfg *cfg, const struct dt_addr *a);

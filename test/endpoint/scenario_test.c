@@ -105,6 +105,25 @@ static void server_rekey_accepted(void **state)
     done(w);
 }
 
+/* Somebody asks at the gateway: one control packet, one answer that counts; the engine is not disturbed. */
+static void server_pings_its_client(void **state)
+{
+    struct world *w = pair_up(2, WORLD_DOVETAIL, NULL);
+    struct dt_tunnel_info info;
+    unsigned before = w->host[1].probes;
+    assert_int_equal(w->host[1].seen[DT_EPOCH_PING_REPLY], 0);
+    dt_endpoint_ping(w->host[1].ep, w->now, peer_tunnel(w));
+    world_pass(w, 1);
+    assert_int_equal(w->host[1].probes, before + 1);
+    assert_int_equal(w->host[1].seen[DT_EPOCH_PING_REPLY], 1);
+    stats_of(w, 1, &info);
+    assert_int_equal(info.rtt, 2 * w->delay);
+    /* An answer that nobody waits for is none. */
+    dt_endpoint_probe_reply(w->host[1].ep, w->now, info.epochs[0].sa, (uint16_t)info.epoch, 1);
+    assert_int_equal(w->host[1].seen[DT_EPOCH_PING_REPLY], 1);
+    done(w);
+}
+
 static void both_rekey_the_child(void **state)
 {
     struct world *w = malloc(sizeof(*w));
@@ -761,6 +780,7 @@ int main(void)
         cmocka_unit_test(rekeys_cost_no_packet),
         cmocka_unit_test(server_may_not_rekey),
         cmocka_unit_test(server_rekey_accepted),
+        cmocka_unit_test(server_pings_its_client),
         cmocka_unit_test(both_rekey_the_child),
         cmocka_unit_test(both_rekey_the_ike_sa),
         cmocka_unit_test(rekey_meets_delete),

@@ -60,6 +60,18 @@ epoch()
     dt_field "$1" t '.epoch // 0'
 }
 
+kernel_spis() # NS
+{
+    ip -n "$LAB-$1" xfrm state | grep -o 'spi 0x[0-9a-f]*' | sort | tr '\n' ' '
+}
+
+other_spis() # NS BEFORE
+{
+    now=$(kernel_spis "$1")
+    echo "before: $2, now: $now"
+    [ -n "$2" ] && [ "$now" != "$2" ] && [ "$(echo "$now" | grep -o spi | wc -l)" = 2 ]
+}
+
 newer_epoch() # NS BEFORE
 {
     lab_wait 10 "[ \$(epoch $1) -gt $2 ] && dt_is_up $1 t"
@@ -180,8 +192,10 @@ sleep 2
 load_off a
 tap_ok "kernel client: it rekeys the child, not one packet lost" no_loss
 load_on a 10.1.0.10
-dt b rekey a.lab.test >/dev/null 2>&1
-sleep 2
+before=$(kernel_spis a)
+tap_ok "kernel client: we rekey the child" dt b rekey a.lab.test
+tap_ok "kernel client: its kernel is left with two SAs, with other SPIs" lab_wait 10 "other_spis a '$before'"
+sleep 1
 load_off a
 tap_ok "kernel client: we rekey the child, not one packet lost" no_loss
 sw a --terminate --ike t >/dev/null 2>&1

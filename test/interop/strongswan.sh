@@ -94,6 +94,19 @@ no_loss()
     echo "$1" | jq -e '.sent > 200 and .lost == 0' >/dev/null
 }
 
+# strongSwan's own word: the SPIs of its children, one line each.
+sw_child_spis() # NS
+{
+    sw "$1" --list-sas --raw | grep -o 'spi-\(in\|out\)=[0-9a-f]*' | sort | tr '\n' ' '
+}
+
+other_child() # NS BEFORE
+{
+    now=$(sw_child_spis "$1")
+    echo "before: $2, now: $now"
+    [ -n "$2" ] && [ "$now" != "$2" ] && [ "$(echo "$now" | wc -w)" = 2 ]
+}
+
 newer_epoch() # BEFORE
 {
     lab_wait 10 "[ \$(epoch) -gt $1 ] && dt_is_up a t"
@@ -225,10 +238,13 @@ sleep 2
 report=$(load_off)
 tap_ok "strongSwan client: it rekeys the IKE SA, not one packet lost" no_loss "$report"
 load_on a 10.2.0.1
-dt b rekey a.lab.test >/dev/null 2>&1
-sleep 2
+before=$(sw_child_spis a)
+tap_ok "strongSwan client: we rekey the child" dt b rekey a.lab.test
+tap_ok "strongSwan client: it is left with one child, with other SPIs" lab_wait 10 "other_child a '$before'"
+sleep 1
 report=$(load_off)
 tap_ok "strongSwan client: we rekey the child, not one packet lost" no_loss "$report"
+tap_ok "strongSwan client: we ping it through the epoch" dt b ping --count 2 a.lab.test
 sw a --terminate --ike t >/dev/null 2>&1
 tap_ok "strongSwan client: it deletes the session, the gateway has no client left" lab_wait 10 \
     "dt b --json status | jq -e '[.gateways[].clients[]?] | length == 0'"

@@ -243,6 +243,21 @@ tap_ok "the gateway throws the client out" dt gateway down anna@example.net
 tap_ok "and the client comes back by itself" lab_wait 10 "dt_is_up c1 office"
 tap_ok "a tunnel that is not there: status 1, with the name that was meant" fails_with 1 'did you mean "office"' dt c1 up offise
 tap_ok "with --json it is one object" sh -c "$DOVETAIL --json --socket $LAB_DIR/dt-c1/sock ping offise 2>/dev/null | jq -es 'length == 1 and (.[0].error | contains(\"offise\")) and .[0].code == 1'"
+tap_ok "a tunnel that nothing is like: those there are, are named" fails_with 1 'there is no tunnel "xyz"; there is "office"' dt c1 rekey xyz
+tap_ok "monitor of a tunnel that is not there: status 1, not silence" fails_with 1 'there is no tunnel "xyz"; there is "office"' timeout 5 "$DOVETAIL" --socket "$LAB_DIR/dt-c1/sock" monitor xyz
+
+# ---- a gateway's clients by their identity
+tap_ok "status of a client at the gateway" sh -c "$DOVETAIL --socket $LAB_DIR/dt-gateway/sock --json status anna@example.net | jq -e '.gateways[0].clients | length == 1 and .[0].identity == \"anna@example.net\"'"
+tap_ok "ping of a client from the gateway: both answered" sh -c "$DOVETAIL --socket $LAB_DIR/dt-gateway/sock ping --count 2 anna@example.net | grep '^2 sent, 2 answered'"
+was=$(spis c1)
+tap_ok "rekey from the gateway: a client that declines is named, with what it would need" fails_with 1 'anna@example.net has no new epoch: .*server_rekey = accept' dt gateway rekey anna@example.net
+tap_ok "and its epoch goes on" same_epochs c1 "$was"
+tap_ok "up of a client: it comes up from its own side" fails_with 1 'a client of a gateway' dt gateway up anna@example.net
+tap_ok "a client that is not there: those there are, are named" fails_with 1 'there is no tunnel, gateway or client "xyz"; there are "head-office", "anna@example.net"' dt gateway ping xyz
+sed -i 's|encap|server_rekey = accept encap|' "$LAB_DIR/dt-c1/conf"
+tap_ok "server_rekey = accept is taken by a reload" dt c1 reload
+tap_ok "a client that accepts it is rekeyed from the gateway" dt gateway rekey anna@example.net
+tap_ok "it is another pair of SPIs at the client" sh -c "[ '$was' != '$(spis c1)' ]"
 tap_ok "monitor has told of it" grep -q '"event":"verified"' "$LAB_DIR/dt-c1/events"
 tap_ok "status fits 80 columns" sh -c "$DOVETAIL --socket $LAB_DIR/dt-c1/sock status | awk 'length > 80 { exit 1 }'"
 
