@@ -158,6 +158,22 @@ void ike_queue_delete_spi(struct dt_ike_session *s, uint32_t spi_in, struct dt_i
     ike_queue(s, ex, true);
 }
 
+void ike_unqueue_delete(struct dt_ike_session *s, const struct dt_ike_child *dying)
+{
+    dt_list_for_each_safe (l, &s->queue) {
+        struct ike_exchange *ex = DT_CONTAINER_OF(l, struct ike_exchange, link);
+        if (ex->kind != EX_DELETE_CHILD || ex->child != dying)
+            continue;
+        uint32_t spi_in = ex->spis[0];
+        dt_list_del(&ex->link);
+        s->nqueue--;
+        s->ike->nqueued--;
+        ike_exchange_free(ex);
+        IKE_CALL(s, child_deleted, spi_in);
+        return;
+    }
+}
+
 /* ---- what the owner calls ---- */
 
 static bool being_rekeyed(struct dt_ike_session *s, const struct dt_ike_child *old)

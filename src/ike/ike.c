@@ -23,6 +23,7 @@ void dt_ike_params_default(struct dt_ike_params *p)
         .session_max = 65536,
         .child_max = 32,
         .queue_max = 16,
+        .ike_sas_max = 4,
         .keepalive = 20 * DT_SEC,
         .ike_lifetime = 4 * 3600 * DT_SEC,
         .linger = 60 * DT_SEC,

@@ -58,6 +58,7 @@ struct dt_ike_params {
     unsigned session_max;      /* 65536 */
     unsigned child_max;        /* children of one session, dying ones included (32) */
     unsigned queue_max;        /* requests of one session that wait for the window (16) */
+    unsigned ike_sas_max;      /* IKE SAs of one session, replaced ones not yet deleted included (4) */
     dt_time keepalive;         /* NAT keep-alive when nothing was sent for this long (20 s; DT_NEVER: none) */
     /* Rekey of the IKE SA at a random time in the last tenth of this (4 h; DT_NEVER: by the owner alone). Twice
      * that where the peer opened the session. Not a hard end. */
@@ -267,6 +268,7 @@ struct dt_ike_counters {
     uint64_t children_up, children_down, children_failed;
     uint64_t ike_rekeys, collisions;
     uint64_t queue_full;
+    uint64_t ike_sas_full;     /* rekeys of an IKE SA put off: ike_sas_max were there */
     uint64_t ignored_notifies; /* status notifies that nobody knows */
 };
 const struct dt_ike_counters *dt_ike_counters(const struct dt_ike *ike);
@@ -290,7 +292,8 @@ struct dt_ike_session *dt_ike_open(struct dt_ike *ike, dt_time now, const struct
  * outstanding) and session_down follows when it was answered or given up; a session that is not up goes at
  * once. */
 void dt_ike_close(struct dt_ike_session *s, dt_time now, bool silently);
-/* Rekeys the IKE SA now. Nothing happens if that is under way or the session is not up. */
+/* Rekeys the IKE SA now. Nothing happens if that is under way or the session is not up; with params.ike_sas_max IKE SAs
+ * it is tried again later. */
 void dt_ike_session_rekey(struct dt_ike_session *s, dt_time now);
 /* An empty INFORMATIONAL request, unless a request is under way already (whose answer is reported in its
  * place). */

@@ -61,7 +61,8 @@ static void delete_children(struct dt_ike_session *s, const struct dt_ike_delete
                 out->spis[out->n++] = c->spi_in;
             ike_child_down(c, DT_DOWN_PEER);
         } else {
-            ike_child_drop(c); /* ours is under way: gone all the same */
+            ike_unqueue_delete(s, c); /* or ours is under way: gone all the same */
+            ike_child_drop(c);
         }
     }
 }

@@ -273,6 +273,8 @@ struct ike_exchange *ike_find_exchange(struct dt_ike_session *s,
 
 /* ---- sa.c ---- */
 struct ike_sa *ike_sa_new(struct dt_ike_session *s, bool initiator, uint64_t spi_local); /* spi 0: make one */
+/* As many IKE SAs as a session may have: replaced ones wait for their DELETE. */
+bool ike_sas_full(const struct dt_ike_session *s);
 void ike_sa_end(struct ike_sa *sa);  /* wiped and out of all tables */
 void ike_sa_free(struct ike_sa *sa); /* memory only; from ike_leave */
 struct ike_sa *ike_sa_by_spi(const struct dt_ike *ike, uint64_t spi_local);
@@ -359,6 +361,8 @@ void ike_child_free(struct dt_ike_child *c);                       /* memory onl
 struct dt_ike_child *ike_child_by_spi_out(struct dt_ike_session *s, uint32_t spi_out);
 struct dt_ike_child *ike_child_by_spi_in(struct dt_ike_session *s, uint32_t spi_in);
 void ike_queue_delete_spi(struct dt_ike_session *s, uint32_t spi_in, struct dt_ike_child *dying);
+/* The peer deleted what our own DELETE still waits to delete: the queued request goes, as if it had been answered. */
+void ike_unqueue_delete(struct dt_ike_session *s, const struct dt_ike_child *dying);
 
 /* ---- offer.c ---- */
 /* Both sides of the traffic: what an initiator offers, what a responder allows to this peer. */

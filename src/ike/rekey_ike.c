@@ -57,7 +57,14 @@ static void write_sa(struct dt_ike_builder *b, const struct dt_proposals *list, 
     dt_ike_sa_write(b, &out);
 }
 
-bool ike_rekey_start(struct ike_sa *sa, struct ike_exchange *ex)
+static void try_later(struct ike_sa *sa)
+{
+    struct dt_ike *ike = sa->session->ike;
+    dt_heap_set(&ike->timers, &sa->life.t,
+                dt_time_add(ike->now, RETRY_AFTER + dt_rand_below(&ike->rand, RETRY_AFTER)));
+}
+
+static bool rekey_send(struct ike_sa *sa, struct ike_exchange *ex)
 {
     struct dt_ike_session *s = sa->session;
     struct dt_ike *ike = s->ike;
@@ -77,14 +84,17 @@ bool ike_rekey_start(struct ike_sa *sa, struct ike_exchange *ex)
     return !ike_request_send(sa, ex, ike->scratch, ike_sk_end(sa, &b));
 }
 
-/* ---- answers to our own ---- */
-
-static void try_later(struct ike_sa *sa)
+bool ike_rekey_start(struct ike_sa *sa, struct ike_exchange *ex)
 {
-    struct dt_ike *ike = sa->session->ike;
-    dt_heap_set(&ike->timers, &sa->life.t,
-                dt_time_add(ike->now, RETRY_AFTER + dt_rand_below(&ike->rand, RETRY_AFTER)));
+    bool full = ike_sas_full(sa->session);
+    sa->session->ike->count.ike_sas_full += full;
+    if (!full && rekey_send(sa, ex))
+        return true;
+    try_later(sa);
+    return false;
 }
+
+/* ---- answers to our own ---- */
 
 static void refused(struct ike_sa *sa, struct ike_exchange *ex, uint16_t type,
                     const struct dt_ike_notify_payload *n, const struct dt_ike_payloads *in)
@@ -283,7 +293,9 @@ void ike_rekey_got_request(struct ike_sa *sa, struct ike_msg *m, const struct dt
     uint8_t want[2];
     const struct dt_ike_payload *pn = dt_ike_find(&m->inner, DT_P_NONCE),
                                 *pke = dt_ike_find(&m->inner, DT_P_KE);
-    if (busy(sa)) {
+    bool full = ike_sas_full(s);
+    s->ike->count.ike_sas_full += full;
+    if (busy(sa) || full) {
         answer(sa, m, DT_N_TEMPORARY_FAILURE, dt_span(NULL, 0));
         return;
     }

@@ -50,6 +50,14 @@ struct ike_sa *ike_sa_new(struct dt_ike_session *s, bool initiator, uint64_t spi
     return sa;
 }
 
+bool ike_sas_full(const struct dt_ike_session *s)
+{
+    unsigned n = 0;
+    dt_list_for_each (l, &s->sas)
+        n++;
+    return n >= s->ike->params.ike_sas_max;
+}
+
 void ike_sa_end(struct ike_sa *sa)
 {
     struct dt_ike *ike = sa->session->ike;
