@@ -91,11 +91,12 @@ static void read_probe(struct reader *r, const struct dt_setting *s, void *field
 static void read_server_rekey(struct reader *r, const struct dt_setting *s, void *field,
                               const struct setting_def *def)
 {
+    struct dt_config_tunnel *t = field;
     const char *v = reader_value(r, s, 0);
-    if (strcmp(v, "accept") == 0 || strcmp(v, "decline") == 0)
-        *(bool *)field = v[0] == 'a';
-    else
-        reader_error(r, s->line, "server_rekey = \"%.40s\": decline or accept would be right", v);
+    if (strcmp(v, "accept") != 0 && strcmp(v, "decline") != 0 && strcmp(v, "auto") != 0)
+        reader_error(r, s->line, "server_rekey = \"%.40s\": auto, decline or accept would be right", v);
+    t->cfg.params.server_rekey = strcmp(v, "accept") == 0;
+    t->cfg.server_rekey_decline = strcmp(v, "decline") == 0;
 }
 
 static void read_locals(struct reader *r, const struct dt_setting *s, void *field,
@@ -121,7 +122,7 @@ static const struct setting_def defs[] = {
     {"protect", read_selectors, AT(cfg.protect), .list = true},
     {"encap", read_encap, AT(cfg.encap)},
     {"probe", read_probe, 0},
-    {"server_rekey", read_server_rekey, AT(cfg.params.server_rekey)},
+    {"server_rekey", read_server_rekey, 0},
     {"inside", read_selectors, AT(cfg.local), .list = true},
     {"source", read_locals, 0, .list = true},
     {"start", read_start, AT(start)},

@@ -465,8 +465,10 @@ void driver_dp_event(struct daemon *d, const struct dt_dp_event *ev)
         dt_endpoint_probe_reply(d->ep, now, ev->sa, ev->ident, ev->seq);
         break;
     case DT_DP_SOFT:
-    case DT_DP_HARD:
         dt_endpoint_soft_limit(d->ep, now, ev->sa);
+        break;
+    case DT_DP_HARD:
+        dt_endpoint_hard_limit(d->ep, now, ev->sa);
         break;
     case DT_DP_NO_SA:
         dt_endpoint_unknown_spi(d->ep, now, ev->spi, &ev->path.remote.addr);

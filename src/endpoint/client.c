@@ -1,5 +1,6 @@
 /* A client's tunnel: its engine's wishes, and what IKE reports of its sessions. */
 #include "endpoint/inside.h"
+#include "wire/ike_notify.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -85,10 +86,27 @@ bool ep_client_open(struct tunnel *t, dt_time now, bool udp, bool beside)
     return true;
 }
 
+/* All but the one that is parting. */
 static void close_links(struct tunnel *t, dt_time now, bool polite)
 {
-    while (!dt_list_empty(&t->links))
-        ep_link_close(DT_CONTAINER_OF(t->links.next, struct link, node), now, polite);
+    dt_list_for_each_safe (n, &t->links) {
+        struct link *l = DT_CONTAINER_OF(n, struct link, node);
+        if (l != t->c->parting)
+            ep_link_close(l, now, polite);
+    }
+}
+
+static bool carries_data(const struct tunnel *t, const struct link *l)
+{
+    const struct sa *sa = ep_sa_of_epoch(t, t->c->e.out);
+    return sa && sa->link == l;
+}
+
+static void part_when_replaced(struct tunnel *t, dt_time now)
+{
+    struct client *c = t->c;
+    if (c->parting && !carries_data(t, c->parting))
+        ep_link_close(c->parting, now, true);
 }
 
 static bool op_open(void *user, dt_time now, uint32_t attempt)
@@ -102,10 +120,19 @@ static bool op_open(void *user, dt_time now, uint32_t attempt)
     return false;
 }
 
-static void op_drop(void *user, dt_time now)
+/* A DELETE of the session would take the epoch that carries data with it: that session parts later. */
+static void op_drop(void *user, dt_time now, bool polite)
 {
     struct tunnel *t = user;
-    close_links(t, now, false);
+    struct client *c = t->c;
+    struct link *l = c->link;
+    if (polite && l && l->up && carries_data(t, l)) {
+        if (c->parting)
+            ep_link_close(c->parting, now, true);
+        c->parting = l;
+        c->link = NULL;
+    }
+    close_links(t, now, polite);
     if (!t->c->keep_place)
         t->c->place++;
     t->c->keep_place = false;
@@ -117,6 +144,7 @@ static bool op_negotiate(void *user, dt_time now, uint32_t old)
     return ep_link_negotiate(t->c->link, t, now, old);
 }
 
+/* The request of an open session goes on (link.c); an opening that took too long is dropped. */
 static void op_abandon(void *user, dt_time now)
 {
 }
@@ -270,10 +298,14 @@ void ep_client_child_failed(struct link *l, dt_time now, struct dt_ike_child *ch
     ep_why(t, err);
     if (l->asked == child)
         l->asked = NULL;
-    if (l == t->c->link)
-        dt_epoch_client_failed(&t->c->e, now);
-    else
+    if (l != t->c->link)
         ep_race_end(t, now, l, true);
+    else if (err->notify == DT_N_TEMPORARY_FAILURE)
+        dt_epoch_client_busy(&t->c->e, now);
+    else if (err->notify == DT_N_CHILD_SA_NOT_FOUND)
+        dt_epoch_client_not_found(&t->c->e, now);
+    else
+        dt_epoch_client_failed(&t->c->e, now);
     ep_settle(t, now);
 }
 
@@ -281,8 +313,10 @@ void ep_client_child_down(struct link *l, dt_time now, struct sa *sa, enum dt_ik
 {
     struct tunnel *t = sa->t;
     sa->child = NULL;
-    if (why == DT_DOWN_PEER || why == DT_DOWN_GONE)
+    if (why == DT_DOWN_PEER || why == DT_DOWN_GONE) {
+        ep_sa_peer_deleted(sa);
         dt_epoch_client_peer_deleted(&t->c->e, now, sa->epoch);
+    }
     ep_settle(t, now);
 }
 
@@ -293,6 +327,8 @@ void ep_client_session_down(struct link *l, dt_time now, const struct ended *how
     struct client *c = t->c;
     const struct dt_err *why = how->why;
     bool ours = l == c->link;
+    if (!how->silence)
+        ep_sa_session_ended(l);
     uint32_t ended[DT_EPOCH_MAX];
     unsigned n = 0;
     dt_list_for_each (node, &t->sas) {
@@ -348,6 +384,7 @@ void ep_client_settle(struct tunnel *t, dt_time now)
         if (sa && sa->link)
             ep_race_won(t, now, sa->link);
     }
+    part_when_replaced(t, now);
     bury_orphans(t, now);
     ep_race_watch(t, now);
     bool up = c->e.p.probe ? dt_epoch_client_verified(&c->e) : c->e.out != 0;

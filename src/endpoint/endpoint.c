@@ -410,6 +410,22 @@ void dt_endpoint_soft_limit(struct dt_endpoint *ep, dt_time now, uint64_t id)
     ep_settle(t, now);
 }
 
+void dt_endpoint_hard_limit(struct dt_endpoint *ep, dt_time now, uint64_t id)
+{
+    struct sa *sa = live_sa(ep, now, id, &ep->count.heard_unknown);
+    if (!sa || sa->hard)
+        return;
+    struct tunnel *t = sa->t;
+    sa->soft = sa->hard = true;
+    ep_event(ep, t, now, DT_EVENT_LIMIT, "epoch %u has no sequence number left: it sends nothing more",
+             sa->epoch);
+    if (t->is_client)
+        dt_epoch_client_exhausted(&t->c->e, now, sa->epoch);
+    else
+        dt_epoch_server_exhausted(&t->s->e, now, sa->epoch);
+    ep_settle(t, now);
+}
+
 void dt_endpoint_unknown_spi(struct dt_endpoint *ep, dt_time now, uint32_t spi, const struct dt_addr *from)
 {
     EP_CALL(ep, now);

@@ -26,8 +26,9 @@
  *    report its answer with the SA that it came in on (dt_endpoint_probe_reply), and, where the SA says so
  *    (answer4, answer6), answer the peer's control packets itself, on the outbound SA of the pair on which
  *    they came in (FIG. 7, 706);
- *  - report an SA that nears the end of its sequence numbers or bytes (dt_endpoint_soft_limit), and a peer
- *    whose newest authenticated packet came from another address or port (dt_endpoint_peer_moved).
+ *  - report an SA that nears the end of its sequence numbers or bytes (dt_endpoint_soft_limit), one that has
+ *    reached it and sends no more (dt_endpoint_hard_limit), and a peer whose newest authenticated packet came
+ *    from another address or port (dt_endpoint_peer_moved).
  */
 #ifndef DT_ENDPOINT_ENDPOINT_H
 #define DT_ENDPOINT_ENDPOINT_H
@@ -84,6 +85,9 @@ struct dt_tunnel_cfg {
     enum dt_encap encap;
     enum dt_probe_mode probe;
     struct dt_addr probe_addr;     /* DT_PROBE_ADDRESS */
+    /* A rekey that the gateway begins is declined when it is a Dovetail that probes (our own is sure to come), else accepted;
+     * params.server_rekey accepts it in any case, this declines it in any case. */
+    bool server_rekey_decline;
     struct dt_epoch_params params; /* params.probe is set from `probe` */
     uint32_t secret; /* another number: ops->psk gives another secret than before, which a new session proves */
 };
@@ -115,7 +119,9 @@ struct dt_endpoint_limits {
     uint32_t networks_max;        /* remembered encapsulations (256) */
     dt_time head_start;           /* encap = auto: ESP alone for this long, or twice the round trip if that is
                                      more (300 ms) */
-    dt_time linger;               /* an SA that is deleted still receives this long (2 s) */
+    /* An SA that was replaced still receives this long after its DELETE (2 s). One that the peer deletes without a
+     * successor, and those of a session that the peer ends, are closed at once. */
+    dt_time linger;
 };
 void dt_endpoint_limits_default(struct dt_endpoint_limits *l);
 
@@ -343,7 +349,10 @@ void dt_endpoint_ike_input(struct dt_endpoint *ep, dt_time now, const struct dt_
 void dt_endpoint_heard(struct dt_endpoint *ep, dt_time now, uint64_t sa);
 /* An echo reply (or time exceeded that quotes our echo) whose ident and seq are a probe's came in on `sa`. */
 void dt_endpoint_probe_reply(struct dt_endpoint *ep, dt_time now, uint64_t sa, uint16_t ident, uint16_t seq);
+/* A new epoch is asked for, once. */
 void dt_endpoint_soft_limit(struct dt_endpoint *ep, dt_time now, uint64_t sa);
+/* The SA sends nothing more: its epoch is given up, at a gateway by a DELETE, which no client can decline. */
+void dt_endpoint_hard_limit(struct dt_endpoint *ep, dt_time now, uint64_t sa);
 /* Counted, and an event at most once a second. Nothing else happens: it is not authenticated. */
 void dt_endpoint_unknown_spi(struct dt_endpoint *ep, dt_time now, uint32_t spi, const struct dt_addr *from);
 /* The newest authenticated packet of that SA came from here. */

@@ -287,7 +287,7 @@ static void op_child_down(void *ctx, struct dt_ike_session *s, struct dt_ike_chi
     if (l->t->is_client)
         ep_client_child_down(l, ep->now, sa, why);
     else
-        ep_server_child_down(l, ep->now, sa);
+        ep_server_child_down(l, ep->now, sa, why);
 }
 
 static void op_child_redundant(void *ctx, struct dt_ike_session *s, struct dt_ike_child *c)
@@ -312,7 +312,14 @@ static bool op_child_ask(void *ctx, struct dt_ike_session *s, struct dt_ike_chil
         return false;
     if (!l->t->is_client)
         return true;
-    return old && dt_epoch_client_peer_rekey(&l->t->c->e, ep->now);
+    if (!old)
+        return false;
+    /* A Dovetail that probes need not rekey, since we do. Whoever else rekeys by time would let its SA expire. */
+    if (!l->peer_probes && !l->t->c->cfg.server_rekey_decline)
+        return true;
+    bool yes = dt_epoch_client_peer_rekey(&l->t->c->e, ep->now);
+    ep_settle(l->t, ep->now);
+    return yes;
 }
 
 static void op_ike_event(void *ctx, struct dt_ike_session *s, enum dt_ike_event what,

@@ -179,13 +179,15 @@ static void digest_tunnel(const struct tunnel *t, dt_time now, struct dt_digest 
         const struct link *l = DT_CONTAINER_OF(n, struct link, node);
         dt_digest_u64(d, (uint64_t)l->up | (uint64_t)l->udp << 1 | (uint64_t)l->peer_probes << 2 |
                              (uint64_t)l->spoke << 3 | (uint64_t)(l->asked != NULL) << 4 |
-                             (uint64_t)(t->is_client && t->c->link == l) << 5 | (uint64_t)l->overtaken << 6);
+                             (uint64_t)(t->is_client && t->c->link == l) << 5 | (uint64_t)l->overtaken << 6 |
+                             (uint64_t)(t->is_client && t->c->parting == l) << 7);
         digest_time(d, l->timer.t.slot ? l->timer.t.at : DT_NEVER, now);
     }
     dt_digest_u64(d, 0x5a);
     dt_list_for_each (n, &t->sas) {
         const struct sa *sa = DT_CONTAINER_OF(n, struct sa, list);
-        dt_digest_u64(d, (uint64_t)(t->next_epoch - sa->epoch) << 8 | (uint64_t)sa->linger << 2 |
+        dt_digest_u64(d, (uint64_t)(t->next_epoch - sa->epoch) << 8 | (uint64_t)sa->hard << 5 |
+                             (uint64_t)sa->soft << 4 | (uint64_t)sa->closed << 3 | (uint64_t)sa->linger << 2 |
                              (uint64_t)(sa->child != NULL) << 1 | (sa->link != NULL));
         digest_time(d, sa->timer.t.slot ? sa->timer.t.at : DT_NEVER, now);
     }

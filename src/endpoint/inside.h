@@ -58,8 +58,9 @@ struct sa {
     uint32_t epoch, spi_in, spi_out;
     struct dt_suite suite;
     bool esn, transport;
-    bool soft;
+    bool soft, hard; /* the limit was reported */
     bool linger; /* its epoch is gone; it receives a little longer */
+    bool closed; /* the peer deleted it, and nothing replaces it: it receives no longer (RFC 7296 1.4.1) */
     struct dt_path path;
     enum dt_probe_kind kind;
     struct dt_addr probe_src, probe_dst;
@@ -83,6 +84,7 @@ struct client {
     struct dt_tunnel_cfg cfg;
     struct conf *conf[2]; /* by encapsulation: 0 ESP, 1 UDP; made when first used */
     struct link *link;    /* the session that the engine speaks of */
+    struct link *parting; /* dropped though its peer answers: closed once no epoch of it carries data */
     struct race race;
     unsigned place; /* which gateway and which local path */
     bool keep_place, contacted, up, unprobed;
@@ -252,6 +254,10 @@ void ep_sa_gone(struct tunnel *t, uint32_t epoch,
 void ep_sa_remove(struct sa *sa, dt_time now);
 void ep_sa_move(struct link *l, dt_time now, const struct dt_path *path);
 dt_time ep_sa_last_heard(const struct sa *sa);
+/* The peer deleted this one: unless a newer one of its tunnel has replaced it, it is closed at once. */
+void ep_sa_peer_deleted(struct sa *sa);
+/* The peer ended the session, and all its SAs with it. */
+void ep_sa_session_ended(const struct link *l);
 /* What both epoch engines ask (struct dt_epoch_ops); user is the tunnel. */
 void ep_op_use(void *user, dt_time now, uint32_t epoch, bool forced);
 bool ep_op_del(void *user, dt_time now, uint32_t epoch);
@@ -310,7 +316,7 @@ void ep_server_free(struct tunnel *t, dt_time now, const char *why);
 void ep_server_session_down(struct link *l, dt_time now, const struct dt_err *why);
 void ep_server_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
                         const struct dt_child_sa *in);
-void ep_server_child_down(struct link *l, dt_time now, struct sa *sa);
+void ep_server_child_down(struct link *l, dt_time now, struct sa *sa, enum dt_ike_down why);
 void ep_server_heard(struct sa *sa, dt_time now);
 void ep_server_gateway_remove(struct gateway *g, dt_time now);
 void ep_server_ping(struct tunnel *t, dt_time now);

@@ -41,6 +41,8 @@ static void detach(struct link *l)
         t->c->link = NULL;
     if (t->is_client && t->c->race.beside == l)
         t->c->race.beside = NULL;
+    if (t->is_client && t->c->parting == l)
+        t->c->parting = NULL;
     l->t = NULL;
     dt_list_del(&l->node);
 }

@@ -160,6 +160,44 @@ void ep_sa_remove(struct sa *sa, dt_time now)
     ep->ops.sa_remove(ep->user, now, id);
 }
 
+static bool has_newer(const struct sa *sa)
+{
+    dt_list_for_each (n, &sa->t->sas) {
+        const struct sa *other = DT_CONTAINER_OF(n, struct sa, list);
+        if (other->epoch > sa->epoch && !other->linger && !other->closed)
+            return true;
+    }
+    return false;
+}
+
+void ep_sa_peer_deleted(struct sa *sa)
+{
+    sa->closed = sa->closed || !has_newer(sa);
+}
+
+void ep_sa_session_ended(const struct link *l)
+{
+    dt_list_for_each (n, &l->t->sas) {
+        struct sa *sa = DT_CONTAINER_OF(n, struct sa, list);
+        if (sa->link == l)
+            sa->closed = true;
+    }
+}
+
+/* However fast a peer makes and deletes epochs: no more of a tunnel's SAs linger than it may have epochs. */
+static void lingering_oldest_remove(struct tunnel *t, dt_time now)
+{
+    struct sa *oldest = NULL;
+    unsigned lingering = 0;
+    dt_list_for_each (n, &t->sas) {
+        struct sa *sa = DT_CONTAINER_OF(n, struct sa, list);
+        if (sa->linger && lingering++ == 0)
+            oldest = sa;
+    }
+    if (lingering > DT_EPOCH_MAX)
+        ep_sa_remove(oldest, now);
+}
+
 void ep_sa_gone(struct tunnel *t, uint32_t epoch, dt_time now)
 {
     struct dt_endpoint *ep = t->ep;
@@ -175,10 +213,12 @@ void ep_sa_gone(struct tunnel *t, uint32_t epoch, dt_time now)
     sa->linger = true;
     if (!t->is_client && l)
         ep_link_childless(l, now);
-    if (t->dying || ep->limits.linger == 0)
+    if (t->dying || sa->closed || ep->limits.linger == 0) {
         ep_sa_remove(sa, now);
-    else
-        ep_timer_set(ep, &sa->timer, dt_time_add(now, ep->limits.linger));
+        return;
+    }
+    ep_timer_set(ep, &sa->timer, dt_time_add(now, ep->limits.linger));
+    lingering_oldest_remove(t, now);
 }
 
 void ep_sa_move(struct link *l, dt_time now, const struct dt_path *path)

@@ -301,10 +301,14 @@ void ep_server_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
     ep_settle(t, now);
 }
 
-void ep_server_child_down(struct link *l, dt_time now, struct sa *sa)
+void ep_server_child_down(struct link *l, dt_time now, struct sa *sa, enum dt_ike_down why)
 {
     struct tunnel *t = sa->t;
     sa->child = NULL;
+    if (why == DT_DOWN_PEER || why == DT_DOWN_GONE)
+        ep_sa_peer_deleted(sa);
+    else if (why == DT_DOWN_SESSION && !dt_ike_session_unanswered(l->s))
+        ep_sa_session_ended(l);
     dt_epoch_server_peer_deleted(&t->s->e, now, sa->epoch);
     ep_settle(t, now);
 }

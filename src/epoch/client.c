@@ -12,6 +12,11 @@
 
 #include <string.h>
 
+/* A peer that is busy: the longest pause, and how long a session that carries data waits for it (RFC 7296 2.25: "a period
+ * of several minutes"). */
+#define BUSY_PAUSE_MAX (16 * DT_SEC)
+#define BUSY_PATIENCE  (180 * DT_SEC)
+
 /* The first probe of an epoch that the peer asked for waits this long for it to take our answer in. */
 #define PEER_TAKES_IN (50 * DT_MSEC)
 
@@ -148,6 +153,7 @@ static void start_negotiation(struct dt_epoch_client *c, dt_time now)
         old = dt_slots_newest(c->e, DT_EPOCH_PROBING);
     c->negotiating = true;
     c->fresh = false;
+    c->replacing = old ? old->no : 0;
     c->negotiate_at = DT_NEVER;
     c->negotiate_by = dt_time_add(now, c->p.timeout);
     c->last_start = now;
@@ -191,7 +197,7 @@ static void open_session(struct dt_epoch_client *c, dt_time now)
     c->negotiate_at = DT_NEVER;
     c->negotiate_by = dt_time_add(now, c->p.timeout);
     c->last_start = now;
-    c->nepoch = c->unverified = 0;
+    c->nepoch = c->unverified = c->replacing = c->busy = 0;
     c->opens++;
     c->stats.sessions_opened++;
     emit(c, now, DT_EPOCH_SESSION_OPENING, 0, 0, c->opens, 0);
@@ -199,22 +205,28 @@ static void open_session(struct dt_epoch_client *c, dt_time now)
         dt_epoch_client_failed(c, now);
 }
 
-/* 614, then 601. Epochs on probation end with their session; the one that carries data goes on. refused: somebody's word
- * ended what was asked last; if the session has brought nothing at all, its successor waits, or we would ask for the same
- * again and again, each time with all the work of a new session. */
-static void drop_and_open(struct dt_epoch_client *c, dt_time now, bool refused)
+enum drop {
+    DROP_SILENT,   /* the peer does not answer, or the way to it is gone */
+    DROP_UNPROVED, /* it answers, but its epochs cannot be verified */
+    DROP_REFUSED,  /* its word ended what was asked last */
+};
+
+/* 614, then 601. Epochs on probation end with their session; the one that carries data goes on. If a session that was
+ * refused has brought nothing at all, its successor waits, or we would ask for the same again and again, each time with all
+ * the work of a new session. */
+static void drop_and_open(struct dt_epoch_client *c, dt_time now, enum drop why)
 {
     uint32_t after = c->nepoch > c->unverified ? c->nepoch : c->unverified;
     c->stats.sessions_dropped++;
     c->negotiating = false;
     c->session = DT_EPOCH_NO_SESSION;
     emit(c, now, DT_EPOCH_SESSION_DROPPED, 0, 0, after, 0);
-    c->ops->drop_session(c->user, now);
+    c->ops->drop_session(c->user, now, why != DROP_SILENT);
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++)
         if (c->e[i].phase == DT_EPOCH_PROBING)
             retire(&c->e[i], now);
     choose(c, now);
-    if (refused && c->opens > 0)
+    if (why == DROP_REFUSED && c->opens > 0)
         wait_and_open(c, now);
     else
         open_session(c, now);
@@ -227,7 +239,7 @@ static void count_failure(struct dt_epoch_client *c, dt_time now, dt_time pause)
     c->negotiate_by = DT_NEVER;
     c->nepoch++;
     if (c->nepoch > c->p.elimit && !c->p.faults.no_elimit)
-        drop_and_open(c, now, pause != 0);
+        drop_and_open(c, now, pause ? DROP_REFUSED : DROP_SILENT);
     else if (pause)
         c->negotiate_at = dt_time_add(now, pause);
     else
@@ -239,7 +251,7 @@ static void timed_out(struct dt_epoch_client *c, dt_time now)
     c->stats.timeouts++;
     emit(c, now, DT_EPOCH_TIMEOUT, 0, 0, c->nepoch + 1, 0);
     if (c->session == DT_EPOCH_OPENING) {
-        drop_and_open(c, now, false); /* the next address is more promising than the same again */
+        drop_and_open(c, now, DROP_SILENT); /* the next address is more promising than the same again */
         return;
     }
     c->ops->abandon(c->user, now);
@@ -256,6 +268,44 @@ void dt_epoch_client_failed(struct dt_epoch_client *c, dt_time now)
         wait_and_open(c, now);
     else
         count_failure(c, now, c->p.pingtime);
+}
+
+/* An epoch that works carries data. */
+static bool carried(const struct dt_epoch_client *c)
+{
+    const struct dt_epoch *e = dt_slots_find((struct dt_epoch *)c->e, c->out);
+    return e && e->phase == DT_EPOCH_PROVED && !e->dead;
+}
+
+void dt_epoch_client_busy(struct dt_epoch_client *c, dt_time now)
+{
+    if (!c->started || !c->negotiating || c->session == DT_EPOCH_OPENING) {
+        dt_epoch_client_failed(c, now);
+        return;
+    }
+    if (c->busy++ == 0)
+        c->busy_since = now;
+    c->stats.refused++;
+    emit(c, now, DT_EPOCH_REFUSED, 0, 0, c->busy, 0);
+    c->negotiating = false;
+    c->negotiate_by = DT_NEVER;
+    dt_time patience = carried(c) ? BUSY_PATIENCE : (c->p.elimit + 1) * c->p.timeout;
+    dt_time pause = c->p.pingtime << (c->busy < 16 ? c->busy - 1 : 15);
+    if (dt_time_add(c->busy_since, patience) <= now)
+        drop_and_open(c, now, DROP_REFUSED);
+    else
+        c->negotiate_at = dt_time_add(now, dt_time_min(pause, BUSY_PAUSE_MAX));
+}
+
+void dt_epoch_client_not_found(struct dt_epoch_client *c, dt_time now)
+{
+    bool gone = c->replacing && !dt_slots_find(c->e, c->replacing);
+    if (!c->started || !c->negotiating || c->session != DT_EPOCH_OPEN || !gone) {
+        dt_epoch_client_failed(c, now);
+        return;
+    }
+    c->negotiating = false;
+    start_negotiation(c, now);
 }
 
 /* ---- what is told ---- */
@@ -329,6 +379,7 @@ void dt_epoch_client_negotiated(struct dt_epoch_client *c, dt_time now, uint32_t
     if (origin == DT_EPOCH_ASKED) {
         c->negotiating = false;
         c->negotiate_by = DT_NEVER;
+        c->busy = 0;
     }
     if (c->session != DT_EPOCH_NO_SESSION)
         c->negotiate_at = DT_NEVER;
@@ -469,9 +520,12 @@ void dt_epoch_client_probe_reply(struct dt_epoch_client *c, dt_time now, uint32_
 static void replace_if_none(struct dt_epoch_client *c, dt_time now)
 {
     choose(c, now);
-    if (!dt_slots_newest(c->e, DT_EPOCH_PROVED) && !dt_slots_newest(c->e, DT_EPOCH_PROBING) &&
-        c->negotiate_at == DT_NEVER)
+    if (dt_slots_newest(c->e, DT_EPOCH_PROVED) || dt_slots_newest(c->e, DT_EPOCH_PROBING))
+        return;
+    if (c->negotiate_at == DT_NEVER)
         want_negotiation(c, now);
+    else if (c->busy) /* nothing carries data any more: there is less patience */
+        c->negotiate_at = dt_time_min(c->negotiate_at, dt_time_add(now, c->p.pingtime));
 }
 
 void dt_epoch_client_peer_deleted(struct dt_epoch_client *c, dt_time now, uint32_t no)
@@ -528,6 +582,10 @@ bool dt_epoch_client_peer_rekey(struct dt_epoch_client *c, dt_time now)
     if (c->started && (c->p.server_rekey || !c->p.probe))
         return true;
     emit(c, now, DT_EPOCH_REKEY_DECLINED, 0, 0, 0, 0);
+    const struct dt_epoch *e = dt_slots_find(c->e, c->out);
+    if (e && e->phase == DT_EPOCH_PROVED && !dt_slots_newest(c->e, DT_EPOCH_PROBING) &&
+        dt_time_add(e->t0, c->p.timeout) <= now && c->negotiate_at == DT_NEVER)
+        want_negotiation(c, now);
     return false;
 }
 
@@ -541,6 +599,15 @@ void dt_epoch_client_rekey(struct dt_epoch_client *c, dt_time now)
         emit(c, now, DT_EPOCH_REKEY, c->out, 1, 0, 0);
         start_negotiation(c, now);
     }
+}
+
+void dt_epoch_client_exhausted(struct dt_epoch_client *c, dt_time now, uint32_t no)
+{
+    struct dt_epoch *e = dt_slots_find(c->e, no);
+    if (!c->started || !e || c->out != no)
+        return;
+    retire(e, dt_time_add(now, c->p.timeout)); /* at the latest: its successor's proof comes first */
+    replace_if_none(c, now);
 }
 
 void dt_epoch_client_ping(struct dt_epoch_client *c, dt_time now)
@@ -561,7 +628,7 @@ void dt_epoch_client_ping(struct dt_epoch_client *c, dt_time now)
 void dt_epoch_client_reopen(struct dt_epoch_client *c, dt_time now)
 {
     if (c->started)
-        drop_and_open(c, now, false);
+        drop_and_open(c, now, DROP_SILENT);
 }
 
 /* ---- timers ---- */
@@ -582,7 +649,7 @@ static void probe_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e
     retire(e, now);
     choose(c, now);
     if (c->unverified > c->p.elimit && !c->p.faults.no_elimit)
-        drop_and_open(c, now, false);
+        drop_and_open(c, now, DROP_UNPROVED);
     else if (!dt_slots_newest(c->e, DT_EPOCH_PROBING))
         want_negotiation(c, now);
 }
@@ -713,8 +780,7 @@ dt_time dt_epoch_client_deadline(const struct dt_epoch_client *c)
 
 bool dt_epoch_client_verified(const struct dt_epoch_client *c)
 {
-    const struct dt_epoch *e = c->started ? dt_slots_find((struct dt_epoch *)c->e, c->out) : NULL;
-    return e && e->phase == DT_EPOCH_PROVED && !e->dead;
+    return c->started && carried(c);
 }
 
 void dt_epoch_client_digest(const struct dt_epoch_client *c, dt_time now, struct dt_digest *d)
@@ -725,6 +791,10 @@ void dt_epoch_client_digest(const struct dt_epoch_client *c, dt_time now, struct
                          (uint64_t)c->peer_speaks << 5 | (uint64_t)c->session << 8);
     dt_digest_u64(d, (uint64_t)c->nepoch << 32 | c->unverified);
     dt_digest_u64(d, (uint64_t)c->opens << 32 | c->refused);
+    dt_digest_u64(d, c->negotiating && c->replacing && !dt_slots_find((struct dt_epoch *)c->e, c->replacing));
+    dt_digest_u64(d, c->busy);
+    if (c->busy)
+        dt_digest_u64(d, dt_time_sub(now, c->busy_since));
     dt_digest_time(d, c->limit, now);
     dt_digest_time(d, c->negotiating ? c->negotiate_by : DT_NEVER, now);
     dt_digest_time(d, c->negotiate_at, now);

@@ -77,7 +77,7 @@ enum dt_epoch_event_kind {
     DT_EPOCH_IDLE_DEAD,       /* epoch: n pings unanswered; a new one will be negotiated */
     DT_EPOCH_REKEY, /* epoch: its time to be replaced has come (other 0), or it was asked for (other 1) */
     DT_EPOCH_NEGOTIATING,     /* n: how many times in a row begun; epoch: the one to be replaced (0: none) */
-    DT_EPOCH_TIMEOUT,         /* a negotiation was abandoned; n: in a row */
+    DT_EPOCH_TIMEOUT,         /* no answer to a negotiation within `timeout`; n: in a row */
     DT_EPOCH_REFUSED,         /* a negotiation failed by the peer's word or ours; n: in a row */
     DT_EPOCH_SESSION_OPENING, /* n: attempts in a row */
     DT_EPOCH_SESSION_DROPPED, /* after n failures in a row */
@@ -106,12 +106,14 @@ struct dt_epoch_ops {
      * negotiated, or by failed. `attempt` counts from 1 since the last verified epoch: the owner takes the
      * next address of the gateway, then the next local path. */
     bool (*open_session)(void *user, dt_time now, uint32_t attempt); /* false: refused at once */
-    /* Client. Forget the session without a word to the peer. Its epochs stay until `gone`. */
-    void (*drop_session)(void *user, dt_time now);
+    /* Client. Forget the session; its epochs stay until `gone`. polite: the peer answers, so it is told (DELETE), once no
+     * epoch of the session carries data; else there is nobody to tell. */
+    void (*drop_session)(void *user, dt_time now, bool polite);
     /* Client, and a server that rekeys. Negotiate an epoch in the open session in the place of `old` (0:
      * beside nothing); answered by negotiated or failed. */
     bool (*negotiate)(void *user, dt_time now, uint32_t old); /* false: refused at once */
-    /* The negotiation that was asked for took too long. A late answer is still welcome: `negotiated`. */
+    /* The negotiation that was asked for took too long; `negotiate` or `drop_session` follows. In an open session the
+     * owner goes on with the same request (RFC 7296 2.1). A late answer is still welcome: `negotiated`. */
     void (*abandon)(void *user, dt_time now);
     /* Client. Send a control packet on that epoch's outbound SA. Its reply's ident is (uint16_t)epoch. */
     void (*probe)(void *user, dt_time now, uint32_t epoch, uint16_t seq);
@@ -202,6 +204,9 @@ struct dt_epoch_client {
     uint32_t unverified;  /* epochs in a row that no probe could verify */
     uint32_t opens;       /* sessions opened since an epoch was verified */
     uint32_t refused;     /* of them, refused by somebody's word */
+    uint32_t replacing;   /* the epoch that the running negotiation replaces; 0: none */
+    uint32_t busy;        /* times in a row that the peer answered TEMPORARY_FAILURE */
+    dt_time busy_since;   /* the first of them */
     dt_time negotiate_by; /* the running negotiation or opening is abandoned then */
     dt_time negotiate_at; /* start of the one that is wanted (opening, when there is no session); DT_NEVER:
                              none is */
@@ -228,6 +233,12 @@ void dt_epoch_client_negotiated(struct dt_epoch_client *c, dt_time now, uint32_t
                                 enum dt_epoch_origin origin);
 /* The negotiation or opening that runs was refused. */
 void dt_epoch_client_failed(struct dt_epoch_client *c, dt_time now);
+/* The peer has no time for it now (TEMPORARY_FAILURE, RFC 7296 2.25). It is asked again after a pause that doubles,
+ * for several minutes while an epoch carries data, else as long as silence would be borne; then the session is dropped. */
+void dt_epoch_client_busy(struct dt_epoch_client *c, dt_time now);
+/* The peer does not know the epoch that was to be replaced (CHILD_SA_NOT_FOUND; `peer_deleted` came before): another is
+ * asked for at once. */
+void dt_epoch_client_not_found(struct dt_epoch_client *c, dt_time now);
 /* An authenticated packet came in on that epoch. At least the first must be reported. */
 void dt_epoch_client_heard(struct dt_epoch_client *c, dt_time now, uint32_t no);
 /* The reply to the probe (ident, seq) came in on epoch `came_on`. Counts as heard. */
@@ -239,10 +250,13 @@ void dt_epoch_client_peer_deleted(struct dt_epoch_client *c, dt_time now, uint32
 void dt_epoch_client_retire(struct dt_epoch_client *c, dt_time now, uint32_t no, bool del);
 /* The exchange that `del` asked for is over, answered or not; the session may be gone too. */
 void dt_epoch_client_deleted(struct dt_epoch_client *c, dt_time now, uint32_t no);
-/* The server wants to rekey. False: answer TEMPORARY_FAILURE. */
+/* The server wants to rekey. False: answer TEMPORARY_FAILURE. It may have a reason that we cannot know, such as sequence
+ * numbers that come to their end: an epoch older than `timeout` is then replaced by our own negotiation. */
 bool dt_epoch_client_peer_rekey(struct dt_epoch_client *c, dt_time now);
 /* The administrator, or an SA near the end of its numbers. */
 void dt_epoch_client_rekey(struct dt_epoch_client *c, dt_time now);
+/* The epoch's outbound SA has no sequence number left: it carries no data any more, and is replaced. */
+void dt_epoch_client_exhausted(struct dt_epoch_client *c, dt_time now, uint32_t no);
 void dt_epoch_client_ping(struct dt_epoch_client *c, dt_time now);
 /* The network changed under us: drop the session and open another at once; old epochs go on meanwhile. */
 void dt_epoch_client_reopen(struct dt_epoch_client *c, dt_time now);
@@ -287,6 +301,9 @@ void dt_epoch_server_peer_deleted(struct dt_epoch_server *s, dt_time now, uint32
 void dt_epoch_server_deleted(struct dt_epoch_server *s, dt_time now, uint32_t no);
 /* An SA near the end of its numbers: the server may not wait for the client any longer. */
 void dt_epoch_server_rekey(struct dt_epoch_server *s, dt_time now);
+/* The epoch's outbound SA has no sequence number left: it is deleted, so that the client, who may decline rekeys, asks for
+ * another. */
+void dt_epoch_server_exhausted(struct dt_epoch_server *s, dt_time now, uint32_t no);
 void dt_epoch_server_tick(struct dt_epoch_server *s, dt_time now);
 dt_time dt_epoch_server_deadline(const struct dt_epoch_server *s);
 void dt_epoch_server_digest(const struct dt_epoch_server *s, dt_time now, struct dt_digest *d);

@@ -113,7 +113,7 @@ char *dt_epoch_event_text(char *out, size_t cap, const struct dt_epoch_event *ev
             snprintf(out, cap, "negotiating a new epoch");
         break;
     case DT_EPOCH_TIMEOUT:
-        snprintf(out, cap, "the negotiation took longer than `timeout` and is abandoned (%u in a row)", n);
+        snprintf(out, cap, "no answer to the negotiation within `timeout` (%u in a row)", n);
         break;
     case DT_EPOCH_REFUSED:
         snprintf(out, cap, "the negotiation was refused (%u in a row)", n);

@@ -262,6 +262,12 @@ void dt_epoch_server_rekey(struct dt_epoch_server *s, dt_time now)
         start_rekey(s, now, s->out, true);
 }
 
+void dt_epoch_server_exhausted(struct dt_epoch_server *s, dt_time now, uint32_t no)
+{
+    if (s->out == no)
+        dt_epoch_server_retire(s, now, no, true);
+}
+
 static void reap_due(struct dt_epoch_server *s, dt_time now)
 {
     dt_time last = 0;

@@ -128,6 +128,27 @@ static void a_gateway_may_begin_rekeys(void **state)
     expect(SERVER "  server_rekey = accept\n}\n", 7, "server_rekey", "yes");
 }
 
+static void rekeys_of_the_gateway(void **state)
+{
+    static const struct {
+        const char *text;
+        bool accept, decline;
+    } cases[] = {{"", false, false},
+                 {"server_rekey = auto", false, false},
+                 {"server_rekey = accept", true, false},
+                 {"server_rekey = decline", false, true}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[1024];
+        struct dt_config c;
+        snprintf(text, sizeof(text), "%s %s }\n", CLIENT, cases[i].text);
+        assert_int_equal(parse(&c, text), 0);
+        assert_int_equal(c.tunnel[0].cfg.params.server_rekey, cases[i].accept);
+        assert_int_equal(c.tunnel[0].cfg.server_rekey_decline, cases[i].decline);
+        dt_config_free(&c);
+    }
+    expect(CLIENT "  server_rekey = maybe\n}\n", 7, "maybe", "auto, decline or accept");
+}
+
 static void a_short_keylife_brings_its_margin(void **state)
 {
     struct dt_config c;
@@ -354,6 +375,7 @@ int main(void)
         cmocka_unit_test(eight_settings_make_a_gateway),
         cmocka_unit_test(optional_settings),
         cmocka_unit_test(a_gateway_may_begin_rekeys),
+        cmocka_unit_test(rekeys_of_the_gateway),
         cmocka_unit_test(a_short_keylife_brings_its_margin),
         cmocka_unit_test(complaints),
         cmocka_unit_test(addresses),

@@ -164,6 +164,15 @@ struct world_tunnel *world_first(struct world_host *h)
 static void esp_send(struct world_host *h, struct world_sa *sa, enum kind kind, uint16_t ident, uint16_t seq,
                      const struct dt_addr *dst)
 {
+    if (h->soft_at && sa->sent >= h->soft_at && !sa->soft_told) {
+        sa->soft_told = true;
+        h->soft_sa = sa->id;
+    }
+    if (h->hard_at && sa->sent >= h->hard_at) {
+        h->hard_sa = sa->id;
+        h->exhausted++;
+        return;
+    }
     struct packet p = {.from = h->index,
                        .kind = kind,
                        .path = sa->path,
@@ -671,6 +680,16 @@ static void traffic(struct world *w)
     }
 }
 
+static void report_limits(struct world *w, struct world_host *h)
+{
+    uint64_t soft = h->soft_sa, hard = h->hard_sa;
+    h->soft_sa = h->hard_sa = 0;
+    if (soft)
+        dt_endpoint_soft_limit(h->ep, w->now, soft);
+    if (hard)
+        dt_endpoint_hard_limit(h->ep, w->now, hard);
+}
+
 void world_run(struct world *w, dt_time until)
 {
     if (w->data_every && w->traffic.slot == 0)
@@ -681,6 +700,8 @@ void world_run(struct world *w, dt_time until)
         assert_true(steps < 4000000);
         for (int i = 0; i < w->n; i++) {
             struct world_host *h = &w->host[i];
+            if (h->ep && !h->dead)
+                report_limits(w, h);
             dt_time d = h->ep && !h->dead ? dt_endpoint_deadline(h->ep) : DT_NEVER;
             if (d < at) {
                 at = d;

@@ -28,6 +28,7 @@ struct world_sa {
     struct dt_addr answer4;
     dt_time t0, heard; /* heard 0: never */
     uint64_t sent, got;
+    bool soft_told;
     uint64_t replay[4]; /* bits for the newest 256 */
     uint64_t top;
 };
@@ -69,6 +70,9 @@ struct world_host {
     struct dt_selectors networks; /* what this gateway's clients may bring, each of them ... */
     void (*authority)(const struct dt_ike_id *peer, struct dt_authority *out); /* ... or who may bring what */
     unsigned published; /* calls of ops.tunnel for a living tunnel */
+    uint64_t soft_at, hard_at; /* packets that an outbound SA may send; 0: any number */
+    uint64_t soft_sa, hard_sa; /* reached its limit: to be reported when the endpoint has returned */
+    uint64_t exhausted;        /* packets that an SA could not send any more */
     struct world_sa sa[WORLD_SAS];
     struct world_tunnel tunnel[WORLD_TUNNELS];
     uint32_t client, gateway; /* the usual one */

@@ -59,7 +59,7 @@ static void epochs_nobody_answers_end_the_session(void **state)
         r->log[0] = 0;
         rig_pass(r, 6);
     }
-    rig_expect(r, "probe 3, probe 3, drop, open 2, del 3, gone 3");
+    rig_expect(r, "probe 3, probe 3, drop politely, open 2, del 3, gone 3");
     free(r);
 }
 
@@ -327,7 +327,129 @@ static void refused_rekeys_end_the_session(void **state)
     r->refuse_negotiate = true;
     dt_epoch_client_rekey(&r->c, r->now);
     rig_pass(r, 5);
-    rig_expect(r, "negotiate 1, negotiate 1, negotiate 1, drop, open 1");
+    rig_expect(r, "negotiate 1, negotiate 1, negotiate 1, drop politely, open 1");
+    free(r);
+}
+
+/* RFC 7296 2.25: a peer that is busy is asked again over several minutes, and the epoch that carries data goes on. */
+static void busy_peer_is_asked_again_for_minutes(void **state)
+{
+    struct dt_epoch_params p = rig_params();
+    p.maxidle = 800 * DT_SEC;
+    struct rig *r = verified(p);
+    dt_time began = r->now, pause = 0;
+    dt_epoch_client_rekey(&r->c, r->now);
+    rig_expect(r, "negotiate 1");
+    while (r->c.session == DT_EPOCH_OPEN && r->now < began + 600 * DT_SEC) {
+        dt_epoch_client_busy(&r->c, r->now);
+        if (r->c.session != DT_EPOCH_OPEN)
+            break;
+        rig_expect(r, "");
+        assert_false(r->c.negotiating);
+        dt_time next = r->c.negotiate_at - r->now;
+        assert_true(next >= pause && next >= p.pingtime && next <= 16 * DT_SEC);
+        pause = next;
+        rig_pass(r, dt_time_seconds(next));
+        rig_expect(r, "negotiate 1");
+        assert_true(dt_epoch_client_verified(&r->c));
+    }
+    assert_in_range((r->now - began) / DT_SEC, 180, 200);
+    rig_expect(r, "drop politely, open 1");
+    free(r);
+}
+
+/* Without an epoch that works nobody waits for minutes; one that was busy once is forgiven. */
+static void busy_peer_and_no_epoch(void **state)
+{
+    struct dt_epoch_params p = rig_params();
+    struct rig *r = verified(p);
+    dt_epoch_client_peer_deleted(&r->c, r->now, 1);
+    rig_expect(r, "gone 1, use 0, negotiate 0");
+    dt_time began = r->now;
+    dt_epoch_client_busy(&r->c, r->now);
+    rig_pass(r, 2);
+    rig_expect(r, "negotiate 0");
+    dt_epoch_client_negotiated(&r->c, r->now, 2, DT_EPOCH_ASKED);
+    dt_epoch_client_probe_reply(&r->c, r->now, 2, 2, 1);
+    rig_expect(r, "probe 2, use 2");
+    assert_int_equal(r->c.busy, 0);
+    dt_epoch_client_peer_deleted(&r->c, r->now, 2);
+    began = r->now;
+    while (r->c.session == DT_EPOCH_OPEN && r->now < began + 600 * DT_SEC) {
+        dt_epoch_client_busy(&r->c, r->now);
+        if (r->c.session == DT_EPOCH_OPEN)
+            rig_pass(r, dt_time_seconds(r->c.negotiate_at - r->now));
+    }
+    assert_in_range((r->now - began) / DT_SEC, 30, 46); /* (elimit + 1) * timeout */
+    free(r);
+}
+
+/* What carried data ends while a busy peer is waited for: the wait is cut short. */
+static void busy_peer_and_the_epoch_ends(void **state)
+{
+    struct dt_epoch_params p = rig_params();
+    p.maxidle = 800 * DT_SEC;
+    struct rig *r = verified(p);
+    dt_epoch_client_rekey(&r->c, r->now);
+    for (unsigned i = 0; i < 6; i++) {
+        dt_epoch_client_busy(&r->c, r->now);
+        if (i < 5)
+            rig_pass(r, dt_time_seconds(r->c.negotiate_at - r->now));
+    }
+    assert_int_equal(r->c.negotiate_at - r->now, 16 * DT_SEC);
+    dt_epoch_client_peer_deleted(&r->c, r->now, 1);
+    assert_int_equal(r->c.negotiate_at - r->now, p.pingtime);
+    free(r);
+}
+
+/* The peer does not know what was to be rekeyed: no pause, a new one at once. Nor does it count as a failure; but a peer that
+ * says so of nothing is refused like any other. */
+static void epoch_the_peer_does_not_know(void **state)
+{
+    struct rig *r = verified(rig_params());
+    dt_epoch_client_rekey(&r->c, r->now);
+    rig_expect(r, "negotiate 1");
+    dt_epoch_client_peer_deleted(&r->c, r->now, 1);
+    dt_epoch_client_not_found(&r->c, r->now);
+    rig_expect(r, "gone 1, use 0, negotiate 0");
+    assert_int_equal(r->c.nepoch, 0);
+    dt_epoch_client_not_found(&r->c, r->now);
+    rig_expect(r, "");
+    assert_int_equal(r->c.nepoch, 1);
+    rig_pass(r, 2);
+    rig_expect(r, "negotiate 0");
+    free(r);
+}
+
+static void declined_rekey_of_an_old_epoch_brings_our_own(void **state)
+{
+    struct dt_epoch_params p = rig_params();
+    p.maxidle = 800 * DT_SEC;
+    struct rig *r = verified(p);
+    assert_false(dt_epoch_client_peer_rekey(&r->c, r->now));
+    rig_pass(r, 9);
+    assert_false(dt_epoch_client_peer_rekey(&r->c, r->now));
+    rig_expect(r, ""); /* young */
+    rig_pass(r, 1);
+    assert_false(dt_epoch_client_peer_rekey(&r->c, r->now));
+    rig_expect(r, "negotiate 1");
+    assert_false(dt_epoch_client_peer_rekey(&r->c, r->now));
+    rig_expect(r, ""); /* it is under way */
+    free(r);
+}
+
+static void exhausted_epoch_is_replaced(void **state)
+{
+    struct rig *r = verified(rig_params());
+    dt_epoch_client_exhausted(&r->c, r->now, 7);
+    rig_expect(r, "");
+    dt_epoch_client_exhausted(&r->c, r->now, 1);
+    rig_expect(r, "use 0, negotiate 0");
+    dt_epoch_client_negotiated(&r->c, r->now, 2, DT_EPOCH_ASKED);
+    dt_epoch_client_probe_reply(&r->c, r->now, 2, 2, 1);
+    rig_expect(r, "probe 2, use 2");
+    rig_pass(r, 10); /* `timeout` */
+    rig_expect(r, "del 1");
     free(r);
 }
 
@@ -521,6 +643,12 @@ int main(void)
         cmocka_unit_test(a_dead_epoch_that_is_heard_again_goes_on_carrying),
         cmocka_unit_test(server_that_speaks_first_proves_nothing),
         cmocka_unit_test(server_rekey_is_declined),
+        cmocka_unit_test(declined_rekey_of_an_old_epoch_brings_our_own),
+        cmocka_unit_test(exhausted_epoch_is_replaced),
+        cmocka_unit_test(busy_peer_is_asked_again_for_minutes),
+        cmocka_unit_test(busy_peer_and_no_epoch),
+        cmocka_unit_test(busy_peer_and_the_epoch_ends),
+        cmocka_unit_test(epoch_the_peer_does_not_know),
         cmocka_unit_test(delete_of_what_the_peer_rekeyed_brings_a_probe),
         cmocka_unit_test(peer_that_holds_until_delete),
         cmocka_unit_test(peer_deletes_what_carries),

@@ -35,9 +35,9 @@ static inline bool rig_open(void *user, dt_time now, uint32_t attempt)
     rig_say(r, "open %u", attempt);
     return !r->refuse_open;
 }
-static inline void rig_drop(void *user, dt_time now)
+static inline void rig_drop(void *user, dt_time now, bool polite)
 {
-    rig_say(user, "drop");
+    rig_say(user, polite ? "drop politely" : "drop");
 }
 static inline bool rig_negotiate(void *user, dt_time now, uint32_t old)
 {
