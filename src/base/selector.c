@@ -189,6 +189,19 @@ static bool ports_intersect(struct dt_selector *out, const struct dt_selector *a
     return out->port_from <= out->port_to;
 }
 
+/* Ports, or what stands in their place: type and code (RFC 7296 3.13.1), of the mobility header its type (RFC 4301 4.4.1.1). */
+static bool has_ports(uint8_t proto)
+{
+    static const uint8_t with[] = {1, 6, 17, 33, 58, 132, 135, 136};
+    return memchr(with, proto, sizeof(with)) != NULL;
+}
+
+/* It names a port and a protocol that has none: packets of such a protocol count as port 0. */
+static bool names_port_that_is_not(const struct dt_selector *s)
+{
+    return s->proto && !has_ports(s->proto) && !opaque(s) && s->port_from > 0;
+}
+
 bool dt_selector_intersect(struct dt_selector *out, const struct dt_selector *a, const struct dt_selector *b)
 {
     struct dt_selector r = {0};
@@ -196,6 +209,9 @@ bool dt_selector_intersect(struct dt_selector *out, const struct dt_selector *a,
         return false;
     r.proto = a->proto ? a->proto : b->proto;
     if (!ports_intersect(&r, a, b) || !dt_range_intersect(&r.range, &a->range, &b->range))
+        return false;
+    /* One names a port and no protocol, the other a protocol that has none. */
+    if (names_port_that_is_not(&r) && !names_port_that_is_not(a) && !names_port_that_is_not(b))
         return false;
     *out = r;
     return true;

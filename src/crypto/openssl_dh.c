@@ -151,18 +151,18 @@ static int ecp_shared(struct dt_dh *dh, struct dt_span peer, uint8_t *out, struc
     const EC_GROUP *g = ecp_group(dh->group);
     int n = (int)peer.len / 2;
     BN_CTX *ctx = BN_CTX_secure_new();
-    BIGNUM *x = BN_bin2bn(peer.p, n, NULL), *y = BN_bin2bn(peer.p + n, n, NULL);
     EC_POINT *p = EC_POINT_new(g), *r = EC_POINT_new(g);
-    /* Setting the coordinates checks that they are below the field's prime and on the curve; the order of
-     * both curves is prime, so every such point generates the whole group. */
-    bool on_curve = ctx && x && y && p && EC_POINT_set_affine_coordinates(g, p, x, y, ctx) &&
+    uint8_t octets[1 + DT_KE_MAX] = {POINT_CONVERSION_UNCOMPRESSED};
+    memcpy(octets + 1, peer.p, peer.len);
+    /* The decoder refuses coordinates that are not below the field's prime (EC_POINT_set_affine_coordinates would reduce
+     * them; RFC 6989 2.3), and points off the curve. The order of both curves is prime, so every point generates the whole
+     * group. */
+    bool on_curve = ctx && p && EC_POINT_oct2point(g, p, octets, 1 + peer.len, ctx) &&
                     EC_POINT_is_on_curve(g, p, ctx) == 1;
     int ok =
         on_curve && r && EC_POINT_mul(g, r, NULL, p, b->secret, ctx) && point_out(g, r, out, NULL, n, ctx);
     EC_POINT_clear_free(r);
     EC_POINT_free(p);
-    BN_free(x);
-    BN_free(y);
     BN_CTX_free(ctx);
     if (ok)
         return 0;

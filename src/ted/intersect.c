@@ -149,6 +149,21 @@ static bool ports(uint16_t *out, uint16_t a, uint16_t b, const char *field, stru
     return met;
 }
 
+/* One side names a port and no protocol, the other a protocol that has no ports: no packet is both, so that this is a
+ * conflict as in FIG. 3A and 3C, which each look at one field alone. */
+static bool port_fits_protocol(const struct dt_ted_proxy *p, struct dt_ted_trace *t)
+{
+    char text[8];
+    if ((!p->sport && !p->dport) || !p->protocol || dt_ted_has_ports(p->protocol))
+        return true;
+    say(t, "3C", "338", "port", "a port is named and %s has none: they conflict, no intersection",
+        dt_ted_protocol_name(p->protocol, text));
+    with(t, "protocol", dt_ted_protocol_name(p->protocol, text));
+    with_port(t, "source port", p->sport);
+    with_port(t, "destination port", p->dport);
+    return false;
+}
+
 bool dt_ted_intersect(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, const struct dt_ted_proxy *b,
                       struct dt_ted_trace *t)
 {
@@ -169,7 +184,7 @@ bool dt_ted_intersect(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, co
         !addresses(&r.dst, &r.dst_mask, &a->dst, &a->dst_mask, &b->dst, &b->dst_mask, "destination", t))
         return false;
     if (!ports(&r.sport, a->sport, b->sport, "source port", t) ||
-        !ports(&r.dport, a->dport, b->dport, "destination port", t))
+        !ports(&r.dport, a->dport, b->dport, "destination port", t) || !port_fits_protocol(&r, t))
         return false;
     *out = r;
     return true;

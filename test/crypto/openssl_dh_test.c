@@ -135,8 +135,8 @@ static void modp2048_refuses_what_is_not_in_2_to_p_minus_2(void **state)
     dt_dh_free(dh);
 }
 
-/* The field's prime added to a coordinate names the same point, and must be refused; so must zeros and ones. */
-static void ecp_refuses_coordinates_beyond_the_field(void **state)
+/* Whatever is not a point of the curve is refused: zeros, ones, a coordinate that does not fit the other. */
+static void ecp_refuses_what_is_no_point(void **state)
 {
     static const uint16_t groups[] = {DT_KE_ECP_256, DT_KE_ECP_384};
     for (int i = 0; i < 2; i++) {
@@ -151,6 +151,46 @@ static void ecp_refuses_coordinates_beyond_the_field(void **state)
         assert_int_equal(dt_dh_shared(dh, dt_span(peer, 2 * n), out, NULL), -1);
         memcpy(peer, dt_dh_public(dh).p, 2 * n);
         peer[2 * n - 1] ^= 1;
+        assert_int_equal(dt_dh_shared(dh, dt_span(peer, 2 * n), out, NULL), -1);
+        dt_dh_free(dh);
+    }
+}
+
+/* One coordinate is so small that there is room for the prime beside it: the same point modulo the prime. */
+static void ecp_refuses_a_coordinate_with_the_prime_added(void **state)
+{
+    static const struct {
+        uint16_t group;
+        const char *small, *beyond,
+            *other; /* a coordinate, the same with the prime added, the other coordinate */
+        bool is_x;
+    } points[] = {
+        {DT_KE_ECP_256, "0000000000000000000000000000000000000000000000000000000000000005",
+         "ffffffff00000001000000000000000000000001000000000000000000000004",
+         "459243b9aa581806fe913bce99817ade11ca503c64d9a3c533415c083248fbcc", true},
+        {DT_KE_ECP_256, "0000000000000000000000000000000000000000000000000000000000000005",
+         "ffffffff00000001000000000000000000000001000000000000000000000004",
+         "d7325d7646cd60d80a92738ceb345f844cffaf35841022cab176f692de8de1d7", false},
+        {DT_KE_ECP_384,
+         "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000002",
+         "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff000000000000000100000001",
+         "8cdeadbbd04911a3c1931e26df3fa6439dca9c7eb286fbd46fc319f0e2bb780232baf57825fc0c1912ada2fefe84024c",
+         true},
+        {DT_KE_ECP_384,
+         "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000001",
+         "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff000000000000000100000000",
+         "2261b2bf605c22f2f3aef6338719b2c486388ad5240719a5257315969ef01ba27f0a104c89704773a81fdabee6ab5c78",
+         false},
+    };
+    for (size_t i = 0; i < DT_ARRAY_LEN(points); i++) {
+        size_t n = dt_ke_shared_len(points[i].group);
+        uint8_t secret[48] = {1}, peer[96], out[48];
+        struct dt_dh *dh = from_private(points[i].group, secret, n);
+        size_t at = points[i].is_x ? 0 : n;
+        assert_int_equal(dt_unhex(peer + at, n, points[i].small), n);
+        assert_int_equal(dt_unhex(peer + n - at, n, points[i].other), n);
+        assert_int_equal(dt_dh_shared(dh, dt_span(peer, 2 * n), out, NULL), 0);
+        assert_int_equal(dt_unhex(peer + at, n, points[i].beyond), n);
         assert_int_equal(dt_dh_shared(dh, dt_span(peer, 2 * n), out, NULL), -1);
         dt_dh_free(dh);
     }
@@ -217,7 +257,8 @@ int main(void)
         cmocka_unit_test(ecp384_gives_wycheproof),
         cmocka_unit_test(modp2048_gives_values_of_rfc3526s_prime),
         cmocka_unit_test(modp2048_refuses_what_is_not_in_2_to_p_minus_2),
-        cmocka_unit_test(ecp_refuses_coordinates_beyond_the_field),
+        cmocka_unit_test(ecp_refuses_what_is_no_point),
+        cmocka_unit_test(ecp_refuses_a_coordinate_with_the_prime_added),
         cmocka_unit_test(a_draw_out_of_range_is_drawn_again),
         cmocka_unit_test(both_sides_agree_and_lengths_are_checked),
     };
