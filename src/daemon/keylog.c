@@ -14,7 +14,7 @@ static const char *encryption(const struct dt_suite *s)
     case DT_ENCR_AES_GCM_16:
         return "AES-GCM with 16 octet ICV [RFC4106]";
     case DT_ENCR_CHACHA20_POLY1305:
-        return "ChaCha20 with Poly1305 [RFC7634]";
+        return NULL; /* Wireshark's ESP does not know it */
     case DT_ENCR_AES_CBC:
         return "AES-CBC [RFC3602]";
     default:
@@ -41,11 +41,19 @@ static void one(FILE *f, const struct dt_endpoint_sa *sa, const struct dt_addr *
 {
     char a[DT_ADDR_STRLEN], b[DT_ADDR_STRLEN], k1[2 * DT_KEY_MAX + 1], k2[2 * DT_KEY_MAX + 1];
     size_t klen = dt_suite_key_len(&sa->suite), ilen = dt_suite_integ_len(&sa->suite);
-    fprintf(f, "\"IPv%u\",\"%s\",\"%s\",\"0x%08x\",\"%s\",\"0x%s\",\"%s\",\"%s%s\"\n", from->ver,
-            dt_addr_str(a, from), dt_addr_str(b, to), spi, encryption(&sa->suite), dt_hex(k1, key, klen),
-            integrity(&sa->suite), ilen ? "0x" : "", dt_hex(k2, key + klen, ilen));
+    const char *cipher = encryption(&sa->suite);
+    /* A name that Wireshark does not know would stop it from reading the whole table: a comment then. */
+    fprintf(f, "%s\"IPv%u\",\"%s\",\"%s\",\"0x%08x\",\"%s\",\"0x%s\",\"%s\",\"%s%s\"\n", cipher ? "" : "# ",
+            from->ver, dt_addr_str(a, from), dt_addr_str(b, to), spi, cipher ? cipher : "ChaCha20-Poly1305",
+            dt_hex(k1, key, klen), integrity(&sa->suite), ilen ? "0x" : "", dt_hex(k2, key + klen, ilen));
     dt_wipe(k1, sizeof(k1));
     dt_wipe(k2, sizeof(k2));
+}
+
+void keylog_lines(FILE *f, const struct dt_endpoint_sa *sa)
+{
+    one(f, sa, &sa->path.local.addr, &sa->path.remote.addr, sa->spi_out, sa->key_out);
+    one(f, sa, &sa->path.remote.addr, &sa->path.local.addr, sa->spi_in, sa->key_in);
 }
 
 void keylog_sa(struct daemon *d, const struct dt_endpoint_sa *sa)
@@ -62,7 +70,6 @@ void keylog_sa(struct daemon *d, const struct dt_endpoint_sa *sa)
         return;
     }
     setvbuf(f, NULL, _IONBF, 0); /* no buffer with keys is left behind */
-    one(f, sa, &sa->path.local.addr, &sa->path.remote.addr, sa->spi_out, sa->key_out);
-    one(f, sa, &sa->path.remote.addr, &sa->path.local.addr, sa->spi_in, sa->key_in);
+    keylog_lines(f, sa);
     fclose(f);
 }

@@ -150,6 +150,7 @@ json_t *refusals_json(struct daemon *d);
 
 /* keylog.c */
 void keylog_sa(struct daemon *d, const struct dt_endpoint_sa *sa);
+void keylog_lines(FILE *f, const struct dt_endpoint_sa *sa); /* of both directions, as Wireshark reads them */
 
 /* tunnels.c */
 int tunnels_apply(struct daemon *d, struct dt_config *c, json_t *report); /* takes what it needs out of *c */

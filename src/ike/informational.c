@@ -105,6 +105,7 @@ static void count_notifies(struct dt_ike_session *s, const struct ike_msg *m)
 {
     for (size_t i = 0; i < m->inner.n; i++)
         s->ike->count.ignored_notifies += m->inner.v[i].type == DT_P_NOTIFY;
+    s->ike->count.ignored_notifies += m->inner.left_out;
 }
 
 void ike_informational_got_request(struct ike_sa *sa, struct ike_msg *m)

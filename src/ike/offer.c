@@ -88,6 +88,14 @@ static bool within(const struct dt_selectors *outer, const struct dt_selectors *
     return inner->n > 0;
 }
 
+/* A tunnel that is up carries all that was agreed: what cannot be kept is refused, by its number. */
+static int too_many_selectors(const char *what, size_t lost, struct dt_err *err)
+{
+    return dt_err_set(err, DT_N_TS_UNACCEPTABLE,
+                      "the peer %s %zu traffic selectors for one side; at most %d are possible", what,
+                      lost + DT_SELECTORS_MAX, DT_SELECTORS_MAX);
+}
+
 static void fill(struct dt_ike_session *s, const struct dt_proposal *chosen, struct dt_child_sa *out)
 {
     out->spi_out = dt_get_be32(chosen->spi);
@@ -104,12 +112,16 @@ int ike_offer_check(struct dt_ike_session *s, const struct dt_ike_payloads *in, 
     struct dt_proposals answer;
     struct dt_selectors local, remote;
     struct dt_ike_notify_payload n;
+    size_t lost_local, lost_remote;
     char a[100], b[100];
     if (!psa || !pi || !pr || dt_ike_sa_read(&answer, psa->body) || answer.n != 1 ||
         answer.v[0].spi_len != 4 || dt_get_be32(answer.v[0].spi) < 256 ||
-        dt_ike_ts_read(&out->local_ts, pi->body) || dt_ike_ts_read(&out->remote_ts, pr->body))
+        dt_ike_ts_read(&out->local_ts, &lost_local, pi->body) ||
+        dt_ike_ts_read(&out->remote_ts, &lost_remote, pr->body))
         return dt_err_set(err, DT_N_INVALID_SYNTAX,
                           "the peer's answer lacks SA, TSi or TSr, or they are malformed");
+    if (lost_local || lost_remote)
+        return too_many_selectors("answers", lost_local ? lost_local : lost_remote, err);
     *chosen = answer.v[0];
     if (!dt_proposals_answers(&s->cfg->esp, chosen, in_auth ? DT_CHOOSE_NO_KE : 0))
         return dt_err_set(err, DT_N_NO_PROPOSAL_CHOSEN, "the peer answers %s, which is not among %s",
@@ -158,11 +170,14 @@ int ike_offer_choose(struct dt_ike_session *s, const struct dt_ike_payloads *in,
     struct dt_proposals offered;
     struct dt_selectors tsi, tsr, local, remote;
     struct dt_ike_notify_payload n;
+    size_t lost_i, lost_r;
     char a[50], b[50], c[50], d[50];
-    if (!psa || !pi || !pr || dt_ike_sa_read(&offered, psa->body) || dt_ike_ts_read(&tsi, pi->body) ||
-        dt_ike_ts_read(&tsr, pr->body))
+    if (!psa || !pi || !pr || dt_ike_sa_read(&offered, psa->body) ||
+        dt_ike_ts_read(&tsi, &lost_i, pi->body) || dt_ike_ts_read(&tsr, &lost_r, pr->body))
         return dt_err_set(err, DT_N_INVALID_SYNTAX,
                           "the peer's request lacks SA, TSi or TSr, or they are malformed");
+    if (lost_i || lost_r)
+        return too_many_selectors("asks for", lost_i ? lost_i : lost_r, err);
     if (choose_proposal(s, &offered, in_auth, ke_group, chosen, want_group, err))
         return -1;
     ike_offer_sides(s, &local, &remote);

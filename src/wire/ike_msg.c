@@ -1,5 +1,7 @@
 #include "wire/ike_msg.h"
 
+#include "wire/ike_notify.h"
+
 int dt_ike_header_read(struct dt_ike_header *h, const uint8_t *data, size_t len)
 {
     struct dt_reader r;
@@ -20,33 +22,54 @@ static bool understood(uint8_t type)
     return type >= DT_P_SA && type <= DT_P_EAP;
 }
 
+static bool status_notify(uint8_t type, struct dt_span body, bool *named)
+{
+    uint16_t notify = type == DT_P_NOTIFY && body.len >= 4 ? dt_get_be16(body.p + 2) : 0;
+    *named = notify && dt_notify_name(notify);
+    return notify > DT_N_ERROR_LAST;
+}
+
+/* Is there room for it? Of what may be ignored a part is kept, so that it does not take the room of the rest. */
+static bool has_room(const struct dt_ike_payloads *list, size_t ignored, bool ignorable)
+{
+    return list->n < DT_IKE_PAYLOADS_MAX && (!ignorable || ignored < DT_IKE_PAYLOADS_IGNORED);
+}
+
 int dt_ike_payloads_read(struct dt_ike_payloads *out, uint8_t first, const uint8_t *p, size_t len)
 {
     struct dt_reader r;
     uint8_t type = first;
     dt_reader_init(&r, p, len);
-    out->n = 0;
+    size_t ignored = 0;
+    out->n = out->left_out = 0;
     out->unknown_critical = 0;
     while (type != DT_P_NONE) {
         uint8_t next = dt_read_u8(&r);
         uint8_t flags = dt_read_u8(&r);
         uint16_t plen = dt_read_be16(&r);
-        if (!dt_reader_ok(&r) || plen < DT_IKE_GENERIC_LEN || out->n >= DT_IKE_PAYLOADS_MAX)
+        if (!dt_reader_ok(&r) || plen < DT_IKE_GENERIC_LEN)
             return -1;
-        struct dt_ike_payload *one = &out->v[out->n++];
-        one->type = type;
-        one->critical = flags & 0x80;
-        one->inner = 0;
-        one->body.len = plen - (size_t)DT_IKE_GENERIC_LEN;
-        one->body.p = dt_read_bytes(&r, one->body.len);
+        struct dt_ike_payload one = {.type = type, .critical = flags & 0x80};
+        one.body.len = plen - (size_t)DT_IKE_GENERIC_LEN;
+        one.body.p = dt_read_bytes(&r, one.body.len);
         if (!dt_reader_ok(&r))
             return -1;
-        if (!understood(type) && one->critical && !out->unknown_critical)
+        if (!understood(type) && one.critical && !out->unknown_critical)
             out->unknown_critical = type;
-        if (type == DT_P_SK) { /* section 3.14: it is the last, and its next payload is the first inside */
-            one->inner = next;
-            break;
+        bool named, status = status_notify(type, one.body, &named);
+        bool ignorable = !understood(type) || type == DT_P_VENDOR || (status && !named);
+        if (type == DT_P_SK) /* section 3.14: it is the last, and its next payload is the first inside */
+            one.inner = next;
+        if (has_room(out, ignored, ignorable)) {
+            out->v[out->n++] = one;
+            ignored += ignorable;
+        } else if (ignorable || status) {
+            out->left_out++;
+        } else {
+            return -1;
         }
+        if (type == DT_P_SK)
+            break;
         type = next;
     }
     return dt_reader_left(&r) ? -1 : 0;

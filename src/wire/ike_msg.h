@@ -64,16 +64,18 @@ struct dt_ike_payload {
     struct dt_span body;
 };
 
-#define DT_IKE_PAYLOADS_MAX 48
+#define DT_IKE_PAYLOADS_MAX     96
+#define DT_IKE_PAYLOADS_IGNORED 32 /* of them, such as everybody may ignore */
 
 struct dt_ike_payloads {
     size_t n;
+    size_t left_out;          /* vendor ids, status notifies, unknown payloads for which there was no room */
     uint8_t unknown_critical; /* type of the first payload that is critical and not understood; 0: none */
     struct dt_ike_payload v[DT_IKE_PAYLOADS_MAX];
 };
 
-/* The chain that begins with type `first` and fills p..p+len exactly. -1: it does not, or has too many
- * payloads, or something after SK. */
+/* The chain that begins with type `first` and fills p..p+len exactly. -1: it does not, or has something after SK, or more
+ * payloads than there is room for that may not be ignored (those that may are left out; RFC 7296 2.5, 3.10.1, 3.12). */
 int dt_ike_payloads_read(struct dt_ike_payloads *out, uint8_t first, const uint8_t *p, size_t len);
 /* The first payload of that type, or NULL. */
 const struct dt_ike_payload *dt_ike_find(const struct dt_ike_payloads *list, uint8_t type);

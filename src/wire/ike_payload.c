@@ -24,6 +24,26 @@ static void attributes_read(struct dt_reader *r, struct dt_transform *t)
     }
 }
 
+/* A list has room for all that are known here. The others are kept for people to read, as far as they leave that room, and one
+ * of each type in any case: a proposal that has none of a type means something else. */
+#define TRANSFORMS_UNKNOWN 32
+
+static bool transform_worth_keeping(const struct dt_proposal *p, const struct dt_transform *t)
+{
+    if (p->n < TRANSFORMS_UNKNOWN)
+        return true;
+    bool known = dt_transform_known(t), strange = t->type < DT_TRANSFORM_ENCR || t->type > DT_TRANSFORM_ESN;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct dt_transform *o = &p->t[i];
+        bool o_strange = o->type < DT_TRANSFORM_ENCR || o->type > DT_TRANSFORM_ESN;
+        if (known     ? o->type == t->type && o->id == t->id && o->key_bits == t->key_bits && !o->unusable
+            : strange ? o_strange
+                      : o->type == t->type)
+            return false; /* it is there, or one like it */
+    }
+    return p->n < DT_PROPOSAL_TRANSFORMS;
+}
+
 static int transforms_read(struct dt_reader *r, struct dt_proposal *p, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -40,10 +60,27 @@ static int transforms_read(struct dt_reader *r, struct dt_proposal *p, unsigned 
         attributes_read(&attrs, &t);
         if (!dt_reader_ok(r) || !dt_reader_ok(&attrs))
             return -1;
-        if (p->n < DT_PROPOSAL_TRANSFORMS)
+        if (transform_worth_keeping(p, &t))
             p->t[p->n++] = t;
     }
     return dt_reader_left(r) ? -1 : 0;
+}
+
+/* In a full list one that nothing of ours can meet makes room for one that something may. */
+static void proposal_keep(struct dt_proposals *list, const struct dt_proposal *p)
+{
+    size_t i = 0;
+    if (list->n == DT_PROPOSALS_MAX) {
+        if (!dt_proposal_possible(p))
+            return;
+        while (i < list->n && dt_proposal_possible(&list->v[i]))
+            i++;
+        if (i == list->n)
+            return;
+        memmove(&list->v[i], &list->v[i + 1], (list->n - i - 1) * sizeof(list->v[0]));
+        list->n--;
+    }
+    list->v[list->n++] = *p;
 }
 
 int dt_ike_sa_read(struct dt_proposals *out, struct dt_span body)
@@ -69,8 +106,7 @@ int dt_ike_sa_read(struct dt_proposals *out, struct dt_span body)
         dt_read_copy(&one, p.spi, p.spi_len);
         if (!dt_reader_ok(&r) || !dt_reader_ok(&one) || transforms_read(&one, &p, count))
             return -1;
-        if (out->n < DT_PROPOSALS_MAX)
-            out->v[out->n++] = p;
+        proposal_keep(out, &p);
     }
     return dt_reader_left(&r) ? -1 : 0;
 }
@@ -291,9 +327,10 @@ void dt_ike_delete_write(struct dt_ike_builder *b, uint8_t protocol, const uint3
 #define TS_IPV4_ADDR_RANGE 7
 #define TS_IPV6_ADDR_RANGE 8
 
-int dt_ike_ts_read(struct dt_selectors *out, struct dt_span body)
+int dt_ike_ts_read(struct dt_selectors *out, size_t *lost, struct dt_span body)
 {
     struct dt_reader r;
+    size_t full = 0;
     out->n = 0;
     dt_reader_init(&r, body.p, body.len);
     unsigned count = dt_read_u8(&r);
@@ -323,9 +360,10 @@ int dt_ike_ts_read(struct dt_selectors *out, struct dt_span body)
         bool opaque = s.port_from == DT_PORT_LAST && s.port_to == 0;
         if (dt_addr_cmp(&s.range.from, &s.range.to) > 0 || (s.port_from > s.port_to && !opaque))
             continue; /* matches nothing */
-        if (out->n < DT_SELECTORS_MAX)
-            out->v[out->n++] = s;
+        full += !dt_selectors_add(out, &s);
     }
+    if (lost)
+        *lost = full;
     return dt_reader_left(&r) ? -1 : 0;
 }
 
@@ -375,7 +413,7 @@ int dt_ike_allows_read(struct dt_selectors *out, bool *readers_side, struct dt_s
         out->n = 0;
         return 0;
     }
-    return dt_ike_ts_read(out, dt_span(data.p + head, data.len - head));
+    return dt_ike_ts_read(out, NULL, dt_span(data.p + head, data.len - head));
 }
 
 /* ---- configuration ---- */

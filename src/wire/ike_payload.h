@@ -11,7 +11,8 @@
 #include "wire/ike_notify.h"
 #include "wire/ike_proposal.h"
 
-/* Proposals past DT_PROPOSALS_MAX and transforms past DT_PROPOSAL_TRANSFORMS are left out. */
+/* However many there are, no proposal and no transform that could be chosen is left out for one that could not. Of those that
+ * could, the first DT_PROPOSALS_MAX proposals are kept, and all transforms. */
 int dt_ike_sa_read(struct dt_proposals *out, struct dt_span body);
 void dt_ike_sa_write(struct dt_ike_builder *b, const struct dt_proposals *list);
 
@@ -63,8 +64,9 @@ struct dt_ike_delete {
 int dt_ike_delete_read(struct dt_ike_delete *out, struct dt_span body);
 void dt_ike_delete_write(struct dt_ike_builder *b, uint8_t protocol, const uint32_t *esp_spis, uint16_t n);
 
-/* Selectors of other TS types, and past DT_SELECTORS_MAX, are left out, so that the list may come out empty. */
-int dt_ike_ts_read(struct dt_selectors *out, struct dt_span body);
+/* Selectors of other TS types, such as match nothing, and such as an earlier one covers are left out, so that the list may come
+ * out empty. *lost (may be NULL): how many more there were for which there was no room. */
+int dt_ike_ts_read(struct dt_selectors *out, size_t *lost, struct dt_span body);
 void dt_ike_ts_write(struct dt_ike_builder *b, uint8_t payload_type, const struct dt_selectors *list);
 
 /* Data of the notify DT_N_DOVETAIL_ALLOWS: "DTA", version 1, an octet that is 1 for the side of whoever reads it and 0 for the

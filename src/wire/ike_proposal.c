@@ -18,7 +18,6 @@ static const struct word {
     {"chacha20poly1305", DT_TRANSFORM_ENCR, DT_ENCR_CHACHA20_POLY1305, 0},
     {"aes128", DT_TRANSFORM_ENCR, DT_ENCR_AES_CBC, 128},
     {"aes256", DT_TRANSFORM_ENCR, DT_ENCR_AES_CBC, 256},
-    {"null", DT_TRANSFORM_ENCR, DT_ENCR_NULL, 0},
     {"prfsha256", DT_TRANSFORM_PRF, DT_PRF_HMAC_SHA2_256, 0},
     {"prfsha384", DT_TRANSFORM_PRF, DT_PRF_HMAC_SHA2_384, 0},
     {"prfsha512", DT_TRANSFORM_PRF, DT_PRF_HMAC_SHA2_512, 0},
@@ -35,9 +34,40 @@ static const struct word {
     {"noesn", DT_TRANSFORM_ESN, 0, 0},
 };
 
+static bool known_type(unsigned type)
+{
+    return type >= DT_TRANSFORM_ENCR && type <= DT_TRANSFORM_ESN;
+}
+
+bool dt_transform_known(const struct dt_transform *t)
+{
+    if (t->unusable || !known_type(t->type))
+        return false;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (words[i].type == t->type && words[i].id == t->id &&
+            (words[i].key_bits == t->key_bits || t->id == DT_ENCR_CHACHA20_POLY1305))
+            return true;
+    return t->id == 0;
+}
+
+bool dt_proposal_possible(const struct dt_proposal *p)
+{
+    bool has[DT_TRANSFORM_ESN + 1] = {false}, known[DT_TRANSFORM_ESN + 1] = {false};
+    for (size_t i = 0; i < p->n; i++) {
+        if (!known_type(p->t[i].type))
+            return false; /* RFC 7296 section 3.3.6 */
+        has[p->t[i].type] = true;
+        known[p->t[i].type] |= dt_transform_known(&p->t[i]);
+    }
+    for (unsigned type = DT_TRANSFORM_ENCR; type <= DT_TRANSFORM_ESN; type++)
+        if (has[type] && !known[type])
+            return false;
+    return has[DT_TRANSFORM_ENCR];
+}
+
 static bool aead(uint16_t encr)
 {
-    return encr == DT_ENCR_AES_GCM_16 || encr == DT_ENCR_CHACHA20_POLY1305 || encr == DT_ENCR_NULL;
+    return encr == DT_ENCR_AES_GCM_16 || encr == DT_ENCR_CHACHA20_POLY1305;
 }
 
 static bool add(struct dt_proposal *p, uint8_t type, uint16_t id, uint16_t key_bits)
@@ -266,7 +296,7 @@ static bool match(struct dt_proposal *out, const struct dt_proposal *own, const 
     *out = *offer;
     out->n = 0;
     for (size_t i = 0; i < offer->n; i++)
-        if (!offer->t[i].type || offer->t[i].type > DT_TRANSFORM_ESN)
+        if (!known_type(offer->t[i].type))
             return false; /* RFC 7296 section 3.3.6: a type that is not understood refuses its proposal */
     for (unsigned type = DT_TRANSFORM_ENCR; type <= DT_TRANSFORM_ESN; type++) {
         bool ok;

@@ -48,7 +48,7 @@ struct dt_proposals {
 
 /* One proposal from words joined by '-': aes128gcm16 aes256gcm16 (also aes128gcm) chacha20poly1305 aes128
  * aes256 (CBC) sha256 sha384 sha512 (integrity, and PRF where no prf is named) prfsha256 prfsha384 prfsha512
- * x25519 (curve25519) ecp256 ecp384 modp2048 esn noesn null. For ESP without either of the last two but one,
+ * x25519 (curve25519) ecp256 ecp384 modp2048 nopfs esn noesn. For ESP without either of the last two,
  * both are offered, esn first; a group in an ESP proposal asks for PFS at a rekey. -1 with the reason when it
  * is not a whole proposal. */
 int dt_proposal_parse(struct dt_proposal *p, uint8_t protocol, const char *text, struct dt_err *err);
@@ -56,6 +56,10 @@ int dt_proposal_parse(struct dt_proposal *p, uint8_t protocol, const char *text,
 void dt_proposals_default(struct dt_proposals *out, uint8_t protocol);
 bool dt_proposals_add(struct dt_proposals *list, const struct dt_proposal *p); /* false: full */
 
+/* A transform that a proposal of ours can have, or "none" (0), which some peers offer as an alternative to nothing. */
+bool dt_transform_known(const struct dt_transform *t);
+/* A proposal of ours could meet it: every type in it is understood, and has a transform that is known. */
+bool dt_proposal_possible(const struct dt_proposal *p);
 /* "aes128gcm16/aes256gcm16-prfsha256-x25519"; unknown numbers as "encr7"; a list that does not fit ends in dots. */
 char *dt_proposal_str(char *out, size_t cap, const struct dt_proposal *p);
 char *dt_proposals_str(char *out, size_t cap, const struct dt_proposals *list); /* joined by ", " */

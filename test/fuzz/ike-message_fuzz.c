@@ -47,7 +47,7 @@ static void body(uint8_t type, struct dt_span b)
         break;
     case DT_P_TSI:
     case DT_P_TSR:
-        if (!dt_ike_ts_read(&ts, b))
+        if (!dt_ike_ts_read(&ts, NULL, b))
             dt_selectors_str(text, sizeof(text), &ts);
         break;
     case DT_P_CP:

@@ -57,11 +57,11 @@ static void ts(struct dt_span body)
 {
     struct dt_selectors p, q;
     struct dt_ike_builder b;
-    if (dt_ike_ts_read(&p, body) || !p.n)
+    if (dt_ike_ts_read(&p, NULL, body) || !p.n)
         return;
     begin(&b);
     dt_ike_ts_write(&b, DT_P_TSI, &p);
-    if (dt_ike_ts_read(&q, written(&b, DT_P_TSI)) || !dt_selectors_eq(&p, &q))
+    if (dt_ike_ts_read(&q, NULL, written(&b, DT_P_TSI)) || !dt_selectors_eq(&p, &q))
         abort();
     struct dt_selectors narrow, allowed = {.n = 1, .v = {dt_selector_all4()}};
     if (dt_selectors_narrow(&narrow, &p, &allowed))

@@ -194,7 +194,7 @@ tap_ok "strongSwan gateway, server_rekey = decline: no new epoch, not one packet
 dt a down t >/dev/null
 
 # By its own clock: every 3 s, and what nobody rekeys it lets expire after 5.
-sw_gateway_conf | sed 's/rekey_time = 0/rekey_time = 3s life_time = 5s rand_time = 0s/' | sw_load b
+sw_gateway_conf | sed 's/rekey_time = 0/rekey_time = 3s\n        life_time = 5s\n        rand_time = 0s/' | sw_load b
 dt_client_conf | dt_conf a
 tap_ok "strongSwan gateway that rekeys by its clock: the configuration is taken" dt a reload
 dt a up t >/dev/null

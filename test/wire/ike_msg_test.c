@@ -1,6 +1,7 @@
 #include "support/test.h"
 
 #include "wire/ike_msg.h"
+#include "wire/ike_notify.h"
 
 static const struct dt_ike_header header = {.spi_i = 0x0102030405060708,
                                             .spi_r = 0x1112131415161718,
@@ -71,10 +72,43 @@ static void too_many_payloads(void **state)
     uint8_t chain[(DT_IKE_PAYLOADS_MAX + 1) * 4];
     struct dt_ike_payloads list;
     for (size_t i = 0; i <= DT_IKE_PAYLOADS_MAX; i++)
-        memcpy(chain + 4 * i, (uint8_t[]){i < DT_IKE_PAYLOADS_MAX ? DT_P_VENDOR : 0, 0, 0, 4}, 4);
-    assert_int_equal(dt_ike_payloads_read(&list, DT_P_VENDOR, chain, sizeof(chain)), -1);
+        memcpy(chain + 4 * i, (uint8_t[]){i < DT_IKE_PAYLOADS_MAX ? DT_P_DELETE : 0, 0, 0, 4}, 4);
+    assert_int_equal(dt_ike_payloads_read(&list, DT_P_DELETE, chain, sizeof(chain)), -1);
     chain[4 * (DT_IKE_PAYLOADS_MAX - 1)] = 0;
-    assert_int_equal(dt_ike_payloads_read(&list, DT_P_VENDOR, chain, sizeof(chain) - 4), 0);
+    assert_int_equal(dt_ike_payloads_read(&list, DT_P_DELETE, chain, sizeof(chain) - 4), 0);
+}
+
+/* Whatever a peer may send and everybody may ignore takes no room from what matters, however much of it there is. */
+static void payloads_to_ignore(void **state)
+{
+    static const struct {
+        uint8_t type;
+        uint16_t notify; /* of a notify */
+    } kinds[] = {{DT_P_VENDOR, 0},
+                 {200, 0},
+                 {DT_P_NOTIFY, 30000},
+                 {DT_P_NOTIFY, 50000},
+                 {DT_P_NOTIFY, DT_N_NAT_DETECTION_SOURCE_IP}};
+    static uint8_t chain[3000 * 8];
+    struct dt_ike_payloads list;
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+        for (size_t n = 1; n < 2000; n = n * 3 + 1) {
+            for (size_t i = 0; i < n; i++) {
+                uint8_t one[8] = {i + 1 < n ? kinds[k].type : DT_P_NONCE, 0, 0, 8};
+                dt_put_be16(one + 6, kinds[k].notify);
+                memcpy(chain + 8 * i, one, 8);
+            }
+            memcpy(chain + 8 * n, (uint8_t[]){0, 0, 0, 8, 1, 2, 3, 4}, 8);
+            int rc = dt_ike_payloads_read(&list, kinds[k].type, chain, 8 * n + 8);
+            bool named = kinds[k].notify == DT_N_NAT_DETECTION_SOURCE_IP;
+            if (named && n >= DT_IKE_PAYLOADS_MAX) {
+                assert_int_equal(rc, -1); /* these are read; what comes behind so many of them is not */
+                continue;
+            }
+            assert_int_equal(rc, 0);
+            assert_int_equal(list.n + list.left_out, n + 1);
+            assert_non_null(dt_ike_find(&list, DT_P_NONCE));
+        }
 }
 
 static void critical_payloads(void **state)
@@ -137,9 +171,12 @@ static void nothing_behind_the_encrypted_payload(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(every_truncation_is_refused),
-        cmocka_unit_test(too_many_payloads),       cmocka_unit_test(critical_payloads),
-        cmocka_unit_test(encrypted_payload),       cmocka_unit_test(nothing_behind_the_encrypted_payload)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_written_is_read),
+                                       cmocka_unit_test(every_truncation_is_refused),
+                                       cmocka_unit_test(too_many_payloads),
+                                       cmocka_unit_test(payloads_to_ignore),
+                                       cmocka_unit_test(critical_payloads),
+                                       cmocka_unit_test(encrypted_payload),
+                                       cmocka_unit_test(nothing_behind_the_encrypted_payload)};
     return TEST_RUN(tests);
 }

@@ -110,6 +110,70 @@ static void many_transforms(void **state)
     assert_int_equal(list.v[11].t[29].id, 29);
 }
 
+/* What can be chosen is found behind any number of proposals and transforms that cannot. */
+static void a_good_proposal_behind_bad_ones(void **state)
+{
+    static struct dt_proposals list, own;
+    static uint8_t body[32000];
+    struct dt_proposal good, chosen;
+    struct dt_err err = {0};
+    own.n = 0;
+    assert_int_equal(dt_proposal_parse(&good, DT_PROTO_IKE, "aes256gcm16-prfsha384-ecp384", &err), 0);
+    dt_proposals_add(&own, &good);
+    for (unsigned bad = 0; bad <= 200; bad += 8) {
+        static const struct dt_transform ours[] = {{DT_TRANSFORM_ENCR, false, DT_ENCR_AES_GCM_16, 256},
+                                                   {DT_TRANSFORM_PRF, false, DT_PRF_HMAC_SHA2_384, 0},
+                                                   {DT_TRANSFORM_KE, false, DT_KE_ECP_384, 0}};
+        struct dt_writer w;
+        dt_writer_init(&w, body, sizeof(body));
+        for (unsigned i = 0; i <= bad; i++) {
+            unsigned n = i == bad ? bad + 3 : 1; /* the good one has as many strange ciphers before its own */
+            dt_write_be16(&w, i < bad ? 0x0200 : 0);
+            uint8_t *len = dt_write_reserve(&w, 2);
+            uint8_t head[4] = {(uint8_t)(i + 1), DT_PROTO_IKE, 0, (uint8_t)n};
+            dt_write_bytes(&w, head, 4);
+            for (unsigned k = 0; k < n; k++) {
+                const struct dt_transform *t = i == bad && k >= bad ? &ours[k - bad] : NULL;
+                dt_write_be16(&w, k + 1 < n ? 0x0300 : 0);
+                dt_write_be16(&w, t && t->key_bits ? 12 : 8);
+                dt_write_be16(&w, (uint16_t)((t ? t->type : DT_TRANSFORM_ENCR) << 8));
+                dt_write_be16(&w, t ? t->id : (uint16_t)(1000 + k));
+                if (t && t->key_bits)
+                    dt_write_be32(&w, 0x800e0000u | t->key_bits);
+            }
+            dt_put_be16(len, (uint16_t)(w.p - len + 2));
+        }
+        assert_int_equal(dt_ike_sa_read(&list, dt_span(body, dt_writer_len(&w))), 0);
+        assert_true(dt_proposals_choose(&chosen, &own, &list, DT_KE_ECP_384, 0));
+        assert_int_equal(chosen.number, bad + 1);
+    }
+}
+
+/* Sixteen different selectors are kept; how many more there were is said. */
+static void more_selectors_than_can_be_kept(void **state)
+{
+    static uint8_t body[5000];
+    for (unsigned n = 1; n <= 255; n++) {
+        struct dt_selectors list;
+        size_t lost;
+        struct dt_writer w;
+        dt_writer_init(&w, body, sizeof(body));
+        dt_write_be32(&w, n << 24);
+        for (unsigned i = 0; i < n; i++) {
+            uint8_t one[16] = {7, 0, 0, 16, 0, 0, 255, 255, 10, (uint8_t)i, 0, 0, 10, (uint8_t)i, 0, 255};
+            dt_write_bytes(&w, one, sizeof(one));
+        }
+        assert_int_equal(dt_ike_ts_read(&list, &lost, dt_span(body, dt_writer_len(&w))), 0);
+        assert_int_equal(list.n + lost, n);
+        assert_int_equal(lost, n > DT_SELECTORS_MAX ? n - DT_SELECTORS_MAX : 0);
+        memset(body + 4 + 8, 0, 4); /* the first covers all others */
+        memset(body + 4 + 12, 255, 4);
+        assert_int_equal(dt_ike_ts_read(&list, &lost, dt_span(body, dt_writer_len(&w))), 0);
+        assert_int_equal(list.n, 1);
+        assert_int_equal(lost, 0);
+    }
+}
+
 static void key_exchange_and_nonce(void **state)
 {
     struct dt_ike_builder b;
@@ -183,26 +247,28 @@ static void traffic_selectors(void **state)
         hex(raw, sizeof(raw), "02 000000  07 06 0010 0050 0050 0a000000 0a0000ff  09 00 0008 01020304");
     struct dt_selectors list;
     char text[DT_SELECTOR_STRLEN];
-    assert_int_equal(dt_ike_ts_read(&list, body), 0);
+    assert_int_equal(dt_ike_ts_read(&list, NULL, body), 0);
     assert_int_equal(list.n, 1);
     assert_string_equal(dt_selector_str(text, &list.v[0]), "10.0.0.0/24[tcp/80]");
     for (size_t n = 0; n < body.len; n++)
-        assert_int_equal(dt_ike_ts_read(&list, dt_span(raw, n)), -1);
+        assert_int_equal(dt_ike_ts_read(&list, NULL, dt_span(raw, n)), -1);
     raw[0] = 0;
-    assert_int_equal(dt_ike_ts_read(&list, dt_span(raw, 4)), -1);
+    assert_int_equal(dt_ike_ts_read(&list, NULL, dt_span(raw, 4)), -1);
     /* From 10.0.0.255 to 10.0.0.0: well formed, matches nothing. */
     assert_int_equal(
-        dt_ike_ts_read(&list, hex(raw, sizeof(raw), "01000000 07 06 0010 0050 0050 0a0000ff 0a000000")), 0);
+        dt_ike_ts_read(&list, NULL, hex(raw, sizeof(raw), "01000000 07 06 0010 0050 0050 0a0000ff 0a000000")),
+        0);
     assert_int_equal(list.n, 0);
     /* OPAQUE ports are from 65535 to 0. */
     assert_int_equal(
-        dt_ike_ts_read(&list, hex(raw, sizeof(raw), "01000000 07 06 0010 ffff 0000 0a000000 0a0000ff")), 0);
+        dt_ike_ts_read(&list, NULL, hex(raw, sizeof(raw), "01000000 07 06 0010 ffff 0000 0a000000 0a0000ff")),
+        0);
     assert_int_equal(list.n, 1);
     struct dt_selectors all = {.n = 2, .v = {dt_selector_all4(), dt_selector_all6()}};
     struct dt_ike_builder b;
     begin(&b);
     dt_ike_ts_write(&b, DT_P_TSI, &all);
-    assert_int_equal(dt_ike_ts_read(&list, written(&b, DT_P_TSI)), 0);
+    assert_int_equal(dt_ike_ts_read(&list, NULL, written(&b, DT_P_TSI)), 0);
     assert_true(dt_selectors_eq(&list, &all));
 }
 
@@ -242,11 +308,16 @@ static void notify_names(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(security_association), cmocka_unit_test(many_transforms),
-        cmocka_unit_test(what_would_be_taken),  cmocka_unit_test(key_exchange_and_nonce),
-        cmocka_unit_test(notify_and_delete),    cmocka_unit_test(identities_and_auth),
-        cmocka_unit_test(traffic_selectors),    cmocka_unit_test(configuration),
-        cmocka_unit_test(notify_names)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(security_association),
+                                       cmocka_unit_test(many_transforms),
+                                       cmocka_unit_test(what_would_be_taken),
+                                       cmocka_unit_test(key_exchange_and_nonce),
+                                       cmocka_unit_test(notify_and_delete),
+                                       cmocka_unit_test(identities_and_auth),
+                                       cmocka_unit_test(traffic_selectors),
+                                       cmocka_unit_test(configuration),
+                                       cmocka_unit_test(notify_names),
+                                       cmocka_unit_test(a_good_proposal_behind_bad_ones),
+                                       cmocka_unit_test(more_selectors_than_can_be_kept)};
     return TEST_RUN(tests);
 }
