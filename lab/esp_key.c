@@ -69,6 +69,8 @@ static bool set_cipher(struct esp_key *k, const char *encryption, const char *in
 static bool read_key(struct esp_key *k, char *line)
 {
     char *f[FIELDS];
+    if (strncmp(line, "# ", 2) == 0) /* with a cipher that Wireshark does not know */
+        line += 2;
     if (!split(line, f))
         return false;
     k->ver = strcmp(f[VERSION], "IPv6") == 0 ? 6 : 4;

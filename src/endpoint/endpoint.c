@@ -412,7 +412,8 @@ void dt_endpoint_soft_limit(struct dt_endpoint *ep, dt_time now, uint64_t id)
 
 void dt_endpoint_hard_limit(struct dt_endpoint *ep, dt_time now, uint64_t id)
 {
-    struct sa *sa = live_sa(ep, now, id, &ep->count.heard_unknown);
+    EP_CALL(ep, now);
+    struct sa *sa = live_sa(ep, id, &ep->count.heard_unknown);
     if (!sa || sa->hard)
         return;
     struct tunnel *t = sa->t;
