@@ -1,6 +1,5 @@
 /* A client's tunnel: its engine's wishes, and what IKE reports of its sessions. */
 #include "endpoint/inside.h"
-#include "wire/ike_notify.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -35,6 +35,7 @@
 #include "base/time.h"
 #include "base/transform.h"
 #include "wire/ike_id.h"
+#include "wire/ike_notify.h"
 #include "wire/ike_proposal.h"
 
 struct dt_crypto;
