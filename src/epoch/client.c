@@ -389,8 +389,7 @@ void dt_epoch_client_negotiated(struct dt_epoch_client *c, dt_time now, uint32_t
         c->proved = no;
         c->limit = dt_time_sub(dt_slots_end(e, &c->p), c->p.rekeymargin);
         c->nepoch = c->unverified = c->opens = c->refused = 0;
-        c->fresh = true;
-        choose(c, now);
+        choose(c, now); /* nothing was verified: a peer that deletes it at once does not make us spin */
         if (origin != DT_EPOCH_BY_PEER)
             retire_older(c, now, e, 0);
         return;

@@ -61,6 +61,9 @@ static void transmit(struct world *w, struct packet *p)
          esp = p->kind != IKE && !p->path.natt;
     if ((udp500 && w->ike500_blocked) || (udp4500 && w->udp_blocked) || (esp && w->esp_blocked))
         return;
+    if (p->kind != IKE && (w->host[p->from].esp_cut || to->esp_cut))
+        return;
+    w->flying = &p->path;
     if (p->kind == IKE && w->filter && w->filter(w, p->from, p->data, p->len))
         return;
     if (!chance(w, w->loss))
@@ -488,7 +491,7 @@ static void op_trace(void *user, const struct dt_event *ev)
     look(h);
 }
 
-static const struct dt_endpoint_ops world_ops = {
+const struct dt_endpoint_ops world_ops = {
     .send_ike = op_send_ike,
     .admit = op_admit,
     .sa_install = op_sa_install,

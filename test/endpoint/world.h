@@ -62,6 +62,7 @@ struct world_host {
     bool no_answer; /* echo requests are not answered */
     bool dead;      /* nothing goes in or out, no timer runs */
     bool refuse_install;
+    bool esp_cut; /* no ESP to it or from it arrives */
     bool unseen; /* its callbacks look at nothing (else each calls every const function) */
     void (*event)(void *user, const struct dt_event *ev); /* instead of the world's own */
     bool told;      /* an event has come since the endpoint was called */
@@ -97,10 +98,14 @@ struct world {
     /* Sees every IKE message before it flies; true: it is lost. */
     bool (*filter)(struct world *w, int from, const uint8_t *data, size_t len);
     void *filter_ctx;
+    const struct dt_path *flying; /* that message's path, as its sender sees it */
     struct dt_heap wire;
     struct dt_timer traffic;
     uint64_t packets;
 };
+
+/* What each endpoint of the world asks for; `user` is its host. For who drives an endpoint on one of the hosts itself. */
+extern const struct dt_endpoint_ops world_ops;
 
 void world_init(struct world *w, uint64_t seed, int hosts);
 /* Shuts every endpoint down, politely where that gets through, and checks that nothing is left over. */

@@ -528,6 +528,24 @@ static void plain_switches_at_once(void **state) /* probe = off */
     free(r);
 }
 
+/* Without probes nothing proves an epoch, and a peer that ends each at once is asked at a pace all the same. */
+static void unprobed_epochs_that_end_at_once(void **state)
+{
+    struct dt_epoch_params p = rig_params();
+    p.probe = false;
+    struct rig *r = rig_new(&p);
+    dt_epoch_client_start(&r->c, r->now);
+    dt_epoch_client_session_up(&r->c, r->now);
+    dt_epoch_client_negotiated(&r->c, r->now, 1, DT_EPOCH_ASKED);
+    dt_epoch_client_peer_deleted(&r->c, r->now, 1);
+    rig_expect(r, "open 1, use 1, gone 1, use 0");
+    rig_pass(r, 1);
+    rig_expect(r, "");
+    rig_pass(r, 1); /* pingtime after the opening */
+    rig_expect(r, "negotiate 0");
+    free(r);
+}
+
 static void nothing_is_left_after_stop(void **state)
 {
     struct rig *r = verified(rig_params());
@@ -659,6 +677,7 @@ int main(void)
         cmocka_unit_test(second_session_beside),
         cmocka_unit_test(second_session_ends_what_is_asked_in_the_first),
         cmocka_unit_test(plain_switches_at_once),
+        cmocka_unit_test(unprobed_epochs_that_end_at_once),
         cmocka_unit_test(nothing_is_left_after_stop),
         cmocka_unit_test(digest_knows_states_apart),
         cmocka_unit_test(any_order_of_news),

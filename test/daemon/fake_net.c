@@ -1,0 +1,384 @@
+#include "daemon/fake_net.h"
+
+#include <string.h>
+
+#include "host/host.h"
+#include "net/discovery.h"
+#include "net/udp_socket.h"
+
+struct dt_dp {
+    struct world_host *h;
+    bool no_route;
+};
+
+struct dt_nl {
+    int none;
+};
+
+static struct dt_dp dp;
+static struct dt_nl nl;
+
+struct dt_dp *fake_dp(struct world_host *h)
+{
+    dp = (struct dt_dp){.h = h};
+    return &dp;
+}
+
+struct dt_nl *fake_nl(void)
+{
+    return &nl;
+}
+
+void fake_no_route(bool none)
+{
+    dp.no_route = none;
+}
+
+/* ---- data path ---- */
+
+static struct world_sa *sa_of(uint64_t id)
+{
+    for (size_t i = 0; i < WORLD_SAS; i++)
+        if (dp.h->sa[i].live && dp.h->sa[i].id == id)
+            return &dp.h->sa[i];
+    return NULL;
+}
+
+static bool of_world(uint64_t tunnel) /* discovery has others, with numbers of its own */
+{
+    return tunnel <= UINT32_MAX;
+}
+
+int dt_dp_tunnel_set(struct dt_dp *p, const struct dt_dp_tunnel *t, struct dt_err *err)
+{
+    if (of_world(t->id) && world_tunnel(p->h, (uint32_t)t->id) == NULL)
+        world_ops.outbound(p->h, p->h->w->now, (uint32_t)t->id, DT_OUTBOUND_HOLD, 0, false);
+    return 0;
+}
+
+void dt_dp_tunnel_remove(struct dt_dp *p, uint64_t tunnel)
+{
+    if (of_world(tunnel))
+        world_ops.tunnel(p->h, p->h->w->now, (uint32_t)tunnel, true);
+}
+
+int dt_dp_tunnel_state(struct dt_dp *p, uint64_t tunnel, enum dt_dp_state state, uint64_t sa,
+                       struct dt_err *err)
+{
+    static const enum dt_outbound how[] = {
+        [DT_DP_DROP] = DT_OUTBOUND_DROP, [DT_DP_HOLD] = DT_OUTBOUND_HOLD, [DT_DP_SEND] = DT_OUTBOUND_SA};
+    if (!of_world(tunnel))
+        return 0;
+    if (world_tunnel(p->h, (uint32_t)tunnel) == NULL)
+        return dt_err_set(err, 0, "the data path has no tunnel %llu", (unsigned long long)tunnel);
+    if (state == DT_DP_SEND && sa_of(sa) == NULL)
+        return dt_err_set(err, 0, "the data path has no SA %llu", (unsigned long long)sa);
+    world_ops.outbound(p->h, p->h->w->now, (uint32_t)tunnel, how[state], sa, true);
+    return 0;
+}
+
+void dt_dp_tunnel_rematch(struct dt_dp *p, uint64_t tunnel)
+{
+}
+
+bool dt_dp_tunnel_counters(struct dt_dp *p, uint64_t tunnel, struct dt_dp_tunnel_counters *out)
+{
+    const struct world_tunnel *t = of_world(tunnel) ? world_tunnel(p->h, (uint32_t)tunnel) : NULL;
+    memset(out, 0, sizeof(*out));
+    if (t != NULL)
+        *out = (struct dt_dp_tunnel_counters){
+            .held = t->held, .drops = t->dropped, .tx_packets = t->sent, .rx_packets = t->got};
+    return t != NULL;
+}
+
+int dt_dp_sa_add(struct dt_dp *p, const struct dt_dp_sa *sa, struct dt_err *err)
+{
+    struct dt_endpoint_sa in = {.sa = sa->id,
+                                .tunnel = (uint32_t)sa->tunnel,
+                                .spi_in = sa->in.spi,
+                                .spi_out = sa->out.spi,
+                                .path = sa->path,
+                                .local_ts = sa->local,
+                                .remote_ts = sa->remote,
+                                .answer4 = sa->answer4,
+                                .answer6 = sa->answer6};
+    /* The two halves of each key lie one behind the other, as the endpoint gave them. */
+    in.key_in = sa->in.key.p;
+    in.key_out = sa->out.key.p;
+    in.key_len = (uint16_t)(sa->in.key.len + sa->in.integ_key.len);
+    return world_ops.sa_install(p->h, p->h->w->now, &in, err);
+}
+
+int dt_dp_sa_path(struct dt_dp *p, uint64_t sa, const struct dt_path *path, struct dt_err *err)
+{
+    world_ops.sa_path(p->h, p->h->w->now, sa, path);
+    return 0;
+}
+
+void dt_dp_sa_remove(struct dt_dp *p, uint64_t sa)
+{
+    world_ops.sa_remove(p->h, p->h->w->now, sa);
+}
+
+bool dt_dp_sa_counters(struct dt_dp *p, uint64_t sa, struct dt_dp_sa_counters *out)
+{
+    const struct world_sa *s = sa_of(sa);
+    memset(out, 0, sizeof(*out));
+    if (s != NULL)
+        out->in.last = s->heard;
+    return s != NULL;
+}
+
+int dt_dp_probe(struct dt_dp *p, uint64_t sa, const struct dt_addr *src, const struct dt_addr *dst,
+                uint16_t ident, uint16_t seq, uint8_t ttl, struct dt_err *err)
+{
+    const struct dt_endpoint_probe probe = {
+        .sa = sa, .src = *src, .dst = *dst, .ident = ident, .seq = seq, .ttl = ttl};
+    world_ops.probe(p->h, p->h->w->now, &probe);
+    return 0;
+}
+
+int dt_dp_send_ike(struct dt_dp *p, const struct dt_path *path, const void *msg, size_t len, bool nested,
+                   struct dt_err *err)
+{
+    world_ops.send_ike(p->h, path, msg, len, 0);
+    return 0;
+}
+
+int dt_dp_send_keepalive(struct dt_dp *p, const struct dt_path *path, bool nested, struct dt_err *err)
+{
+    return 0;
+}
+
+struct dt_dp *dt_dp_open(const struct dt_dp_config *cfg, struct dt_err *err)
+{
+    return NULL;
+}
+
+int dt_dp_start(struct dt_dp *p, struct dt_err *err)
+{
+    return 0;
+}
+
+void dt_dp_close(struct dt_dp *p)
+{
+}
+
+const char *dt_dp_tun_name(const struct dt_dp *p)
+{
+    return "none";
+}
+
+unsigned dt_dp_tun_index(const struct dt_dp *p)
+{
+    return 1;
+}
+
+int dt_dp_device_renew(struct dt_dp *p, struct dt_err *err)
+{
+    return 0;
+}
+
+unsigned dt_dp_workers(const struct dt_dp *p)
+{
+    return 1;
+}
+
+int dt_dp_event_fd(const struct dt_dp *p)
+{
+    return -1;
+}
+
+bool dt_dp_next_event(struct dt_dp *p, struct dt_dp_event *ev)
+{
+    return false;
+}
+
+void dt_dp_event_done(struct dt_dp_event *ev)
+{
+}
+
+const char *dt_dp_counter_name(enum dt_dp_counter c)
+{
+    return "none";
+}
+
+void dt_dp_counters(const struct dt_dp *p, uint64_t out[DT_DPC_COUNT])
+{
+    memset(out, 0, DT_DPC_COUNT * sizeof(out[0]));
+}
+
+/* ---- sockets ---- */
+
+int dt_udp_open(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err)
+{
+    return -1;
+}
+
+ssize_t dt_udp_recv(int fd, uint16_t port, void *buf, size_t cap, struct dt_path *path)
+{
+    return -1;
+}
+
+int dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, uint32_t mark,
+                struct dt_err *err)
+{
+    world_ops.send_ike(dp.h, path, msg, len, 0);
+    return 0;
+}
+
+/* Discovery finds no host to work on, and says so. */
+int dt_raw_udp_open(uint8_t ver, uint32_t mark, struct dt_err *err)
+{
+    return dt_err_set(err, 0, "there are no raw sockets here");
+}
+
+int dt_raw_udp_send(int fd, const struct dt_addr *src, uint16_t sport, const struct dt_addr *dst,
+                    uint16_t dport, const void *msg, size_t len, struct dt_err *err)
+{
+    return -1;
+}
+
+struct dt_tap *dt_tap_open(uint16_t port, struct dt_err *err)
+{
+    return NULL;
+}
+
+void dt_tap_close(struct dt_tap *t)
+{
+}
+
+int dt_tap_set(struct dt_tap *t, const struct dt_tap_half *half, size_t n, struct dt_err *err)
+{
+    return 0;
+}
+
+int dt_tap_fd(const struct dt_tap *t, uint8_t ver)
+{
+    return -1;
+}
+
+bool dt_tap_recv(struct dt_tap *t, uint8_t ver, uint8_t *buf, size_t cap, struct dt_tap_probe *out)
+{
+    return false;
+}
+
+uint64_t dt_tap_lost(struct dt_tap *t)
+{
+    return 0;
+}
+
+struct dt_steer *dt_steer_open(unsigned tun_ifindex, uint32_t mark, uint32_t table, uint32_t priority,
+                               struct dt_err *err)
+{
+    return NULL;
+}
+
+void dt_steer_close(struct dt_steer *s)
+{
+}
+
+int dt_steer_set(struct dt_steer *s, const struct dt_steer_rule *rule, size_t n, struct dt_err *err)
+{
+    return 0;
+}
+
+/* ---- the kernel ---- */
+
+struct dt_nl *dt_nl_open(struct dt_err *err)
+{
+    return &nl;
+}
+
+void dt_nl_close(struct dt_nl *n)
+{
+}
+
+int dt_nl_link_up(struct dt_nl *n, unsigned ifindex, uint32_t mtu, struct dt_err *err)
+{
+    return 0;
+}
+
+int dt_nl_link_state(struct dt_nl *n, unsigned ifindex, bool *there, bool *up, struct dt_err *err)
+{
+    *there = *up = true;
+    return 0;
+}
+
+int dt_nl_route_get(struct dt_nl *n, const struct dt_addr *dst, uint32_t mark, struct dt_addr *src,
+                    unsigned *ifindex, struct dt_err *err)
+{
+    if (dp.no_route || dst->ver != 4)
+        return dt_err_set(err, 0, "no route");
+    *src = dp.h->addr;
+    if (ifindex != NULL)
+        *ifindex = 2;
+    return 0;
+}
+
+int dt_nl_addrs(struct dt_nl *n, unsigned skip, struct dt_addr *out, int max, struct dt_err *err)
+{
+    if (dp.no_route || max < 1)
+        return 0;
+    out[0] = dp.h->addr;
+    return 1;
+}
+
+int dt_nl_addrs_of(struct dt_nl *n, unsigned ifindex, struct dt_nl_addrs *out, struct dt_err *err)
+{
+    return 0;
+}
+
+void dt_nl_addrs_free(struct dt_nl_addrs *l)
+{
+}
+
+int dt_nl_monitor_open(struct dt_err *err)
+{
+    return -1;
+}
+
+bool dt_nl_monitor_drain(int fd)
+{
+    return false;
+}
+
+struct dt_host *dt_host_new(const struct dt_host_ops *ops, void *user)
+{
+    return (struct dt_host *)&nl;
+}
+
+void dt_host_free(struct dt_host *h)
+{
+}
+
+int dt_host_want(struct dt_host *h, struct dt_host_facts *want, struct dt_host_result *result)
+{
+    dt_host_facts_free(want);
+    return 0;
+}
+
+int dt_host_reconcile(struct dt_host *h, struct dt_host_result *result)
+{
+    return 0;
+}
+
+const char *dt_host_missing(const struct dt_host *h, uint32_t owner)
+{
+    return NULL;
+}
+
+int dt_host_kernel_read(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
+{
+    return 0;
+}
+
+int dt_host_kernel_change(struct dt_host_kernel *k, bool set, const struct dt_host_fact *f,
+                          struct dt_err *err)
+{
+    return 0;
+}
+
+void dt_host_kernel_free(struct dt_host_kernel *k)
+{
+}

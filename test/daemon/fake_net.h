@@ -1,0 +1,17 @@
+/* The outside world of a daemon under test: the data path is that of a host of the endpoint's test world, the kernel takes
+ * whatever it is told, and there are no sockets. Linked into a test program, these stand before those of the rooms net
+ * and host. */
+#ifndef DT_TEST_DAEMON_FAKE_NET_H
+#define DT_TEST_DAEMON_FAKE_NET_H
+
+#include "endpoint/world.h"
+#include "net/datapath.h"
+#include "net/netlink.h"
+
+/* Whose data path it is from now on. */
+struct dt_dp *fake_dp(struct world_host *h);
+struct dt_nl *fake_nl(void);
+/* The host has no address and no route now. */
+void fake_no_route(bool none);
+
+#endif

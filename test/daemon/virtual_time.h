@@ -1,0 +1,23 @@
+/* libuv's clock, timers and name look-ups, in virtual time: for test programs that drive the daemon's own code. Linked
+ * into the program, these stand before the library's. One thread, one loop at a time. */
+#ifndef DT_TEST_DAEMON_VIRTUAL_TIME_H
+#define DT_TEST_DAEMON_VIRTUAL_TIME_H
+
+#include <stdbool.h>
+
+#include <uv.h>
+
+#include "base/rand.h"
+#include "base/time.h"
+
+/* Begins anew: no timer is set, and uv_hrtime() says what stands at `clock`. */
+void virtual_begin(const dt_time *clock);
+/* When the next timer is due; DT_NEVER: none is set. */
+dt_time virtual_deadline(void);
+/* Runs the timers that are due, each once. */
+void virtual_timers(void);
+/* Look-ups under way: `n` of them. The first is answered: with 192.0.2.`host`, or (0) with an error. */
+unsigned virtual_lookups(void);
+void virtual_lookup_answer(unsigned host);
+
+#endif
