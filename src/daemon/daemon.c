@@ -346,7 +346,7 @@ int dt_daemon_main(int argc, char **argv)
     }
     static struct daemon d;
     d = (struct daemon){
-        .cfg = c.daemon, .ike4_fd = -1, .ike6_fd = -1, .nl_fd = -1, .janitor = -1, .started = daemon_now()};
+        .cfg = c.daemon, .ike4_fd = -1, .ike6_fd = -1, .nl_fd = -1, .nft_fd = -1, .janitor = -1, .started = daemon_now()};
     dt_list_init(&d.tuns);
     dt_list_init(&d.gates);
     dt_list_init(&d.waits);

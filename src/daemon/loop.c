@@ -5,6 +5,7 @@
 
 #include "daemon/plans.h"
 #include "daemon/state.h"
+#include "net/nft.h"
 #include "net/udp_socket.h"
 
 #define IKE_MAX   65536
@@ -120,6 +121,13 @@ static void on_netlink(uv_poll_t *p, int status, int events)
         uv_timer_start(&d->settle, on_settled, SETTLE_MS, 0);
 }
 
+static void on_nft(uv_poll_t *p, int status, int events)
+{
+    struct daemon *d = p->data;
+    if (dt_nl_monitor_drain(d->nft_fd) && !uv_is_active((uv_handle_t *)&d->heal))
+        uv_timer_start(&d->heal, on_heal, HEAL_MS, 0);
+}
+
 static void on_signal(uv_signal_t *s, int signum)
 {
     struct daemon *d = s->data;
@@ -153,6 +161,7 @@ int loop_open(struct daemon *d, struct dt_err *err)
 {
     if (open_udp(d, err) != 0)
         return -1;
+    d->nft_fd = dt_nft_monitor_open(NULL); /* without nftables there is no news of it */
     d->nl_fd = dt_nl_monitor_open(err);
     return d->nl_fd < 0 ? -1 : 0;
 }
@@ -185,6 +194,7 @@ void loop_start(struct daemon *d)
     poll_fd(d, &d->ike6, d->ike6_fd, on_ike6);
     poll_fd(d, &d->dp_poll, dt_dp_event_fd(d->dp), on_dp);
     poll_fd(d, &d->nl_poll, d->nl_fd, on_netlink);
+    poll_fd(d, &d->nft_poll, d->nft_fd, on_nft);
     catch_signal(d, &d->sigint, SIGINT);
     catch_signal(d, &d->sigterm, SIGTERM);
     catch_signal(d, &d->sighup, SIGHUP);
@@ -202,7 +212,7 @@ void loop_close(struct daemon *d)
     uv_run(&d->loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&d->loop) != 0)
         LOG(DT_LOG_WARN, "the loop has something left over");
-    int *fds[] = {&d->ike4_fd, &d->ike6_fd, &d->nl_fd};
+    int *fds[] = {&d->ike4_fd, &d->ike6_fd, &d->nl_fd, &d->nft_fd};
     for (size_t i = 0; i < DT_ARRAY_LEN(fds); i++) {
         if (*fds[i] >= 0)
             close(*fds[i]);

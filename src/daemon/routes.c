@@ -200,6 +200,15 @@ int routes_begin(struct daemon *d, struct dt_err *err)
                                         .table = DT_DAEMON_TABLE,
                                         .priority = DT_DAEMON_PRIORITY,
                                         .mark = DT_DP_MARK};
+    struct dt_host_filter_cfg filter = {.device = dt_dp_tun_name(d->dp),
+                                        .mark = DT_DP_MARK,
+                                        .ike_port = d->cfg.ike_port,
+                                        .natt_port = d->cfg.natt_port};
+    struct dt_err no_filter = {0};
+    d->filter = dt_host_filter_open(&filter, &no_filter);
+    if (d->filter == NULL)
+        LOG(DT_LOG_WARN, "the routes are the only barrier on this host: %s", no_filter.text);
+    d->kernel.filter = d->filter;
     d->host = dt_host_new(&host_ops, d);
     if (d->host == NULL)
         return dt_err_set(err, 0, "out of memory");
@@ -225,6 +234,8 @@ void routes_flush(struct daemon *d)
     struct dt_host_result result;
     d->routes_changed = false;
     say_what_is_wanted(&w);
+    if (d->filter != NULL && dt_host_filter_want(d->filter, &w.facts) < 0)
+        w.no_memory = true;
     dt_nl_addrs_free(&w.addrs);
     if (w.no_memory) {
         LOG(DT_LOG_ERROR, "out of memory: routes stay as they are");
@@ -249,6 +260,8 @@ void routes_end(struct daemon *d)
         dt_host_want(d->host, &none, NULL);
     dt_host_free(d->host);
     d->host = NULL;
+    dt_host_filter_close(d->filter);
+    d->filter = d->kernel.filter = NULL;
     dt_host_kernel_free(&d->kernel);
 }
 

@@ -75,8 +75,8 @@ struct dptun {
 
 struct daemon {
     uv_loop_t loop;
-    uv_poll_t ike4, ike6, dp_poll, nl_poll;
-    int ike4_fd, ike6_fd, nl_fd;
+    uv_poll_t ike4, ike6, dp_poll, nl_poll, nft_poll;
+    int ike4_fd, ike6_fd, nl_fd, nft_fd;
     uv_timer_t timer;  /* the endpoint's deadline */
     uv_timer_t settle; /* after news of the network: tunnels look for another path */
     uv_timer_t heal;   /* after the same news, sooner: the host is made as it is wanted */
@@ -103,6 +103,7 @@ struct daemon {
     struct dt_nl *nl;
     struct dt_host *host; /* what is wanted of it (routes.c) */
     struct dt_host_kernel kernel;
+    struct dt_host_filter *filter; /* NULL: this host has no nftables */
     bool routes_changed; /* since host was told what is wanted */
     dt_time host_look_at; /* the slow timer */
     struct dt_lease_store *leases;

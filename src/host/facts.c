@@ -53,7 +53,7 @@ int dt_host_place_cmp(const struct dt_host_fact *a, const struct dt_host_fact *b
 bool dt_host_fact_eq(const struct dt_host_fact *a, const struct dt_host_fact *b)
 {
     return !dt_host_place_cmp(a, b) && !cmp_addr(&a->src, &b->src) && a->mtu == b->mtu &&
-           (a->foreign == b->foreign || a->kind == DT_HOST_ADDR);
+           a->value == b->value && (a->foreign == b->foreign || a->kind == DT_HOST_ADDR);
 }
 
 /* qsort keeps no order among equals, so the order of addition goes with each. */
@@ -134,6 +134,9 @@ const char *dt_host_fact_str(char buf[DT_HOST_FACT_STRLEN], const struct dt_host
     if (f->src.ver)
         dt_addr_str(src, &f->src);
     switch (f->kind) {
+    case DT_HOST_FILTER:
+        snprintf(buf, DT_HOST_FACT_STRLEN, "the table inet %s of nftables", DT_HOST_FILTER_TABLE);
+        break;
     case DT_HOST_BARRIER:
         snprintf(buf, DT_HOST_FACT_STRLEN, "the unreachable route of %s", prefix);
         break;

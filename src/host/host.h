@@ -7,8 +7,8 @@
  *
  *   fact    one thing that is so or is not: the device is up; an address, a route, a rule is there
  *   want    the facts that the owner asks for
- *   have    the facts that the kernel has, as far as they are ours to say: all routes of our table, our rules, the
- *           state of our device and the addresses on it
+ *   have    the facts that the kernel has, as far as they are ours to say: all routes of our table, our rules, our packet
+ *           filter, the state of our device and the addresses on it
  *
  * Ours to take away is: every route in our table, our rules, and addresses of the device that bear our protocol number (a
  * kernel before 5.18 keeps none for addresses: there they stay until the device goes). The device is never taken down.
@@ -23,10 +23,12 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "host/filter.h"
 #include "net/netlink.h"
 
 /* In the order in which they are set; they are taken away in reverse. */
 enum dt_host_kind {
+    DT_HOST_FILTER,  /* the packet filter (host/filter.h) */
     DT_HOST_BARRIER, /* a route that leads nowhere, behind those that lead into the device */
     DT_HOST_LINK,    /* the device is there, and up */
     DT_HOST_ADDR,    /* an address on the device */
@@ -43,6 +45,7 @@ struct dt_host_fact {
     bool foreign;    /* of what the host has: somebody else's. A foreign route in our table is taken away, or
                                 replaced; a foreign address is left alone, and serves as well as our own */
     uint32_t metric; /* of a foreign route */
+    uint64_t value;  /* FILTER: host/filter.h */
     uint32_t owner;  /* of what is wanted: the caller's number; not compared */
 };
 
@@ -104,6 +107,7 @@ struct dt_host_kernel {
     struct dt_nl *nl; /* borrowed */
     unsigned ifindex; /* of the device; may change when it is made anew */
     uint32_t table, priority, mark;
+    struct dt_host_filter *filter; /* borrowed; NULL: none is looked at */
     /* owned by the functions below */
     struct dt_nl_routes routes;
     struct dt_nl_addrs addrs;

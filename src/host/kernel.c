@@ -76,10 +76,22 @@ static int read_device(struct dt_host_kernel *k, struct dt_host_facts *have, str
     return 0;
 }
 
+static int read_filter(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
+{
+    struct dt_host_fact f = {.kind = DT_HOST_FILTER};
+    if (!k->filter)
+        return 0;
+    if (dt_host_filter_read(k->filter, &f.value, err) < 0)
+        return -1;
+    return f.value && dt_host_facts_add(have, &f) < 0 ? dt_err_set(err, 0, "out of memory") : 0;
+}
+
 int dt_host_kernel_read(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
 {
-    return read_device(k, have, err) < 0 || read_routes(k, have, err) < 0 || read_rules(k, have, err) < 0 ? -1
-                                                                                                          : 0;
+    return read_filter(k, have, err) < 0 || read_device(k, have, err) < 0 || read_routes(k, have, err) < 0 ||
+                   read_rules(k, have, err) < 0
+               ? -1
+               : 0;
 }
 
 static struct dt_nl_route route_of(const struct dt_host_kernel *k, const struct dt_host_fact *f)
@@ -102,6 +114,8 @@ static int take_away(struct dt_host_kernel *k, const struct dt_host_fact *f, str
     struct dt_nl_route route;
     struct dt_nl_rule rule;
     switch (f->kind) {
+    case DT_HOST_FILTER:
+        return dt_host_filter_remove(k->filter, err);
     case DT_HOST_BARRIER:
     case DT_HOST_ROUTE:
         route = route_of(k, f);
@@ -126,6 +140,8 @@ static int put_there(struct dt_host_kernel *k, const struct dt_host_fact *f, str
     struct dt_nl_rule rule = rule_of(k, f->ver);
     bool there, up;
     switch (f->kind) {
+    case DT_HOST_FILTER:
+        return dt_host_filter_set(k->filter, err);
     case DT_HOST_BARRIER:
     case DT_HOST_ROUTE:
         return dt_nl_route_add(k->nl, &route, err);

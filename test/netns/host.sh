@@ -13,6 +13,11 @@ lab_begin
 lab_nat_topology 1
 lab_nft_masquerade router wan
 
+# A way out for IPv6 too, or nothing could leak.
+ip -n "$LAB-router" addr add fd77::1/64 dev lan nodad
+ip -n "$LAB-c1" addr add fd77::11/64 dev eth0 nodad
+ip -n "$LAB-c1" -6 route add default via fd77::1
+
 dt_conf gateway <<C
 gateway "head-office" {
     listen   = { "203.0.113.1" }
@@ -61,7 +66,8 @@ as_wanted()
         [ "$(lab_in c1 ip -6 route show table 17494 | wc -l)" = 2 ] &&
         lab_in c1 ip -o addr show dev dovetail0 | grep -q 'inet 10.9.0' &&
         lab_in c1 ip -o addr show dev dovetail0 | grep -q 'inet6 fd09:' &&
-        lab_in c1 ip link show dev dovetail0 | grep -q '[<,]UP[,>]'
+        lab_in c1 ip link show dev dovetail0 | grep -q '[<,]UP[,>]' &&
+        [ "$(lab_in c1 nft -s list table inet dovetail)" = "$FILTER" ]
 }
 
 sabotage() # TEXT COMMAND...
@@ -82,6 +88,9 @@ sabotage() # TEXT COMMAND...
 dt_start gateway
 dt_start c1
 dt_wait_up c1 office 15 || tap_note "not up: $(dt_field c1 office .why)"
+lab_wait 5 passes
+FILTER=$(lab_in c1 nft -s list table inet dovetail)
+tap_ok "the filter has what is protected and what is inside" sh -c 'for w in 10.1.0.0/16 fd01::/64 10.9.0. fd09:; do echo "$0" | grep -q "elements = { $w" || exit 1; done' "$FILTER"
 tap_ok "up, and the host is as wanted" lab_wait 5 'as_wanted && passes'
 capture c1 eth0 uplink
 lab_run c1 flow "$FLOW" send 10.1.0.10 4411 -i 2 -t 0 -g 200
@@ -103,10 +112,39 @@ sabotage "device down and up" in_c1 sh -c 'ip link set dovetail0 down; ip link s
 sabotage "device deleted" in_c1 ip link del dovetail0
 sabotage "a more specific route in our table" in_c1 ip route add 10.1.0.10/32 via 192.168.7.1 table 17494
 sabotage "our route replaced" in_c1 ip route replace 10.1.0.0/16 via 192.168.7.1 table 17494
+sabotage "the filter deleted" in_c1 nft delete table inet dovetail
+sabotage "the whole ruleset flushed" in_c1 nft flush ruleset
+sabotage "one chain of the filter flushed" in_c1 nft flush chain inet dovetail out
+sabotage "an element of the filter removed" in_c1 nft delete element inet dovetail closed4 '{ 10.1.0.0/16 }'
+sabotage "a rule before ours in the filter" in_c1 nft insert rule inet dovetail out accept
+sabotage "the device renamed" in_c1 sh -c 'ip link set dovetail0 down; ip link set dovetail0 name other; ip link set other name dovetail0; ip link set dovetail0 up'
+sabotage "the uplink down and up" in_c1 sh -c 'ip link set eth0 down; sleep 0.2; ip link set eth0 up; ip route replace default via 192.168.7.1; ip addr add fd77::11/64 dev eth0 nodad 2>/dev/null; ip -6 route replace default via fd77::1'
 
 lab_stop flow
 lab_stop flow6
 tap_ok "the log says what was changed" grep -q 'somebody changed this host: the routing rule for IPv4 was missing' "$LAB_DIR/dt-c1.log"
+
+# ---- nothing plain comes in
+lab_run server heard tcpdump -U -n -i eth0 -w "$LAB_DIR/heard.pcap" --immediate-mode icmp
+lab_wait 5 "grep -q 'listening on' $LAB_DIR/heard.log"
+ip -n "$LAB-internet" addr add 10.9.0.77/32 dev lo
+ip -n "$LAB-internet" route add 10.1.0.0/16 via 203.0.113.1
+lab_in internet ping -q -c 3 -i 0.2 -W 1 -I 10.9.0.77 10.1.0.10 >"$LAB_DIR/spoof.out" 2>&1
+tap_ok "a plain packet with an address of the pool is not let in" grep -q '3 packets transmitted, 0 received' "$LAB_DIR/spoof.out"
+sleep 0.3
+tap_ok "and does not reach the server" [ "$(tcpdump -n -r "$LAB_DIR/heard.pcap" src 10.9.0.77 2>/dev/null | wc -l)" = 0 ]
+counted() # NS COUNTER AT_LEAST
+{
+    [ "$(lab_in "$1" nft -j list counter inet dovetail "$2" | jq '[.nftables[] | .counter? // empty | .packets] | add')" -ge "$3" ]
+}
+tap_ok "it is counted" counted gateway in 3
+inside=$(dt_field c1 office '.inside[0]')
+ip -n "$LAB-router" route add "$inside/32" via 192.168.7.11
+lab_in router ping -q -c 3 -i 0.2 -W 1 "$inside" >"$LAB_DIR/inside.out" 2>&1
+tap_ok "a plain packet to an inside address is not answered" grep -q '3 packets transmitted, 0 received' "$LAB_DIR/inside.out"
+tap_ok "and counted" counted c1 in 3
+lab_in c1 nft delete table inet dovetail
+tap_ok "the tunnel goes on meanwhile" passes
 dt_stop c1
-tap_ok "after an orderly end nothing is left" sh -c "! ip -n $LAB-c1 rule | grep -q 17494 && [ -z \"\$(ip -n $LAB-c1 route show table 17494 2>/dev/null)\" ]"
+tap_ok "after an orderly end nothing is left" sh -c "! ip -n $LAB-c1 rule | grep -q 17494 && [ -z \"\$(ip -n $LAB-c1 route show table 17494 2>/dev/null)\" ] && ! ip netns exec $LAB-c1 nft list tables | grep dovetail"
 tap_end

@@ -1,0 +1,545 @@
+/* The table "inet dovetail": its rules, and what the kernel says of it. */
+#include "host/filter.h"
+
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "host/host.h"
+#include "net/nft.h"
+
+#define ROOM           (8u << 20) /* of a transaction: some 60,000 ranges */
+#define PER_MESSAGE    256        /* elements */
+#define BEFORE_FILTERS (-150)     /* prerouting: behind connection tracking, before most people's own */
+#define CHANGED        1          /* of dt_host_filter_read: a table that we did not set like this */
+
+/* The sets, by IP version. */
+enum filter_set { CLOSED4, CLOSED6, INSIDE4, INSIDE6, SETS };
+static const char *const set_name[SETS] = {"closed4", "closed6", "inside4", "inside6"};
+
+struct range_list {
+    struct dt_range *v;
+    size_t n, cap;
+};
+
+struct dt_host_filter {
+    struct dt_nft *nft;
+    char device[16];
+    uint32_t mark;
+    uint16_t ike_port, natt_port;
+    struct range_list set[SETS];
+    uint64_t want;                       /* digest of what is to be there */
+    uint64_t stands;                     /* of what was set last */
+    uint64_t as_told;                    /* of what the kernel said of that */
+    struct dt_host_filter_counters past; /* of tables that were replaced */
+};
+
+/* ---- ranges --------------------------------------------------------------------------------------- */
+
+static int cmp_range(const void *a, const void *b)
+{
+    return dt_addr_cmp(&((const struct dt_range *)a)->from, &((const struct dt_range *)b)->from);
+}
+
+/* Never closed: what stays on this host or on its links. */
+static const char *const open_range[2][5] = {
+    {"127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255", NULL},
+    {"::1", "fe80::/10", "ff00::/8", NULL, NULL},
+};
+
+static size_t without_range(struct dt_range *v, size_t n, size_t room, const struct dt_range *hole)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct dt_range cut, upper = v[i];
+        if (!dt_range_intersect(&cut, &v[i], hole))
+            continue;
+        bool below = dt_addr_cmp(&v[i].from, &cut.from) < 0, above = dt_addr_cmp(&cut.to, &v[i].to) < 0;
+        upper.from = cut.to;
+        dt_addr_next(&upper.from);
+        v[i].to = cut.from;
+        dt_addr_prev(&v[i].to);
+        if (below && above && n < room) {
+            memmove(&v[i + 2], &v[i + 1], (n - i - 1) * sizeof *v);
+            v[i + 1] = upper;
+            n++;
+            i++;
+        } else if (above) {
+            v[i] = upper;
+        } else if (!below) {
+            memmove(&v[i], &v[i + 1], (n - i - 1) * sizeof *v);
+            n--;
+            i--;
+        }
+    }
+    return n;
+}
+
+size_t dt_host_ranges_merge(struct dt_range *v, size_t n, size_t room)
+{
+    size_t k = 0;
+    if (!n)
+        return 0;
+    qsort(v, n, sizeof *v, cmp_range);
+    for (size_t i = 1; i < n; i++) {
+        struct dt_addr next = v[k].to;
+        bool last = !dt_addr_next(&next);
+        if (last || dt_addr_cmp(&v[i].from, &next) <= 0) {
+            if (dt_addr_cmp(&v[i].to, &v[k].to) > 0)
+                v[k].to = v[i].to;
+        } else {
+            v[++k] = v[i];
+        }
+    }
+    n = k + 1;
+    for (size_t i = 0; open_range[v[0].from.ver == 6][i]; i++) {
+        struct dt_range hole;
+        if (n && dt_range_parse(&hole, open_range[v[0].from.ver == 6][i]) == 0)
+            n = without_range(v, n, room, &hole);
+    }
+    return n;
+}
+
+static int list_add(struct range_list *l, const struct dt_range *r)
+{
+    if (l->n + 8 > l->cap) { /* room for what dt_host_ranges_merge may add */
+        size_t cap = l->cap ? l->cap * 2 : 32;
+        struct dt_range *v = realloc(l->v, cap * sizeof *v);
+        if (!v)
+            return -1;
+        l->v = v;
+        l->cap = cap;
+    }
+    l->v[l->n++] = *r;
+    return 0;
+}
+
+/* ---- what is wanted ------------------------------------------------------------------------------- */
+
+struct dt_host_filter *dt_host_filter_open(const struct dt_host_filter_cfg *cfg, struct dt_err *err)
+{
+    struct dt_host_filter *f = calloc(1, sizeof *f);
+    if (!f) {
+        dt_err_set(err, 0, "out of memory");
+        return NULL;
+    }
+    f->nft = dt_nft_open(ROOM, err);
+    if (!f->nft) {
+        free(f);
+        return NULL;
+    }
+    snprintf(f->device, sizeof f->device, "%s", cfg->device);
+    f->mark = cfg->mark;
+    f->ike_port = cfg->ike_port;
+    f->natt_port = cfg->natt_port;
+    return f;
+}
+
+void dt_host_filter_close(struct dt_host_filter *f)
+{
+    if (!f)
+        return;
+    dt_nft_close(f->nft);
+    for (int i = 0; i < SETS; i++)
+        free(f->set[i].v);
+    free(f);
+}
+
+int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want)
+{
+    struct dt_digest d;
+    for (int i = 0; i < SETS; i++)
+        f->set[i].n = 0;
+    for (size_t i = 0; i < want->n; i++) {
+        const struct dt_host_fact *x = &want->v[i];
+        bool six = x->prefix.addr.ver == 6;
+        struct dt_range r = dt_prefix_range(&x->prefix);
+        if (x->kind == DT_HOST_BARRIER && list_add(&f->set[six ? CLOSED6 : CLOSED4], &r) < 0)
+            return -1;
+        if (x->kind == DT_HOST_ADDR && list_add(&f->set[six ? INSIDE6 : INSIDE4], &r) < 0)
+            return -1;
+    }
+    dt_digest_init(&d);
+    dt_digest_bytes(&d, f->device, sizeof f->device);
+    for (int i = 0; i < SETS; i++) {
+        f->set[i].n = dt_host_ranges_merge(f->set[i].v, f->set[i].n, f->set[i].cap);
+        dt_digest_u64(&d, f->set[i].n);
+        for (size_t k = 0; k < f->set[i].n; k++) {
+            dt_digest_bytes(&d, f->set[i].v[k].from.b, 16);
+            dt_digest_bytes(&d, f->set[i].v[k].to.b, 16);
+        }
+    }
+    f->want = dt_digest_value(&d) | 2; /* neither "none" nor CHANGED */
+    struct dt_host_fact fact = {.kind = DT_HOST_FILTER, .value = f->want};
+    bool any = f->set[CLOSED4].n || f->set[CLOSED6].n || f->set[INSIDE4].n || f->set[INSIDE6].n;
+    return any ? dt_host_facts_add(want, &fact) : 0;
+}
+
+/* ---- the rules ------------------------------------------------------------------------------------ */
+
+struct rule {
+    struct nlmsghdr *h;
+    struct nlattr *list;
+};
+
+static struct rule rule_begin(struct dt_host_filter *f, const char *chain)
+{
+    struct rule r = {.h = dt_nft_message(f->nft, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND)};
+    if (!r.h)
+        return r;
+    mnl_attr_put_strz(r.h, NFTA_RULE_TABLE, DT_HOST_FILTER_TABLE);
+    mnl_attr_put_strz(r.h, NFTA_RULE_CHAIN, chain);
+    r.list = mnl_attr_nest_start(r.h, NFTA_RULE_EXPRESSIONS);
+    return r;
+}
+
+static void rule_end(struct dt_host_filter *f, struct rule r, int32_t verdict)
+{
+    dt_nft_verdict(r.h, verdict);
+    mnl_attr_nest_end(r.h, r.list);
+    dt_nft_next(f->nft);
+}
+
+static void pass_device(struct dt_host_filter *f, const char *chain, uint32_t key, const char *device)
+{
+    char name[16] = {0};
+    struct rule r = rule_begin(f, chain);
+    if (!r.h)
+        return;
+    snprintf(name, sizeof name, "%s", device);
+    dt_nft_meta(r.h, key);
+    dt_nft_is(r.h, name, sizeof name);
+    rule_end(f, r, NFT_RETURN);
+}
+
+static void pass_mark(struct dt_host_filter *f)
+{
+    struct rule r = rule_begin(f, "out");
+    if (!r.h)
+        return;
+    dt_nft_meta(r.h, NFT_META_MARK);
+    dt_nft_is(r.h, &f->mark, sizeof f->mark);
+    rule_end(f, r, NFT_RETURN);
+}
+
+static void match_l4(struct nlmsghdr *h, uint8_t proto)
+{
+    dt_nft_meta(h, NFT_META_L4PROTO);
+    dt_nft_is(h, &proto, 1);
+}
+
+static void match_dport(struct nlmsghdr *h, uint16_t port)
+{
+    uint8_t be[2] = {(uint8_t)(port >> 8), (uint8_t)port};
+    dt_nft_payload(h, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
+    dt_nft_is(h, be, 2);
+}
+
+/* ESP (port 0), or UDP to a port of ours, to this host. */
+static void pass_peers(struct dt_host_filter *f, uint8_t proto, uint16_t port)
+{
+    struct rule r = rule_begin(f, "in");
+    if (!r.h)
+        return;
+    match_l4(r.h, proto);
+    if (port)
+        match_dport(r.h, port);
+    dt_nft_to_this_host(r.h);
+    rule_end(f, r, NFT_RETURN);
+}
+
+static void pass_icmp(struct dt_host_filter *f, uint8_t proto, uint8_t from, uint8_t to, bool to_us)
+{
+    struct rule r = rule_begin(f, "in");
+    if (!r.h)
+        return;
+    match_l4(r.h, proto);
+    dt_nft_payload(r.h, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);
+    dt_nft_is_between(r.h, &from, &to, 1);
+    if (to_us)
+        dt_nft_to_this_host(r.h);
+    rule_end(f, r, NFT_RETURN);
+}
+
+static void pass_dhcp(struct dt_host_filter *f, uint16_t sport, uint16_t dport)
+{
+    uint8_t be[4] = {(uint8_t)(sport >> 8), (uint8_t)sport, (uint8_t)(dport >> 8), (uint8_t)dport};
+    struct rule r = rule_begin(f, "in");
+    if (!r.h)
+        return;
+    match_l4(r.h, 17);
+    dt_nft_payload(r.h, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 4);
+    dt_nft_is(r.h, be, 4);
+    rule_end(f, r, NFT_RETURN);
+}
+
+/* Drops and counts what has an address of the set at `at` of its IP header. */
+static void drop_of_set(struct dt_host_filter *f, const char *chain, enum filter_set set, uint32_t at)
+{
+    bool four = set == CLOSED4 || set == INSIDE4;
+    uint8_t family = four ? NFPROTO_IPV4 : NFPROTO_IPV6;
+    struct rule r = rule_begin(f, chain);
+    if (!r.h)
+        return;
+    dt_nft_meta(r.h, NFT_META_NFPROTO);
+    dt_nft_is(r.h, &family, 1);
+    dt_nft_payload(r.h, NFT_PAYLOAD_NETWORK_HEADER, at, four ? 4 : 16);
+    dt_nft_in_set(r.h, set_name[set]);
+    dt_nft_count(r.h, chain);
+    rule_end(f, r, NF_DROP);
+}
+
+static void put_rules(struct dt_host_filter *f)
+{
+    enum { SRC4 = 12, DST4 = 16, SRC6 = 8, DST6 = 24 };
+    pass_device(f, "out", NFT_META_OIFNAME, "lo");
+    pass_device(f, "out", NFT_META_OIFNAME, f->device);
+    pass_mark(f);
+    drop_of_set(f, "out", CLOSED4, DST4);
+    drop_of_set(f, "out", CLOSED6, DST6);
+
+    pass_device(f, "in", NFT_META_IIFNAME, "lo");
+    pass_device(f, "in", NFT_META_IIFNAME, f->device);
+    drop_of_set(f, "in", INSIDE4, DST4);
+    drop_of_set(f, "in", INSIDE6, DST6);
+    pass_peers(f, 50, 0);
+    pass_peers(f, 17, f->ike_port);
+    pass_peers(f, 17, f->natt_port);
+    pass_icmp(f, 1, 3, 3, true); /* destination unreachable; time exceeded and parameter problem */
+    pass_icmp(f, 1, 11, 12, true);
+    pass_icmp(f, 58, 1, 4, true);
+    pass_icmp(f, 58, 133, 137, false); /* RFC 4861 */
+    pass_dhcp(f, 67, 68);
+    pass_dhcp(f, 547, 546);
+    drop_of_set(f, "in", CLOSED4, SRC4);
+    drop_of_set(f, "in", CLOSED6, SRC6);
+}
+
+/* ---- the table ------------------------------------------------------------------------------------ */
+
+static void put_table(struct dt_host_filter *f, uint8_t what, uint16_t flags)
+{
+    struct nlmsghdr *h = dt_nft_message(f->nft, what, flags);
+    if (!h)
+        return;
+    mnl_attr_put_strz(h, NFTA_TABLE_NAME, DT_HOST_FILTER_TABLE);
+    if (what == NFT_MSG_NEWTABLE)
+        dt_nft_be32(h, NFTA_TABLE_FLAGS, 0);
+    dt_nft_next(f->nft);
+}
+
+static void put_chain(struct dt_host_filter *f, const char *name, uint32_t hook, int32_t priority)
+{
+    struct nlmsghdr *h = dt_nft_message(f->nft, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+    if (!h)
+        return;
+    mnl_attr_put_strz(h, NFTA_CHAIN_TABLE, DT_HOST_FILTER_TABLE);
+    mnl_attr_put_strz(h, NFTA_CHAIN_NAME, name);
+    mnl_attr_put_strz(h, NFTA_CHAIN_TYPE, "filter");
+    dt_nft_be32(h, NFTA_CHAIN_POLICY, NF_ACCEPT);
+    struct nlattr *nest = mnl_attr_nest_start(h, NFTA_CHAIN_HOOK);
+    dt_nft_be32(h, NFTA_HOOK_HOOKNUM, hook);
+    dt_nft_be32(h, NFTA_HOOK_PRIORITY, (uint32_t)priority);
+    mnl_attr_nest_end(h, nest);
+    dt_nft_next(f->nft);
+}
+
+static void put_counter(struct dt_host_filter *f, const char *name)
+{
+    struct nlmsghdr *h = dt_nft_message(f->nft, NFT_MSG_NEWOBJ, NLM_F_CREATE);
+    if (!h)
+        return;
+    mnl_attr_put_strz(h, NFTA_OBJ_TABLE, DT_HOST_FILTER_TABLE);
+    mnl_attr_put_strz(h, NFTA_OBJ_NAME, name);
+    dt_nft_be32(h, NFTA_OBJ_TYPE, NFT_OBJECT_COUNTER);
+    mnl_attr_nest_end(h, mnl_attr_nest_start(h, NFTA_OBJ_DATA));
+    dt_nft_next(f->nft);
+}
+
+static void put_set(struct dt_host_filter *f, enum filter_set set)
+{
+    enum { TYPE_IPV4_ADDR = 7, TYPE_IPV6_ADDR = 8 }; /* as nft(8) shows them */
+    bool four = set == CLOSED4 || set == INSIDE4;
+    struct nlmsghdr *h = dt_nft_message(f->nft, NFT_MSG_NEWSET, NLM_F_CREATE);
+    if (!h)
+        return;
+    mnl_attr_put_strz(h, NFTA_SET_TABLE, DT_HOST_FILTER_TABLE);
+    mnl_attr_put_strz(h, NFTA_SET_NAME, set_name[set]);
+    dt_nft_be32(h, NFTA_SET_ID, (uint32_t)set + 1);
+    dt_nft_be32(h, NFTA_SET_FLAGS, NFT_SET_INTERVAL);
+    dt_nft_be32(h, NFTA_SET_KEY_TYPE, four ? TYPE_IPV4_ADDR : TYPE_IPV6_ADDR);
+    dt_nft_be32(h, NFTA_SET_KEY_LEN, four ? 4 : 16);
+    dt_nft_next(f->nft);
+}
+
+static void put_element(struct nlmsghdr *h, const struct dt_addr *a, bool end)
+{
+    struct nlattr *elem = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
+    if (end)
+        dt_nft_be32(h, NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
+    dt_nft_value(h, NFTA_SET_ELEM_KEY, a->b, dt_addr_size(a));
+    mnl_attr_nest_end(h, elem);
+}
+
+/* A range is an element at its start, and one that ends it behind its end. */
+static void put_elements(struct dt_host_filter *f, enum filter_set set)
+{
+    const struct range_list *l = &f->set[set];
+    for (size_t i = 0; i < l->n;) {
+        struct nlmsghdr *h = dt_nft_message(f->nft, NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+        if (!h)
+            return;
+        mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, DT_HOST_FILTER_TABLE);
+        mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, set_name[set]);
+        dt_nft_be32(h, NFTA_SET_ELEM_LIST_SET_ID, (uint32_t)set + 1);
+        struct nlattr *list = mnl_attr_nest_start(h, NFTA_SET_ELEM_LIST_ELEMENTS);
+        for (size_t k = 0; i < l->n && k < PER_MESSAGE; i++, k++) {
+            struct dt_addr end = l->v[i].to;
+            put_element(h, &l->v[i].from, false);
+            if (dt_addr_next(&end))
+                put_element(h, &end, true);
+        }
+        mnl_attr_nest_end(h, list);
+        dt_nft_next(f->nft);
+    }
+}
+
+/* ---- what the kernel says ------------------------------------------------------------------------- */
+
+static int digest_message(const struct nlmsghdr *h, void *ctx)
+{
+    enum { NFGENMSG = 4 }; /* its last two octets count every change of anybody's */
+    if (mnl_nlmsg_get_payload_len(h) > NFGENMSG)
+        dt_digest_bytes(ctx, (const uint8_t *)mnl_nlmsg_get_payload(h) + NFGENMSG,
+                        mnl_nlmsg_get_payload_len(h) - NFGENMSG);
+    return 0;
+}
+
+static void digest_again(void *ctx)
+{
+    dt_digest_init(ctx);
+}
+
+static int add_dump(struct dt_host_filter *f, uint8_t what, uint16_t flags, const char *set, uint64_t *sum)
+{
+    struct dt_digest one;
+    dt_digest_init(&one);
+    if (dt_nft_get(f->nft, what, flags, DT_HOST_FILTER_TABLE, set, digest_message, digest_again, &one) < 0)
+        return -1;
+    *sum = *sum * 1099511628211u ^ dt_digest_value(&one);
+    return 0;
+}
+
+/* 0: there is no table. -1 with errno. */
+static int digest_table(struct dt_host_filter *f, uint64_t *digest)
+{
+    uint64_t sum = 0, ignored = 0;
+    *digest = 0;
+    if (add_dump(f, NFT_MSG_GETTABLE, 0, NULL, &ignored) < 0)
+        return errno == ENOENT ? 0 : -1;
+    if (add_dump(f, NFT_MSG_GETRULE, NLM_F_DUMP, NULL, &sum) < 0 ||
+        add_dump(f, NFT_MSG_GETSET, NLM_F_DUMP, NULL, &sum) < 0)
+        return -1;
+    for (int i = 0; i < SETS; i++)
+        if (add_dump(f, NFT_MSG_GETSETELEM, NLM_F_DUMP, set_name[i], &sum) < 0) {
+            if (errno != ENOENT)
+                return -1;
+            sum = ~sum; /* a set is missing: not ours */
+        }
+    *digest = sum | 2;
+    return 0;
+}
+
+int dt_host_filter_read(struct dt_host_filter *f, uint64_t *value, struct dt_err *err)
+{
+    uint64_t digest;
+    if (digest_table(f, &digest) < 0)
+        return dt_err_set(err, 0, "nftables cannot be read: %s", strerror(errno));
+    *value = !digest ? 0 : digest == f->as_told ? f->stands : CHANGED;
+    return 0;
+}
+
+struct counter_read {
+    struct dt_host_filter_counters c;
+};
+
+static int read_counter(const struct nlmsghdr *h, void *ctx)
+{
+    struct counter_read *r = ctx;
+    const struct nlattr *a, *x;
+    const char *name = "";
+    uint64_t packets = 0;
+    mnl_attr_for_each(a, h, 4)
+    {
+        if (mnl_attr_get_type(a) == NFTA_OBJ_NAME)
+            name = mnl_attr_get_str(a);
+        else if (mnl_attr_get_type(a) == NFTA_OBJ_DATA)
+            mnl_attr_for_each_nested(x, a) if (mnl_attr_get_type(x) == NFTA_COUNTER_PACKETS) packets =
+                __builtin_bswap64(mnl_attr_get_u64(x));
+    }
+    if (strcmp(name, "out") == 0)
+        r->c.out += packets;
+    else if (strcmp(name, "in") == 0)
+        r->c.in += packets;
+    return 0;
+}
+
+static void forget_counters(void *ctx)
+{
+    *(struct counter_read *)ctx = (struct counter_read){.c = {0}};
+}
+
+int dt_host_filter_counters(struct dt_host_filter *f, struct dt_host_filter_counters *out)
+{
+    struct counter_read r = {.c = {0}};
+    if (dt_nft_get(f->nft, NFT_MSG_GETOBJ, NLM_F_DUMP, DT_HOST_FILTER_TABLE, NULL, read_counter,
+                   forget_counters, &r) < 0 &&
+        errno != ENOENT)
+        return -1;
+    out->out = f->past.out + r.c.out;
+    out->in = f->past.in + r.c.in;
+    return 0;
+}
+
+int dt_host_filter_set(struct dt_host_filter *f, struct dt_err *err)
+{
+    struct dt_host_filter_counters past = f->past;
+    dt_host_filter_counters(f, &past);
+    dt_nft_begin(f->nft);
+    /* Added first, so that it can be deleted whether it was there or not. */
+    put_table(f, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+    put_table(f, NFT_MSG_DELTABLE, 0);
+    put_table(f, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+    put_counter(f, "out");
+    put_counter(f, "in");
+    for (int i = 0; i < SETS; i++) {
+        put_set(f, i);
+        put_elements(f, i);
+    }
+    put_chain(f, "out", NF_INET_POST_ROUTING, 0);
+    put_chain(f, "in", NF_INET_PRE_ROUTING, BEFORE_FILTERS);
+    put_rules(f);
+    if (dt_nft_commit(f->nft) < 0)
+        return dt_err_set(err, 0, "nftables does not take the table inet %s: %s", DT_HOST_FILTER_TABLE,
+                          strerror(errno));
+    f->past = past;
+    f->stands = f->want;
+    if (digest_table(f, &f->as_told) < 0)
+        f->as_told = 0;
+    return 0;
+}
+
+int dt_host_filter_remove(struct dt_host_filter *f, struct dt_err *err)
+{
+    dt_nft_begin(f->nft);
+    put_table(f, NFT_MSG_DELTABLE, 0);
+    if (dt_nft_commit(f->nft) < 0 && errno != ENOENT)
+        return dt_err_set(err, 0, "nftables keeps the table inet %s: %s", DT_HOST_FILTER_TABLE,
+                          strerror(errno));
+    f->as_told = 0;
+    return 0;
+}

@@ -1,0 +1,56 @@
+/* The second barrier: a table of nftables, "inet dovetail", that lets nothing closed out of any other device than ours, and
+ * nothing in that should have come through a tunnel (RFC 4301 section 5.2). It is of another kind than the routes, so
+ * that no single change of the host opens both.
+ *
+ *   out   what goes to a closed network leaves through our device, or bears the data path's mark, or is dropped
+ *   in    what comes from a closed network, or to an inside address, and not through our device, is dropped. Let in are
+ *         IKE and ESP to this host, ICMP errors to this host, neighbour and router discovery, and DHCP
+ *
+ * The table belongs to nobody's socket: it outlives the process, and whoever runs next takes it over. It is compared by
+ * what the kernel says of it, so that any change by somebody else is found. */
+#ifndef DT_HOST_FILTER_H
+#define DT_HOST_FILTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+
+#define DT_HOST_FILTER_TABLE "dovetail"
+
+struct dt_host_filter;
+struct dt_host_facts;
+
+struct dt_host_filter_cfg {
+    const char *device; /* borrowed; its name, at most 15 bytes */
+    uint32_t mark;      /* of the data path's outer packets */
+    uint16_t ike_port, natt_port;
+};
+/* NULL with *err: this host has no nftables. */
+struct dt_host_filter *dt_host_filter_open(const struct dt_host_filter_cfg *cfg, struct dt_err *err);
+void dt_host_filter_close(struct dt_host_filter *f); /* NULL is fine; the table stays */
+
+/* Takes from the list what is to be closed (DT_HOST_BARRIER) and what is inside (DT_HOST_ADDR), and adds the fact
+ * DT_HOST_FILTER, unless nothing is closed. 0, or -1: no memory. */
+int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want);
+
+/* The table as the kernel has it, as a fact's value: 0: there is none; else a number that equals the wanted fact's only if the
+ * table is what was set last, to the bit. -1 with *err. */
+int dt_host_filter_read(struct dt_host_filter *f, uint64_t *value, struct dt_err *err);
+int dt_host_filter_set(struct dt_host_filter *f,
+                       struct dt_err *err); /* in one transaction: no moment without */
+int dt_host_filter_remove(struct dt_host_filter *f, struct dt_err *err); /* none there is no error */
+
+/* Packets that were dropped since the table was made; what a replaced table counted is added up. */
+struct dt_host_filter_counters {
+    uint64_t out, in;
+};
+int dt_host_filter_counters(struct dt_host_filter *f, struct dt_host_filter_counters *out);
+
+/* Ranges of one IP version in order, none touching another, without loopback and link scope (127/8, 169.254/16, multicast,
+ * broadcast; ::1, fe80::/10, ff00::/8). Returns how many are left of n; at most n + 4 of room are written. */
+size_t dt_host_ranges_merge(struct dt_range *v, size_t n, size_t room);
+
+#endif
