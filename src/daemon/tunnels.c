@@ -254,6 +254,7 @@ static void rules_changed(struct daemon *d, struct tun *t)
         dt_endpoint_down(d->ep, daemon_now(), t->id);
     t->wanted = ruled || t->cfg.start != DT_START_MANUAL;
     tun_addresses(d, t);
+    routes_tunnel(d, t);
 }
 
 static size_t apply_tunnels(struct daemon *d, struct dt_config *c, json_t *report)
