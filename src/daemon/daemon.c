@@ -199,9 +199,10 @@ static void close_all(struct daemon *d)
     d->ep = NULL;
     loop_close(d);
     plans_close(d);
+    routes_end(d); /* it looks at the device, which goes next */
     dt_dp_close(d->dp);
+    d->dp = NULL;
     plans_hook_close(d);
-    routes_end(d);
     dt_nl_close(d->nl);
     if (d->leases != NULL)
         d->leases->close(d->leases);

@@ -19,7 +19,6 @@ void loop_wake(struct daemon *d)
 {
     if (d->ep == NULL || uv_is_closing((uv_handle_t *)&d->timer))
         return;
-    routes_flush(d);
     dt_time at = dt_endpoint_deadline(d->ep), now = daemon_now();
     if (at == DT_NEVER) {
         uv_timer_stop(&d->timer);
@@ -50,6 +49,12 @@ static void on_second(uv_timer_t *t)
     if (d->metrics != NULL)
         metrics_refresh(d);
     loop_wake(d);
+}
+
+/* At the end of each turn of the loop, whatever it was that changed what is wanted. */
+static void on_turn(uv_prepare_t *p)
+{
+    routes_flush(p->data);
 }
 
 static void read_ike(struct daemon *d, int fd)
@@ -188,6 +193,9 @@ void loop_start(struct daemon *d)
     uv_timer_init(&d->loop, &d->settle);
     uv_timer_init(&d->loop, &d->heal);
     uv_timer_init(&d->loop, &d->second);
+    uv_prepare_init(&d->loop, &d->turn);
+    d->turn.data = d;
+    uv_prepare_start(&d->turn, on_turn);
     d->timer.data = d->settle.data = d->heal.data = d->second.data = d;
     uv_timer_start(&d->second, on_second, 200, 200);
     poll_fd(d, &d->ike4, d->ike4_fd, on_ike4);

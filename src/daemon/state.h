@@ -81,6 +81,7 @@ struct daemon {
     uv_timer_t settle; /* after news of the network: tunnels look for another path */
     uv_timer_t heal;   /* after the same news, sooner: the host is made as it is wanted */
     uv_timer_t second; /* once a second: resolving, waits, metrics that are sampled */
+    uv_prepare_t turn; /* the end of each turn of the loop */
     uv_signal_t sigint, sigterm, sighup;
     bool stopping, closing; /* asked to end; every session is being closed */
     dt_time stop_by;
