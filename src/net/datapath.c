@@ -30,9 +30,9 @@ static void set_defaults(struct dt_dp_config *c)
     DEFAULT(natt_port, DT_PORT_NATT);
     DEFAULT(mark, DT_DP_MARK);
     DEFAULT(mark_nested, DT_DP_MARK_NESTED);
-    DEFAULT(hold_packets, 64);
-    DEFAULT(hold_bytes, 256 * 1024);
-    DEFAULT(hold_total_bytes, 16 << 20);
+    DEFAULT(hold_packets, DT_HOLD_PACKETS);
+    DEFAULT(hold_bytes, DT_HOLD_BYTES);
+    DEFAULT(hold_total_bytes, DT_HOLD_TOTAL_BYTES);
     DEFAULT(tunnels_max, 16384);
     DEFAULT(sas_max, 65536);
     DEFAULT(ike_queue, 1024);
@@ -74,6 +74,9 @@ struct dt_dp *dt_dp_open(const struct dt_dp_config *cfg, struct dt_err *err)
     dp->cfg = *cfg;
     dp->event_fd = -1;
     set_defaults(&dp->cfg);
+    dp->hold.packets = dp->cfg.hold_packets;
+    dp->hold.bytes = dp->cfg.hold_bytes;
+    dp->hold.total_bytes = dp->cfg.hold_total_bytes;
     dp->nworkers = dp->cfg.workers;
     dp->next_age = 1;
     dt_rand_fill(&rand, &dp->hash_key, sizeof dp->hash_key);

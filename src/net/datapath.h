@@ -36,6 +36,7 @@
 #include "base/selector.h"
 #include "base/time.h"
 #include "esp/esp.h"
+#include "hold/hold.h"
 
 #define DT_DP_WORKERS_MAX 16
 #define DT_DP_DEPTH       8
@@ -74,10 +75,10 @@ struct dt_dp_config {
     bool no_udp4, no_udp6;          /* open no encapsulation sockets */
     uint16_t natt_port;             /* [4500] */
     uint32_t mark, mark_nested;     /* [DT_DP_MARK, DT_DP_MARK_NESTED] */
-    uint32_t hold_packets;          /* a tunnel's queue while it holds [64]; super-packets count as one */
+    uint32_t hold_packets;          /* a tunnel's queue while it holds [DT_HOLD_PACKETS] */
     bool hold_nothing;              /* what would wait is dropped, and counted */
-    uint32_t hold_bytes;            /* [262144] */
-    uint32_t hold_total_bytes;      /* of all tunnels [16 MiB] */
+    uint32_t hold_bytes;            /* [DT_HOLD_BYTES] */
+    uint32_t hold_total_bytes;      /* of all tunnels [DT_HOLD_TOTAL_BYTES] */
     uint32_t tunnels_max;           /* [16384] */
     uint32_t sas_max;               /* [65536] */
     uint32_t ike_queue;             /* IKE datagrams waiting for the control thread [1024] */
@@ -130,9 +131,12 @@ int dt_dp_tunnel_set(struct dt_dp *dp, const struct dt_dp_tunnel *t, struct dt_e
 void dt_dp_tunnel_remove(struct dt_dp *dp, uint64_t tunnel);
 
 enum dt_dp_state {
-    DT_DP_DROP, /* what matches is dropped and counted; ICMP unreachable (administratively) to the sender */
-    DT_DP_HOLD, /* what matches is queued, within bounds */
-    DT_DP_SEND, /* what matches goes out on the given SA; what was held goes first, in order */
+    /* What matches is dropped and counted; ICMP unreachable (administratively) to the sender. */
+    DT_DP_DROP = DT_OUT_DROP,
+    /* What matches is queued, within bounds; when there is no room the oldest goes. */
+    DT_DP_HOLD = DT_OUT_HOLD,
+    /* What matches goes out on the given SA; what was held goes first, in order. */
+    DT_DP_SEND = DT_OUT_SEND,
 };
 /* `sa`: the id of an SA pair of this tunnel for DT_DP_SEND, else ignored. */
 int dt_dp_tunnel_state(struct dt_dp *dp, uint64_t tunnel, enum dt_dp_state state, uint64_t sa,

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/table.h"
 #include "esp/tunnel.h"
+#include "hold/hold.h"
 #include "net/datapath.h"
 #include "net/ring.h"
 #include "net/vnet.h"
@@ -70,20 +71,6 @@ struct dp_sa {
     struct rcu_head rcu;
 };
 
-/* One packet that waits. */
-struct dp_held {
-    struct dp_held *next;
-    struct dt_vnet vnet;
-    dt_time since;
-    uint32_t len;
-    uint8_t packet[];
-};
-
-/* A worker's part of a tunnel's queue: nobody else touches it. */
-struct dp_hold {
-    struct dp_held *head, **tail;
-};
-
 struct dp_desc { /* RCU */
     struct dt_dp_tunnel t;
     struct rcu_head rcu;
@@ -94,15 +81,14 @@ struct dp_tunnel {
     uint64_t id;
     uint64_t age;                 /* order of creation */
     struct dp_desc *desc;         /* RCU */
-    struct dp_sa *out;            /* RCU; not NULL only in state send */
-    atomic_int state;             /* enum dt_dp_state */
+    struct dt_out out;            /* its SA: a struct dp_sa, freed by RCU */
     atomic_uint_fast64_t carrier; /* id of the tunnel that carries our outer packets, in generation */
     atomic_uint carrier_gen;
     atomic_uint_fast64_t need_at;
     atomic_uint_fast64_t probe[DP_PROBES]; /* 1 << 32 | ident << 16 | seq */
     atomic_uint probe_next;
-    atomic_uint held;
-    atomic_uint_fast64_t held_bytes, released, hold_drops, drops, selector_drops, too_big;
+    struct dt_hold hold;
+    atomic_uint_fast64_t drops, selector_drops, too_big;
     atomic_uint_fast64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
     atomic_uint signalled;
     struct dp_sa *sas; /* control thread */
@@ -110,7 +96,7 @@ struct dp_tunnel {
     struct dt_table_node by_id;
     struct rcu_head rcu;
     unsigned workers;
-    struct dp_hold hold[];
+    struct dt_hold_part part[]; /* of what waits: one for each worker */
 };
 
 /* ---- commands from the control thread -------------------------------------------------------- */
@@ -199,7 +185,7 @@ struct dt_dp {
     struct dp_worker *worker[DT_DP_WORKERS_MAX];
     atomic_bool stop;
     atomic_uint carrier_gen;
-    atomic_uint_fast64_t held_total;
+    struct dt_hold_bounds hold;
     atomic_int ike_queued;
     int event_fd;
     atomic_bool event_pending;
@@ -245,11 +231,16 @@ uint8_t *dp_tx_room(struct dp_worker *w, struct dp_sa *sa, size_t len, uint8_t n
 void dp_tx_flush(struct dp_worker *w);
 
 /* hold.c */
-bool dp_hold(struct dp_worker *w, struct dp_tunnel *t, const struct dp_desc *d, const struct dt_vnet *vnet,
-             const uint8_t *packet, size_t len);
+bool dp_hold(struct dp_worker *w, struct dp_tunnel *t, const struct dt_vnet *vnet, const uint8_t *packet,
+             size_t len);
 void dp_release(struct dp_worker *w, struct dp_tunnel *t);
 void dp_rematch(struct dp_worker *w, struct dp_tunnel *t);
 void dp_hold_free(struct dt_dp *dp, struct dp_tunnel *t);
+/* That it sends on; NULL: it does not send. */
+static inline struct dp_sa *dp_tunnel_sa(const struct dp_tunnel *t)
+{
+    return dt_out_sa(&t->out);
+}
 
 /* inbound.c: from the sockets to the TUN device. */
 void dp_udp_readable(struct dp_worker *w, struct dp_sock *s, uint8_t ver);

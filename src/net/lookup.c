@@ -310,7 +310,7 @@ static bool own_outer(const struct dt_dp *dp, struct dp_tunnel *t, const struct 
 {
     if (ip->proto != DT_IPPROTO_ESP && ip->proto != DT_IPPROTO_UDP)
         return false;
-    struct dp_sa *sa = rcu_dereference(t->out);
+    struct dp_sa *sa = dp_tunnel_sa(t);
     if (!sa)
         return false;
     const struct dt_path *path = &rcu_dereference(sa->route)->path;

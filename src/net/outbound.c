@@ -296,15 +296,15 @@ static struct dp_tunnel *choose(struct dp_worker *w, struct out_packet *k)
 
 static void to_tunnel(struct dp_worker *w, struct dp_tunnel *t, struct out_packet *k)
 {
-    struct dp_sa *sa = rcu_dereference(t->out);
-    int state = atomic_load_explicit(&t->state, memory_order_acquire);
-    if (state == DT_DP_SEND && sa) {
-        if (t->hold[w->index].head)
+    void *sa;
+    enum dt_out_state state = dt_out_choose(&t->out, &sa);
+    if (state == DT_OUT_SEND) {
+        if (t->part[w->index].head)
             dp_release(w, t); /* what waited goes first */
         packet_out(w, t, sa, k);
         return;
     }
-    if (state == DT_DP_DROP) {
+    if (state == DT_OUT_DROP) {
         atomic_fetch_add_explicit(&t->drops, 1, memory_order_relaxed);
         dp_count(w, DT_DPC_OUT_DROP, 1);
         dp_icmp_error(w, k->p, k->len, 0);
@@ -314,7 +314,7 @@ static void to_tunnel(struct dp_worker *w, struct dp_tunnel *t, struct out_packe
     if (d->t.catch_all && d->t.no_hold)
         dp_count(w, DT_DPC_OUT_DROP, 1);
     else
-        dp_hold(w, t, d, &k->vnet, k->p, k->len);
+        dp_hold(w, t, &k->vnet, k->p, k->len);
     if (d->t.on_demand || d->t.catch_all)
         need_tunnel(w, t, k);
 }

@@ -298,7 +298,7 @@ static uint32_t nested_mtu(struct dt_dp *dp, uint64_t below, bool v4)
     uint32_t mtu = dp->cfg.mtu;
     rcu_read_lock();
     struct dp_tunnel *t = dp_tunnel_find(dp, below);
-    struct dp_sa *lower = t ? rcu_dereference(t->out) : NULL;
+    struct dp_sa *lower = t ? dp_tunnel_sa(t) : NULL;
     uint32_t inner = lower ? atomic_load(v4 ? &lower->inner4 : &lower->inner6) : 0;
     uint32_t limit = t ? rcu_dereference(t->desc)->t.mtu : 0;
     rcu_read_unlock();

@@ -69,7 +69,7 @@ static struct dp_tunnel *tunnel_new(struct dt_dp *dp, uint64_t id, struct dt_err
         dt_err_set(err, 0, "no more than %u tunnels", dp->cfg.tunnels_max);
         return NULL;
     }
-    struct dp_tunnel *t = calloc(1, sizeof *t + dp->nworkers * sizeof t->hold[0]);
+    struct dp_tunnel *t = calloc(1, sizeof *t + dp->nworkers * sizeof t->part[0]);
     if (!t) {
         dt_err_set(err, 0, "out of memory for a tunnel");
         return NULL;
@@ -78,7 +78,6 @@ static struct dp_tunnel *tunnel_new(struct dt_dp *dp, uint64_t id, struct dt_err
     t->id = id;
     t->age = dp->next_age++;
     t->workers = dp->nworkers;
-    atomic_init(&t->state, DT_DP_DROP);
     return t;
 }
 
@@ -96,7 +95,7 @@ int dt_dp_tunnel_set(struct dt_dp *dp, const struct dt_dp_tunnel *conf, struct d
     d->t = *conf;
     if (fresh) {
         t->desc = d;
-        atomic_store(&t->state, conf->hold_first ? DT_DP_HOLD : DT_DP_DROP);
+        dt_out_set(&t->out, conf->hold_first ? DT_OUT_HOLD : DT_OUT_DROP, NULL);
     } else {
         /* What both descriptions carry is found all the while: first the new prefixes, then the new description,
          * last the old prefixes away. */
@@ -135,8 +134,7 @@ void dt_dp_tunnel_remove(struct dt_dp *dp, uint64_t id)
     struct dp_tunnel *t = tunnel_by_id(dp, id);
     if (!t)
         return;
-    atomic_store(&t->state, DT_DP_DROP);
-    rcu_assign_pointer(t->out, NULL);
+    dt_out_set(&t->out, DT_OUT_DROP, NULL);
     dp_lookup_remove(dp, t, t->desc);
     rcu_read_lock();
     cds_lfht_del(dp->tunnels, &t->node);
@@ -158,8 +156,7 @@ int dt_dp_tunnel_state(struct dt_dp *dp, uint64_t id, enum dt_dp_state state, ui
     if (state == DT_DP_SEND && (!sa || sa->tunnel != t))
         return dt_err_set(err, 0, "tunnel %llu has no SA %llu", (unsigned long long)id,
                           (unsigned long long)sa_id);
-    rcu_assign_pointer(t->out, sa);
-    atomic_store(&t->state, state);
+    dt_out_set(&t->out, (enum dt_out_state)state, sa);
     if (state != DT_DP_HOLD)
         tell_all(dp, id);
     return 0;
@@ -177,10 +174,10 @@ bool dt_dp_tunnel_counters(struct dt_dp *dp, uint64_t id, struct dt_dp_tunnel_co
     if (!t)
         return false;
     *out = (struct dt_dp_tunnel_counters){
-        .held = atomic_load(&t->held),
-        .held_bytes = atomic_load(&t->held_bytes),
-        .released = atomic_load(&t->released),
-        .hold_drops = atomic_load(&t->hold_drops),
+        .held = atomic_load(&t->hold.packets),
+        .held_bytes = atomic_load(&t->hold.bytes),
+        .released = atomic_load(&t->hold.passed),
+        .hold_drops = atomic_load(&t->hold.drops),
         .drops = atomic_load(&t->drops),
         .selector_drops = atomic_load(&t->selector_drops),
         .too_big = atomic_load(&t->too_big),
@@ -329,10 +326,7 @@ void dt_dp_sa_remove(struct dt_dp *dp, uint64_t id)
     if (!sa)
         return;
     struct dp_tunnel *t = sa->tunnel;
-    if (t->out == sa) {
-        atomic_store(&t->state, DT_DP_HOLD);
-        rcu_assign_pointer(t->out, NULL);
-    }
+    dt_out_sa_gone(&t->out, sa);
     rcu_read_lock();
     cds_lfht_del(dp->by_spi, &sa->by_spi);
     cds_lfht_del(dp->by_out, &sa->by_out);

@@ -282,6 +282,9 @@ static const char *check(struct sim_state *s)
         return "(b) the server sent data on an epoch that it had not heard";
     if (s->w->clients[0]->sins.needless_hold || s->w->clients[1]->sins.needless_hold)
         return "(b) a client's data waits though the epoch that carried it is alive";
+    for (int i = 0; i < 3; i++)
+        if (host(s, i)->sins.no_such_sa)
+            return "(b) data is to go out on an SA that is not there";
     return timers(s);
 }
 
@@ -484,8 +487,9 @@ static uint64_t host_digest(const struct sim_host *h)
         struct dt_digest one;
         dt_digest_init(&one);
         dt_digest_u64(&one, t->id);
-        dt_digest_u64(&one, t->sa << 8 | t->how);
-        dt_digest_u64(&one, (uint64_t)t->held << 32 | t->proved);
+        const struct sim_sa *sa = sim_tunnel_sa(t);
+        dt_digest_u64(&one, (sa ? sa->id : 0) << 8 | (uint64_t)t->out.state);
+        dt_digest_u64(&one, (uint64_t)t->part.packets << 32 | t->proved);
         dt_digest_u64(&one, dt_time_sub(t->limit, sim_host_now(h)));
         sum += dt_digest_value(&one);
     }

@@ -140,13 +140,14 @@ static bool data_on(struct sim_host *h, struct sim_sa *sa, const uint8_t mark[SI
     return sim_host_esp(h, sa, inner, sizeof inner, SIM_LOAD_DATA);
 }
 
+static void held_out(void *ctx, void *sa, struct dt_held *e)
+{
+    data_on(ctx, sa, e->packet);
+}
+
 void sim_host_unhold(struct sim_host *h, struct sim_tunnel *t)
 {
-    struct sim_sa *sa = t->out;
-    for (uint32_t i = 0; sa && i < t->held; i++)
-        data_on(h, sa, t->hold[i]);
-    if (sa)
-        t->held = 0;
+    dt_hold_release(&h->hold, &t->hold, &t->part, &t->out, held_out, h);
 }
 
 bool sim_host_traffic(struct sim_host *h, uint32_t number, dt_time next)
@@ -157,20 +158,19 @@ bool sim_host_traffic(struct sim_host *h, uint32_t number, dt_time next)
         return false;
     sim_flow_send(&h->flows[index], index, h->node.net->now, next, mark);
     struct sim_tunnel *t = h->asleep ? NULL : sim_host_tunnel(h, number);
-    if (!t || t->how == DT_OUTBOUND_DROP) {
+    void *sa;
+    unsigned dropped;
+    switch (t ? dt_out_choose(&t->out, &sa) : DT_OUT_DROP) {
+    case DT_OUT_SEND:
+        sim_host_unhold(h, t);
+        return data_on(h, sa, mark);
+    case DT_OUT_HOLD:
+        return dt_hold_put(&h->hold, &t->hold, &t->part, sim_host_now(h), NULL, 0, mark, SIM_MARK_LEN,
+                           &dropped);
+    default:
         h->no_sa++;
         return false;
     }
-    if (t->how == DT_OUTBOUND_HOLD) {
-        if (t->held == SIM_HOLD_MAX) { /* the oldest goes */
-            memmove(t->hold[0], t->hold[1], sizeof t->hold - SIM_MARK_LEN);
-            t->held--;
-            h->held_dropped++;
-        }
-        memcpy(t->hold[t->held++], mark, SIM_MARK_LEN);
-        return true;
-    }
-    return t->out && data_on(h, t->out, mark);
 }
 
 /* ---- packets in ------------------------------------------------------------------------------ */
@@ -202,7 +202,7 @@ static void on_echo(struct sim_host *h, struct sim_sa *sa, const struct dt_echo 
         if (h->client || dt_addr4_host(&e->dst) != SIM_INSIDE_SERVER)
             return;
         struct sim_tunnel *t = sim_host_tunnel_by_id(h, sa->tunnel);
-        out = t ? t->out : NULL;
+        out = t ? sim_tunnel_sa(t) : NULL;
     }
     dt_echo_answer(inner, len);
     if (out)
@@ -350,7 +350,7 @@ void sim_host_soon(struct sim_host *h, uint32_t number, int depth)
     } else if (depth == 2) {
         soon_flow(h, 2 * number + !h->client);
         if (h->client)
-            fetch(h->own, offsetof(struct sim_tunnel, hold));
+            fetch(h->own, sizeof *h->own);
         else if (number < h->nby_client)
             __builtin_prefetch(&h->by_client[number]);
         return;
@@ -359,11 +359,11 @@ void sim_host_soon(struct sim_host *h, uint32_t number, int depth)
     if (!t)
         return;
     if (depth == 3)
-        fetch(t, offsetof(struct sim_tunnel, hold));
+        fetch(t, sizeof *t);
     else if (depth == 4)
-        fetch(t->out, sizeof *t->out);
-    else if (t->out)
-        dt_esp_out_prefetch(t->out->out, depth > 5);
+        fetch(sim_tunnel_sa(t), sizeof(struct sim_sa));
+    else if (sim_tunnel_sa(t))
+        dt_esp_out_prefetch(sim_tunnel_sa(t)->out, depth > 5);
 }
 
 /* ---- what it has ----------------------------------------------------------------------------- */
@@ -422,6 +422,8 @@ struct sim_host *sim_host_new(struct sim_net *net, const struct sim_host_config 
     h->flows = cfg->flows;
     h->nflows = cfg->nflows;
     h->asker = UINT32_MAX;
+    h->hold = (struct dt_hold_bounds){
+        .packets = DT_HOLD_PACKETS, .bytes = DT_HOLD_BYTES, .total_bytes = DT_HOLD_TOTAL_BYTES};
     h->skew = 1000 * DT_SEC; /* no engine may take 0 for "now" */
     dt_prng_seed(&h->prng, cfg->seed);
     if (sim_net_add(net, &h->node, &node_ops, cfg->name)) {

@@ -8,6 +8,7 @@
 #include "crypto/crypto.h"
 #include "endpoint/endpoint.h"
 #include "esp/esp.h"
+#include "hold/hold.h"
 #include "sim/flow.h"
 #include "sim/net.h"
 #include "sim/pairing.h"
@@ -16,7 +17,6 @@ struct sim_router;
 struct sim_host;
 
 #define SIM_INSIDE_SERVER (172u << 24 | 16u << 16 | 1u) /* 172.16.0.1: the computer behind the server */
-#define SIM_HOLD_MAX      32
 
 struct sim_sa {
     struct dt_table_node by_spi, by_id;
@@ -37,15 +37,13 @@ struct sim_tunnel {
     uint32_t id;
     uint32_t peer;   /* node at the other end */
     uint32_t number; /* of the client: its flows are 2 * number (to the server) and 2 * number + 1 */
-    uint8_t how;     /* enum dt_outbound */
-    uint64_t sa;
-    struct sim_sa *out; /* which that is, while it is installed */
+    struct dt_out out; /* its SA: a struct sim_sa */
     /* The newest epoch that was verified, or heard, and its t0 + keylife - rekeymargin: until then nothing unheard may
      * carry data. */
     uint32_t proved;
     dt_time limit;
-    uint32_t held;
-    uint8_t hold[SIM_HOLD_MAX][SIM_MARK_LEN];
+    struct dt_hold hold;
+    struct dt_hold_part part; /* marks that wait */
 };
 
 /* What was seen that should not be; each is an invariant of the explorer. */
@@ -54,6 +52,7 @@ struct sim_sins {
     uint64_t unverified_data;
     uint64_t unheard_data;  /* server: likewise, not heard */
     uint64_t needless_hold; /* client: data waits though the epoch that carried it is alive */
+    uint64_t no_such_sa;    /* the endpoint wants data on an SA that was not installed, or is gone */
 };
 
 struct sim_host_config {
@@ -98,7 +97,8 @@ struct sim_host {
     struct sim_host *server;   /* client: borrowed */
     const struct dt_crypto *crypto;
     struct dt_prng prng;
-    uint64_t held_dropped, no_sa, foreign;
+    struct dt_hold_bounds hold;
+    uint64_t no_sa, foreign;
     uint32_t asker; /* server: whose IKE packet is being looked at; UINT32_MAX: nobody's */
     struct sim_sins sins;
     /* Collisions are made by hand: the next draws of so many bytes give these (rand.h). */
@@ -130,6 +130,12 @@ void sim_host_soon(struct sim_host *h, uint32_t number, int depth);
 struct sim_tunnel *sim_host_tunnel(struct sim_host *h, uint32_t number);
 struct sim_sa *sim_host_sa(struct sim_host *h, uint64_t id);
 struct sim_sa *sim_host_sa_in(struct sim_host *h, uint32_t spi_in);
+
+/* That it sends on; NULL: it does not send. */
+static inline struct sim_sa *sim_tunnel_sa(const struct sim_tunnel *t)
+{
+    return dt_out_sa(&t->out);
+}
 
 /* The link towards a node of the internet: the server's, or that of the router. */
 struct sim_link *sim_host_wan_down(struct sim_node *n);

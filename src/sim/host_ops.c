@@ -102,7 +102,7 @@ static struct sim_tunnel *tunnel_of(struct sim_host *h, uint32_t id)
     if (t || !(t = calloc(1, sizeof *t)))
         return t;
     t->id = id;
-    t->how = DT_OUTBOUND_HOLD;
+    dt_out_set(&t->out, DT_OUT_HOLD, NULL);
     if (dt_table_insert(&h->tunnels, &t->by_id, id)) {
         free(t);
         return NULL;
@@ -131,14 +131,15 @@ static void tunnel_free(struct sim_host *h, struct sim_tunnel *t)
     if (h->own == t)
         h->own = NULL;
     dt_table_remove(&h->tunnels, &t->by_id);
+    dt_hold_clear(&h->hold, &t->hold, &t->part);
     free(t);
 }
 
 static void sa_free(struct sim_host *h, struct sim_sa *sa)
 {
     struct sim_tunnel *t = sim_host_tunnel_by_id(h, sa->tunnel);
-    if (t && t->out == sa)
-        t->out = NULL;
+    if (t)
+        dt_out_sa_gone(&t->out, sa);
     h->recent = NULL;
     dt_table_remove(&h->sa_by_spi, &sa->by_spi);
     dt_table_remove(&h->sa_by_id, &sa->by_id);
@@ -196,8 +197,6 @@ static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *in, 
     }
     dt_table_insert(&h->sa_by_id, &sa->by_id, sa->id);
     h->recent = NULL;
-    if (t->sa == sa->id)
-        t->out = sa;
     note_epoch(h, SIM_NOTE_EPOCH_NEW, sa);
     return 0;
 }
@@ -230,15 +229,20 @@ static bool needless(const struct sim_host *h, const struct sim_sa *was, dt_time
 
 static void outbound(void *user, dt_time now, uint32_t tunnel, enum dt_outbound how, uint64_t id, bool forced)
 {
+    static const enum dt_out_state state[] = {
+        [DT_OUTBOUND_SA] = DT_OUT_SEND, [DT_OUTBOUND_HOLD] = DT_OUT_HOLD, [DT_OUTBOUND_DROP] = DT_OUT_DROP};
     struct sim_host *h = user;
     struct sim_tunnel *t = tunnel_of(h, tunnel);
     if (!t)
         return;
-    h->sins.needless_hold +=
-        how == DT_OUTBOUND_HOLD && t->how == DT_OUTBOUND_SA && needless(h, sim_host_sa(h, t->sa), now);
-    t->how = (uint8_t)how;
-    t->sa = how == DT_OUTBOUND_SA ? id : 0;
-    struct sim_sa *sa = t->out = t->sa ? sim_host_sa(h, id) : NULL;
+    struct sim_sa *sa = how == DT_OUTBOUND_SA ? sim_host_sa(h, id) : NULL;
+    if (how == DT_OUTBOUND_SA &&
+        (!sa || sa->tunnel != tunnel)) { /* the data path refuses, and all stays as it was */
+        h->sins.no_such_sa++;
+        return;
+    }
+    h->sins.needless_hold += how == DT_OUTBOUND_HOLD && needless(h, sim_tunnel_sa(t), now);
+    dt_out_set(&t->out, state[how], sa);
     struct sim_note *n =
         sa ? note_epoch(h, SIM_NOTE_EPOCH_USED, sa)
            : sim_note_add(h->node.net->notes, h->node.net->now, SIM_NOTE_EPOCH_USED, h->node.index, t->peer);

@@ -59,7 +59,7 @@ static void finish(struct sim_world *w, struct sim_result *out, dt_time traffic_
     out->multicast = t.multicast;
     out->wrong_items = t.wrong_items;
     out->wrong_unheard = t.wrong_unheard;
-    out->sins = t.sins.unverified_data + t.sins.unheard_data;
+    out->sins = t.sins.unverified_data + t.sins.unheard_data + t.sins.no_such_sa;
     out->pings = t.pings;
     out->ike = t.ike;
     out->ike_bytes = t.ike_bytes;

@@ -263,8 +263,10 @@ void sim_world_totals(const struct sim_world *w, struct sim_totals *t)
         t->ike += w->clients[i]->ike_sent;
         t->ike_bytes += w->clients[i]->ike_bytes;
         t->sins.unverified_data += w->clients[i]->sins.unverified_data;
+        t->sins.no_such_sa += w->clients[i]->sins.no_such_sa;
     }
     t->sins.unheard_data = w->server->sins.unheard_data;
+    t->sins.no_such_sa += w->server->sins.no_such_sa;
     t->ike += w->server->ike_sent;
     t->ike_bytes += w->server->ike_bytes;
     for (uint32_t i = 0; i < 2 * w->nlans; i++) {

@@ -120,7 +120,7 @@ static void many_lans(void **state)
     sim_net_run(w->net, 15 * DT_SEC);
     for (uint32_t i = 0; i < cfg.clients; i++) {
         const struct sim_tunnel *t = sim_host_tunnel(w->clients[i], i);
-        assert_true(t && t->out && sim_host_tunnel(w->server, i));
+        assert_true(t && sim_tunnel_sa(t) && sim_host_tunnel(w->server, i));
     }
     sim_world_free(w);
 }
