@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "base/table.h"
+#include "esp/first.h"
 #include "esp/tunnel.h"
 #include "hold/hold.h"
 #include "net/datapath.h"
@@ -63,7 +64,7 @@ struct dp_sa {
     atomic_uint_fast64_t mtu_until;
     atomic_uint_fast64_t high;              /* highest authentic number: newer ones may move the path */
     atomic_uint_fast64_t moved_at, hard_at; /* last event of the kind */
-    atomic_bool first_due;                  /* heard for the first time, and nobody has been told yet */
+    struct dt_esp_first first;
     atomic_uint_fast64_t selector_drops, bad_inner;
     struct cds_lfht_node by_spi, by_out; /* read by workers */
     struct dt_table_node by_id;          /* control thread */

@@ -118,14 +118,11 @@ static void note_path(struct dp_worker *w, struct dp_sa *sa, uint64_t newest, co
                      .kind = DT_DP_PATH_CHANGED, .sa = sa->id, .tunnel = sa->tunnel->id, .path = from->path});
 }
 
-/* An epoch waits for this: told with a later packet when there is no room now. */
-static void note_first(struct dp_worker *w, struct dp_sa *sa, const struct from *from)
+static void tell_first(struct dp_worker *w, struct dp_sa *sa, const struct from *from)
 {
-    if (!atomic_exchange(&sa->first_due, false))
-        return;
     if (!dp_event(w, &(struct dt_dp_event){
                          .kind = DT_DP_FIRST, .sa = sa->id, .tunnel = sa->tunnel->id, .path = from->path}))
-        atomic_store(&sa->first_due, true);
+        dt_esp_first_untold(&sa->first);
 }
 
 /* Packets of one SPI, in the order of their arrival. */
@@ -150,10 +147,8 @@ static void open_batch(struct dp_worker *w, struct dt_esp_pkt *k, size_t n, cons
             dp_count(w, DT_DPC_IN_ESP_ERROR, 1);
         }
     }
-    if (notes & DT_ESP_NOTE_FIRST)
-        atomic_store_explicit(&sa->first_due, true, memory_order_relaxed);
-    if (atomic_load_explicit(&sa->first_due, memory_order_relaxed) && newest)
-        note_first(w, sa, from);
+    if (newest && dt_esp_first_take(&sa->first, notes))
+        tell_first(w, sa, from);
     note_path(w, sa, newest, from);
     if (good) {
         atomic_fetch_add_explicit(&sa->tunnel->rx_packets, good, memory_order_relaxed);

@@ -33,8 +33,9 @@ static void add_up(struct totals *t, const struct sim_explore_config *cfg, const
 static void counts_json(struct sim_text *out, const struct sim_budget *b)
 {
     sim_text_add(out,
-                 "{\"losses\": %u, \"duplicates\": %u, \"late_timers\": %u, \"timers\": %u, \"world\": {",
-                 b->lose, b->duplicate, b->late, b->tick);
+                 "{\"losses\": %u, \"duplicates\": %u, \"late_timers\": %u, \"timers\": %u, "
+                 "\"late_news\": %u, \"lost_news\": %u, \"world\": {",
+                 b->lose, b->duplicate, b->late, b->tick, b->behind, b->untold);
     for (int i = 0, n = 0; i < SIM_ENVS; i++) {
         if (!b->env[i])
             continue;

@@ -1,6 +1,7 @@
 /* Every order of events, up to a bound: two clients, one NAT, one server with the real engines. In each state any
  * packet under way may arrive next, be lost or be doubled, time may go on to the next timer, and what the world does
- * (traffic, rekeys, a NAT that forgets) may happen. Each of these uses up a count, so that the states are finite;
+ * (traffic, rekeys, a NAT that forgets) may happen. What the data path tells an endpoint may wait, or be lost. Each of
+ * these uses up a count, so that the states are finite;
  * each state is visited once.
  *
  * In each state these must hold:
@@ -22,6 +23,9 @@ enum sim_action_kind {
     SIM_DOUBLE, /* a copy arrives, the packet stays under way */
     SIM_TICK,   /* time goes on to the next timer */
     SIM_ENV,    /* arg: enum sim_env */
+    SIM_BEHIND, /* it arrives, and what the data path tells the endpoint of it waits in the ring of events */
+    SIM_UNTOLD, /* it arrives, and the ring of events is full */
+    SIM_NEWS,   /* arg: which host (A, B, the server): its endpoint hears what waits in the ring */
 };
 
 enum sim_env {
@@ -55,6 +59,7 @@ struct sim_budget {
     uint8_t lose, duplicate;
     uint8_t late; /* time goes on though packets are under way */
     uint8_t tick; /* time goes on, and nothing is under way */
+    uint8_t behind, untold;
     uint8_t env[SIM_ENVS];
 };
 
@@ -74,6 +79,7 @@ struct sim_explore_config {
     uint8_t crowd;
     bool mute; /* the server says nothing to packets of sessions that it does not know */
     struct dt_masq_faults masq_faults;
+    struct sim_host_faults host_faults;
     bool shallow_first; /* deeper and deeper, until something is violated: for planted mistakes */
     unsigned depth, jobs;
     bool
@@ -94,7 +100,7 @@ struct sim_state;
 struct sim_state *sim_state_new(const struct sim_explore_config *cfg, struct dt_err *err);
 void sim_state_free(struct sim_state *s);
 /* What may happen next; returns how many (at most SIM_ACTIONS_MAX). */
-#define SIM_ACTIONS_MAX 160
+#define SIM_ACTIONS_MAX 256
 int sim_state_actions(const struct sim_state *s, struct sim_action out[SIM_ACTIONS_MAX]);
 /* False: no such action now. */
 bool sim_state_apply(struct sim_state *s, struct sim_action a);

@@ -68,6 +68,9 @@ static const struct face {
          BOUND(.lose = 1, .tick = 1, .env = {UP_A(1), DOWN_A(1), REKEY_A(1), SERVER(1)}), {0}),
     FACE("session", "both", SIM_BEGIN_UP, false, 0, "a client rekeys its IKE session and its tunnel at once",
          BOUND(.lose = 1, .late = 1, .tick = 1, .env = {REKEY_A(1), SESSION(1)}), {0}),
+    FACE("news", "both", SIM_BEGIN_UP, false, 1,
+         "one client rekeys, what the data path tells is late or lost",
+         BOUND(.behind = 2, .untold = 2, .late = 1, .tick = 2, .env = {UP_A(1), DOWN_A(1), REKEY_A(1)}), {0}),
     FACE("cold", "both", SIM_BEGIN_COLD, false, 0, "both clients begin at once",
          BOUND(.lose = 1, .late = 1, .tick = 1), {0}),
     FACE("alike", "both", SIM_BEGIN_ALIKE, false, 0, "both begin, with the same cookie and the same SPI",
@@ -117,7 +120,7 @@ bool sim_explore_face(struct sim_explore_config *cfg, int i)
 
 /* ---- mistakes -------------------------------------------------------------------------------- */
 
-enum owner { CLIENT_OR_SERVER, NAT };
+enum owner { CLIENT_OR_SERVER, NAT, DATA_PATH };
 
 /* Each with a bound in which it shows: the shortest way there is what is looked for, level by level. */
 static const struct plant {
@@ -167,6 +170,13 @@ static const struct plant {
     MASQ(keep_outstanding, "the NAT never looks at t_out", SIM_BEGIN_UP,
          BOUND(.lose = 1, .tick = 1, .env = {UP_A(1), DOWN_B(1), REKEY_A(1), CRASH(1), RESTART(1)})),
     MASQ(ignore_server, "the NAT does not serialise equal cookies", SIM_BEGIN_ALIKE, BOUND(.late = 1)),
+    {"first_told_once",
+     "the first packet on an SA is not told again when the ring of events was full",
+     DATA_PATH,
+     offsetof(struct sim_host_faults, first_told_once),
+     SIM_BEGIN_UP,
+     {.untold = 1, .tick = 1, .env = {DOWN_A(1), REKEY_A(1)}},
+     false},
 };
 #define PLANTS (sizeof plants / sizeof *plants)
 
@@ -184,7 +194,9 @@ bool sim_explore_plant(struct sim_explore_config *cfg, const char *name)
     for (size_t i = 0; i < PLANTS; i++) {
         if (strcmp(plants[i].name, name))
             continue;
-        char *faults = plants[i].owner == NAT ? (char *)&cfg->masq_faults : (char *)&cfg->params.epoch.faults;
+        char *faults = plants[i].owner == NAT         ? (char *)&cfg->masq_faults
+                       : plants[i].owner == DATA_PATH ? (char *)&cfg->host_faults
+                                                      : (char *)&cfg->params.epoch.faults;
         *(bool *)(faults + plants[i].offset) = true;
         cfg->plant = plants[i].name;
         cfg->what = plants[i].what;

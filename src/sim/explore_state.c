@@ -32,14 +32,34 @@ struct sim_state {
     void *say_ctx;
 };
 
+static struct sim_host *host(const struct sim_state *s, int i)
+{
+    return i < 2 ? s->w->clients[i] : s->w->server;
+}
+
+/* Is it a packet under way that the action is about? */
+static bool of_packet(uint8_t kind)
+{
+    return kind <= SIM_DOUBLE || kind == SIM_BEHIND || kind == SIM_UNTOLD;
+}
+
 dt_time sim_state_now(const struct sim_state *s)
 {
     return s->w->net->now;
 }
 
+/* News that waits is under way, too. */
+static int news_waiting(const struct sim_state *s)
+{
+    int n = 0;
+    for (int i = 0; i < 3; i++)
+        n += host(s, i)->nnews != 0;
+    return n;
+}
+
 int sim_state_pending(const struct sim_state *s)
 {
-    return s->n + s->cut;
+    return s->n + news_waiting(s) + s->cut;
 }
 
 bool sim_state_overflowed(const struct sim_state *s)
@@ -99,11 +119,6 @@ static struct sim_packet *take(struct sim_state *s, int i)
     return p;
 }
 
-static struct sim_host *host(const struct sim_state *s, int i)
-{
-    return i < 2 ? s->w->clients[i] : s->w->server;
-}
-
 static const struct sim_node *part_node(const struct sim_state *s, int i)
 {
     return i < 3 ? &host(s, i)->node : &s->w->routers[0]->node;
@@ -159,11 +174,22 @@ static void go_to(struct sim_state *s, dt_time at)
 
 #define DRAIN_MAX 4000
 
+static void read_news(struct sim_state *s, int i)
+{
+    s->stale |= (uint8_t)(1u << i);
+    sim_host_read_news(host(s, i));
+}
+
 static bool drain(struct sim_state *s)
 {
-    for (int i = 0; s->n; i++) {
+    for (int i = 0; s->n || news_waiting(s); i++) {
         if (i == DRAIN_MAX)
             return false;
+        for (int k = 0; k < 3; k++)
+            if (host(s, k)->nnews)
+                read_news(s, k);
+        if (!s->n)
+            continue;
         uint32_t to = s->pending[0].to;
         if (s->pending[0].p->ghost.load != SIM_LOAD_DATA)
             tell(s, (struct sim_action){SIM_DELIVER, 0});
@@ -308,6 +334,21 @@ static bool may(const struct sim_state *s, int what)
     return what == SIM_ENV_JOIN ? s->cut : s->left.env[what] && !(what == SIM_ENV_CUT && s->cut);
 }
 
+/* Does that packet carry news of an epoch to a host? */
+static bool is_news(const struct sim_state *s, int packet)
+{
+    for (int k = 0; k < 3; k++)
+        if (host(s, k)->node.index == s->pending[packet].to)
+            return sim_host_is_news(host(s, k), s->pending[packet].p);
+    return false;
+}
+
+/* The count that time uses up when it goes on now. */
+static uint8_t *clock_count(struct sim_budget *left, const struct sim_state *s)
+{
+    return s->n || news_waiting(s) ? &left->late : &left->tick;
+}
+
 int sim_state_actions(const struct sim_state *s, struct sim_action out[SIM_ACTIONS_MAX])
 {
     int n = 0;
@@ -322,14 +363,23 @@ int sim_state_actions(const struct sim_state *s, struct sim_action out[SIM_ACTIO
             n = add(out, n, SIM_LOSE, i);
         if (s->left.duplicate)
             n = add(out, n, SIM_DOUBLE, i);
+        if (!is_news(s, i))
+            continue;
+        if (s->left.behind)
+            n = add(out, n, SIM_BEHIND, i);
+        if (s->left.untold)
+            n = add(out, n, SIM_UNTOLD, i);
     }
-    bool calm = !s->cfg->crowd || s->n <= s->cfg->crowd;
+    for (int i = 0; i < 3; i++)
+        if (host(s, i)->nnews)
+            n = add(out, n, SIM_NEWS, i);
+    bool calm = !s->cfg->crowd || s->n + news_waiting(s) <= s->cfg->crowd;
     for (int e = 0; e < SIM_ENVS; e++)
         if (may(s, e) && (calm || e == SIM_ENV_JOIN))
             n = add(out, n, SIM_ENV, e);
     if (!calm)
         return n;
-    if (s->n ? s->left.late : s->left.tick)
+    if (*clock_count((struct sim_budget *)&s->left, s))
         n = add(out, n, SIM_TICK, 0);
     return n;
 }
@@ -379,11 +429,28 @@ static void environment(struct sim_state *s, int what)
     }
 }
 
+/* The packet arrives, and its host's ring of events is not read, or full. */
+static bool arrive_untold(struct sim_state *s, struct sim_action a)
+{
+    uint8_t *left = a.kind == SIM_BEHIND ? &s->left.behind : &s->left.untold;
+    uint32_t to = s->pending[a.arg].to;
+    if (!*left || !is_news(s, a.arg))
+        return false;
+    --*left;
+    for (int i = 0; i < 3; i++)
+        if (host(s, i)->node.index == to)
+            host(s, i)->ring = a.kind == SIM_BEHIND ? SIM_RING_BEHIND : SIM_RING_FULL;
+    arrive(s, to, take(s, a.arg));
+    for (int i = 0; i < 3; i++)
+        host(s, i)->ring = SIM_RING_READ;
+    return true;
+}
+
 bool sim_state_apply(struct sim_state *s, struct sim_action a)
 {
-    if (a.kind <= SIM_DOUBLE && a.arg >= s->n)
+    if (of_packet(a.kind) && a.arg >= s->n)
         return false;
-    uint32_t to = a.kind <= SIM_DOUBLE ? s->pending[a.arg].to : 0;
+    uint32_t to = of_packet(a.kind) ? s->pending[a.arg].to : 0;
     struct sim_packet *p;
     switch (a.kind) {
     case SIM_DELIVER:
@@ -404,10 +471,18 @@ bool sim_state_apply(struct sim_state *s, struct sim_action a)
         arrive(s, to, p);
         return true;
     case SIM_TICK:
-        if (!(s->n ? s->left.late : s->left.tick))
+        if (!*clock_count(&s->left, s))
             return false;
-        *(s->n ? &s->left.late : &s->left.tick) -= 1;
+        --*clock_count(&s->left, s);
         go_to(s, next_timer(s));
+        return true;
+    case SIM_BEHIND:
+    case SIM_UNTOLD:
+        return arrive_untold(s, a);
+    case SIM_NEWS:
+        if (a.arg > 2 || !host(s, a.arg)->nnews)
+            return false;
+        read_news(s, a.arg);
         return true;
     case SIM_ENV:
         if (a.arg >= SIM_ENVS || !may(s, a.arg))
@@ -439,15 +514,24 @@ const char *sim_env_name(int e)
 
 void sim_state_tell(const struct sim_state *s, struct sim_action a, char out[SIM_ACTION_TEXT])
 {
-    static const char *const what[] = {"arrives", "is lost", "arrives, and a copy is still under way"};
+    static const char *const what[] = {
+        [SIM_DELIVER] = "arrives",
+        [SIM_LOSE] = "is lost",
+        [SIM_DOUBLE] = "arrives, and a copy is still under way",
+        [SIM_BEHIND] = "arrives, and the endpoint does not look yet",
+        [SIM_UNTOLD] = "arrives, and the endpoint is not told: the ring of events is full",
+    };
     char label[SIM_LABEL_LEN];
-    if (a.kind <= SIM_DOUBLE && a.arg < s->n)
+    if (of_packet(a.kind) && a.arg < s->n)
         snprintf(out, SIM_ACTION_TEXT, "%s -> %s: %s %s", s->w->net->nodes[s->pending[a.arg].from]->name,
                  s->w->net->nodes[s->pending[a.arg].to]->name, sim_packet_label(label, s->pending[a.arg].p),
                  what[a.kind]);
     else if (a.kind == SIM_TICK)
         snprintf(out, SIM_ACTION_TEXT, "time goes on by %.3f s",
                  dt_time_seconds(dt_time_sub(next_timer(s), s->w->net->now)));
+    else if (a.kind == SIM_NEWS && a.arg < 3)
+        snprintf(out, SIM_ACTION_TEXT, "%s: the endpoint hears what its data path has to tell",
+                 host(s, a.arg)->node.name);
     else if (a.kind == SIM_ENV && a.arg < SIM_ENVS)
         snprintf(out, SIM_ACTION_TEXT, "%s", env_names[a.arg]);
     else
@@ -466,6 +550,7 @@ static uint64_t sa_digest(const struct sim_host *h, const struct sim_sa *sa)
     dt_digest_u64(&d, (uint64_t)sa->spi_in << 32 | sa->spi_out);
     dt_digest_u64(&d, (uint64_t)sa->tunnel << 32 | sa->epoch);
     dt_digest_u64(&d, sa->heard ? sim_host_now(h) - sa->heard : DT_NEVER);
+    dt_digest_u64(&d, sa->first.due);
     dt_digest_u64(&d, in.packets << 32 ^ out.packets);
     dt_esp_in_digest(sa->in, &d);
     dt_digest_u64(&d, dt_addr4_host(&sa->path.remote.addr) ^ (uint64_t)sa->ended << 40);
@@ -494,6 +579,12 @@ static uint64_t host_digest(const struct sim_host *h)
         sum += dt_digest_value(&one);
     }
     dt_digest_u64(&d, sum);
+    dt_digest_u64(&d, h->nnews);
+    for (unsigned i = 0; i < h->nnews; i++) {
+        dt_digest_u64(&d, h->news[i].sa);
+        dt_digest_u64(&d,
+                      (uint64_t)h->news[i].reply << 32 | (uint32_t)h->news[i].ident << 16 | h->news[i].seq);
+    }
     for (int i = 0; i < 4; i++)
         dt_digest_u64(&d, h->prng.s[i]);
     return dt_digest_value(&d);
@@ -579,6 +670,7 @@ struct sim_state *sim_state_new(const struct sim_explore_config *cfg, struct dt_
     s->stale = ALL;
     s->config = config_digest(cfg);
     wc.masq_faults = cfg->masq_faults;
+    wc.host_faults = cfg->host_faults;
     wc.ike_patience = true;
     wc.mute = cfg->mute;
     s->w = sim_world_new(&wc, err);

@@ -10,7 +10,8 @@
 #define FIRST_LINE "dovetail-sim trace 1\n"
 #define FAIR_LINES 40 /* of fair play that are told */
 
-static const char *const kind_names[] = {"deliver", "lose", "double", "tick", "world"};
+static const char *const kind_names[] = {"deliver", "lose",   "double", "tick",
+                                         "world",   "behind", "untold", "news"};
 static const char *const begin_names[] = {
     [SIM_BEGIN_UP] = "up", [SIM_BEGIN_COLD] = "cold", [SIM_BEGIN_ALIKE] = "alike"};
 #define KINDS  (sizeof kind_names / sizeof *kind_names)

@@ -209,6 +209,48 @@ static void on_echo(struct sim_host *h, struct sim_sa *sa, const struct dt_echo 
         sim_host_esp(h, out, inner, len, SIM_LOAD_PONG);
 }
 
+static void hear_news(struct sim_host *h, const struct sim_news *n)
+{
+    if (n->reply)
+        dt_endpoint_probe_reply(h->ep, sim_host_now(h), n->sa, n->ident, n->seq);
+    else
+        dt_endpoint_heard(h->ep, sim_host_now(h), n->sa);
+}
+
+/* False: the ring was full, and the endpoint will not hear of it. */
+static bool tell_news(struct sim_host *h, const struct sim_news *n)
+{
+    bool waits = h->ring == SIM_RING_BEHIND || h->nnews;
+    if (h->ring == SIM_RING_FULL || h->nnews == SIM_NEWS_MAX)
+        return false;
+    if (waits)
+        h->news[h->nnews++] = *n;
+    else
+        hear_news(h, n);
+    return true;
+}
+
+void sim_host_read_news(struct sim_host *h)
+{
+    unsigned n = h->nnews;
+    h->nnews = 0;
+    for (unsigned i = 0; i < n; i++)
+        hear_news(h, &h->news[i]);
+    sim_host_arm(h);
+}
+
+bool sim_host_is_news(const struct sim_host *h, const struct sim_packet *p)
+{
+    bool esp = p->proto == SIM_ESP || (p->proto == SIM_UDP && p->len > 4 && dt_get_be32(p->bytes));
+    uint32_t spi = esp ? dt_esp_peek_spi(p->bytes, p->len) : 0;
+    for (struct dt_table_node *n = dt_table_first(&h->sa_by_spi, spi); esp && n; n = dt_table_next(n)) {
+        const struct sim_sa *sa = DT_CONTAINER_OF(n, struct sim_sa, by_spi);
+        if (sa->spi_in == spi && p->ghost.to == h->node.index)
+            return !sa->heard || sa->first.due || p->ghost.load == SIM_LOAD_PONG;
+    }
+    return false;
+}
+
 /* What arrives on an SA that is known concerns the data path alone, but for its first packet, for answers to probes and
  * for a peer that has moved. True: the endpoint was told something. */
 static bool esp_in(struct sim_host *h, struct sim_packet *p)
@@ -222,18 +264,18 @@ static bool esp_in(struct sim_host *h, struct sim_packet *p)
         return true;
     }
     struct dt_esp_pkt pkt = {.p = p->bytes, .len = p->len};
-    dt_esp_open(sa->in, now, &pkt, 1);
+    unsigned notes = dt_esp_open(sa->in, now, &pkt, 1);
     if (pkt.verdict != DT_ESP_OK) {
         h->foreign += pkt.verdict == DT_ESP_AUTH;
         return false;
     }
     uint64_t id = sa->id;
-    bool first = !sa->heard, told = first;
+    bool first = dt_esp_first_take(&sa->first, notes), told = first;
     sa->heard = now;
     struct dt_echo e;
     enum dt_echo_kind kind = pkt.len > 9 && pkt.p[9] == 1 ? dt_echo_parse(&e, pkt.p, pkt.len) : DT_ECHO_NONE;
-    if (first)
-        dt_endpoint_heard(h->ep, now, id);
+    if (first && !tell_news(h, &(struct sim_news){.sa = id}) && !h->cfg.faults.first_told_once)
+        dt_esp_first_untold(&sa->first);
     /* today's IPsec follows a peer that moves behind UDP encapsulation alone (RFC 7296 2.23) */
     bool follows = h->pairing->server_waits || p->proto == SIM_UDP;
     if (first)
@@ -247,7 +289,7 @@ static bool esp_in(struct sim_host *h, struct sim_packet *p)
     if (kind == DT_ECHO_REQUEST && sa)
         on_echo(h, sa, &e, pkt.p, pkt.len);
     else if (kind == DT_ECHO_REPLY || kind == DT_ECHO_EXCEEDED)
-        dt_endpoint_probe_reply(h->ep, now, id, e.ident, e.seq), told = true;
+        told |= tell_news(h, &(struct sim_news){.sa = id, .ident = e.ident, .seq = e.seq, .reply = true});
     else
         on_data(h, pkt.p, pkt.len);
     return told;
@@ -439,6 +481,7 @@ static void forget(struct sim_host *h)
 {
     dt_endpoint_free(h->ep);
     h->ep = NULL;
+    h->nnews = 0;
     sim_host_ops_clear(h);
 }
 

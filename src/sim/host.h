@@ -8,6 +8,7 @@
 #include "crypto/crypto.h"
 #include "endpoint/endpoint.h"
 #include "esp/esp.h"
+#include "esp/first.h"
 #include "hold/hold.h"
 #include "sim/flow.h"
 #include "sim/net.h"
@@ -27,6 +28,7 @@ struct sim_sa {
     struct dt_path path;
     struct dt_addr answer;
     dt_time t0, heard; /* the host's clock; heard 0: never */
+    struct dt_esp_first first;
     uint32_t peer;     /* node at the other end */
     uint32_t number;   /* of the client, as its tunnel's */
     bool ended;        /* DELETE or expiry was reported: lingers inbound */
@@ -46,6 +48,22 @@ struct sim_tunnel {
     struct dt_hold_part part; /* marks that wait */
 };
 
+/* What the data path tells the endpoint of an epoch: the first packet on it, or the answer to a probe. Other news (a peer
+ * that moved, an unknown SPI) is told at once. */
+struct sim_news {
+    uint64_t sa;
+    uint16_t ident, seq;
+    bool reply; /* else: the first packet */
+};
+#define SIM_NEWS_MAX 8
+
+/* The ring of events between the data path and the endpoint, while a packet arrives. */
+enum sim_ring {
+    SIM_RING_READ,   /* the endpoint hears at once (after what waits already) */
+    SIM_RING_BEHIND, /* it is busy: the news waits */
+    SIM_RING_FULL,   /* there is no room for it */
+};
+
 /* What was seen that should not be; each is an invariant of the explorer. */
 struct sim_sins {
     /* Client: data on an epoch it had not verified, before the previous one's t0 + keylife - rekeymargin. */
@@ -53,6 +71,11 @@ struct sim_sins {
     uint64_t unheard_data;  /* server: likewise, not heard */
     uint64_t needless_hold; /* client: data waits though the epoch that carried it is alive */
     uint64_t no_such_sa;    /* the endpoint wants data on an SA that was not installed, or is gone */
+};
+
+/* Mistakes of the data path, for the explorer. */
+struct sim_host_faults {
+    bool first_told_once; /* the first packet on an SA is not told again when the ring of events was full */
 };
 
 struct sim_host_config {
@@ -66,6 +89,7 @@ struct sim_host_config {
     enum dt_encap encap;
     bool ike_patience;
     bool mute; /* server: says nothing to packets of sessions that it does not know */
+    struct sim_host_faults faults;
     struct sim_flow *flows;
     uint32_t nflows;
 };
@@ -99,6 +123,9 @@ struct sim_host {
     struct dt_prng prng;
     struct dt_hold_bounds hold;
     uint64_t no_sa, foreign;
+    enum sim_ring ring;
+    struct sim_news news[SIM_NEWS_MAX]; /* that waits, oldest first */
+    unsigned nnews;
     uint32_t asker; /* server: whose IKE packet is being looked at; UINT32_MAX: nobody's */
     struct sim_sins sins;
     /* Collisions are made by hand: the next draws of so many bytes give these (rand.h). */
@@ -124,6 +151,10 @@ void sim_host_arm(struct sim_host *h);
 /* One packet of traffic of client `number`, sent by this host; `next` is when the one after it is planned. False:
  * there was no way to send it (it counts as lost). */
 bool sim_host_traffic(struct sim_host *h, uint32_t number, dt_time next);
+/* Would this packet give the endpoint news of an epoch? */
+bool sim_host_is_news(const struct sim_host *h, const struct sim_packet *p);
+/* The endpoint hears all that waits. */
+void sim_host_read_news(struct sim_host *h);
 /* It will do that soon: fetches memory (struct sim_node_ops, soon). */
 void sim_host_soon(struct sim_host *h, uint32_t number, int depth);
 /* The server's tunnel with that client, or NULL. */

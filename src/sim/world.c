@@ -129,6 +129,7 @@ static int add_client(struct sim_world *w, uint32_t i)
         .params = w->cfg.params.epoch,
         .pairing = w->cfg.pairing,
         .ike_patience = w->cfg.ike_patience,
+        .faults = w->cfg.host_faults,
         .encap = w->cfg.encap,
         .flows = w->flows,
         .nflows = 2 * w->cfg.clients,
@@ -156,6 +157,7 @@ static int build(struct sim_world *w)
         .pairing = w->cfg.pairing,
         .ike_patience = w->cfg.ike_patience,
         .mute = w->cfg.mute,
+        .faults = w->cfg.host_faults,
         .flows = w->flows,
         .nflows = 2 * n,
     };

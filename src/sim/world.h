@@ -27,6 +27,7 @@ struct sim_world_config {
     dt_time lan_delay, wan_delay, jitter; /* one way */
     enum dt_encap encap;
     struct dt_masq_faults masq_faults;
+    struct sim_host_faults host_faults;
     bool mute;               /* the server says nothing to packets of sessions that it does not know */
     bool ike_patience;       /* IKE retransmits after 3 s, not 500 ms: fewer timers for the explorer */
     struct sim_notes *notes; /* NULL: nothing is recorded */

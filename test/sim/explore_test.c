@@ -35,6 +35,7 @@ static void replays(const struct sim_explore_config *cfg, const struct sim_explo
     /* a mistake was seen, not the bound's own doing: without it the same way leads to nothing wrong */
     struct sim_explore_config sound = read;
     sound.masq_faults = (struct dt_masq_faults){0};
+    sound.host_faults = (struct sim_host_faults){0};
     sound.params.epoch.faults = (struct dt_epoch_faults){0};
     if (!sim_trace_tell(&sound, &t, &out, true, wrong, &err))
         assert_string_equal(wrong, "");
