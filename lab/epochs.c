@@ -36,12 +36,12 @@ static struct esp_keys keys;
 static struct epoch epochs[ESP_KEYS_MAX / 2];
 static bool client, want_reply;
 static uint16_t natt_port = 4500;
-static uint64_t packets, breaches, not_judged;
+static uint64_t packets, breaches, not_judged, transport;
 static double began = NEVER;
 
 /* What is inside an ESP packet, for people too. */
 struct inner {
-    bool control, reply;
+    bool control, reply, whole; /* whole: a whole IP packet, so tunnel mode */
     char text[160];
 };
 
@@ -92,6 +92,7 @@ static void look_inside(struct inner *in, const uint8_t *p, size_t len, uint8_t 
         inet_ntop(AF_INET6, p + 24, dst, sizeof dst);
     }
     size_t left = len > head ? len - head : 0;
+    in->whole = next == 4 || next == 41;
     in->control = is_control(proto, p + head, left, &in->reply) || next == 59;
     if ((proto == 6 || proto == 17) && left >= 4)
         snprintf(ports, sizeof ports, " port %u to %u", get16(p + head), get16(p + head + 2));
@@ -179,6 +180,7 @@ static void esp_packet(double at, uint8_t ver, const uint8_t *from, const uint8_
         return;
     }
     look_inside(&in, plain, n, next);
+    transport += !in.whole;
     struct epoch *e = &epochs[(k - keys.key) / 2];
     if (k->out)
         judge_out(e, k, at, number, &in);
@@ -262,10 +264,10 @@ static bool report(unsigned least)
     }
     if (breaches > SHOWN)
         printf("... and %llu more\n", (unsigned long long)(breaches - SHOWN));
-    printf("{\"epochs\": %u, \"carried\": %u, \"packets\": %llu, \"breaches\": %llu, \"not_judged\": %llu, "
-           "\"slowest_proof_s\": %.6f}\n",
-           seen, carried, (unsigned long long)packets, (unsigned long long)breaches,
-           (unsigned long long)not_judged, slowest);
+    printf("{\"epochs\": %u, \"carried\": %u, \"packets\": %llu, \"transport\": %llu, \"breaches\": %llu, "
+           "\"not_judged\": %llu, \"slowest_proof_s\": %.6f}\n",
+           seen, carried, (unsigned long long)packets, (unsigned long long)transport,
+           (unsigned long long)breaches, (unsigned long long)not_judged, slowest);
     return carried >= least && not_judged == 0;
 }
 
