@@ -377,7 +377,7 @@ expired()
     capture gateway eth0 expired
     lab_in gateway sysctl -qw net.ipv4.ip_default_ttl=2
     rm -f "$LAB_DIR/ttl.log"
-    lab_run c1 ttl "$PEER" client $GW 1 spi 950000 count 1 wait 1 || true
+    lab_run c1 ttl "$PEER" client $GW 1 spi 950000 count 1 wait 1
     wait "$(lab_pid ttl)"
     lab_in gateway sysctl -qw net.ipv4.ip_default_ttl=64
     lab_stop cap-expired INT
@@ -386,6 +386,31 @@ expired()
     grep -q "198.51.100.3,$GW	$GW,198.51.100.3	1" "$LAB_DIR/expired.txt" && ! grep -q 192.168 "$LAB_DIR/expired.txt"
 }
 tap_ok "a server's packet whose hops end at the router: the error that it gets quotes what it sent, not a client's address" expired
+
+# ---- require_ike: ESP of a client that never spoke IKE goes nowhere, that of the others goes on
+natd_stop router
+natd_start router lan wan --set require_ike=yes
+without_ike() # how many of its ESP packets get out
+{
+    capture router wan ike
+    lab_in evil "$PEER" flood esp 203.0.113.78 count 50 rate 500 >/dev/null || return 1
+    sleep 1.3 # tcpdump reads once a second
+    lab_stop cap-ike INT
+    OUT=$(shark ike -Y 'esp && ip.dst == 203.0.113.78 && !icmp' | wc -l)
+    echo "$OUT packets got out"
+}
+no_ike_no_esp()
+{
+    without_ike && [ "$OUT" = 0 ] && clients 1 3 spi 960000 count 50 rate 100 && all_perfect 1 3
+}
+tap_ok "require_ike = yes: ESP without IKE does not go out; clients with IKE lose nothing" no_ike_no_esp
+natd_stop router
+natd_start router lan wan
+any_esp()
+{
+    without_ike && [ "$OUT" -gt 0 ]
+}
+tap_ok "require_ike = no: it goes out" any_esp
 
 # ---- several outside addresses
 ip -n "$LAB-router" addr add 198.51.100.4/24 dev wan
