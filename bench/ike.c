@@ -326,7 +326,8 @@ static void connect_one(struct bench *b, uint32_t i)
     if (b->verified != i + 1) {
         struct dt_tunnel_info info;
         dt_endpoint_tunnel_info(h->ep, id, &info);
-        fprintf(stderr, "bench-ike: tunnel %u is not verified: %s %s\n", i, info.state, info.why);
+        fprintf(stderr, "bench-ike: tunnel %u is not verified: %s %s\n", i,
+                dt_tunnel_state_str(info.state, true), info.why);
         exit(1);
     }
 }

@@ -220,6 +220,7 @@ static int add_sa(struct dt_dp *dp, const struct options *o, uint64_t tunnel, un
                  .natt = !strcmp(o->encap, "udp")},
         .local = o->mine,
         .remote = tunnel == 2 ? o->protect2 : o->protect,
+        .answer_dummy = true,
     };
     for (int i = 0; i < 2; i++) {
         if (o->answer[i].ver == 4)
@@ -274,9 +275,10 @@ static void show_event(const struct dt_dp_event *ev)
     static const char *const name[] = {"none",        "first",    "probe-reply",  "soft", "hard", "no-sa",
                                        "need-tunnel", "path-mtu", "path-changed", "ike",  "lost"};
     char a[DT_ADDR_STRLEN], b[DT_ADDRPORT_STRLEN];
-    printf("event %s sa %llu spi %08x ident %u seq %u mtu %u from %s path %s%s\n", name[ev->kind],
-           (unsigned long long)ev->sa, ev->spi, ev->ident, ev->seq, ev->mtu, dt_addr_str(a, &ev->flow.src),
-           dt_addrport_str(b, &ev->path.remote), ev->reply_ttl_exceeded ? " ttl-exceeded" : "");
+    printf("event %s sa %llu spi %08x ident %u seq %u size %u mtu %u from %s path %s%s\n", name[ev->kind],
+           (unsigned long long)ev->sa, ev->spi, ev->ident, ev->seq, ev->size, ev->mtu,
+           dt_addr_str(a, &ev->flow.src), dt_addrport_str(b, &ev->path.remote),
+           ev->reply_ttl_exceeded ? " ttl-exceeded" : "");
 }
 
 static void show_counters(struct dt_dp *dp)
@@ -302,7 +304,7 @@ static bool command(struct dt_dp *dp, const struct options *o, char *line)
     struct dt_err err = {.text = ""};
     static unsigned current;
     char word[16] = "", x[64] = "", y[64] = "";
-    unsigned ident = 0, seq = 0, ttl = 0;
+    unsigned ident = 0, seq = 0, ttl = 0, size = 0;
     struct dt_addr src, dst;
 
     if (current == 0)
@@ -316,7 +318,16 @@ static bool command(struct dt_dp *dp, const struct options *o, char *line)
     else if (!strcmp(word, "probe") &&
              sscanf(line, "%*s %63s %63s %u %u %u", x, y, &ident, &seq, &ttl) == 5 &&
              dt_addr_parse(&src, x) == 0 && dt_addr_parse(&dst, y) == 0)
-        dt_dp_probe(dp, current, &src, &dst, (uint16_t)ident, (uint16_t)seq, (uint8_t)ttl, &err);
+        dt_dp_probe(
+            dp, current,
+            &(struct dt_dp_probe){
+                .src = src, .dst = dst, .ident = (uint16_t)ident, .seq = (uint16_t)seq, .ttl = (uint8_t)ttl},
+            &err);
+    else if (!strcmp(word, "dummy") && sscanf(line, "%*s %u %u %u", &ident, &seq, &size) == 3)
+        dt_dp_probe(
+            dp, current,
+            &(struct dt_dp_probe){.dummy = (uint16_t)size, .ident = (uint16_t)ident, .seq = (uint16_t)seq},
+            &err);
     else if (!strcmp(word, "rekey") && sscanf(line, "%*s %u", &seq) == 1) {
         if (add_sa(dp, o, 1, seq, &err) == 0)
             current = seq;

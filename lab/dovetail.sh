@@ -35,9 +35,9 @@ dt()
     "$LAB_BIN/dovetail" --socket "$LAB_DIR/dt-$dt_ns/sock" "$@"
 }
 
-dt_is_up() # NS TUNNEL
+dt_is_up() # NS TUNNEL: it carries data, proved or not
 {
-    dt "$1" --json status | jq -e --arg t "$2" '.tunnels[] | select(.name == $t) | .state == "up"' >/dev/null
+    dt "$1" --json status | jq -e --arg t "$2" '.tunnels[] | select(.name == $t) | .state | IN("up", "unproved")' >/dev/null
 }
 
 dt_wait_up()

@@ -25,9 +25,12 @@ static json_t *numbers_json(const struct dt_config *c, const struct dt_config_tu
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++)
         json_array_append_new(list, json_pack("{s:b, s:s}", "ok", checks[i].ok, "text", checks[i].text));
-    return json_pack("{s:s, s:o, s:f, s:f, s:f}", "name", t->cfg.name, "inequalities", list, "detect_s",
+    const char *proof = !p->probe                                                  ? "never"
+                        : dt_endpoint_carries_echo(&t->cfg.local, &t->cfg.protect) ? "always"
+                                                                                   : "by a Dovetail";
+    return json_pack("{s:s, s:o, s:f, s:f, s:f, s:s}", "name", t->cfg.name, "inequalities", list, "detect_s",
                      dt_time_seconds(b.detect), "recovery_epoch_s", dt_time_seconds(b.epoch_only),
-                     "recovery_worst_s", dt_time_seconds(b.total));
+                     "recovery_worst_s", dt_time_seconds(b.total), "proved", proof);
 }
 
 static void print_numbers(FILE *out, const struct dt_config *c)
@@ -41,13 +44,16 @@ static void print_numbers(FILE *out, const struct dt_config *c)
                          dt_cli_str(x, "text"));
         if (!c->tunnel[i].cfg.params.probe)
             fprintf(out, "  probe = off: nothing is proved, and nothing is noticed before the epoch ends\n");
-        else
+        else {
             dt_cli_wrapf(
                 out, 2,
                 "a dead tunnel is noticed within %.1f s, heals within %.1f s where IKE still answers, "
                 "and within %.1f s at worst",
                 dt_cli_num(o, "detect_s"), dt_cli_num(o, "recovery_epoch_s"),
                 dt_cli_num(o, "recovery_worst_s"));
+            if (!dt_endpoint_carries_echo(&c->tunnel[i].cfg.local, &c->tunnel[i].cfg.protect))
+                fprintf(out, "  ... with a gateway that is a Dovetail; with any other it is unproved\n");
+        }
         json_decref(o);
     }
 }

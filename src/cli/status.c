@@ -65,7 +65,9 @@ static void notes(struct dt_cli_table *t, const json_t *o)
 {
     char list[512];
     if (*dt_cli_str(o, "why"))
-        dt_cli_table_note(t, "not up: %s", dt_cli_str(o, "why"));
+        dt_cli_table_note(t, "%s: %s",
+                          strcmp(dt_cli_str(o, "state"), "unproved") == 0 ? "unproved" : "not up",
+                          dt_cli_str(o, "why"));
     if (*join(list, sizeof(list), json_object_get(o, "inside"))) {
         char dns[256];
         join(dns, sizeof(dns), json_object_get(o, "dns"));
@@ -232,7 +234,9 @@ const struct dt_cli_command dt_cli_status = {
     "\n"
     "  --brief   the table alone\n"
     "\n"
-    "States: up (an epoch is verified), probing (negotiated, no answer through it yet), connecting "
-    "(negotiating),\n"
-    "stale (was up, is not heard, being healed), down (taken down with `dovetail down`).\n",
+    "States: up (an epoch is verified), unproved (it carries data, and nothing proves that this arrives), "
+    "probing\n"
+    "(negotiated, no answer through it yet), connecting (negotiating), stale (was up, is not heard, being "
+    "healed),\n"
+    "down (taken down with `dovetail down`).\n",
     run};

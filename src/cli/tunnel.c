@@ -56,9 +56,11 @@ static int run_waiting(struct dt_cli *cli, int argc, char **argv)
 const struct dt_cli_command dt_cli_up = {
     "up", "[--no-wait] [--timeout SECONDS] [TUNNEL...]", "bring tunnels up and wait until they are verified",
     "Brings the named tunnels up, or all of them. It returns when each is verified: an authenticated packet\n"
-    "has come back through it. When one cannot be brought up it says which leg failed and why, and the "
-    "daemon\n"
-    "goes on trying.\n"
+    "has come back through it. One that nothing can prove (probe = off, or a peer that answers no control "
+    "packet)\n"
+    "is there once its epoch carries data, and is called unproved. When one cannot be brought up it says "
+    "which leg\n"
+    "failed and why, and the daemon goes on trying.\n"
     "\n"
     "  --no-wait           only ask for it\n"
     "  --timeout SECONDS   how long to wait (default 30)\n"

@@ -141,6 +141,42 @@ static bool has_version(const struct dt_selectors *list, uint8_t ver)
     return false;
 }
 
+static unsigned line_of(const struct reader *r, const struct dt_block *b, const char *key)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (strcmp(r->f->settings[b->setting + i].key, key) == 0)
+            return r->f->settings[b->setting + i].line;
+    return b->line;
+}
+
+/* What is known beforehand of a tunnel whose epochs nothing can prove. */
+static void warn_unproved(struct reader *r, const struct dt_block *b, const struct dt_config_tunnel *t)
+{
+    double late = dt_time_seconds(dt_time_sub(t->cfg.params.keylife, t->cfg.params.rekeymargin));
+    if (t->cfg.probe == DT_PROBE_OFF)
+        reader_warn(
+            r, line_of(r, b, "probe"),
+            "probe = off: the tunnel will be \"unproved\", never verified; a path that carries nothing any "
+            "more is noticed when the next epoch is negotiated, after up to %g s",
+            late);
+    else if (t->cfg.protect.n > 0 && !dt_endpoint_carries_echo(&t->cfg.local, &t->cfg.protect))
+        reader_warn(
+            r, line_of(r, b, "protect"),
+            "what tunnel \"%s\" carries includes no ICMP: a gateway that is a Dovetail proves it all the "
+            "same; with any other it will be \"unproved\", and a path that carries nothing any more is "
+            "noticed when the next epoch is negotiated, after up to %g s",
+            t->cfg.name, late);
+    if (t->cfg.probe == DT_PROBE_ADDRESS &&
+        !dt_selectors_has(&t->cfg.protect, &t->cfg.probe_addr, t->cfg.probe_addr.ver == 4 ? 1 : 58, 0)) {
+        char a[DT_ADDR_STRLEN];
+        reader_warn(
+            r, line_of(r, b, "probe"),
+            "probe = \"%s\": `protect` carries no echo to that address, so it is not asked; an address in "
+            "`protect` would be right",
+            dt_addr_str(a, &t->cfg.probe_addr));
+    }
+}
+
 static void check(struct reader *r, const struct dt_block *b, struct dt_config_tunnel *t, const bool *seen)
 {
     static const struct {
@@ -169,6 +205,7 @@ static void check(struct reader *r, const struct dt_block *b, struct dt_config_t
                              t->cfg.name, ver, ver);
     t->cfg.params.probe = t->cfg.probe != DT_PROBE_OFF;
     reader_epoch_params(r, b, &t->cfg.params, defs, DT_ARRAY_LEN(defs), seen, true);
+    warn_unproved(r, b, t);
 }
 
 void read_tunnel_section(struct reader *r, const struct dt_block *b)

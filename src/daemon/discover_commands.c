@@ -129,7 +129,7 @@ static void look(struct ask *q, dt_time now)
         dt_control_fail(req, 1, o, "the peer was found, but the tunnel is not up: %s",
                         !there        ? "it was given up, or the peer's own one is used"
                         : info.why[0] ? info.why
-                                      : info.state);
+                                      : dt_tunnel_state_str(info.state, true));
 }
 
 void discover_asks_tick(struct discover *x, dt_time now)
@@ -406,11 +406,11 @@ void discover_status_cmd(void *ctx, struct dt_control_request *req, const json_t
             const struct dt_config_discover *r = discover_rule(x, f->rule);
             struct dt_tunnel_info info = {0};
             dt_endpoint_tunnel_info(d->ep, f->tun->id, &info);
-            json_array_append_new(tunnels,
-                                  json_pack("{s:s, s:s, s:s, s:s, s:b, s:o}", "name", f->tun->cfg.cfg.name,
-                                            "peer", dt_addr_str(text, &f->peer), "rule",
-                                            r != NULL ? r->rule.name : "", "state", info.state, "up", info.up,
-                                            "proxy", dt_discover_proxy_json(&f->proxy)));
+            json_array_append_new(
+                tunnels, json_pack("{s:s, s:s, s:s, s:s, s:b, s:o}", "name", f->tun->cfg.cfg.name, "peer",
+                                   dt_addr_str(text, &f->peer), "rule", r != NULL ? r->rule.name : "",
+                                   "state", dt_tunnel_state_str(info.state, true), "up", info.up, "proxy",
+                                   dt_discover_proxy_json(&f->proxy)));
         }
     }
     discover_counters(d, counters);

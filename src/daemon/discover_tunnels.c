@@ -377,7 +377,7 @@ static void look(struct discover *x, struct found *f, dt_time now)
     dt_time quiet = now - (f->up_at ? f->up_at : f->since);
     if (!info.up && (quiet > DEAD_AFTER || f->tun->refusals >= REFUSALS_OK)) {
         snprintf(text, sizeof(text), "the tunnel with the peer that was found is given up: %.180s",
-                 info.why[0] ? info.why : info.state);
+                 info.why[0] ? info.why : dt_tunnel_state_str(info.state, true));
         x->count.tunnels_lost++;
         LOG(DT_LOG_WARN, "%s: %s", f->tun->cfg.cfg.name, text);
         discover_tell(x, "lost", f->rule, &hosts, &f->peer, text);

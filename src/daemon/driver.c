@@ -8,6 +8,7 @@
 #include "daemon/plans.h"
 #include "daemon/state.h"
 #include "net/udp_socket.h"
+#include "wire/dummy.h"
 
 /* ---- datagrams ---- */
 
@@ -158,6 +159,7 @@ static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *sa, 
         x.inner_local = sa->local_ts.v[0].range.from;
         x.inner_remote = sa->remote_ts.v[0].range.from;
     }
+    x.answer_dummy = sa->answer_dummy;
     x.answer4 = sa->answer4;
     x.answer6 = sa->answer6;
     keylog_sa(d, sa);
@@ -215,7 +217,10 @@ static void probe(void *user, dt_time now, const struct dt_endpoint_probe *p)
 {
     struct daemon *d = user;
     struct dt_err err = {0};
-    if (dt_dp_probe(d->dp, p->sa, &p->src, &p->dst, p->ident, p->seq, p->ttl, &err) != 0)
+    struct dt_dp_probe out = {.ident = p->ident, .seq = p->seq, .src = p->src, .dst = p->dst, .ttl = p->ttl};
+    if (p->kind == DT_PROBE_DUMMY)
+        out.dummy = p->size > DT_DUMMY_LEN ? p->size : DT_DUMMY_LEN;
+    if (dt_dp_probe(d->dp, p->sa, &out, &err) != 0)
         LOG(DT_LOG_DEBUG, "a probe was not sent: %s", err.text);
 }
 
@@ -363,6 +368,7 @@ static enum dt_log_level level_of(const struct dt_event *ev)
         return strstr(ev->text, "refused") != NULL ? DT_LOG_WARN : DT_LOG_INFO;
     case DT_EVENT_TURNED_AWAY:
     case DT_EVENT_DOWN:
+    case DT_EVENT_UNPROVED:
     case DT_EVENT_LIMIT:
     case DT_EPOCH_UNANSWERED:
     case DT_EPOCH_IDLE_DEAD:

@@ -44,7 +44,8 @@ struct per_tunnel {
     {                                                                                                        \
         return (double)(expr);                                                                               \
     }
-VALUE(v_up, i->up)
+VALUE(v_up, i->verified)
+VALUE(v_unproved, i->unproved != DT_UNPROVED_NOT)
 VALUE(v_epoch, i->epoch)
 VALUE(v_rx, c->rx_bytes)
 VALUE(v_tx, c->tx_bytes)
@@ -61,7 +62,8 @@ VALUE(v_lost, i->stats.sessions_dropped + i->stats.sessions_lost)
 VALUE(v_rtt, (double)i->rtt / 1e9)
 
 static const struct per_tunnel tunnel_metrics[] = {
-    {"tunnel_up", "gauge", "1 while an epoch is verified", v_up},
+    {"tunnel_up", "gauge", "1 while a verified epoch carries data", v_up},
+    {"tunnel_unproved", "gauge", "1 while an epoch carries data that nothing proves", v_unproved},
     {"tunnel_epoch", "gauge", "number of the epoch that carries data, 0: none", v_epoch},
     {"tunnel_received_bytes_total", "counter", "inner bytes", v_rx},
     {"tunnel_sent_bytes_total", "counter", "inner bytes", v_tx},
@@ -108,7 +110,7 @@ static void gateways_page(struct daemon *d, FILE *f)
         unsigned n[2] = {0};
         for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); t != 0; t = dt_endpoint_tunnel_next(d->ep, t))
             if (dt_endpoint_tunnel_info(d->ep, t, &info) && !info.client && info.gateway == g->id)
-                n[info.up]++;
+                n[info.verified]++;
         for (int up = 0; up < 2; up++)
             fprintf(f, "dovetail_gateway_clients{gateway=\"%s\",verified=\"%s\"} %u\n",
                     label(name, g->cfg.cfg.name), up ? "yes" : "no", n[up]);

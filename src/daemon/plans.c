@@ -363,6 +363,7 @@ void plans_event(struct daemon *d, const struct dt_event *ev)
         return;
     switch (ev->kind) {
     case DT_EVENT_UP:
+    case DT_EVENT_UNPROVED:
         l->came_up = true;
         l->why[0] = '\0';
         l->lost_at = DT_NEVER;

@@ -27,9 +27,12 @@ static json_t *layer_json(struct daemon *d, const struct dt_layer_info *l, dt_ti
     json_object_set_new(o, "tunnel", json_string(t->cfg.cfg.name));
     if (!dt_endpoint_tunnel_info(d->ep, t->id, &info))
         return o;
-    json_object_set_new(o, "verified", json_boolean(info.up));
-    if (!info.up)
-        json_object_set_new(o, "why", json_string(info.why[0] ? info.why : info.state));
+    json_object_set_new(o, "verified", json_boolean(info.verified));
+    if (info.unproved != DT_UNPROVED_NOT)
+        json_object_set_new(o, "why", json_string(dt_unproved_str(info.unproved)));
+    else if (!info.up)
+        json_object_set_new(o, "why",
+                            json_string(info.why[0] ? info.why : dt_tunnel_state_str(info.state, true)));
     return o;
 }
 

@@ -35,13 +35,13 @@ static void set_id(json_t *o, const char *name, const struct dt_ike_id *id)
     json_object_set_new(o, name, json_string(dt_ike_id_str(text, id)));
 }
 
-static const char *phase_name(enum dt_epoch_phase p, bool client)
+static const char *phase_name(const struct dt_epoch_info *e, bool client)
 {
-    switch (p) {
+    switch (e->phase) {
     case DT_EPOCH_PROBING:
         return client ? "probing" : "not heard";
     case DT_EPOCH_PROVED:
-        return "verified";
+        return e->verified ? "verified" : "unproved";
     case DT_EPOCH_RETIRING:
         return "retiring";
     case DT_EPOCH_FREE:
@@ -56,8 +56,8 @@ static json_t *epoch_json(struct daemon *d, const struct dt_epoch_info *e, bool 
     snprintf(in, sizeof(in), "0x%08x", e->spi_in);
     snprintf(out, sizeof(out), "0x%08x", e->spi_out);
     json_t *o = json_pack("{s:i, s:s, s:b, s:s, s:s, s:f, s:f, s:s}", "epoch", (int)e->epoch, "phase",
-                          phase_name(e->phase, client), "carries", e->carries, "spi_in", in, "spi_out", out,
-                          "age_s", dt_time_seconds(dt_time_sub(now, e->since)), "left_s",
+                          phase_name(e, client), "carries", e->carries, "spi_in", in, "spi_out", out, "age_s",
+                          dt_time_seconds(dt_time_sub(now, e->since)), "left_s",
                           dt_time_seconds(dt_time_sub(e->until, now)), "encap", e->path.natt ? "udp" : "esp");
     struct dt_dp_sa_counters c;
     dt_time heard = e->heard;
@@ -137,31 +137,52 @@ static void set_dp(struct daemon *d, json_t *o, uint32_t id)
 static void set_why(json_t *o, const struct dt_tunnel_info *i)
 {
     char text[DT_ERR_TEXT + 64], addr[DT_ADDR_STRLEN];
-    if (i->why[0] != '\0')
+    const char *doing = dt_tunnel_state_str(i->state, i->client);
+    if (i->unproved != DT_UNPROVED_NOT)
+        snprintf(text, sizeof(text), "%s", dt_unproved_str(i->unproved));
+    else if (i->why[0] != '\0')
         snprintf(text, sizeof(text), "%s", i->why);
     else if (i->client && i->started && i->path.remote.addr.ver != 0)
-        snprintf(text, sizeof(text), "%s with %s: no answer yet", i->state,
+        snprintf(text, sizeof(text), "%s with %s: no answer yet", doing,
                  dt_addr_str(addr, &i->path.remote.addr));
     else
-        snprintf(text, sizeof(text), "%s", i->state);
+        snprintf(text, sizeof(text), "%s", doing);
     json_object_set_new(o, "why", json_string(text));
+}
+
+/* What people want to know of it: does it carry their packets? */
+static const char *state_name(const struct dt_tunnel_info *i)
+{
+    switch (i->state) {
+    case DT_TUNNEL_DOWN:
+        return "down";
+    case DT_TUNNEL_UP:
+    case DT_TUNNEL_PINGING:
+        return "up";
+    case DT_TUNNEL_UNPROVED:
+        return "unproved";
+    case DT_TUNNEL_PROBING:
+        if (i->client)
+            return "probing";
+        break;
+    case DT_TUNNEL_WAITING:
+    case DT_TUNNEL_OPENING:
+    case DT_TUNNEL_NEGOTIATING:
+    case DT_TUNNEL_HOLDING:
+        break;
+    }
+    return i->epoch != 0 ? "stale" : "connecting";
 }
 
 /* What endpoint and data path know of a tunnel, of either role. */
 static json_t *info_json(struct daemon *d, const struct dt_tunnel_info *i)
 {
     dt_time now = daemon_now();
-    const char *state = !i->started && i->client ? "down"
-                        : i->up                  ? "up"
-                        : i->epoch != 0          ? "stale"
-                                                 : "connecting";
-    if (!i->up && strcmp(i->state, "probing") == 0)
-        state = "probing";
-    json_t *o =
-        json_pack("{s:s, s:s, s:b, s:s}", "state", state, "doing", i->state, "verified", i->up, "encap",
-                  i->nepochs == 0 ? ""
-                  : i->natt       ? "udp"
-                                  : "esp");
+    json_t *o = json_pack("{s:s, s:s, s:b, s:s}", "state", state_name(i), "doing",
+                          dt_tunnel_state_str(i->state, i->client), "verified", i->verified, "encap",
+                          i->nepochs == 0 ? ""
+                          : i->natt       ? "udp"
+                                          : "esp");
     if (i->epoch != 0)
         json_object_set_new(o, "epoch", json_integer(i->epoch));
     dt_time heard = i->heard;
@@ -174,7 +195,7 @@ static json_t *info_json(struct daemon *d, const struct dt_tunnel_info *i)
         json_object_set_new(o, "heard_s_ago", json_real(dt_time_seconds(dt_time_sub(now, heard))));
     if (i->rtt != 0)
         json_object_set_new(o, "rtt_ms", json_real((double)i->rtt / 1e6));
-    if (!i->up)
+    if (!i->verified)
         set_why(o, i);
     set_id(o, "local", &i->local_id);
     set_id(o, "remote", &i->remote_id);
@@ -186,10 +207,10 @@ static json_t *info_json(struct daemon *d, const struct dt_tunnel_info *i)
     set_inside(o, &there->inside);
     json_object_set_new(o, "local_selectors", selectors_json(&agreed->local_ts));
     json_object_set_new(o, "remote_selectors", selectors_json(&agreed->remote_ts));
-    if (agreed->probe_dst.ver != 0) {
+    if (agreed->probe_dst.ver != 0)
         json_object_set_new(o, "probe", addr_json(&i->probe_dst));
+    if (agreed->nepochs > 0 && i->client)
         json_object_set_new(o, "probe_kind", json_string(dt_probe_kind_str(i->probe_kind)));
-    }
     json_object_set_new(o, "peer_is_dovetail", json_boolean(i->peer_is_dovetail));
     json_t *epochs = json_array();
     for (size_t k = 0; k < i->nepochs; k++)
@@ -280,7 +301,7 @@ static json_t *gateway_json(struct daemon *d, struct gate *g, const json_t *name
         if (!dt_endpoint_tunnel_info(d->ep, t, &info) || info.client || info.gateway != g->id)
             continue;
         dt_ike_id_str(who, &info.remote_id);
-        verified += info.up;
+        verified += info.verified;
         count++;
         if (!all && !client_listed(names, &info.remote_id))
             continue;

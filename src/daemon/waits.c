@@ -81,11 +81,13 @@ static void describe(char *out, size_t cap, const struct dt_tunnel_info *i)
 {
     char a4[DT_ADDR_STRLEN], a6[DT_ADDR_STRLEN], via[DT_ADDRPORT_STRLEN];
     const struct dt_ike_inside *in = &i->inside;
-    snprintf(out, cap, "up, epoch %u verified, %s to %s%s%s%s%s", i->epoch, i->natt ? "UDP" : "ESP",
+    snprintf(out, cap, "%s, epoch %u %s, %s to %s%s%s%s%s%s%s", i->verified ? "up" : "unproved", i->epoch,
+             i->verified ? "verified" : "carries data", i->natt ? "UDP" : "ESP",
              i->natt ? dt_addrport_str(via, &i->path.remote) : dt_addr_str(via, &i->path.remote.addr),
              in->addr4.ver || in->addr6.ver ? ", inside " : "",
              in->addr4.ver ? dt_addr_str(a4, &in->addr4) : "", in->addr4.ver && in->addr6.ver ? " and " : "",
-             in->addr6.ver ? dt_addr_str(a6, &in->addr6) : "");
+             in->addr6.ver ? dt_addr_str(a6, &in->addr6) : "", i->verified ? "" : ": ",
+             dt_unproved_str(i->unproved));
 }
 
 static void failed(struct wait *w, const struct target *t, const char *how)
@@ -112,13 +114,14 @@ static void answer(struct wait *w)
     json_t *list = json_array();
     struct dt_tunnel_info info;
     for (size_t i = 0; i < w->spec.on.n; i++) {
-        char text[256] = "down again";
+        char text[512] = "down again";
         const struct target *t = &w->spec.on.v[i];
         bool there = target_info(w->d, t, &info);
         if (there && info.up)
             describe(text, sizeof(text), &info);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:i}", "name", target_name(t), "text", text,
-                                              "epoch", there ? (int)info.epoch : 0));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:b}", "name", target_name(t), "text", text,
+                                              "epoch", there ? (int)info.epoch : 0, "verified",
+                                              there && info.verified));
     }
     struct dt_control_request *req = w->req;
     forget(w);

@@ -247,8 +247,15 @@ static void say_probe(struct tunnel *t, const struct sa *sa, dt_time now)
         [DT_PROBE_TTL1] = "with hop limit 1: its time exceeded counts as the answer",
     };
     char a[DT_ADDR_STRLEN];
-    ep_event(t->ep, t, now, DT_EVENT_PROBE_KIND, "control packets go to %s, %s",
-             dt_addr_str(a, &sa->probe_dst), words[sa->kind]);
+    if (sa->kind == DT_PROBE_NONE)
+        ep_event(t->ep, t, now, DT_EVENT_PROBE_KIND,
+                 "no control packet fits the traffic selectors: epochs are used unproved");
+    else if (sa->kind == DT_PROBE_DUMMY)
+        ep_event(t->ep, t, now, DT_EVENT_PROBE_KIND,
+                 "control packets are dummy packets, which the peer, a Dovetail, answers in its data path");
+    else
+        ep_event(t->ep, t, now, DT_EVENT_PROBE_KIND, "control packets go to %s, %s",
+                 dt_addr_str(a, &sa->probe_dst), words[sa->kind]);
 }
 
 void ep_client_child_up(struct link *l, dt_time now, struct dt_ike_child *child, const struct dt_child_sa *in)
@@ -276,13 +283,8 @@ void ep_client_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
         p.probe = can;
         dt_epoch_client_params(&c->e, &p);
     }
-    if (c->cfg.params.probe && sa->epoch == 1) {
-        if (can)
-            say_probe(t, sa, now);
-        else
-            ep_event(t->ep, t, now, DT_EVENT_PROBE_KIND,
-                     "no control packet fits the traffic selectors: epochs are used unverified");
-    }
+    if (c->cfg.params.probe && sa->epoch == 1)
+        say_probe(t, sa, now);
     c->e.peer_speaks = !l->peer_probes && can;
     dt_epoch_client_negotiated(&c->e, now, sa->epoch,
                                !ours          ? DT_EPOCH_BY_PEER
@@ -386,11 +388,16 @@ void ep_client_settle(struct tunnel *t, dt_time now)
     part_when_replaced(t, now);
     bury_orphans(t, now);
     ep_race_watch(t, now);
-    bool up = c->e.p.probe ? dt_epoch_client_verified(&c->e) : c->e.out != 0;
-    if (up != c->up) {
+    bool verified = dt_epoch_client_verified(&c->e);
+    bool up = verified || dt_epoch_client_unproved(&c->e);
+    if (up != c->up || verified != c->verified) {
         c->up = up;
-        if (up)
+        c->verified = verified;
+        if (verified)
             ep_event(t->ep, t, now, DT_EVENT_UP, "the tunnel is up");
+        else if (up)
+            ep_event(t->ep, t, now, DT_EVENT_UNPROVED, "the tunnel carries data unproved: %s",
+                     dt_unproved_str(ep_client_unproved(c)));
         else
             ep_event(t->ep, t, now, DT_EVENT_DOWN, "the tunnel is down: %s",
                      t->why[0]      ? t->why

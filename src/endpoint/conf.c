@@ -124,7 +124,8 @@ bool ep_conf_same_client(const struct dt_tunnel_cfg *a, const struct dt_tunnel_c
            same_proposals(&a->ike, &b->ike) && same_proposals(&a->esp, &b->esp) &&
            dt_selectors_eq(&a->protect, &b->protect) && dt_selectors_eq(&a->local, &b->local) &&
            a->inside4 == b->inside4 && a->inside6 == b->inside6 && a->transport == b->transport &&
-           a->encap == b->encap && a->secret == b->secret;
+           a->encap == b->encap && a->secret == b->secret &&
+           (a->probe == DT_PROBE_OFF) == (b->probe == DT_PROBE_OFF); /* IKE_AUTH says it */
 }
 
 bool ep_conf_same_server(const struct dt_gateway_cfg *a, const struct dt_gateway_cfg *b)
@@ -220,5 +221,6 @@ void dt_endpoint_limits_default(struct dt_endpoint_limits *l)
         .networks_max = 256,
         .head_start = 300 * DT_MSEC,
         .linger = 2 * DT_SEC,
+        .probe_rule = DT_PROBE_RULE_DUMMY,
     };
 }

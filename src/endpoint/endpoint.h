@@ -22,10 +22,10 @@
  *  - decrypt and check on every installed SA until it is removed; report the first authenticated packet of
  *    each SA (dt_endpoint_heard), and answer `last_heard` with the time of the newest one;
  *  - send a tunnel's data on the SA that `outbound` named last, hold it in a bounded queue, or drop it;
- *  - send the control packet that `probe` describes on exactly the SA it names (wire/icmp.h builds it),
- *    report its answer with the SA that it came in on (dt_endpoint_probe_reply), and, where the SA says so
- *    (answer4, answer6), answer the peer's control packets itself, on the outbound SA of the pair on which
- *    they came in (FIG. 7, 706);
+ *  - send the control packet that `probe` describes on exactly the SA it names (wire/dummy.h or wire/icmp.h
+ *    builds it), report its answer with the SA that it came in on (dt_endpoint_probe_reply), and, where the SA
+ *    says so (answer_dummy, answer4, answer6), answer the peer's control packets itself, on the outbound SA of
+ *    the pair on which they came in (FIG. 7, 706);
  *  - report an SA that nears the end of its sequence numbers or bytes (dt_endpoint_soft_limit), one that has
  *    reached it and sends no more (dt_endpoint_hard_limit), and a peer whose newest authenticated packet came
  *    from another address or port (dt_endpoint_peer_moved).
@@ -62,7 +62,7 @@ enum dt_encap {
 };
 
 enum dt_probe_mode {
-    DT_PROBE_AUTO, /* agreed with a Dovetail peer, else the inside DNS server, else TTL 1 */
+    DT_PROBE_AUTO, /* with a Dovetail peer dummy packets, else the inside DNS server, else TTL 1 */
     DT_PROBE_OFF,  /* today's IPsec: a new epoch is used when it is negotiated, idle tunnels are not pinged */
     DT_PROBE_ADDRESS, /* probe_addr answers */
 };
@@ -122,6 +122,7 @@ struct dt_endpoint_limits {
     /* An SA that was replaced still receives this long after its DELETE (2 s). One that the peer deletes without a
      * successor, and those of a session that the peer ends, are closed at once. */
     dt_time linger;
+    uint8_t probe_rule; /* the newest version of DT_NOTIFY_PROBE's rule that is followed (2) */
 };
 void dt_endpoint_limits_default(struct dt_endpoint_limits *l);
 
@@ -140,7 +141,9 @@ struct dt_endpoint_sa {
     const uint8_t *key_in, *key_out;
     struct dt_selectors local_ts, remote_ts; /* outbound: local to remote */
     struct dt_path path; /* raw ESP between the two addresses, or UDP on the ports when path.natt */
-    struct dt_addr answer4, answer6; /* echo requests to these are answered in the data path (ver 0: none) */
+    bool
+        answer_dummy; /* control packets that are dummy packets (wire/dummy.h) are answered in the data path */
+    struct dt_addr answer4, answer6; /* echo requests to these too (ver 0: none) */
 };
 
 /* Before a child is agreed, and before anything of it is stored: what it would be. */
@@ -160,13 +163,21 @@ struct dt_authority {
         owner; /* tunnels of one owner may share a network; the peer's identity unless it is changed */
 };
 
-/* Where a Dovetail answers control packets: an address that both ends derive from the traffic selectors of
- * its side, so that it passes every selector check and meets no host: 192.0.0.8 (RFC 7600) or 100:0:0:1::
- * (RFC 9780) where the selectors cover them, else the first address of the first range that may carry ICMP.
- * ver 4 or 6. False: none of that version may. Each says in IKE_AUTH that it does so, by the status notify
- * DT_NOTIFY_PROBE with one byte, the version of this rule (1). */
-#define DT_NOTIFY_PROBE 40986
+/* Which control packets a Dovetail answers is said in IKE_AUTH by the status notify DT_NOTIFY_PROBE: one octet with the
+ * oldest version of the rule that it follows, and one with the newest (left out: the same).
+ *   1  echo requests to dt_endpoint_probe_addr of its side
+ *   2  dummy packets too, whatever the traffic selectors say (wire/dummy.h) */
+#define DT_NOTIFY_PROBE       40986
+#define DT_PROBE_RULE_ADDRESS 1
+#define DT_PROBE_RULE_DUMMY   2
+
+/* Version 1: an address that both ends derive from the traffic selectors of the answering side, so that it passes every
+ * selector check and meets no host: 192.0.0.8 (RFC 7600) or 100:0:0:1:: (RFC 9780) where the selectors cover them,
+ * else the first address of the first range that may carry ICMP. ver 4 or 6. False: none of that version may. */
 bool dt_endpoint_probe_addr(struct dt_addr *out, const struct dt_selectors *ts, uint8_t ver);
+/* Can an echo cross at all, of either version? With a peer that is no Dovetail a tunnel is unproved when it cannot.
+ * A side without selectors will be an inside address. */
+bool dt_endpoint_carries_echo(const struct dt_selectors *local, const struct dt_selectors *remote);
 
 enum dt_outbound {
     DT_OUTBOUND_SA,   /* data goes out on the SA */
@@ -175,23 +186,25 @@ enum dt_outbound {
 };
 
 enum dt_probe_kind {
-    DT_PROBE_AGREED, /* between two Dovetails: dt_endpoint_probe_addr of the peer's side, answered in its data
-                        path */
-    DT_PROBE_CHOSEN, /* probe = ADDRESS */
-    DT_PROBE_DNS,    /* the inside DNS server */
+    DT_PROBE_NONE = 0, /* the peer answers none that the traffic selectors carry */
+    DT_PROBE_DUMMY,    /* between two Dovetails: a dummy packet, answered in the peer's data path */
+    DT_PROBE_AGREED,   /* with an older Dovetail: dt_endpoint_probe_addr of the peer's side, likewise */
+    DT_PROBE_CHOSEN,   /* probe = ADDRESS */
+    DT_PROBE_DNS,      /* the inside DNS server */
     DT_PROBE_TTL1, /* echo with hop limit 1 to an address in the protected range; time exceeded is the answer,
                       an echo reply too */
 };
 const char *dt_probe_kind_str(enum dt_probe_kind k);
 
-/* A control packet: an ICMP or ICMPv6 echo request (by the version of dst). */
+/* A control packet: a dummy packet, or an ICMP or ICMPv6 echo request (by the version of dst). */
 struct dt_endpoint_probe {
     uint32_t tunnel, epoch;
     uint64_t sa; /* sent on its outbound SA, whatever carries data */
     enum dt_probe_kind kind;
-    struct dt_addr src, dst;
-    uint8_t ttl;
     uint16_t ident, seq;
+    uint16_t size;           /* DT_PROBE_DUMMY: octets of its plaintext; 0: the fewest there may be */
+    struct dt_addr src, dst; /* the other kinds */
+    uint8_t ttl;
 };
 
 /* Events: what `dovetail monitor`, the simulator and the demo's timeline show. Numbers up to 63 are those of
@@ -200,7 +213,7 @@ enum dt_event_kind {
     DT_EVENT_TUNNEL_ADDED = 64, /* client: configured; server: a client authenticated */
     DT_EVENT_TUNNEL_GONE,       /* text says why */
     DT_EVENT_UP,                /* client: verified after it was not */
-    DT_EVENT_DOWN,              /* client: no verified epoch any more, or closed; text says why */
+    DT_EVENT_DOWN,              /* client: no epoch carries data any more, or closed; text says why */
     DT_EVENT_SESSION_UP,
     DT_EVENT_SESSION_DOWN,     /* text says why */
     DT_EVENT_SESSION_REPLACED, /* server: the same identity came again */
@@ -215,6 +228,7 @@ enum dt_event_kind {
     DT_EVENT_UNKNOWN_SPI,
     DT_EVENT_LIMIT,       /* something bounded is full */
     DT_EVENT_TURNED_AWAY, /* a peer's request was refused: both sides' values; `remote` is whose */
+    DT_EVENT_UNPROVED,    /* client: it carries data, and nothing proves that this arrives; text says why */
 };
 
 struct dt_event {
@@ -347,7 +361,7 @@ void dt_endpoint_ike_input(struct dt_endpoint *ep, dt_time now, const struct dt_
                            size_t len);
 /* An authenticated packet came in on that SA: the first must be reported, more may be. */
 void dt_endpoint_heard(struct dt_endpoint *ep, dt_time now, uint64_t sa);
-/* An echo reply (or time exceeded that quotes our echo) whose ident and seq are a probe's came in on `sa`. */
+/* A reply (or time exceeded that quotes our echo) whose ident and seq are a probe's came in on `sa`. */
 void dt_endpoint_probe_reply(struct dt_endpoint *ep, dt_time now, uint64_t sa, uint16_t ident, uint16_t seq);
 /* A new epoch is asked for, once. */
 void dt_endpoint_soft_limit(struct dt_endpoint *ep, dt_time now, uint64_t sa);
@@ -370,17 +384,43 @@ struct dt_epoch_info {
     uint64_t sa;
     uint32_t spi_in, spi_out;
     enum dt_epoch_phase phase;
+    bool verified;               /* client: by a probe; server: it was heard. Not by its phase alone */
     bool carries;                /* data goes out on it */
     dt_time since, until, heard; /* negotiated; t0 + keylife; last heard or 0 */
     struct dt_path path;
 };
 
+/* What a tunnel does now. */
+enum dt_tunnel_state {
+    DT_TUNNEL_DOWN = 0,
+    DT_TUNNEL_WAITING,     /* client: a pause before the next session is opened */
+    DT_TUNNEL_OPENING,     /* client: a session is being opened */
+    DT_TUNNEL_NEGOTIATING, /* client: an epoch is being negotiated, and there is none to use */
+    DT_TUNNEL_HOLDING,     /* client: a session is there and no epoch */
+    DT_TUNNEL_PROBING, /* an epoch is there; client: no probe of it was answered yet; server: it was not heard */
+    DT_TUNNEL_UNPROVED, /* an epoch carries data, and nothing has proved it: enum dt_unproved */
+    DT_TUNNEL_UP,       /* a verified epoch carries data; server: one that was heard */
+    DT_TUNNEL_PINGING,  /* client: likewise, but nothing has come in for maxidle */
+};
+const char *dt_tunnel_state_str(enum dt_tunnel_state s, bool client); /* "opening a session", ... */
+
+/* Why a tunnel that carries data is not verified. */
+enum dt_unproved {
+    DT_UNPROVED_NOT = 0,   /* it is, or carries none */
+    DT_UNPROVED_OFF,       /* client: probe = off */
+    DT_UNPROVED_SELECTORS, /* client: the peer is no Dovetail, and the traffic selectors carry no echo */
+    DT_UNPROVED_UNHEARD,   /* server: a new epoch is used before the client was heard on it */
+};
+const char *dt_unproved_str(enum dt_unproved why); /* a sentence; "" for DT_UNPROVED_NOT */
+
 struct dt_tunnel_info {
     uint32_t tunnel, gateway; /* gateway: 0 for a client's tunnel */
     char name[DT_NAME_MAX];   /* a gateway's: the gateway's name */
     bool client, started;
-    bool up;        /* client: on a verified epoch; server: on one that was heard */
-    char state[32]; /* "up", "holding", "opening a session", "negotiating", "probing", "pinging", "down" */
+    enum dt_tunnel_state state;
+    enum dt_unproved unproved; /* DT_TUNNEL_UNPROVED: why */
+    bool up;       /* an epoch carries data that is verified or needs no proof: the last three states */
+    bool verified; /* client: it was proved, with nothing said against it; server: it was heard */
     char why[DT_ERR_TEXT]; /* not up: why, as far as it is known; else empty */
     struct dt_ike_id local_id, remote_id;
     struct dt_ike_inside inside;             /* client: ours; server: the client's */

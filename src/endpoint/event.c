@@ -49,6 +49,8 @@ static const char *name_of(enum dt_event_kind kind)
         return "limit";
     case DT_EVENT_TURNED_AWAY:
         return "turned_away";
+    case DT_EVENT_UNPROVED:
+        return "unproved";
     }
     return "?";
 }

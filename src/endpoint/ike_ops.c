@@ -116,16 +116,12 @@ static void op_notify_in(void *ctx, struct dt_ike_session *s, const struct dt_ik
 {
     struct dt_endpoint *ep = ctx;
     struct dt_err err;
-    if (n->type != DT_NOTIFY_PROBE || n->len < 1 || n->data[0] != 1)
+    if (n->type != DT_NOTIFY_PROBE || n->len < 1 || n->data[0] == 0 || n->data[0] > ep->limits.probe_rule)
         return;
+    uint8_t newest = n->len > 1 && n->data[1] > n->data[0] ? n->data[1] : n->data[0];
     struct link *l = dt_ike_session_initiator(s) ? owner(s) : ep_server_adopt(ep, ep->now, s, &err);
     if (l)
-        l->peer_probes = true;
-}
-
-static bool probes(const struct tunnel *t)
-{
-    return t->is_client ? t->c->cfg.params.probe : t->s->e.p.probe;
+        l->peer_probes = newest < ep->limits.probe_rule ? newest : ep->limits.probe_rule;
 }
 
 static size_t op_notify_out(void *ctx, struct dt_ike_session *s, struct dt_ike_notify *v, size_t cap)
@@ -133,9 +129,10 @@ static size_t op_notify_out(void *ctx, struct dt_ike_session *s, struct dt_ike_n
     struct dt_endpoint *ep = ctx;
     struct dt_err err;
     struct link *l = dt_ike_session_initiator(s) ? owner(s) : ep_server_adopt(ep, ep->now, s, &err);
-    if (!l || !l->t || cap == 0 || !probes(l->t))
+    if (!l || !l->t || cap == 0 || !ep_answers_probes(l->t))
         return 0;
-    v[0] = (struct dt_ike_notify){.type = DT_NOTIFY_PROBE, .len = 1, .data = {1}};
+    v[0] = (struct dt_ike_notify){
+        .type = DT_NOTIFY_PROBE, .len = 2, .data = {DT_PROBE_RULE_ADDRESS, ep->limits.probe_rule}};
     return 1;
 }
 

@@ -27,7 +27,55 @@ uint32_t dt_endpoint_tunnel_by_name(const struct dt_endpoint *ep, const char *na
     return 0;
 }
 
-static const char *client_state(const struct client *c)
+const char *dt_tunnel_state_str(enum dt_tunnel_state s, bool client)
+{
+    switch (s) {
+    case DT_TUNNEL_DOWN:
+        return "down";
+    case DT_TUNNEL_WAITING:
+        return "waiting to try again";
+    case DT_TUNNEL_OPENING:
+        return "opening a session";
+    case DT_TUNNEL_NEGOTIATING:
+        return "negotiating";
+    case DT_TUNNEL_HOLDING:
+        return "holding";
+    case DT_TUNNEL_PROBING:
+        return client ? "probing" : "not heard yet";
+    case DT_TUNNEL_UNPROVED:
+        return "unproved";
+    case DT_TUNNEL_UP:
+        return "up";
+    case DT_TUNNEL_PINGING:
+        return "pinging";
+    }
+    return "?";
+}
+
+const char *dt_unproved_str(enum dt_unproved why)
+{
+    switch (why) {
+    case DT_UNPROVED_NOT:
+        return "";
+    case DT_UNPROVED_OFF:
+        return "probe = off, so no control packet asks whether it arrives";
+    case DT_UNPROVED_SELECTORS:
+        return "the peer is no Dovetail, and the traffic selectors carry no echo that could ask whether it "
+               "arrives";
+    case DT_UNPROVED_UNHEARD:
+        return "the client has not been heard on this epoch";
+    }
+    return "";
+}
+
+enum dt_unproved ep_client_unproved(const struct client *c)
+{
+    if (!dt_epoch_client_unproved(&c->e))
+        return DT_UNPROVED_NOT;
+    return c->unprobed ? DT_UNPROVED_SELECTORS : DT_UNPROVED_OFF;
+}
+
+static enum dt_tunnel_state client_state(const struct client *c)
 {
     const struct dt_epoch_client *e = &c->e;
     bool probing = false, pinging = false;
@@ -36,16 +84,27 @@ static const char *client_state(const struct client *c)
         pinging |= e->e[i].phase == DT_EPOCH_PROVED && e->e[i].idle && !e->e[i].dead;
     }
     if (!e->started)
-        return "down";
+        return DT_TUNNEL_DOWN;
+    if (c->verified)
+        return pinging ? DT_TUNNEL_PINGING : DT_TUNNEL_UP;
     if (c->up)
-        return pinging ? "pinging" : "up";
+        return DT_TUNNEL_UNPROVED;
     if (e->session == DT_EPOCH_NO_SESSION)
-        return "waiting to try again";
+        return DT_TUNNEL_WAITING;
     if (e->session == DT_EPOCH_OPENING)
-        return "opening a session";
+        return DT_TUNNEL_OPENING;
     if (probing)
-        return "probing";
-    return e->negotiating ? "negotiating" : "holding";
+        return DT_TUNNEL_PROBING;
+    return e->negotiating ? DT_TUNNEL_NEGOTIATING : DT_TUNNEL_HOLDING;
+}
+
+/* Was the client heard on the epoch that carries data to it? */
+static bool server_heard(const struct server *s)
+{
+    for (unsigned i = 0; i < DT_EPOCH_MAX; i++)
+        if (s->e.e[i].phase != DT_EPOCH_FREE && s->e.e[i].no == s->e.out)
+            return s->e.out != 0 && s->e.e[i].was_proved;
+    return false;
 }
 
 static void epochs(const struct tunnel *t, struct dt_tunnel_info *out)
@@ -65,6 +124,7 @@ static void epochs(const struct tunnel *t, struct dt_tunnel_info *out)
         const struct sa *sa = ep_sa_of_epoch(t, next->no);
         *i = (struct dt_epoch_info){.epoch = next->no,
                                     .phase = next->phase,
+                                    .verified = t->is_client ? next->verified : next->was_proved,
                                     .carries = next->no == out->epoch,
                                     .since = next->t0,
                                     .until = dt_time_add(next->t0, p->keylife),
@@ -103,9 +163,11 @@ bool dt_endpoint_tunnel_info(const struct dt_endpoint *ep, uint32_t tunnel, stru
     if (t->is_client) {
         const struct client *c = t->c;
         snprintf(out->name, sizeof(out->name), "%s", c->cfg.name);
-        snprintf(out->state, sizeof(out->state), "%s", client_state(c));
+        out->state = client_state(c);
+        out->unproved = ep_client_unproved(c);
         out->started = c->e.started;
         out->up = c->up;
+        out->verified = c->verified;
         out->epoch = c->e.out;
         out->stats = c->e.stats;
         out->local_id = c->cfg.local_id;
@@ -114,7 +176,9 @@ bool dt_endpoint_tunnel_info(const struct dt_endpoint *ep, uint32_t tunnel, stru
     } else {
         const struct server *s = t->s;
         snprintf(out->name, sizeof(out->name), "%s", s->gateway->cfg.name);
-        snprintf(out->state, sizeof(out->state), "%s", s->up ? "up" : "not heard yet");
+        out->verified = server_heard(s);
+        out->state = out->verified ? DT_TUNNEL_UP : s->up ? DT_TUNNEL_UNPROVED : DT_TUNNEL_PROBING;
+        out->unproved = s->up && !out->verified ? DT_UNPROVED_UNHEARD : DT_UNPROVED_NOT;
         out->gateway = s->gateway->id;
         out->started = true;
         out->up = s->up;
@@ -177,7 +241,7 @@ static void digest_tunnel(const struct tunnel *t, dt_time now, struct dt_digest 
     }
     dt_list_for_each (n, &t->links) {
         const struct link *l = DT_CONTAINER_OF(n, struct link, node);
-        dt_digest_u64(d, (uint64_t)l->up | (uint64_t)l->udp << 1 | (uint64_t)l->peer_probes << 2 |
+        dt_digest_u64(d, (uint64_t)l->up | (uint64_t)l->udp << 1 | (uint64_t)l->peer_probes << 8 |
                              (uint64_t)l->spoke << 3 | (uint64_t)(l->asked != NULL) << 4 |
                              (uint64_t)(t->is_client && t->c->link == l) << 5 | (uint64_t)l->overtaken << 6 |
                              (uint64_t)(t->is_client && t->c->parting == l) << 7);

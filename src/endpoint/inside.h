@@ -43,8 +43,10 @@ struct link {
      * are there. */
     struct timer timer;
     uint64_t order;
-    bool up, udp, peer_probes, spoke; /* up: then it has a session */
-    bool overtaken; /* server: a newer session of the same client was heard */
+    bool up, udp, spoke; /* up: then it has a session */
+    bool overtaken;      /* server: a newer session of the same client was heard */
+    /* The newest version of DT_NOTIFY_PROBE's rule that the peer follows too; 0: it is no Dovetail. */
+    uint8_t peer_probes;
 };
 
 struct sa {
@@ -88,6 +90,7 @@ struct client {
     struct race race;
     unsigned place; /* which gateway and which local path */
     bool keep_place, contacted, up, unprobed;
+    bool verified; /* as far as it has been told; so is `up` */
     uint32_t won; /* an epoch was verified: to be looked at when the engine has returned */
     dt_time suspected;
 };
@@ -277,7 +280,12 @@ int ep_authority_admit(struct tunnel *t, struct link *l, dt_time now, const stru
 void ep_authority_took(struct tunnel *t);
 
 /* ---- probe.c ---- */
-/* Chooses where the SA's control packets go. False: its selectors carry none. */
+/* What its sessions say by DT_NOTIFY_PROBE, and its SAs do. */
+static inline bool ep_answers_probes(const struct tunnel *t)
+{
+    return t->is_client ? t->c->cfg.params.probe : t->s->e.p.probe;
+}
+/* Chooses the SA's control packets. False: there is none that the peer would answer. */
 bool ep_probe_choose(struct sa *sa, const struct tunnel *t, const struct link *l,
                      const struct dt_child_sa *in);
 void ep_probe_send(struct tunnel *t, dt_time now, uint32_t epoch, uint16_t seq);
@@ -298,6 +306,7 @@ void ep_client_child_failed(struct link *l, dt_time now, struct dt_ike_child *ch
 void ep_client_child_down(struct link *l, dt_time now, struct sa *sa, enum dt_ike_down why);
 void ep_client_settle(struct tunnel *t, dt_time now);
 void ep_client_due(struct tunnel *t, dt_time now);
+enum dt_unproved ep_client_unproved(const struct client *c); /* info.c */
 bool ep_client_open(struct tunnel *t, dt_time now, bool udp, bool beside);
 
 /* ---- race.c ---- */

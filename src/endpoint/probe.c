@@ -1,5 +1,5 @@
-/* Where control packets go (DESIGN section 4): the address that two Dovetails agree on, a configured one, the inside
- * DNS server, or an echo with hop limit 1 whose time exceeded counts. */
+/* Which control packets prove an epoch (DESIGN section 4): dummy packets between two Dovetails, with others echoes to a
+ * configured address, to the inside DNS server, or with hop limit 1, whose time exceeded counts. */
 #include "endpoint/inside.h"
 
 #include <string.h>
@@ -42,9 +42,23 @@ bool dt_endpoint_probe_addr(struct dt_addr *out, const struct dt_selectors *ts, 
     return first_addr(out, ts, ver, false);
 }
 
+bool dt_endpoint_carries_echo(const struct dt_selectors *local, const struct dt_selectors *remote)
+{
+    struct dt_addr a;
+    for (unsigned ver = 4; ver <= 6; ver += 2)
+        if ((local->n == 0 || first_addr(&a, local, (uint8_t)ver, false)) &&
+            first_addr(&a, remote, (uint8_t)ver, false))
+            return true;
+    return false;
+}
+
 const char *dt_probe_kind_str(enum dt_probe_kind k)
 {
     switch (k) {
+    case DT_PROBE_NONE:
+        return "none";
+    case DT_PROBE_DUMMY:
+        return "dummy";
     case DT_PROBE_AGREED:
         return "agreed";
     case DT_PROBE_CHOSEN:
@@ -57,61 +71,69 @@ const char *dt_probe_kind_str(enum dt_probe_kind k)
     return "?";
 }
 
+static bool carries_echo(const struct dt_selectors *ts, const struct dt_addr *a)
+{
+    return dt_selectors_has(ts, a, a->ver == 4 ? PROTO_ICMP : PROTO_ICMP6, 0);
+}
+
 /* Our end of the control packets: the inside address, else one within our selectors. */
 static bool source(struct dt_addr *out, const struct tunnel *t, const struct dt_child_sa *in, uint8_t ver)
 {
     const struct dt_addr *inside = ver == 4 ? &t->inside.addr4 : &t->inside.addr6;
-    if (inside->ver == ver &&
-        dt_selectors_has(&in->local_ts, inside, ver == 4 ? PROTO_ICMP : PROTO_ICMP6, 0)) {
+    if (inside->ver == ver && carries_echo(&in->local_ts, inside)) {
         *out = *inside;
         return true;
     }
     return dt_endpoint_probe_addr(out, &in->local_ts, ver);
 }
 
-static bool target(struct sa *sa, const struct tunnel *t, const struct link *l, const struct dt_child_sa *in,
-                   uint8_t ver)
+static enum dt_probe_kind set_echo(struct sa *sa, enum dt_probe_kind kind, const struct dt_addr *to,
+                                   uint8_t ttl)
+{
+    sa->probe_dst = *to;
+    sa->probe_ttl = ttl;
+    return kind;
+}
+
+static enum dt_probe_kind to_chosen(struct sa *sa, const struct tunnel *t, const struct dt_child_sa *in)
 {
     const struct dt_tunnel_cfg *cfg = &t->c->cfg;
-    sa->probe_ttl = 64;
-    if (cfg->probe == DT_PROBE_ADDRESS) {
-        sa->kind = DT_PROBE_CHOSEN;
-        sa->probe_dst = cfg->probe_addr;
-        return cfg->probe_addr.ver == ver;
-    }
-    if (l->peer_probes && dt_endpoint_probe_addr(&sa->probe_dst, &in->remote_ts, ver)) {
-        sa->kind = DT_PROBE_AGREED;
-        return true;
-    }
-    for (unsigned i = 0; i < t->inside.ndns; i++) {
-        const struct dt_addr *dns = &t->inside.dns[i];
-        if (dns->ver == ver &&
-            dt_selectors_has(&in->remote_ts, dns, ver == 4 ? PROTO_ICMP : PROTO_ICMP6, 0)) {
-            sa->kind = DT_PROBE_DNS;
-            sa->probe_dst = *dns;
-            return true;
-        }
-    }
-    sa->kind = DT_PROBE_TTL1;
-    sa->probe_ttl = 1;
-    return first_addr(&sa->probe_dst, &in->remote_ts, ver, true);
+    return cfg->probe == DT_PROBE_ADDRESS && carries_echo(&in->remote_ts, &cfg->probe_addr) &&
+                   source(&sa->probe_src, t, in, cfg->probe_addr.ver)
+               ? set_echo(sa, DT_PROBE_CHOSEN, &cfg->probe_addr, 64)
+               : DT_PROBE_NONE;
+}
+
+static enum dt_probe_kind to_inside(struct sa *sa, const struct tunnel *t, const struct link *l,
+                                    const struct dt_child_sa *in, uint8_t ver)
+{
+    struct dt_addr a;
+    if (!source(&sa->probe_src, t, in, ver))
+        return DT_PROBE_NONE;
+    if (l->peer_probes && dt_endpoint_probe_addr(&a, &in->remote_ts, ver))
+        return set_echo(sa, DT_PROBE_AGREED, &a, 64);
+    for (unsigned i = 0; i < t->inside.ndns; i++)
+        if (t->inside.dns[i].ver == ver && carries_echo(&in->remote_ts, &t->inside.dns[i]))
+            return set_echo(sa, DT_PROBE_DNS, &t->inside.dns[i], 64);
+    return first_addr(&a, &in->remote_ts, ver, true) ? set_echo(sa, DT_PROBE_TTL1, &a, 1) : DT_PROBE_NONE;
 }
 
 bool ep_probe_choose(struct sa *sa, const struct tunnel *t, const struct link *l,
                      const struct dt_child_sa *in)
 {
-    for (unsigned ver = 4; ver <= 6; ver += 2)
-        if (source(&sa->probe_src, t, in, (uint8_t)ver) && target(sa, t, l, in, (uint8_t)ver))
-            return true;
-    memset(&sa->probe_dst, 0, sizeof(sa->probe_dst));
-    return false;
+    sa->kind = to_chosen(sa, t, in);
+    if (sa->kind == DT_PROBE_NONE && l->peer_probes >= DT_PROBE_RULE_DUMMY)
+        sa->kind = DT_PROBE_DUMMY;
+    for (unsigned ver = 4; sa->kind == DT_PROBE_NONE && ver <= 6; ver += 2)
+        sa->kind = to_inside(sa, t, l, in, (uint8_t)ver);
+    return sa->kind != DT_PROBE_NONE;
 }
 
 void ep_probe_send(struct tunnel *t, dt_time now, uint32_t epoch, uint16_t seq)
 {
     struct dt_endpoint *ep = t->ep;
     const struct sa *sa = ep_sa_of_epoch(t, epoch);
-    if (!sa || sa->probe_dst.ver == 0)
+    if (!sa || sa->kind == DT_PROBE_NONE)
         return;
     t->probe_ident = (uint16_t)epoch;
     t->probe_seq = seq;

@@ -85,7 +85,7 @@ static void answer_addrs(const struct tunnel *t, const struct dt_child_sa *in, s
 {
     memset(four, 0, sizeof(*four));
     memset(six, 0, sizeof(*six));
-    if (t->is_client ? t->c->e.p.probe : t->s->e.p.probe) {
+    if (ep_answers_probes(t)) {
         dt_endpoint_probe_addr(four, &in->local_ts, 4);
         dt_endpoint_probe_addr(six, &in->local_ts, 6);
     }
@@ -111,6 +111,7 @@ static int sa_to_data_path(const struct sa *sa, dt_time now, const struct dt_chi
         .local_ts = in->local_ts,
         .remote_ts = in->remote_ts,
         .path = in->path,
+        .answer_dummy = ep_answers_probes(t) && t->ep->limits.probe_rule >= DT_PROBE_RULE_DUMMY,
     };
     answer_addrs(t, in, &out.answer4, &out.answer6);
     return t->ep->ops.sa_install(t->ep->user, now, &out, err);

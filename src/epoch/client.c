@@ -270,11 +270,11 @@ void dt_epoch_client_failed(struct dt_epoch_client *c, dt_time now)
         count_failure(c, now, c->p.pingtime);
 }
 
-/* An epoch that works carries data. */
-static bool carried(const struct dt_epoch_client *c)
+/* The epoch that carries data, save one that is still on probation or answers no more. */
+static const struct dt_epoch *carried(const struct dt_epoch_client *c)
 {
     const struct dt_epoch *e = dt_slots_find((struct dt_epoch *)c->e, c->out);
-    return e && e->phase == DT_EPOCH_PROVED && !e->dead;
+    return e && e->phase == DT_EPOCH_PROVED && !e->dead ? e : NULL;
 }
 
 void dt_epoch_client_busy(struct dt_epoch_client *c, dt_time now)
@@ -411,7 +411,7 @@ void dt_epoch_client_negotiated(struct dt_epoch_client *c, dt_time now, uint32_t
 static void verify(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
 {
     e->phase = DT_EPOCH_PROVED;
-    e->was_proved = true;
+    e->was_proved = e->verified = true;
     c->stats.verified++;
     emit(c, now, DT_EPOCH_VERIFIED, e->no, 0, e->tries, dt_time_sub(now, e->t0));
     c->fresh = true;
@@ -779,7 +779,13 @@ dt_time dt_epoch_client_deadline(const struct dt_epoch_client *c)
 
 bool dt_epoch_client_verified(const struct dt_epoch_client *c)
 {
-    return c->started && carried(c);
+    const struct dt_epoch *e = carried(c);
+    return c->started && e && e->verified && c->p.probe;
+}
+
+bool dt_epoch_client_unproved(const struct dt_epoch_client *c)
+{
+    return c->started && carried(c) && !dt_epoch_client_verified(c);
 }
 
 void dt_epoch_client_digest(const struct dt_epoch_client *c, dt_time now, struct dt_digest *d)

@@ -153,6 +153,7 @@ struct dt_epoch {
     uint8_t origin;   /* enum dt_epoch_origin */
     bool elsewhere;   /* a probe was answered on an older epoch: outbound is proven */
     bool was_proved;  /* verified, or heard, at some time */
+    bool verified;    /* client: it was proved, and not only taken into use */
     bool idle;        /* nothing received for maxidle: being pinged */
     bool dead;        /* pingtries2 pings unanswered */
     bool redundant;   /* RETIRING because the peer was to delete it (RFC 7296 2.8.1) */
@@ -262,8 +263,10 @@ void dt_epoch_client_ping(struct dt_epoch_client *c, dt_time now);
 void dt_epoch_client_reopen(struct dt_epoch_client *c, dt_time now);
 void dt_epoch_client_tick(struct dt_epoch_client *c, dt_time now);
 dt_time dt_epoch_client_deadline(const struct dt_epoch_client *c);
-/* Is data on a verified epoch right now, with nothing said against it? */
+/* Is data on a verified epoch right now, with nothing said against it? Never, without probes. */
 bool dt_epoch_client_verified(const struct dt_epoch_client *c);
+/* Is data on an epoch that was taken into use without a proof, since there are no probes (or were none)? */
+bool dt_epoch_client_unproved(const struct dt_epoch_client *c);
 void dt_epoch_client_digest(const struct dt_epoch_client *c, dt_time now, struct dt_digest *d);
 
 /* ---- Server (FIG. 7; with probe false FIG. 8) ---- */

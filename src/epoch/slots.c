@@ -92,7 +92,8 @@ void dt_slots_digest(const struct dt_epoch *e, uint32_t out, dt_time now, struct
         dt_digest_u64(d, (uint64_t)(top - next->no) << 32 | (uint32_t)next->phase << 16 |
                              (uint32_t)next->origin << 8 | (uint32_t)next->redundant << 5 |
                              (uint32_t)next->elsewhere << 4 | (uint32_t)next->idle << 3 |
-                             (uint32_t)next->was_proved << 2 | (uint32_t)next->dead << 1 | (next->no == out));
+                             (uint32_t)next->verified << 6 | (uint32_t)next->was_proved << 2 |
+                             (uint32_t)next->dead << 1 | (next->no == out));
         dt_digest_u64(d, next->tries);
         dt_digest_u64(d, now - next->t0);
         dt_digest_u64(d, now - next->heard);

@@ -1,5 +1,6 @@
 /* Control packets: echo through an epoch, made, answered and recognised here, never seen by the TUN device. */
 #include "net/dp.h"
+#include "wire/dummy.h"
 #include "wire/esp.h"
 #include "wire/icmp.h"
 
@@ -37,20 +38,59 @@ static void send_on(struct dp_worker *w, struct dp_sa *sa, const uint8_t *packet
         memcpy(p, packet + skip, len - skip);
 }
 
-void dp_probe_send(struct dp_worker *w, const struct dp_cmd *cmd)
+static bool send_dummy(struct dp_worker *w, struct dp_sa *sa, const struct dt_dummy *d)
+{
+    uint8_t *p = dp_tx_room(w, sa, d->size, DT_NEXT_NONE, 0, true);
+    if (p)
+        dt_dummy_put(p, d->size, d);
+    return p != NULL;
+}
+
+static bool send_echo(struct dp_worker *w, struct dp_sa *sa, const struct dp_cmd *cmd)
 {
     uint8_t packet[DT_IP6_HDR_LEN + DT_ICMP_HDR_LEN + PROBE_DATA];
-    struct dp_sa *sa = dp_sa_find(w->dp, cmd->spi_in);
-    if (!sa)
-        return;
     size_t len = dt_echo_make(packet, sizeof packet, false, &cmd->src, &cmd->dst, cmd->ident, cmd->seq,
                               cmd->ttl ? cmd->ttl : 64, PROBE_DATA);
-    if (len == 0)
+    if (len)
+        send_on(w, sa, packet, len);
+    return len != 0;
+}
+
+void dp_probe_send(struct dp_worker *w, const struct dp_cmd *cmd)
+{
+    struct dp_sa *sa = dp_sa_find(w->dp, cmd->spi_in);
+    struct dt_dummy d = {.ident = cmd->ident, .seq = cmd->seq, .size = cmd->dummy, .other = DT_DUMMY_LEN};
+    if (!sa)
         return;
     unsigned at = atomic_fetch_add(&sa->tunnel->probe_next, 1) % DP_PROBES;
     atomic_store(&sa->tunnel->probe[at], probe_key(cmd->ident, cmd->seq));
-    send_on(w, sa, packet, len);
-    dp_count(w, DT_DPC_PROBES_SENT, 1);
+    if (cmd->dummy ? send_dummy(w, sa, &d) : send_echo(w, sa, cmd))
+        dp_count(w, DT_DPC_PROBES_SENT, 1);
+}
+
+static void probe_answered(struct dp_worker *w, const struct dp_sa *sa, const struct dt_dp_event *ev)
+{
+    struct dt_dp_event e = *ev;
+    e.kind = DT_DP_PROBE_REPLY;
+    e.sa = sa->id;
+    e.tunnel = sa->tunnel->id;
+    dp_count(w, DT_DPC_PROBE_REPLIES, 1);
+    dp_event(w, &e);
+}
+
+/* A dummy packet that has passed the SA's checks. One that is no control packet is ignored (RFC 4303 2.6). */
+void dp_dummy_in(struct dp_worker *w, struct dp_sa *sa, const uint8_t *p, size_t len)
+{
+    struct dt_dummy d;
+    if (!dt_dummy_parse(&d, p, len))
+        return;
+    if (d.reply && probe_known(sa->tunnel, d.ident, d.seq)) {
+        probe_answered(w, sa, &(struct dt_dp_event){.ident = d.ident, .seq = d.seq, .size = d.other});
+    } else if (!d.reply && sa->answer_dummy) {
+        struct dt_dummy answer = dt_dummy_answer(&d);
+        if (send_dummy(w, sa, &answer))
+            dp_count(w, DT_DPC_ECHO_ANSWERED, 1);
+    }
 }
 
 /* True: the packet was a control packet and is done with. It has passed the SA's checks. */
@@ -71,13 +111,10 @@ bool dp_control_in(struct dp_worker *w, struct dp_sa *sa, uint8_t *packet, size_
     }
     if ((kind != DT_ECHO_REPLY && kind != DT_ECHO_EXCEEDED) || !probe_known(sa->tunnel, e.ident, e.seq))
         return false;
-    dp_count(w, DT_DPC_PROBE_REPLIES, 1);
-    dp_event(w, &(struct dt_dp_event){.kind = DT_DP_PROBE_REPLY,
-                                      .sa = sa->id,
-                                      .tunnel = sa->tunnel->id,
-                                      .ident = e.ident,
-                                      .seq = e.seq,
-                                      .reply_ttl_exceeded = kind == DT_ECHO_EXCEEDED,
-                                      .flow = {.src = e.src, .dst = e.dst, .proto = ip->proto}});
+    probe_answered(w, sa,
+                   &(struct dt_dp_event){.ident = e.ident,
+                                         .seq = e.seq,
+                                         .reply_ttl_exceeded = kind == DT_ECHO_EXCEEDED,
+                                         .flow = {.src = e.src, .dst = e.dst, .proto = ip->proto}});
     return true;
 }

@@ -172,6 +172,7 @@ struct dt_dp_sa {
     /* Echo requests to these from inside the epoch are answered by the data path, on the outbound SA of this very
      * epoch (FIG. 7, 706), and do not reach the TUN device. None: nothing is answered. */
     struct dt_addr answer4, answer6;
+    bool answer_dummy; /* control packets that are dummy packets (wire/dummy.h) are answered, likewise */
     /* Transport mode behind a NAT (RFC 3948 3.1.2): the addresses that the upper layer's checksum was made
      * with, put back before the packet goes to the TUN device. None: the outer ones. */
     struct dt_addr inner_local, inner_remote;
@@ -195,11 +196,18 @@ bool dt_dp_sa_counters(struct dt_dp *dp, uint64_t sa, struct dt_dp_sa_counters *
 
 /* ---- control packets ------------------------------------------------------------------------- */
 
-/* Sends an ICMP (ICMPv6) echo request through the outbound SA of this epoch, whatever its tunnel's state. The
- * reply, on whatever epoch it comes, and the time-exceeded that quotes it, become DT_DP_PROBE_REPLY and do
- * not reach the TUN device. `ttl` 0 means 64. Returns 0 when the worker has been told. */
-int dt_dp_probe(struct dt_dp *dp, uint64_t sa, const struct dt_addr *src, const struct dt_addr *dst,
-                uint16_t ident, uint16_t seq, uint8_t ttl, struct dt_err *err);
+struct dt_dp_probe {
+    uint16_t ident, seq;
+    /* Octets of a dummy packet (wire/dummy.h), which no selectors restrict; it leaves as large as an inside packet of
+     * that size does. 0: an ICMP (ICMPv6) echo request from src to dst. */
+    uint16_t dummy;
+    struct dt_addr src, dst;
+    uint8_t ttl; /* 0: 64 */
+};
+/* Sends a control packet through the outbound SA of this epoch, whatever its tunnel's state. The reply, on whatever
+ * epoch it comes, and the time-exceeded that quotes an echo, become DT_DP_PROBE_REPLY and do not reach the TUN
+ * device. Returns 0 when the worker has been told. */
+int dt_dp_probe(struct dt_dp *dp, uint64_t sa, const struct dt_dp_probe *p, struct dt_err *err);
 
 /* ---- IKE on the encapsulation port ----------------------------------------------------------- */
 
@@ -215,7 +223,8 @@ int dt_dp_send_keepalive(struct dt_dp *dp, const struct dt_path *path, bool nest
 enum dt_dp_event_kind {
     DT_DP_NONE = 0,
     DT_DP_FIRST,       /* sa, path: the first authentic packet came in on this SA */
-    DT_DP_PROBE_REPLY, /* sa: on which epoch; ident, seq, flow.src: who answered; reply_ttl_exceeded */
+    DT_DP_PROBE_REPLY, /* sa: on which epoch; ident, seq; an echo: flow.src: who answered, reply_ttl_exceeded; a
+                          dummy packet: size, the octets that arrived at the peer */
     DT_DP_SOFT,        /* sa: its outbound soft limit was crossed: rekey */
     DT_DP_HARD,        /* sa: no sequence number left; it sends nothing more (once a second at most) */
     DT_DP_NO_SA, /* spi, path: ESP for an SPI that nobody has (at most 8 a second, and not authenticated) */
@@ -231,7 +240,7 @@ struct dt_dp_event {
     dt_time at; /* CLOCK_MONOTONIC when the worker saw it */
     uint64_t sa, tunnel, rule;
     uint32_t spi, mtu;
-    uint16_t ident, seq;
+    uint16_t ident, seq, size;
     bool reply_ttl_exceeded;
     struct dt_path path; /* local: where it arrived */
     struct dt_dp_flow flow;

@@ -57,6 +57,7 @@ struct dp_sa {
     struct dp_route *route; /* RCU */
     struct dt_selectors local, remote;
     struct dt_addr answer4, answer6, inner_local, inner_remote;
+    bool answer_dummy;
     enum dt_esp_mode mode;
     uint64_t below;             /* nested: through this tunnel */
     atomic_uint mtu;            /* outer; 0: not known */
@@ -109,6 +110,7 @@ struct dp_cmd {
     uint32_t spi_in;
     struct dt_addr src, dst;
     uint16_t ident, seq;
+    uint16_t dummy; /* octets of a dummy packet; 0: an echo */
     uint8_t ttl;
     int fd; /* DP_CMD_TUN: the queue of a new device; the worker closes it */
 };
@@ -255,6 +257,7 @@ void dp_tun_write(struct dp_worker *w, const uint8_t *packet, size_t len); /* as
 /* control.c: control packets. */
 bool dp_control_in(struct dp_worker *w, struct dp_sa *sa, uint8_t *packet, size_t len,
                    const struct dt_ip *ip);
+void dp_dummy_in(struct dp_worker *w, struct dp_sa *sa, const uint8_t *p, size_t len);
 void dp_probe_send(struct dp_worker *w, const struct dp_cmd *cmd);
 
 /* lookup.c */

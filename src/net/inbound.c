@@ -155,6 +155,8 @@ static void open_batch(struct dp_worker *w, struct dt_esp_pkt *k, size_t n, cons
         atomic_fetch_add_explicit(&sa->tunnel->rx_bytes, bytes, memory_order_relaxed);
     }
     for (size_t i = 0; i < n; i++) {
+        if (k[i].verdict == DT_ESP_DUMMY)
+            dp_dummy_in(w, sa, k[i].p, k[i].len);
         if (k[i].verdict != DT_ESP_OK)
             continue;
         if (sa->mode == DT_ESP_TUNNEL)

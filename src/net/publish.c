@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "net/dp.h"
+#include "wire/dummy.h"
 #include "wire/esp.h"
 
 static dt_time clock_now(void)
@@ -286,6 +287,7 @@ int dt_dp_sa_add(struct dt_dp *dp, const struct dt_dp_sa *conf, struct dt_err *e
     sa->remote = conf->remote;
     sa->answer4 = conf->answer4;
     sa->answer6 = conf->answer6;
+    sa->answer_dummy = conf->answer_dummy;
     sa->inner_local = conf->inner_local;
     sa->inner_remote = conf->inner_remote;
     sa->mode = conf->in.mode;
@@ -353,21 +355,23 @@ bool dt_dp_sa_counters(struct dt_dp *dp, uint64_t id, struct dt_dp_sa_counters *
 
 /* ---- control packets ----------------------------------------------------------------------------- */
 
-int dt_dp_probe(struct dt_dp *dp, uint64_t id, const struct dt_addr *src, const struct dt_addr *dst,
-                uint16_t ident, uint16_t seq, uint8_t ttl, struct dt_err *err)
+int dt_dp_probe(struct dt_dp *dp, uint64_t id, const struct dt_dp_probe *p, struct dt_err *err)
 {
     struct dp_sa *sa = sa_by_id(dp, id);
     if (!sa)
         return dt_err_set(err, 0, "there is no SA %llu", (unsigned long long)id);
-    if (src->ver != dst->ver || (src->ver != 4 && src->ver != 6))
+    if (p->dummy && p->dummy < DT_DUMMY_LEN)
+        return dt_err_set(err, 0, "a dummy control packet has at least %u octets", DT_DUMMY_LEN);
+    if (!p->dummy && (p->src.ver != p->dst.ver || (p->src.ver != 4 && p->src.ver != 6)))
         return dt_err_set(err, 0, "a control packet needs two addresses of one version");
     struct dp_cmd cmd = {.kind = DP_CMD_PROBE,
                          .spi_in = sa->spi_in,
-                         .src = *src,
-                         .dst = *dst,
-                         .ident = ident,
-                         .seq = seq,
-                         .ttl = ttl};
+                         .src = p->src,
+                         .dst = p->dst,
+                         .ident = p->ident,
+                         .seq = p->seq,
+                         .dummy = p->dummy,
+                         .ttl = p->ttl};
     if (!dp_worker_tell(dp->worker[sa->spi_in % dp->nworkers], &cmd))
         return dt_err_set(err, 0, "the worker's queue of commands is full");
     return 0;

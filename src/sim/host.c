@@ -7,6 +7,8 @@
 #include "base/bytes.h"
 #include "sim/host_ops.h"
 #include "sim/router.h"
+#include "wire/dummy.h"
+#include "wire/esp.h"
 #include "wire/icmp.h"
 
 static void receive(struct sim_node *n, struct sim_packet *p);
@@ -99,7 +101,8 @@ static void confess(struct sim_host *h, const struct sim_sa *sa, struct sim_pack
     }
 }
 
-bool sim_host_esp(struct sim_host *h, struct sim_sa *sa, const uint8_t *inner, size_t len, uint8_t load)
+bool sim_host_esp(struct sim_host *h, struct sim_sa *sa, uint8_t next, const uint8_t *inner, size_t len,
+                  uint8_t load)
 {
     struct sim_net *net = h->node.net;
     bool udp = sa->path.natt;
@@ -108,7 +111,7 @@ bool sim_host_esp(struct sim_host *h, struct sim_sa *sa, const uint8_t *inner, s
     if (!p)
         return false;
     memcpy(p->bytes + DT_ESP_HEAD, inner, len);
-    struct dt_esp_pkt pkt = {.p = p->bytes + DT_ESP_HEAD, .len = (uint32_t)len, .next = 4};
+    struct dt_esp_pkt pkt = {.p = p->bytes + DT_ESP_HEAD, .len = (uint32_t)len, .next = next};
     dt_esp_seal(sa->out, sim_host_now(h), &pkt, 1);
     if (pkt.verdict != DT_ESP_OK) {
         sim_packet_free(&net->pool, p);
@@ -137,7 +140,7 @@ static bool data_on(struct sim_host *h, struct sim_sa *sa, const uint8_t mark[SI
     uint8_t inner[20 + 8 + SIM_MARK_LEN] = {0x45, 0, 0, sizeof inner, 0, 0, 0, 0, 64, 17};
     dt_put_be32(inner + (h->client ? 16 : 12), SIM_INSIDE_SERVER);
     memcpy(inner + 28, mark, SIM_MARK_LEN);
-    return sim_host_esp(h, sa, inner, sizeof inner, SIM_LOAD_DATA);
+    return sim_host_esp(h, sa, DT_NEXT_IPV4, inner, sizeof inner, SIM_LOAD_DATA);
 }
 
 static void held_out(void *ctx, void *sa, struct dt_held *e)
@@ -206,7 +209,7 @@ static void on_echo(struct sim_host *h, struct sim_sa *sa, const struct dt_echo 
     }
     dt_echo_answer(inner, len);
     if (out)
-        sim_host_esp(h, out, inner, len, SIM_LOAD_PONG);
+        sim_host_esp(h, out, DT_NEXT_IPV4, inner, len, SIM_LOAD_PONG);
 }
 
 static void hear_news(struct sim_host *h, const struct sim_news *n)
@@ -228,6 +231,22 @@ static bool tell_news(struct sim_host *h, const struct sim_news *n)
     else
         hear_news(h, n);
     return true;
+}
+
+/* A dummy packet. True: a reply, told to the endpoint. */
+static bool on_dummy(struct sim_host *h, struct sim_sa *sa, uint64_t id, const struct dt_esp_pkt *pkt)
+{
+    struct dt_dummy d;
+    uint8_t reply[DT_DUMMY_LEN];
+    if (!dt_dummy_parse(&d, pkt->p, pkt->len))
+        return false;
+    if (d.reply)
+        return tell_news(h, &(struct sim_news){.sa = id, .ident = d.ident, .seq = d.seq, .reply = true});
+    struct dt_dummy answer = dt_dummy_answer(&d);
+    size_t n = dt_dummy_put(reply, sizeof reply, &answer);
+    if (sa && sa->answer_dummy && n)
+        sim_host_esp(h, sa, DT_NEXT_NONE, reply, n, SIM_LOAD_PONG);
+    return false;
 }
 
 void sim_host_read_news(struct sim_host *h)
@@ -265,15 +284,17 @@ static bool esp_in(struct sim_host *h, struct sim_packet *p)
     }
     struct dt_esp_pkt pkt = {.p = p->bytes, .len = p->len};
     unsigned notes = dt_esp_open(sa->in, now, &pkt, 1);
-    if (pkt.verdict != DT_ESP_OK) {
+    if (pkt.verdict > DT_ESP_DUMMY) {
         h->foreign += pkt.verdict == DT_ESP_AUTH;
         return false;
     }
+    bool dummy = pkt.verdict == DT_ESP_DUMMY;
     uint64_t id = sa->id;
     bool first = dt_esp_first_take(&sa->first, notes), told = first;
     sa->heard = now;
     struct dt_echo e;
-    enum dt_echo_kind kind = pkt.len > 9 && pkt.p[9] == 1 ? dt_echo_parse(&e, pkt.p, pkt.len) : DT_ECHO_NONE;
+    enum dt_echo_kind kind =
+        !dummy && pkt.len > 9 && pkt.p[9] == 1 ? dt_echo_parse(&e, pkt.p, pkt.len) : DT_ECHO_NONE;
     if (first && !tell_news(h, &(struct sim_news){.sa = id}) && !h->cfg.faults.first_told_once)
         dt_esp_first_untold(&sa->first);
     /* today's IPsec follows a peer that moves behind UDP encapsulation alone (RFC 7296 2.23) */
@@ -286,7 +307,9 @@ static bool esp_in(struct sim_host *h, struct sim_packet *p)
         sa = sim_host_sa(h, id);
         told = true;
     }
-    if (kind == DT_ECHO_REQUEST && sa)
+    if (dummy)
+        told |= on_dummy(h, sa, id, &pkt);
+    else if (kind == DT_ECHO_REQUEST && sa)
         on_echo(h, sa, &e, pkt.p, pkt.len);
     else if (kind == DT_ECHO_REPLY || kind == DT_ECHO_EXCEEDED)
         told |= tell_news(h, &(struct sim_news){.sa = id, .ident = e.ident, .seq = e.seq, .reply = true});

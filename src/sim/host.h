@@ -27,6 +27,7 @@ struct sim_sa {
     struct dt_esp_in *in;
     struct dt_path path;
     struct dt_addr answer;
+    bool answer_dummy;
     dt_time t0, heard; /* the host's clock; heard 0: never */
     struct dt_esp_first first;
     uint32_t peer;     /* node at the other end */

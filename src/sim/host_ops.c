@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "wire/dummy.h"
+#include "wire/esp.h"
 #include "wire/icmp.h"
 
 /* ---- randomness ------------------------------------------------------------------------------ */
@@ -179,6 +181,7 @@ static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *in, 
     sa->peer = t->peer;
     sa->number = t->number;
     sa->answer = in->answer4;
+    sa->answer_dummy = in->answer_dummy;
     size_t key = dt_suite_key_len(&in->suite);
     struct dt_esp_params p = {.suite = in->suite, .esn = in->esn, .window = DT_ESP_WINDOW_MIN};
     p.spi = in->spi_out;
@@ -256,9 +259,13 @@ static void probe(void *user, dt_time now, const struct dt_endpoint_probe *pr)
     struct sim_host *h = user;
     struct sim_sa *sa = sim_host_sa(h, pr->sa);
     uint8_t inner[64];
-    size_t n = dt_echo_make(inner, sizeof inner, false, &pr->src, &pr->dst, pr->ident, pr->seq, pr->ttl, 8);
+    struct dt_dummy d = {.ident = pr->ident, .seq = pr->seq, .size = DT_DUMMY_LEN, .other = DT_DUMMY_LEN};
+    bool dummy = pr->kind == DT_PROBE_DUMMY;
+    size_t n =
+        dummy ? dt_dummy_put(inner, sizeof inner, &d)
+              : dt_echo_make(inner, sizeof inner, false, &pr->src, &pr->dst, pr->ident, pr->seq, pr->ttl, 8);
     if (sa && n)
-        sim_host_esp(h, sa, inner, n, SIM_LOAD_PING);
+        sim_host_esp(h, sa, dummy ? DT_NEXT_NONE : DT_NEXT_IPV4, inner, n, SIM_LOAD_PING);
 }
 
 static dt_time last_heard(void *user, uint64_t id)

@@ -6,8 +6,9 @@
 
 /* Fills in a packet's ghost and puts it on its way. Owns p. */
 void sim_host_send(struct sim_host *h, struct sim_packet *p);
-/* Seals and sends one inner packet. */
-bool sim_host_esp(struct sim_host *h, struct sim_sa *sa, const uint8_t *inner, size_t len, uint8_t load);
+/* Seals and sends one inner packet, or a dummy (`next` as in wire/esp.h). */
+bool sim_host_esp(struct sim_host *h, struct sim_sa *sa, uint8_t next, const uint8_t *inner, size_t len,
+                  uint8_t load);
 /* Sends what was held, if there is a way now. */
 void sim_host_unhold(struct sim_host *h, struct sim_tunnel *t);
 struct sim_tunnel *sim_host_tunnel_by_id(struct sim_host *h, uint32_t id);

@@ -158,6 +158,35 @@ static void a_short_keylife_brings_its_margin(void **state)
     expect(CLIENT " keylife = 8s rekeymargin = 5s }\n", 1, "rekeymargin", "at most 4 s");
 }
 
+static const char *warned(const char *text, unsigned line)
+{
+    static char said[1024];
+    struct dt_config c;
+    said[0] = 0;
+    assert_int_equal(parse(&c, text), 0);
+    for (const struct dt_config_issue *i = c.issue; i < c.issue + c.nissue; i++)
+        if (i->line == line)
+            snprintf(said, sizeof(said), "%s", i->text);
+    dt_config_free(&c);
+    return said;
+}
+
+/* What is never proved is said beforehand, at the line that makes it so, with what is promised then. */
+static void unproved_is_said_beforehand(void **state)
+{
+    assert_non_null(strstr(warned(CLIENT "\nprobe = off\n}\n", 8), "\"unproved\""));
+    assert_non_null(
+        strstr(warned(CLIENT "\nprobe = off\nkeylife = 1h rekeymargin = 10min }\n", 8), "3000 s"));
+    assert_string_equal(warned(CLIENT "\nprobe = auto\n}\n", 8), "");
+    assert_non_null(strstr(warned(CLIENT "\nprobe = 192.0.2.1\n}\n", 8), "not asked"));
+    assert_string_equal(warned(CLIENT "\nprobe = 10.0.0.1\n}\n", 8), "");
+#define NARROW                                                                                               \
+    "tunnel \"t\" {\n gateway = 192.0.2.1 local = a remote = b psk = \"0123456789abcdef0123\"\n"             \
+    " protect = { \"10.0.0.0/8[udp/4411]\""
+    assert_non_null(strstr(warned(NARROW " }\n}\n", 3), "\"unproved\""));
+    assert_string_equal(warned(NARROW ", \"10.1.0.0/16[icmp]\" }\n}\n", 3), "");
+}
+
 static void complaints(void **state)
 {
     expect(CLIENT "  protcet = \"10.0.0.0/8\"\n}\n", 7, "protcet", "did you mean \"protect\"");
@@ -377,6 +406,7 @@ int main(void)
         cmocka_unit_test(a_gateway_may_begin_rekeys),
         cmocka_unit_test(rekeys_of_the_gateway),
         cmocka_unit_test(a_short_keylife_brings_its_margin),
+        cmocka_unit_test(unproved_is_said_beforehand),
         cmocka_unit_test(complaints),
         cmocka_unit_test(addresses),
         cmocka_unit_test(patterns_of_identities),

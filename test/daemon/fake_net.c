@@ -100,6 +100,7 @@ int dt_dp_sa_add(struct dt_dp *p, const struct dt_dp_sa *sa, struct dt_err *err)
                                 .path = sa->path,
                                 .local_ts = sa->local,
                                 .remote_ts = sa->remote,
+                                .answer_dummy = sa->answer_dummy,
                                 .answer4 = sa->answer4,
                                 .answer6 = sa->answer6};
     /* The two halves of each key lie one behind the other, as the endpoint gave them. */
@@ -129,11 +130,16 @@ bool dt_dp_sa_counters(struct dt_dp *p, uint64_t sa, struct dt_dp_sa_counters *o
     return s != NULL;
 }
 
-int dt_dp_probe(struct dt_dp *p, uint64_t sa, const struct dt_addr *src, const struct dt_addr *dst,
-                uint16_t ident, uint16_t seq, uint8_t ttl, struct dt_err *err)
+int dt_dp_probe(struct dt_dp *p, uint64_t sa, const struct dt_dp_probe *what, struct dt_err *err)
 {
-    const struct dt_endpoint_probe probe = {
-        .sa = sa, .src = *src, .dst = *dst, .ident = ident, .seq = seq, .ttl = ttl};
+    const struct dt_endpoint_probe probe = {.sa = sa,
+                                            .kind = what->dummy ? DT_PROBE_DUMMY : DT_PROBE_CHOSEN,
+                                            .src = what->src,
+                                            .dst = what->dst,
+                                            .ident = what->ident,
+                                            .seq = what->seq,
+                                            .size = what->dummy,
+                                            .ttl = what->ttl};
     world_ops.probe(p->h, p->h->w->now, &probe);
     return 0;
 }

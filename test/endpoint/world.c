@@ -13,6 +13,7 @@ struct packet {
     uint64_t key, seq;
     uint16_t ident, pseq;
     struct dt_addr dst;
+    bool dummy;
     uint32_t number;
     size_t len;
     uint8_t data[];
@@ -164,6 +165,7 @@ struct world_tunnel *world_first(struct world_host *h)
     return first;
 }
 
+/* dst NULL: a dummy packet, or one whose destination nobody looks at. */
 static void esp_send(struct world_host *h, struct world_sa *sa, enum kind kind, uint16_t ident, uint16_t seq,
                      const struct dt_addr *dst)
 {
@@ -184,6 +186,7 @@ static void esp_send(struct world_host *h, struct world_sa *sa, enum kind kind, 
                        .seq = ++sa->sent,
                        .ident = ident,
                        .pseq = seq};
+    p.dummy = dst == NULL;
     if (dst)
         p.dst = *dst;
     transmit(h->w, &p);
@@ -278,7 +281,12 @@ static void esp_in(struct world_host *h, const struct packet *p)
         call_ended(h);
     } else if (p->kind == PROBE && !h->no_answer) {
         /* A Dovetail answers on the pair that the probe came in on, others where their data goes. */
-        if (sa && h->kind == WORLD_DOVETAIL && dt_addr_eq(&p->dst, &sa->answer4))
+        if (p->dummy) {
+            if (sa && sa->answer_dummy)
+                esp_send(h, sa, REPLY, p->ident, p->pseq, NULL);
+        } else if (sa && !dt_selectors_has(&sa->local_ts, &p->dst, 1, 0)) {
+            return; /* outside what the SA carries */
+        } else if (sa && h->kind == WORLD_DOVETAIL && dt_addr_eq(&p->dst, &sa->answer4))
             esp_send(h, sa, REPLY, p->ident, p->pseq, NULL);
         else if (t && t->how == DT_OUTBOUND_SA && sa_by_id(h, t->sa))
             esp_send(h, sa_by_id(h, t->sa), REPLY, p->ident, p->pseq, NULL);
@@ -332,6 +340,8 @@ static int op_sa_install(void *user, dt_time now, const struct dt_endpoint_sa *i
                             .key_out = hash_key(in->key_out, in->key_len),
                             .path = in->path,
                             .answer4 = in->answer4,
+                            .answer_dummy = in->answer_dummy,
+                            .local_ts = in->local_ts,
                             .t0 = now};
     tunnel_make(h, in->tunnel);
     return 0;
@@ -408,7 +418,7 @@ static void op_probe(void *user, dt_time now, const struct dt_endpoint_probe *p)
     assert_non_null(sa);
     assert_int_equal(sa->epoch, p->epoch);
     h->probes++;
-    esp_send(h, sa, PROBE, p->ident, p->seq, &p->dst);
+    esp_send(h, sa, PROBE, p->ident, p->seq, p->kind == DT_PROBE_DUMMY ? NULL : &p->dst);
 }
 
 static dt_time op_last_heard(void *user, uint64_t id)

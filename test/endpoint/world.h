@@ -26,6 +26,8 @@ struct world_sa {
     uint64_t key_in, key_out; /* hashes: both ends must agree */
     struct dt_path path;
     struct dt_addr answer4;
+    bool answer_dummy;
+    struct dt_selectors local_ts;
     dt_time t0, heard; /* heard 0: never */
     uint64_t sent, got;
     bool soft_told;

@@ -7,6 +7,7 @@
 
 #include "esp/tunnel.h"
 #include "net/vnet.h"
+#include "wire/dummy.h"
 #include "wire/esp.h"
 #include "wire/icmp.h"
 
@@ -47,6 +48,19 @@ static void inner(struct dt_esp_pkt *k)
         }
     if (dt_echo_parse(&e, k->p, k->len) == DT_ECHO_REQUEST)
         dt_echo_answer(k->p, k->len);
+}
+
+/* An answer is never longer than what it answers. */
+static void dummy(const struct dt_esp_pkt *k)
+{
+    struct dt_dummy d;
+    uint8_t out[TEXT_MAX];
+    if (!dt_dummy_parse(&d, k->p, k->len) || d.reply)
+        return;
+    struct dt_dummy answer = dt_dummy_answer(&d);
+    size_t n = dt_dummy_put(out, sizeof out, &answer);
+    if (n == 0 || n > k->len || !dt_dummy_parse(&d, out, n) || !d.reply)
+        abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -97,6 +111,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     dt_esp_open(sa, 1, &k, 1);
     if (k.verdict == DT_ESP_OK && p.mode == DT_ESP_TUNNEL)
         inner(&k);
+    if (k.verdict == DT_ESP_DUMMY)
+        dummy(&k);
     dt_esp_in_free(sa);
     return 0;
 }

@@ -258,6 +258,20 @@ say a probe 192.0.0.9 192.0.0.8 11 4 64
 tap_ok 'probe: goes out while data is held' heard a 'event probe-reply sa 1 .* seq 4'
 tap_ok "probe: a host's own echo is not taken for one" sh -c "echo state send >&3; sleep 0.3; ip netns exec $LAB-a ping -n -q -c 2 -i 0.1 -W 1 10.77.0.2 | grep -q ' 0%'"
 
+# Dummy packets: no selector restricts them, and no host sees them.
+stop_both
+end a --local $A4 --remote $B4 --encap udp --inside 10.77.0.1 --protect '10.77.0.2/32[udp/4411]'
+end b --local $B4 --remote $A4 --encap udp --inside 10.77.0.2 --protect '10.77.0.1/32[udp/4411]'
+device() { ip -n "$LAB-$1" -j -s link show "dt$1" | jq '.[0].stats64.rx.packets'; } # what the daemon wrote into it
+seen=$(device b)
+say a probe 10.77.0.1 10.77.0.2 12 1 64
+say a dummy 12 2 16
+tap_ok 'dummy packet: answered, though the selectors carry one UDP port alone' heard a 'event probe-reply sa 1 .* ident 12 seq 2 size 16 '
+say a dummy 12 3 1300
+tap_ok 'dummy packet: of a size, and the reply says which' heard a 'event probe-reply sa 1 .* ident 12 seq 3 size 1300 '
+tap_ok 'an echo is not, there' sh -c "! grep -q 'ident 12 seq 1 ' '$LAB_DIR/a.log'"
+tap_ok 'and nothing of it reaches a host' test "$(device b)" = "$seen"
+
 # --- a new epoch under load
 both 4 udp
 lab_in a "$FLOW" send 10.77.0.2 7001 -i 1 -t 3 >"$LAB_DIR/flow.json" 2>&1 &
@@ -365,6 +379,8 @@ done
 lab_run r dump4 tcpdump --immediate-mode -l -nn -i left
 sleep 1
 tap_ok 'transport mode: echo' pings a $B4
+say a dummy 13 1 16
+tap_ok 'transport mode: a dummy packet is answered' heard a 'event probe-reply sa 1 .* ident 13 seq 1 size 16 '
 tap_ok 'transport mode: 10 MB of TCP, every byte' stream a $B4 10000000
 lab_stop dump4 INT
 tap_ok 'transport mode: nothing but ESP outside' sh -c "grep -q ESP $LAB_DIR/dump4.log && ! grep -q 'ICMP echo\\|Flags \\[' $LAB_DIR/dump4.log"
