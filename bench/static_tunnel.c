@@ -81,6 +81,14 @@ static struct dt_suite parse_suite(const char *s)
     return v;
 }
 
+static bool covered(const struct dt_selectors *list, const struct dt_addr *a)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (dt_range_has(&list->v[i].range, a))
+            return true;
+    return false;
+}
+
 static void parse(struct options *o, int argc, char **argv)
 {
     static const struct option opts[] = {
@@ -192,7 +200,7 @@ static void parse(struct options *o, int argc, char **argv)
         }
     }
     for (int i = 0; i < 2; i++)
-        if (o->inside[i].ver) {
+        if (o->inside[i].ver && !covered(&o->mine, &o->inside[i])) {
             struct dt_selector s = dt_selector_addr(&o->inside[i]);
             dt_selectors_add(&o->mine, &s);
         }
@@ -290,11 +298,13 @@ static void show_counters(struct dt_dp *dp)
         if (c[i])
             printf("%s=%llu ", dt_dp_counter_name((enum dt_dp_counter)i), (unsigned long long)c[i]);
     if (dt_dp_tunnel_counters(dp, 1, &t))
-        printf("t.held=%llu t.released=%llu t.hold_drops=%llu t.drops=%llu t.too_big=%llu t.mtu=%u t.tx=%llu "
+        printf("t.held=%llu t.released=%llu t.hold_drops=%llu t.drops=%llu t.fragments=%llu t.too_big=%llu "
+               "t.mtu=%u t.tx=%llu "
                "t.rx=%llu",
                (unsigned long long)t.held, (unsigned long long)t.released, (unsigned long long)t.hold_drops,
-               (unsigned long long)t.drops, (unsigned long long)t.too_big, t.mtu,
-               (unsigned long long)t.tx_packets, (unsigned long long)t.rx_packets);
+               (unsigned long long)t.drops, (unsigned long long)t.fragment_drops,
+               (unsigned long long)t.too_big, t.mtu, (unsigned long long)t.tx_packets,
+               (unsigned long long)t.rx_packets);
     printf("\n");
 }
 

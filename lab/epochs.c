@@ -94,6 +94,8 @@ static void look_inside(struct inner *in, const uint8_t *p, size_t len, uint8_t 
     size_t left = len > head ? len - head : 0;
     in->whole = next == 4 || next == 41;
     in->control = is_control(proto, p + head, left, &in->reply) || next == 59;
+    if (next == 59) /* an echo in a dummy: "DTEC", then 1 for a request and 2 for its reply */
+        in->reply = len >= 16 && memcmp(p, "DTEC\2", 5) == 0;
     if ((proto == 6 || proto == 17) && left >= 4)
         snprintf(ports, sizeof ports, " port %u to %u", get16(p + head), get16(p + head + 2));
     snprintf(in->text, sizeof in->text, "%s%s%s%s, protocol %u%s, %zu bytes", src, *src ? " -> " : "", dst,

@@ -52,7 +52,7 @@ VALUE(v_tx, c->tx_bytes)
 VALUE(v_rxp, c->rx_packets)
 VALUE(v_txp, c->tx_packets)
 VALUE(v_held, c->held)
-VALUE(v_drops, c->hold_drops + c->drops + c->selector_drops)
+VALUE(v_drops, c->hold_drops + c->drops + c->selector_drops + c->fragment_drops)
 VALUE(v_negotiated, i->stats.negotiated)
 VALUE(v_verified, i->stats.verified)
 VALUE(v_unanswered, i->stats.unanswered)
@@ -97,6 +97,29 @@ static void tunnels_page(struct daemon *d, FILE *f)
             fprintf(f, "dovetail_%s{tunnel=\"%s\"} %.17g\n", m->name, label(name, t->cfg.cfg.name),
                     m->value(d, t, &info, &c));
         }
+    }
+}
+
+/* Why packets for a tunnel were not sent. */
+static void drops_page(struct daemon *d, FILE *f)
+{
+    family(f, "tunnel_drops_total", "counter", "packets for the tunnel that were not sent, by reason");
+    dt_list_for_each (l, &d->tuns) {
+        struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
+        struct dt_dp_tunnel_counters c = {0};
+        char name[256];
+        if (t->id == 0 || !dt_dp_tunnel_counters(d->dp, t->id, &c))
+            continue;
+        const struct {
+            const char *reason;
+            uint64_t n;
+        } v[] = {{"held", c.hold_drops},
+                 {"down", c.drops},
+                 {"selectors", c.selector_drops},
+                 {"fragment", c.fragment_drops}};
+        for (size_t i = 0; i < DT_ARRAY_LEN(v); i++)
+            fprintf(f, "dovetail_tunnel_drops_total{tunnel=\"%s\",reason=\"%s\"} %llu\n",
+                    label(name, t->cfg.cfg.name), v[i].reason, (unsigned long long)v[i].n);
     }
 }
 
@@ -228,6 +251,7 @@ static void write_page(void *ctx, FILE *f)
     single(f, "leases_refused_total", "counter", "inside addresses refused",
            (double)d->leases->count.refused);
     tunnels_page(d, f);
+    drops_page(d, f);
     gateways_page(d, f);
     ike_page(d, f);
     data_path_page(d, f);

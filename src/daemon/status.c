@@ -127,8 +127,13 @@ static void set_dp(struct daemon *d, json_t *o, uint32_t id)
     json_object_set_new(o, "tx_packets", json_integer((json_int_t)c.tx_packets));
     json_object_set_new(o, "tx_bytes", json_integer((json_int_t)c.tx_bytes));
     json_object_set_new(o, "held_packets", json_integer((json_int_t)c.held));
-    json_object_set_new(o, "dropped_packets",
-                        json_integer((json_int_t)(c.hold_drops + c.drops + c.selector_drops)));
+    json_object_set_new(
+        o, "dropped_packets",
+        json_integer((json_int_t)(c.hold_drops + c.drops + c.selector_drops + c.fragment_drops)));
+    json_object_set_new(o, "drops",
+                        json_pack("{s:I, s:I, s:I, s:I}", "held", (json_int_t)c.hold_drops, "down",
+                                  (json_int_t)c.drops, "selectors", (json_int_t)c.selector_drops, "fragment",
+                                  (json_int_t)c.fragment_drops));
     if (c.mtu != 0)
         json_object_set_new(o, "mtu", json_integer(c.mtu));
 }

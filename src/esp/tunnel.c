@@ -45,7 +45,7 @@ uint32_t dt_tunnel_inner_mtu(const struct dt_esp_out *sa, const struct dt_path *
 }
 
 static bool side(const struct dt_selectors *list, const struct dt_addr *a, uint8_t proto, uint16_t port,
-                 bool known)
+                 const struct dt_tunnel_ports *ports)
 {
     for (size_t i = 0; i < list->n; i++) {
         const struct dt_selector *s = &list->v[i];
@@ -55,7 +55,8 @@ static bool side(const struct dt_selectors *list, const struct dt_addr *a, uint8
             continue;
         if (!dt_range_has(&s->range, a))
             continue;
-        if (any_port || (known ? port >= s->port_from && port <= s->port_to : opaque))
+        if (any_port || ports->whatever || (ports->known && port >= s->port_from && port <= s->port_to) ||
+            (opaque && (ports->later || !ports->known)))
             return true;
     }
     return false;
@@ -64,8 +65,8 @@ static bool side(const struct dt_selectors *list, const struct dt_addr *a, uint8
 bool dt_tunnel_selects(const struct dt_selectors *local, const struct dt_selectors *remote, bool outbound,
                        const struct dt_ip *ip, const struct dt_tunnel_ports *ports)
 {
-    return side(outbound ? local : remote, &ip->src, ip->proto, ports->sport, ports->known) &&
-           side(outbound ? remote : local, &ip->dst, ip->proto, ports->dport, ports->known);
+    return side(outbound ? local : remote, &ip->src, ip->proto, ports->sport, ports) &&
+           side(outbound ? remote : local, &ip->dst, ip->proto, ports->dport, ports);
 }
 
 bool dt_tunnel_inner_parse(const struct dt_esp_pkt *k, struct dt_ip *ip, struct dt_tunnel_ports *ports)
@@ -74,6 +75,7 @@ bool dt_tunnel_inner_parse(const struct dt_esp_pkt *k, struct dt_ip *ip, struct 
      * whoever receives the packet from the TUN device. */
     if (!dt_ip_parse(ip, k->p, k->len, true) || ip->ver != (k->next == DT_NEXT_IPV4 ? 4 : 6))
         return false;
+    *ports = (struct dt_tunnel_ports){.later = !ip->first_fragment};
     ports->known = dt_ip_ports(ip, k->p, k->len, &ports->sport, &ports->dport);
     return true;
 }

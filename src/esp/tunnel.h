@@ -30,11 +30,14 @@ size_t dt_tunnel_outer_overhead(const struct dt_path *path);
 uint32_t dt_tunnel_inner_mtu(const struct dt_esp_out *sa, const struct dt_path *path, uint32_t outer_mtu,
                              uint8_t inner_ver);
 
-/* A packet's two sides against an SA's two lists. outbound: its source is local. Ports of a later fragment
- * are unknown: then only selectors that take any port (or OPAQUE) match. */
+/* A packet's two sides against an SA's two lists. outbound: its source is local. Where ports are not known only selectors
+ * that take any port match, or OPAQUE; a later fragment's may be known from the first, and OPAQUE takes it as well. */
 struct dt_tunnel_ports {
     uint16_t sport, dport;
     bool known;
+    bool later; /* a fragment without ports of its own */
+    bool
+        whatever; /* the question is who carries a packet of these hosts and this protocol, whatever its ports */
 };
 bool dt_tunnel_selects(const struct dt_selectors *local, const struct dt_selectors *remote, bool outbound,
                        const struct dt_ip *ip, const struct dt_tunnel_ports *ports);

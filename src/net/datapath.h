@@ -48,13 +48,13 @@
 
 struct dt_dp;
 
-/* The 5-tuple of a packet as the selectors see it. Ports as in base/selector.h (ICMP: type << 8 | code); 0 in
- * a fragment that is not the first, which only a selector for any port matches. */
+/* The 5-tuple of a packet as the selectors see it. Ports as in base/selector.h (ICMP: type << 8 | code); a later fragment
+ * has those of the first, or 0 where that was not seen. */
 struct dt_dp_flow {
     struct dt_addr src, dst;
     uint8_t proto;
     uint16_t sport, dport;
-    bool fragment; /* not the first: no ports */
+    bool fragment; /* not the first, and the first was not seen: no ports */
 };
 
 /* What a policy hook makes of a packet from the TUN device that is not held or sealed yet. */
@@ -152,6 +152,7 @@ struct dt_dp_tunnel_counters {
     uint64_t hold_drops;       /* the queue was full, or the tunnel went away */
     uint64_t drops;            /* state drop */
     uint64_t selector_drops;   /* the tunnel was chosen but its SA does not carry the packet */
+    uint64_t fragment_drops; /* later fragments whose first one was not seen; fragments for transport mode */
     uint64_t too_big;          /* answered with "fragmentation needed" or "packet too big" */
     uint32_t mtu;              /* the inside MTU that is signalled now; 0: not limited yet */
     uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* inner packets, over all SAs */
@@ -281,7 +282,8 @@ enum dt_dp_counter {
     DT_DPC_IN_SELECTOR,
     DT_DPC_IN_ECN, /* dropped as RFC 6040 says (outer CE, inner not ECN-capable) */
     DT_DPC_IN_DUMMY,
-    DT_DPC_OUT_BAD, /* from the TUN device: not IP, bad lengths, bad offload header */
+    DT_DPC_IN_ORPHAN, /* a later fragment whose first one was not seen, for selectors with ports */
+    DT_DPC_OUT_BAD,   /* from the TUN device: not IP, bad lengths, bad offload header */
     DT_DPC_OUT_NO_TUNNEL,
     DT_DPC_OUT_DROP, /* tunnel in state drop, or discarded by policy */
     DT_DPC_OUT_HELD,
@@ -290,6 +292,7 @@ enum dt_dp_counter {
     DT_DPC_OUT_TOO_BIG,
     DT_DPC_OUT_LOOP,
     DT_DPC_OUT_FRAGMENT, /* a fragment for a transport mode SA */
+    DT_DPC_OUT_ORPHAN, /* a later fragment whose first one was not seen, and only tunnels with ports might carry it */
     DT_DPC_OUT_EXHAUSTED,
     DT_DPC_ICMP_SENT,    /* errors signalled inwards */
     DT_DPC_ICMP_LIMITED, /* not sent: rate limit */

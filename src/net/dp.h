@@ -31,6 +31,9 @@
 #define DP_PAIRS        256
 #define DP_COMMANDS     4096
 #define DP_PREFIXES_MAX 256 /* that the selectors of one tunnel may come to */
+#define DP_FRAGMENT_SETS 128 /* packets whose fragments are followed, on each worker ... */
+#define DP_FRAGMENT_WAYS 4   /* ... in all this many times more */
+#define DP_FRAGMENT_LIFE (5 * DT_SEC)
 #define DP_OPEN         16 /* packets opened at a time: they still lie in the nearest cache when they are looked at */
 #define DP_BUDGET       16 /* buffers read from one descriptor before the others have their turn */
 
@@ -90,7 +93,7 @@ struct dp_tunnel {
     atomic_uint_fast64_t probe[DP_PROBES]; /* 1 << 32 | ident << 16 | seq */
     atomic_uint probe_next;
     struct dt_hold hold;
-    atomic_uint_fast64_t drops, selector_drops, too_big;
+    atomic_uint_fast64_t drops, selector_drops, fragment_drops, too_big;
     atomic_uint_fast64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
     atomic_uint signalled;
     struct dp_sa *sas; /* control thread */
@@ -148,6 +151,16 @@ struct dp_gro {
     } seg[DP_GRO_SEGS];
 };
 
+/* A first fragment's ports, for those that follow it. */
+struct dp_fragment {
+    struct dt_addr src, dst;
+    uint64_t sa; /* that it came in on; 0: from the TUN device */
+    uint32_t id;
+    uint8_t proto;
+    uint16_t sport, dport;
+    dt_time until;
+};
+
 struct dp_sock {
     int fd;
     int df; /* what the socket does now: 1, 0, or -1 not set yet */
@@ -177,6 +190,7 @@ struct dp_worker {
         unsigned long hash;
         dt_time at;
     } pair[DP_PAIRS]; /* of hosts for which a catch_all tunnel raised an event */
+    struct dp_fragment fragment[DP_FRAGMENT_SETS * DP_FRAGMENT_WAYS];
     uint8_t icmp[1400];
 };
 
@@ -259,6 +273,11 @@ bool dp_control_in(struct dp_worker *w, struct dp_sa *sa, uint8_t *packet, size_
                    const struct dt_ip *ip);
 void dp_dummy_in(struct dp_worker *w, struct dp_sa *sa, const uint8_t *p, size_t len);
 void dp_probe_send(struct dp_worker *w, const struct dp_cmd *cmd);
+
+/* fragment.c: notes the ports of a first fragment that came in on that SA (0: from the TUN device), and gives them to the
+ * later ones. False: a later one whose first was not seen. */
+bool dp_fragment_ports(struct dp_worker *w, uint64_t sa, const struct dt_ip *ip,
+                       struct dt_tunnel_ports *ports);
 
 /* lookup.c */
 int dp_lookup_init(struct dt_dp *dp);

@@ -45,6 +45,11 @@ static void tunnel_in(struct dp_worker *w, struct dp_sa *sa, struct dt_esp_pkt *
         bad_inner(w, sa);
         return;
     }
+    if (ip.fragment && !dp_fragment_ports(w, sa->id, &ip, &ports) &&
+        !dt_tunnel_selects(&sa->local, &sa->remote, false, &ip, &ports)) {
+        dp_count(w, DT_DPC_IN_ORPHAN, 1);
+        return;
+    }
     if (!selected(w, sa, &ip, &ports))
         return;
     if (!dt_tunnel_decap_ecn(from->tos, ip.tos, &ecn, NULL)) {
@@ -67,7 +72,7 @@ static void transport_in(struct dp_worker *w, struct dp_sa *sa, struct dt_esp_pk
     const struct dt_addr *dst = sa->inner_local.ver ? &sa->inner_local : &from->path.local.addr;
     uint8_t packet[DP_RAW_BUF + DT_IP6_HDR_LEN];
     struct dt_ip ip;
-    struct dt_tunnel_ports ports;
+    struct dt_tunnel_ports ports = {.known = false};
 
     if (src->ver == 0 || src->ver != dst->ver || k->len > DP_RAW_BUF) {
         bad_inner(w, sa);

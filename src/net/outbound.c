@@ -18,6 +18,7 @@ struct out_packet {
     size_t len;
     struct dt_ip ip;
     struct dt_tunnel_ports ports;
+    bool orphan; /* a later fragment whose first one was not seen */
     uint64_t rule;
 };
 
@@ -129,6 +130,7 @@ static void packet_out(struct dp_worker *w, struct dp_tunnel *t, struct dp_sa *s
         return;
     }
     if (sa->mode == DT_ESP_TRANSPORT && (k->ip.fragment || k->ip.options)) {
+        atomic_fetch_add_explicit(&t->fragment_drops, 1, memory_order_relaxed);
         dp_count(w, DT_DPC_OUT_FRAGMENT, 1);
         return;
     }
@@ -162,12 +164,14 @@ static void packet_out(struct dp_worker *w, struct dp_tunnel *t, struct dp_sa *s
         single_out(w, t, &l, k);
 }
 
-static bool classify(struct out_packet *k)
+static bool classify(struct dp_worker *w, struct out_packet *k)
 {
     if (!dt_ip_parse(&k->ip, k->p, k->len, true))
         return false;
     k->len = k->ip.total;
     k->ports.known = dt_ip_ports(&k->ip, k->p, k->len, &k->ports.sport, &k->ports.dport);
+    if (k->ip.fragment)
+        k->orphan = !dp_fragment_ports(w, 0, &k->ip, &k->ports);
     return true;
 }
 
@@ -175,7 +179,7 @@ void dp_packet_out(struct dp_worker *w, struct dp_tunnel *t, struct dp_sa *sa, c
                    uint8_t *packet, size_t len)
 {
     struct out_packet k = {.vnet = *vnet, .p = packet, .len = len};
-    if (classify(&k))
+    if (classify(w, &k))
         packet_out(w, t, sa, &k);
 }
 
@@ -185,11 +189,13 @@ void dp_packet_out(struct dp_worker *w, struct dp_tunnel *t, struct dp_sa *sa, c
 static struct dp_tunnel *sender_of(struct dt_dp *dp, const struct out_packet *k)
 {
     size_t at = k->ip.l4;
+    if (!k->ip.first_fragment)
+        return NULL;
     if (k->ip.proto == DT_IPPROTO_UDP) {
         if (!k->ports.known || (k->ports.sport != dp->cfg.natt_port && k->ports.dport != dp->cfg.natt_port))
             return NULL;
         at += 8;
-    } else if (k->ip.proto != DT_IPPROTO_ESP || !k->ip.first_fragment) {
+    } else if (k->ip.proto != DT_IPPROTO_ESP) {
         return NULL;
     }
     uint32_t spi = at < k->len ? dt_esp_peek_spi(k->p + at, k->len - at) : 0;
@@ -253,7 +259,18 @@ static void need_tunnel(struct dp_worker *w, struct dp_tunnel *t, const struct o
                                                .proto = k->ip.proto,
                                                .sport = k->ports.sport,
                                                .dport = k->ports.dport,
-                                               .fragment = !k->ip.first_fragment}});
+                                               .fragment = k->ports.later && !k->ports.known}});
+}
+
+/* Nobody knows its ports, so no tunnel can be said to carry it. It is counted at the one that would carry others of its
+ * hosts and its protocol. No ICMP error may tell of a later fragment. */
+static void orphan_dropped(struct dp_worker *w, const struct out_packet *k)
+{
+    struct dt_tunnel_ports whatever = {.whatever = true};
+    struct dp_tunnel *t = dp_lookup(w->dp, &k->ip, &whatever, NULL);
+    if (t)
+        atomic_fetch_add_explicit(&t->fragment_drops, 1, memory_order_relaxed);
+    dp_count(w, DT_DPC_OUT_ORPHAN, 1);
 }
 
 /* NULL: the packet is done with. */
@@ -264,7 +281,7 @@ static struct dp_tunnel *choose(struct dp_worker *w, struct out_packet *k)
 
     if (dp->cfg.policy) {
         struct dt_dp_flow f = {k->ip.src,      k->ip.dst,      k->ip.proto,
-                               k->ports.sport, k->ports.dport, !k->ip.first_fragment};
+                               k->ports.sport, k->ports.dport, k->ports.later && !k->ports.known};
         struct dt_dp_choice c = dp->cfg.policy(dp->cfg.policy_ctx, &f);
         k->rule = c.rule;
         if (c.tunnel == DT_DP_DISCARD) {
@@ -282,6 +299,10 @@ static struct dp_tunnel *choose(struct dp_worker *w, struct out_packet *k)
     }
     if (!t)
         t = dp_lookup(dp, &k->ip, &k->ports, inner);
+    if (!t && k->orphan) {
+        orphan_dropped(w, k);
+        return NULL;
+    }
     if (!t) {
         dp_count(w, DT_DPC_OUT_NO_TUNNEL, 1);
         dp_icmp_error(w, k->p, k->len, 0);
@@ -323,7 +344,7 @@ bool dp_packet_again(struct dp_worker *w, const struct dp_tunnel *t, const struc
                      uint8_t *packet, size_t len)
 {
     struct out_packet k = {.vnet = *vnet, .p = packet, .len = len};
-    struct dp_tunnel *now = classify(&k) ? dp_lookup(w->dp, &k.ip, &k.ports, NULL) : NULL;
+    struct dp_tunnel *now = classify(w, &k) ? dp_lookup(w->dp, &k.ip, &k.ports, NULL) : NULL;
     if (!now || now == t || rcu_dereference(now->desc)->t.catch_all)
         return false;
     to_tunnel(w, now, &k);
@@ -337,7 +358,7 @@ static void from_tun(struct dp_worker *w, uint8_t *buf, size_t n)
     dt_vnet_get(&k.vnet, buf);
     dp_count(w, DT_DPC_TUN_READ, 1);
     dp_count(w, DT_DPC_TUN_READ_BYTES, k.len);
-    if (!classify(&k)) {
+    if (!classify(w, &k)) {
         dp_count(w, DT_DPC_OUT_BAD, 1);
         return;
     }

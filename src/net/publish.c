@@ -181,6 +181,7 @@ bool dt_dp_tunnel_counters(struct dt_dp *dp, uint64_t id, struct dt_dp_tunnel_co
         .hold_drops = atomic_load(&t->hold.drops),
         .drops = atomic_load(&t->drops),
         .selector_drops = atomic_load(&t->selector_drops),
+        .fragment_drops = atomic_load(&t->fragment_drops),
         .too_big = atomic_load(&t->too_big),
         .mtu = atomic_load(&t->signalled),
         .tx_packets = atomic_load(&t->tx_packets),

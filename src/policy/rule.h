@@ -20,7 +20,7 @@
  *     }
  *
  * Rules stand in the order of the file, and the first that matches wins. A rule that names ports matches no
- * packet without ports (ESP, ICMP, later fragments). */
+ * packet without ports (ESP, ICMP, a later fragment whose first one was not seen). */
 #ifndef DT_POLICY_RULE_H
 #define DT_POLICY_RULE_H
 

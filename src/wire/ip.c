@@ -23,6 +23,7 @@ static bool parse4(struct dt_ip *ip, const uint8_t *p, size_t len, bool trusted)
     ip->df = frag & 0x4000;
     ip->fragment = frag & 0x3fff;
     ip->first_fragment = !(frag & 0x1fff);
+    ip->fragment_id = ip->fragment ? dt_get_be16(p + 4) : 0;
     ip->options = hlen > DT_IP4_HDR_LEN;
     ip->l4 = (uint16_t)hlen;
     ip->total = total;
@@ -52,6 +53,7 @@ static bool skip_extensions(struct dt_ip *ip, const uint8_t *p)
             hlen = 8;
             ip->fragment = true;
             ip->first_fragment = !(dt_get_be16(p + off + 2) & 0xfff8);
+            ip->fragment_id = dt_get_be32(p + off + 4);
         } else if (next == 51) {
             hlen = ((uint32_t)p[off + 1] + 2) * 4;
         } else {
@@ -84,6 +86,7 @@ static bool parse6(struct dt_ip *ip, const uint8_t *p, size_t len)
     ip->df = true;
     ip->fragment = false;
     ip->first_fragment = true;
+    ip->fragment_id = 0;
     ip->total = total;
     ip->src = dt_addr6_bytes(p + 8);
     ip->dst = dt_addr6_bytes(p + 24);

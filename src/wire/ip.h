@@ -39,6 +39,7 @@ struct dt_ip {
     bool first_fragment; /* and whether it is the first part (also true when not a fragment) */
     bool options;        /* IPv4 options, or IPv6 extension headers */
     uint16_t l4;         /* where the upper layer begins */
+    uint32_t fragment_id; /* of a fragment: the identification that all of a packet's share; else 0 */
     uint32_t total;      /* the packet's length as the header says */
     struct dt_addr src, dst;
 };

@@ -73,19 +73,31 @@ static void selectors(void **state)
     };
     for (size_t i = 0; i < DT_ARRAY_LEN(t); i++) {
         struct dt_ip ip = {.ver = 4, .proto = t[i].proto, .src = addr(t[i].src), .dst = addr(t[i].dst)};
-        struct dt_tunnel_ports p = {t[i].sport, t[i].dport, t[i].known};
+        struct dt_tunnel_ports p = {.sport = t[i].sport, .dport = t[i].dport, .known = t[i].known};
         assert_int_equal(dt_tunnel_selects(&local, &remote, true, &ip, &p), t[i].want);
         /* Inbound it is the same packet the other way round. */
         ip.src = addr(t[i].dst);
         ip.dst = addr(t[i].src);
-        p = (struct dt_tunnel_ports){t[i].dport, t[i].sport, t[i].known};
+        p = (struct dt_tunnel_ports){.sport = t[i].dport, .dport = t[i].sport, .known = t[i].known};
         assert_int_equal(dt_tunnel_selects(&local, &remote, false, &ip, &p), t[i].want);
     }
     struct dt_selectors opaque = list("10.2.0.0/16[tcp/opaque]", NULL);
     struct dt_ip ip = {.ver = 4, .proto = 6, .src = addr("10.1.0.1"), .dst = addr("10.2.0.1")};
-    struct dt_tunnel_ports later = {0, 0, false}, first = {1, 2, true};
+    struct dt_tunnel_ports later = {.later = true}, first = {.sport = 1, .dport = 2, .known = true};
     assert_true(dt_tunnel_selects(&local, &opaque, true, &ip, &later));
     assert_false(dt_tunnel_selects(&local, &opaque, true, &ip, &first));
+    /* A later fragment whose ports the first one has told: OPAQUE is for it all the same. */
+    later.known = true;
+    assert_true(dt_tunnel_selects(&local, &opaque, true, &ip, &later));
+    struct dt_selectors port = list("10.2.0.0/16[tcp/443]", NULL);
+    later.dport = 443;
+    assert_true(dt_tunnel_selects(&local, &port, true, &ip, &later));
+    later.dport = 444;
+    assert_false(dt_tunnel_selects(&local, &port, true, &ip, &later));
+    later.known = false;
+    assert_false(dt_tunnel_selects(&local, &port, true, &ip, &later));
+    later.whatever = true;
+    assert_true(dt_tunnel_selects(&local, &port, true, &ip, &later));
 }
 
 static void mtu(void **state)

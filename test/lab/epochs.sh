@@ -41,7 +41,9 @@ check "client: something came on another epoch, which proves nothing" 1 'SPI 0x0
 check "client: the peer spoke first, and data is the epoch's first packet" 1 'begins with data' '-c' '<data@1' '>data@1'
 check "client, -r: what the peer says by itself is no proof" 1 'data before a probe was answered' '-c -r' '>probe@1' '<data@1' '>data@1'
 check "client, -r: an answer is" 0 '' '-c -r' '>probe@1' '<data@1' '<reply@1' '>data@1'
-check "client: a dummy is no data" 0 '' '-c' '>dummy@1' '<reply@1' '>data@1'
+check "client: a dummy is no data" 0 '' '-c' '>dummy@1' '<dummyreply@1' '>data@1'
+check "client, -r: an answer in a dummy is a proof" 0 '' '-c -r' '>dummy@1' '<dummyreply@1' '>data@1'
+check "client, -r: another dummy is none" 1 'data before a probe was answered' '-c -r' '>dummy@1' '<dummy@1' '>data@1'
 # --- gateway
 check "gateway: as promised" 0 '"carried": 2,' '-g -n 2' '<probe@1' '>reply@1' '>data@1' '<probe@2' '>data@1' '>reply@2' '>data@2'
 check "gateway: data before the client was heard" 1 '0.300000  SPI 0x00002000  number 1  the gateway speaks before the client was heard' '-g' '<probe@1' '>reply@1' '>data@1' '>data@2' '<probe@2'

@@ -3,7 +3,7 @@
  *   epochs_capture CAPTURE KEYLOG SUITE esp|udp 4|6 STEP...
  *
  * SUITE: gcm, chacha, cbc. A STEP is one packet, WHAT@EPOCH, a tenth of a second after the one before: `>` goes out and `<`
- * comes in; probe, reply, data, or dummy; `again` is the last one once more, `broken` one with a bit turned, and `stranger` has an SPI
+ * comes in; probe, reply, data, dummy or dummyreply (the two inside a dummy); `again` is the last one once more, `broken` one with a bit turned, and `stranger` has an SPI
  * that the key log does not know. Such as: >probe@1 <reply@1 >data@1 */
 #include <pcap/pcap.h>
 #include <stdio.h>
@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "esp/esp.h"
+#include "wire/dummy.h"
 #include "wire/esp.h"
 #include "wire/icmp.h"
 #include "wire/ip.h"
@@ -56,6 +57,11 @@ static size_t inner(uint8_t *p, const char *what, bool out)
     const struct dt_addr *src = out ? &client : &server, *dst = out ? &server : &client;
     if (strcmp(what, "probe") == 0 || strcmp(what, "reply") == 0)
         return dt_echo_make(p, 256, strcmp(what, "reply") == 0, src, dst, 1, 1, 64, 16);
+    if (strncmp(what, "dummy", 5) == 0) {
+        struct dt_dummy d = {
+            .reply = strcmp(what, "dummyreply") == 0, .ident = 1, .seq = 1, .size = 32, .other = 32};
+        return dt_dummy_put(p, 256, &d);
+    }
     size_t at = dt_ip_put(p, src, dst, DT_IPPROTO_UDP, 64, 0, DT_UDP_HDR_LEN + 4);
     memcpy(p + at + DT_UDP_HDR_LEN, "data", 4);
     dt_udp_put(p + at, 4411, 4411, 4, src, dst);
@@ -75,7 +81,7 @@ static void step(const char *word)
     if (strcmp(what, "again") != 0) {
         k = (struct dt_esp_pkt){.p = room + DT_ESP_HEAD, .next = DT_NEXT_IPV4};
         k.len = (uint32_t)inner(k.p, what, out);
-        if (strcmp(what, "dummy") == 0)
+        if (strncmp(what, "dummy", 5) == 0)
             k.next = DT_NEXT_NONE;
         dt_esp_seal(way[epoch][!out], 1, &k, 1);
         if (k.verdict != DT_ESP_OK)

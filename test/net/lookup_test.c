@@ -136,7 +136,8 @@ static void against_model(void **state)
                 add(i, &r);
         for (int k = 0; k < 700; k++) {
             struct dt_ip ip = {.proto = dt_rand_below(&r, 2) ? 6 : 17};
-            struct dt_tunnel_ports ports = {1, (uint16_t)dt_rand_below(&r, 200), dt_rand_below(&r, 4) != 0};
+            struct dt_tunnel_ports ports = {
+                .sport = 1, .dport = (uint16_t)dt_rand_below(&r, 200), .known = dt_rand_below(&r, 4) != 0};
             bool v6 = dt_rand_below(&r, 3) == 0;
             ip.src = small_addr(&r, v6);
             ip.dst = small_addr(&r, v6);

@@ -272,6 +272,49 @@ tap_ok 'dummy packet: of a size, and the reply says which' heard a 'event probe-
 tap_ok 'an echo is not, there' sh -c "! grep -q 'ident 12 seq 1 ' '$LAB_DIR/a.log'"
 tap_ok 'and nothing of it reaches a host' test "$(device b)" = "$seen"
 
+# --- fragments and ports: the host cuts a datagram before the device, and only its first part has ports
+narrow() # OPTION...: both ends carry UDP to and from port 7001 of b alone, IPv4 and IPv6
+{
+    stop_both
+    end a --local $A4 --remote $B4 --encap udp --inside 10.77.0.1,fd77::1 --protect '10.77.0.2/32[udp/7001],fd77::2/128[udp/7001]' "$@" || return 1
+    end b --local $B4 --remote $A4 --encap udp --inside 10.77.0.2,fd77::2 --mine '10.77.0.2/32[udp/7001],fd77::2/128[udp/7001]' --protect 10.77.0.1/32,fd77::1/128 "$@"
+}
+whole() # FROM ADDRESS BYTES: numbered datagrams of that size, and all of their answers
+{
+    lab_in "$1" "$FLOW" send "$2" 7001 -i 5 -t 0.5 -s "$3" >"$LAB_DIR/whole"
+    cat "$LAB_DIR/whole"
+    jq -e '.sent > 50 and .lost == 0' "$LAB_DIR/whole"
+}
+narrow
+for size in 1400 5000 30000; do
+    tap_ok "fragments: datagrams of $size bytes through one port's tunnel, all there and back" whole a 10.77.0.2 $size
+    tap_ok "fragments: in IPv6 too, $size" whole a fd77::2 $size
+done
+tap_ok 'fragments: none was dropped' test "$(count a out_orphan) $(count b in_orphan) $(count b in_selector)" = '0 0 0'
+# Somebody else's, forwarded: each comes by itself. Without its first one a later fragment has no port, and goes nowhere.
+lab_ns h
+lab_wire a in0 10.79.0.1/24 h eth0 10.79.0.2/24
+ip -n "$LAB-h" route add default via 10.79.0.1
+lab_in a sysctl -qw net.ipv4.ip_forward=1
+stop_both
+end a --local $A4 --remote $B4 --encap udp --inside 10.77.0.1 --mine 10.79.0.0/24 --protect '10.77.0.2/32[udp/7001]'
+end b --local $B4 --remote $A4 --encap udp --inside 10.77.0.2 --mine '10.77.0.2/32[udp/7001]' --protect 10.77.0.1/32,10.79.0.0/24
+tap_ok 'fragments: forwarded ones, all there and back' whole h 10.77.0.2 5000
+tap_ok 'fragments: none of them was dropped' test "$(count a out_orphan) $(count a t.fragments)" = '0 0'
+lab_in a nft 'add table ip t; add chain ip t f { type filter hook forward priority 0; }; add rule ip t f ip frag-off & 0x3fff == 0x2000 drop'
+lab_in h "$FLOW" send 10.77.0.2 7001 -i 20 -t 0.2 -s 5000 -w 0 >/dev/null
+tap_ok 'fragments: without the first one they are dropped, and counted at their tunnel' test "$(count a t.fragments)" -ge 20
+tap_ok 'fragments: and nothing of them arrives' test "$(count b in_orphan) $(count b in_selector)" = '0 0'
+lab_in a nft delete table ip t
+# Fragments of what the tunnel does not carry follow their first one: nowhere. b's selectors are narrow, those of a are not.
+stop_both
+end a --local $A4 --remote $B4 --encap udp --inside 10.77.0.1 --protect 10.77.0.2/32
+end b --local $B4 --remote $A4 --encap udp --inside 10.77.0.2 --mine '10.77.0.2/32[udp/7001]' --protect 10.77.0.1/32
+seen=$(device b)
+lab_in a "$FLOW" send 10.77.0.2 9999 -i 20 -t 0.2 -s 5000 -w 0 >/dev/null
+tap_ok 'fragments: of another port: no part of them comes out of the tunnel' test "$(device b)" = "$seen"
+tap_ok 'fragments: and they are counted, the later ones too' test "$(count b in_selector)" -ge 20
+
 # --- a new epoch under load
 both 4 udp
 lab_in a "$FLOW" send 10.77.0.2 7001 -i 1 -t 3 >"$LAB_DIR/flow.json" 2>&1 &
@@ -379,6 +422,8 @@ done
 lab_run r dump4 tcpdump --immediate-mode -l -nn -i left
 sleep 1
 tap_ok 'transport mode: echo' pings a $B4
+lab_in a ping -n -q -c 2 -i 0.1 -W 1 -s 5000 $B4 >/dev/null
+tap_ok 'transport mode: fragments are not carried (RFC 4301 4.1), and are counted at the tunnel' test "$(count a t.fragments)" -ge 8
 say a dummy 13 1 16
 tap_ok 'transport mode: a dummy packet is answered' heard a 'event probe-reply sa 1 .* ident 13 seq 1 size 16 '
 tap_ok 'transport mode: 10 MB of TCP, every byte' stream a $B4 10000000
