@@ -234,8 +234,8 @@ const struct dt_cli_command dt_cli_status = {
     "\n"
     "  --brief   the table alone\n"
     "\n"
-    "States: up (an epoch is verified), unproved (it carries data, and nothing proves that this arrives), "
-    "probing\n"
+    "States: up (an epoch is verified), blocked (it is, and this host lets no packets in),\n"
+    "unproved (it carries data, and nothing proves that this arrives), probing\n"
     "(negotiated, no answer through it yet), connecting (negotiating), stale (was up, is not heard, being "
     "healed),\n"
     "down (taken down with `dovetail down`).\n",

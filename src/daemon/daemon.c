@@ -28,11 +28,12 @@
 static const char help[] =
     "dovetaild - IPsec that stays up behind any NAT: client and gateway in one program\n"
     "\n"
-    "Usage: dovetaild [--config FILE | FILE] [--socket PATH] [--check] [--verbose]\n"
+    "Usage: dovetaild [--config FILE | FILE] [--socket PATH] [--check | --open] [--verbose]\n"
     "\n"
     "  --config FILE   the configuration (default " DT_CONFIG_FILE ")\n"
     "  --socket PATH   the control socket (default as configured, else " DT_CONTROL_SOCKET ")\n"
     "  --check         read the configuration, print what is wrong with it, and end (0, or 2)\n"
+    "  --open          what a killed daemon left closed goes plain again; nothing else is done\n"
     "  --verbose       log at level debug\n"
     "  --version, --help\n"
     "\n"
@@ -44,7 +45,7 @@ static const char help[] =
 
 struct args {
     const char *config, *socket;
-    bool check, verbose;
+    bool check, open, verbose;
 };
 
 /* -1: go on; else the exit status. */
@@ -54,6 +55,7 @@ static int parse_args(struct args *a, int argc, char **argv)
         {"config", required_argument, NULL, 'c'},
         {"socket", required_argument, NULL, 's'},
         {"check", no_argument, NULL, 'k'},
+        {"open", no_argument, NULL, 'o'},
         {"verbose", no_argument, NULL, 'v'},
         {"version", no_argument, NULL, 'V'},
         {"help", no_argument, NULL, 'h'},
@@ -70,6 +72,9 @@ static int parse_args(struct args *a, int argc, char **argv)
             break;
         case 'k':
             a->check = true;
+            break;
+        case 'o':
+            a->open = true;
             break;
         case 'v':
             a->verbose = true;
@@ -332,12 +337,33 @@ static int run(struct daemon *d, struct dt_config *c)
     return rc;
 }
 
+/* `dovetaild --open`. */
+static int open_what_is_closed(const char *socket_path)
+{
+    struct dt_err err = {0};
+    struct dt_control_client *c = dt_control_connect(socket_path != NULL ? socket_path : DT_CONTROL_SOCKET, NULL);
+    if (c != NULL) {
+        dt_control_disconnect(c);
+        fputs("dovetaild: a daemon runs and keeps closed what it must; `dovetail down` opens what a tunnel protects\n",
+              stderr);
+        return EXIT_FAILED;
+    }
+    if (routes_open(&err) != 0) {
+        fprintf(stderr, "dovetaild: %s\n", err.text);
+        return EXIT_FAILED;
+    }
+    puts("nothing is closed any more: what tunnels protected goes out in the clear");
+    return 0;
+}
+
 int dt_daemon_main(int argc, char **argv)
 {
     struct args a = {.config = DT_CONFIG_FILE};
     int rc = parse_args(&a, argc, argv);
     if (rc >= 0)
         return rc;
+    if (a.open)
+        return open_what_is_closed(a.socket);
     struct dt_config c;
     rc = dt_config_load(&c, a.config);
     dt_config_print_issues(&c, stderr);

@@ -1,5 +1,6 @@
-/* A process of a few pages that outlives a daemon which was killed: it removes the routing rules and the control
- * socket. (The TUN device goes with the process that held it, and addresses and routes with the device.) A daemon that
+/* A process of a few pages that outlives a daemon which was killed. It removes the control socket, and, where nothing was
+ * closed, the routing rules. What was closed stays closed until a daemon runs again, or until somebody opens it (`dovetaild
+ * --open`). (The TUN device goes with the process that held it, and addresses and routes with the device.) A daemon that
  * ends by itself dismisses it. */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,38 +12,15 @@
 
 #include "daemon/state.h"
 
-static int open_read(void *user, struct dt_host_facts *have, struct dt_err *err)
-{
-    return dt_host_kernel_read(user, have, err);
-}
+/* What goes through the pipe. */
+#define WORD_CLOSED    'c'
+#define WORD_OPEN      'o'
+#define WORD_DISMISSED 'q'
 
-static int open_change(void *user, bool set, const struct dt_host_fact *f, struct dt_err *err)
+static void clean(const char *path, bool closed)
 {
-    return dt_host_kernel_change(user, set, f, err);
-}
-
-static const struct dt_host_ops open_ops = {.read = open_read, .change = open_change};
-
-/* Wants nothing of the host any more: the routing rules go, and what is left of the table. */
-static void open_host(struct dt_nl *nl)
-{
-    struct dt_host_kernel k = {
-        .nl = nl, .table = DT_DAEMON_TABLE, .priority = DT_DAEMON_PRIORITY, .mark = DT_DP_MARK};
-    struct dt_host_facts none = {.v = NULL};
-    struct dt_host *h = dt_host_new(&open_ops, &k);
-    if (h != NULL)
-        dt_host_want(h, &none, NULL);
-    dt_host_free(h);
-    dt_host_kernel_free(&k);
-}
-
-static void clean(const char *path)
-{
-    struct dt_nl *nl = dt_nl_open(NULL);
-    if (nl != NULL) {
-        open_host(nl);
-        dt_nl_close(nl);
-    }
+    if (!closed)
+        routes_open(NULL);
     /* A new daemon may have put its own socket there meanwhile: that one answers, and goes on answering. The killed
      * one's may do so too while the kernel is still closing its files. */
     for (int i = 0; i < 20; i++) {
@@ -59,6 +37,7 @@ static void clean(const char *path)
 static void watch(int fd, const char *path)
 {
     char word;
+    bool closed = false;
     ssize_t n;
     setsid();
     prctl(PR_SET_NAME, "dovetail-sweep");
@@ -74,11 +53,13 @@ static void watch(int fd, const char *path)
             close(i);
     if (chdir("/") != 0 || privilege_drop(false, NULL) != 0)
         return;
-    do
-        n = read(fd, &word, 1);
-    while (n < 0 && errno == EINTR);
-    if (n != 1)
-        clean(path);
+    while ((n = read(fd, &word, 1)) == 1 || (n < 0 && errno == EINTR)) {
+        if (n == 1 && word == WORD_DISMISSED)
+            return;
+        if (n == 1)
+            closed = word == WORD_CLOSED;
+    }
+    clean(path, closed);
 }
 
 int janitor_start(const char *socket_path, struct dt_err *err)
@@ -105,11 +86,19 @@ int janitor_start(const char *socket_path, struct dt_err *err)
     return pair[1];
 }
 
+void janitor_tell(int fd, bool closed)
+{
+    const char word = closed ? WORD_CLOSED : WORD_OPEN;
+    if (fd >= 0 && write(fd, &word, 1) != 1)
+        LOG(DT_LOG_WARN, "the sweeping process is gone; what is closed stays so if this process is killed");
+}
+
 void janitor_dismiss(int fd)
 {
     if (fd < 0)
         return;
-    if (write(fd, "q", 1) != 1)
+    const char word = WORD_DISMISSED;
+    if (write(fd, &word, 1) != 1)
         LOG(DT_LOG_WARN, "the sweeping process is gone already");
     close(fd);
 }

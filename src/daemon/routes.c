@@ -5,6 +5,7 @@
  * path's mark. So a tunnel may protect 0.0.0.0/0, its gateway included, and no route that somebody else has made is
  * ever replaced. The unreachable routes stand as long as a tunnel is wanted, also before its first session and when the
  * device is down or gone: then what is protected goes nowhere. */
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,8 @@
 
 #define LOOK_EVERY     (5 * DT_SEC) /* news can be lost */
 #define RANGE_PREFIXES 256          /* a range of IPv6 takes 254 at most */
+#define LOOK_RANGES    16           /* of a tunnel, whose way is looked at */
+#define LOOPBACK       1            /* the interface's index */
 #define OWNER_GATEWAYS UINT32_MAX
 
 /* One round of saying what is wanted. */
@@ -19,7 +22,7 @@ struct want {
     struct daemon *d;
     struct dt_host_facts facts;
     struct dt_nl_addrs addrs; /* of this host; read when first asked for */
-    bool have_addrs, no_memory, v4, v6;
+    bool have_addrs, no_memory, v4, v6, closed;
     uint32_t owner;
 };
 
@@ -51,6 +54,7 @@ static void want_range(struct want *w, const struct dt_range *range, const struc
     size_t n = dt_range_prefixes(range, part, RANGE_PREFIXES, &all);
     for (size_t i = 0; i < n; i++) {
         bool four = part[i].addr.ver == 4;
+        w->closed = w->closed || barrier;
         if (barrier)
             want_fact(w, (struct dt_host_fact){.kind = DT_HOST_BARRIER, .prefix = part[i]});
         if (way->in)
@@ -82,6 +86,15 @@ static void source_in(struct want *w, const struct dt_selectors *inside, struct 
     }
 }
 
+/* Does a route lead into it? Before the first lease a packet would carry a source address that the tunnel does not take. */
+static bool tunnel_has_way(struct daemon *d, const struct tun *t)
+{
+    struct dt_tunnel_info info;
+    bool known = t->id != 0 && dt_endpoint_tunnel_info(d->ep, t->id, &info);
+    return t->site || t->ruled || t->cfg.start == DT_START_DEMAND ||
+           (known && (info.inside.addr4.ver || info.inside.addr6.ver));
+}
+
 static void want_tunnel(struct want *w, struct tun *t)
 {
     struct dt_tunnel_info info;
@@ -99,8 +112,7 @@ static void want_tunnel(struct want *w, struct tun *t)
     }
     if (t->site)
         source_in(w, &t->cfg.cfg.local, way.src);
-    /* Before the first lease a packet would carry a source address that the tunnel does not take. */
-    way.in = inside || t->site || t->ruled || t->cfg.start == DT_START_DEMAND;
+    way.in = tunnel_has_way(w->d, t);
     /* Its gateway's name may have to be asked of a server that the barrier would hide. */
     bool barrier = way.in || t->id != 0;
     want_selectors(w, &t->cfg.cfg.protect, &way, barrier);
@@ -193,6 +205,38 @@ static void host_mended(void *user, bool set, const struct dt_host_fact *f, cons
 
 static const struct dt_host_ops host_ops = {.read = host_read, .change = host_change, .mended = host_mended};
 
+static int open_read(void *user, struct dt_host_facts *have, struct dt_err *err)
+{
+    return dt_host_kernel_read(user, have, err);
+}
+
+static int open_change(void *user, bool set, const struct dt_host_fact *f, struct dt_err *err)
+{
+    return dt_host_kernel_change(user, set, f, err);
+}
+
+int routes_open(struct dt_err *err)
+{
+    static const struct dt_host_ops open_ops = {.read = open_read, .change = open_change};
+    struct dt_host_filter_cfg cfg = {.device = ""};
+    struct dt_host_kernel k = {.nl = dt_nl_open(err),
+                               .table = DT_DAEMON_TABLE,
+                               .priority = DT_DAEMON_PRIORITY,
+                               .mark = DT_DP_MARK,
+                               .filter = dt_host_filter_open(&cfg, NULL)};
+    struct dt_host_facts none = {.v = NULL};
+    struct dt_host_result result;
+    struct dt_host *h = k.nl != NULL ? dt_host_new(&open_ops, &k) : NULL;
+    int rc = h != NULL ? dt_host_want(h, &none, &result) : -1;
+    if (h != NULL && (rc != 0 || result.why.text[0] != '\0'))
+        rc = dt_err_set(err, 0, "%s", result.why.text);
+    dt_host_free(h);
+    dt_host_filter_close(k.filter);
+    dt_nl_close(k.nl);
+    dt_host_kernel_free(&k);
+    return rc;
+}
+
 int routes_begin(struct daemon *d, struct dt_err *err)
 {
     d->kernel = (struct dt_host_kernel){.nl = d->nl,
@@ -226,6 +270,32 @@ static void tell_result(const struct dt_host_result *r)
         LOG(DT_LOG_ERROR, "this host's routes cannot be looked at: %s", r->why.text);
 }
 
+/* Somebody's routing rule may stand before ours: then what the tunnel protects would leave elsewhere, and the packet filter
+ * drops it. The kernel is asked where the first address of each protected range goes. */
+static void look_where_it_leads(struct daemon *d, struct tun *t)
+{
+    char addr[DT_ADDR_STRLEN], name[IF_NAMESIZE] = "";
+    struct dt_err err;
+    t->diverted[0] = '\0';
+    if (!t->wanted || t->cfg.discovered || !tunnel_has_way(d, t))
+        return;
+    for (size_t i = 0; i < t->cfg.cfg.protect.n && i < LOOK_RANGES; i++) {
+        struct dt_addr to = t->cfg.cfg.protect.v[i].range.from;
+        unsigned ifindex = 0;
+        dt_addr_next(&to); /* a network's first address may be one that nobody has */
+        if (!dt_range_has(&t->cfg.cfg.protect.v[i].range, &to))
+            to = t->cfg.cfg.protect.v[i].range.from;
+        if (dt_nl_route_get(d->nl, &to, 0, NULL, &ifindex, &err) != 0 || ifindex == d->kernel.ifindex ||
+            ifindex == LOOPBACK)
+            continue; /* unreachable is no diversion; an address of this host's own is local */
+        snprintf(t->diverted, sizeof(t->diverted),
+                 "packets to %s are routed to %s: another routing rule stands before %u",
+                 dt_addr_str(addr, &to), if_indextoname(ifindex, name) != NULL ? name : "another device",
+                 DT_DAEMON_PRIORITY);
+        return;
+    }
+}
+
 void routes_flush(struct daemon *d)
 {
     if (d->host == NULL || !d->routes_changed)
@@ -244,6 +314,11 @@ void routes_flush(struct daemon *d)
     } else if (dt_host_want(d->host, &w.facts, &result) != 0) {
         tell_result(&result);
     }
+    if (w.closed != d->closed)
+        janitor_tell(d->janitor, w.closed);
+    d->closed = w.closed;
+    dt_list_for_each (l, &d->tuns)
+        look_where_it_leads(d, DT_CONTAINER_OF(l, struct tun, link));
     d->host_look_at = daemon_now() + LOOK_EVERY;
 }
 
@@ -277,5 +352,7 @@ void routes_gateway(struct daemon *d, struct gate *g, bool gone)
 
 const char *routes_missing(struct daemon *d, const struct tun *t)
 {
-    return d->host == NULL || t->cfg.discovered ? NULL : dt_host_missing(d->host, t->id);
+    if (d->host == NULL || t->cfg.discovered)
+        return NULL;
+    return t->diverted[0] != '\0' ? t->diverted : dt_host_missing(d->host, t->id);
 }

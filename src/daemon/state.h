@@ -47,6 +47,7 @@ struct tun {
     bool ruled;                /* a rule leads to it: plans bring it up and down (plans.c) */
     uint32_t below;            /* the tunnel that its outer packets go through; 0: none */
     uint32_t layer;            /* of the plan that has it up, or on its way; 0: none */
+    char diverted[128];        /* what it protects does not go into the device: why; else empty (routes.c) */
     char refusal[DT_ERR_TEXT]; /* what its gateway said last */
 };
 
@@ -105,6 +106,7 @@ struct daemon {
     struct dt_host *host; /* what is wanted of it (routes.c) */
     struct dt_host_kernel kernel;
     struct dt_host_filter *filter; /* NULL: this host has no nftables */
+    bool closed; /* something is, as the janitor was told */
     bool routes_changed; /* since host was told what is wanted */
     dt_time host_look_at; /* the slow timer */
     struct dt_lease_store *leases;
@@ -186,11 +188,13 @@ void routes_end(struct daemon *d); /* takes away what was set */
 void routes_tunnel(struct daemon *d, struct tun *t);
 void routes_gateway(struct daemon *d, struct gate *g, bool gone);
 void routes_flush(struct daemon *d); /* before anybody is told that something is up, and at the end of each turn */
+int routes_open(struct dt_err *err);     /* takes away what a killed daemon left closed; no daemon is needed */
 void routes_reconcile(struct daemon *d); /* at news from the kernel, and on a slow timer */
 const char *routes_missing(struct daemon *d, const struct tun *t); /* why its packets have no way into it; NULL */
 
 /* janitor.c */
 int janitor_start(const char *socket, struct dt_err *err); /* the pipe's end, or -1 */
+void janitor_tell(int fd, bool closed); /* is something closed that must stay so when this process is killed? */
 void janitor_dismiss(int fd);
 
 /* targets.c: whom a command is about. A client has no struct of its own here, and may be gone at any time. */

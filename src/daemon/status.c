@@ -234,6 +234,11 @@ json_t *status_tunnel(struct daemon *d, struct tun *t)
         o = info_json(d, &info);
         if (t->encap_why[0] != '\0' && info.nepochs > 0)
             json_object_set_new(o, "encap_why", json_string(t->encap_why));
+        const char *blocked = info.up ? routes_missing(d, t) : NULL;
+        if (blocked != NULL) { /* the session is there, packets are not */
+            json_object_set_new(o, "state", json_string("blocked"));
+            json_object_set_new(o, "why", json_string(blocked));
+        }
         if (!t->wanted)
             json_object_set_new(o, "why",
                                 json_string(t->taken_down ? "taken down with `dovetail down`"

@@ -120,6 +120,29 @@ sabotage "a rule before ours in the filter" in_c1 nft insert rule inet dovetail 
 sabotage "the device renamed" in_c1 sh -c 'ip link set dovetail0 down; ip link set dovetail0 name other; ip link set other name dovetail0; ip link set dovetail0 up'
 sabotage "the uplink down and up" in_c1 sh -c 'ip link set eth0 down; sleep 0.2; ip link set eth0 up; ip route replace default via 192.168.7.1; ip addr add fd77::11/64 dev eth0 nodad 2>/dev/null; ip -6 route replace default via fd77::1'
 
+# ---- somebody's rule stands before ours: that is theirs to take away; nothing leaves, and status says why
+s_before=$(plain_packets uplink)
+lab_in c1 ip rule add pref 100 to 10.1.0.0/16 lookup main
+diverted()
+{
+    dt_field c1 office .why | grep -q 'routed to eth0: another routing rule stands before 17494' &&
+        [ "$(dt_field c1 office .state)" = blocked ]
+}
+tap_ok "a foreign rule before ours: not up but blocked, and status says why" lab_wait "$HEAL" diverted
+sleep 0.3
+tap_ok "a foreign rule before ours: not one packet in the clear" [ "$(plain_packets uplink)" = "$s_before" ]
+lab_in c1 ip rule del pref 100
+tap_ok "it is gone: up again" lab_wait "$HEAL" 'as_wanted && passes && dt_is_up c1 office'
+
+# ---- the daemon is killed, and comes again
+s_before=$(plain_packets uplink)
+dt_stop c1 KILL
+sleep 1
+tap_ok "killed: what is protected goes nowhere" sh -c "! ip netns exec $LAB-c1 ping -q -c 1 -W 1 10.1.0.10"
+dt_start c1
+tap_ok "started again: it carries" lab_wait 15 'as_wanted && passes'
+tap_ok "killed and started again: not one packet in the clear" [ "$(plain_packets uplink)" = "$s_before" ]
+
 lab_stop flow
 lab_stop flow6
 tap_ok "the log says what was changed" grep -q 'somebody changed this host: the routing rule for IPv4 was missing' "$LAB_DIR/dt-c1.log"

@@ -90,8 +90,19 @@ encap_is() # NS WHAT
 nothing_left() # NS
 {
     ! lab_in "$1" ip rule | grep -q 17494 && ! lab_in "$1" ip -6 rule | grep -q 17494 &&
-        ! lab_in "$1" ip link | grep -q dovetail && [ -z "$(lab_in "$1" ip route show table 17494 2>/dev/null)" ] &&
+        ! lab_in "$1" ip link | grep -q dovetail && ! lab_in "$1" nft list tables | grep -q dovetail && [ -z "$(lab_in "$1" ip route show table 17494 2>/dev/null)" ] &&
         [ ! -e "$LAB_DIR/dt-$1/sock" ]
+}
+
+# A killed daemon leaves what was protected closed, with the socket and the device gone, until somebody opens it.
+closed_left() # NS PREFIX
+{
+    lab_in "$1" ip route show table 17494 | grep -q "^unreachable $2" && lab_in "$1" ip rule | grep -q 17494 &&
+        lab_in "$1" nft list table inet dovetail && ! lab_in "$1" ip link | grep -q dovetail && [ ! -e "$LAB_DIR/dt-$1/sock" ]
+}
+opened() # NS
+{
+    lab_in "$1" "$DOVETAILD" --open --socket "$LAB_DIR/dt-$1/sock" && nothing_left "$1"
 }
 
 # ---- rekeys under load: nothing lost, counted inside
@@ -345,7 +356,7 @@ client_conf c1 anna@example.net udp
 dt c1 reload >/dev/null
 start_flow
 dt_stop gateway KILL
-tap_ok "killed, the gateway leaves nothing behind" lab_wait 3 "nothing_left gateway"
+tap_ok "killed, the gateway leaves its pool closed and nothing else" lab_wait 3 "closed_left gateway 10.9.0.0/16"
 dt_start gateway
 sleep 14
 flow_stop flow
@@ -353,7 +364,8 @@ flow_stop flow
 outage "gateway killed and restarted" 13
 tap_ok "it is up again" dt_is_up c1 office
 dt_stop c1 KILL
-tap_ok "killed, the client leaves nothing behind" lab_wait 3 "nothing_left c1"
+tap_ok "killed, the client leaves what it protects closed and nothing else" lab_wait 3 "closed_left c1 10.1.0.0/16"
+tap_ok "dovetaild --open opens it" opened c1
 dt_start c1
 tap_ok "client killed and restarted: up by itself" dt_wait_up c1 office 15
 tap_ok "with the address that it had" [ "$(dt_field c1 office '.inside[0]')" = "$address" ]
