@@ -4,6 +4,7 @@
 
 #include "host/host.h"
 #include "net/discovery.h"
+#include "net/nft.h"
 #include "net/udp_socket.h"
 
 struct dt_dp {
@@ -316,9 +317,10 @@ int dt_nl_route_get(struct dt_nl *n, const struct dt_addr *dst, uint32_t mark, s
 {
     if (dp.no_route || dst->ver != 4)
         return dt_err_set(err, 0, "no route");
-    *src = dp.h->addr;
-    if (ifindex != NULL)
-        *ifindex = 2;
+    if (src != NULL)
+        *src = dp.h->addr;
+    if (ifindex != NULL) /* what is not marked goes into the device */
+        *ifindex = mark != 0 ? 2 : dt_dp_tun_index(NULL);
     return 0;
 }
 
@@ -387,4 +389,23 @@ int dt_host_kernel_change(struct dt_host_kernel *k, bool set, const struct dt_ho
 
 void dt_host_kernel_free(struct dt_host_kernel *k)
 {
+}
+
+int dt_nft_monitor_open(struct dt_err *err)
+{
+    return -1;
+}
+
+struct dt_host_filter *dt_host_filter_open(const struct dt_host_filter_cfg *cfg, struct dt_err *err)
+{
+    return NULL;
+}
+
+void dt_host_filter_close(struct dt_host_filter *f)
+{
+}
+
+int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want)
+{
+    return 0;
 }
