@@ -235,13 +235,8 @@ const struct dt_cli_command dt_cli_status = {
     "  --brief   the table alone\n"
     "\n"
     "States: up (an epoch is verified), blocked (it is, and this host lets no packets in),\n"
-<<<<<<< HEAD
     "unproved (it carries data, and nothing proves that this arrives), probing\n"
     "(negotiated, no answer through it yet), connecting (negotiating), stale (was up, is not heard, being "
     "healed),\n"
     "down (taken down with `dovetail down`).\n",
-=======
-    "probing (negotiated, no answer through it yet), connecting (negotiating),\n"
-    "stale (was up, is not heard, being healed), down (taken down with `dovetail down`).\n",
->>>>>>> 72047dd (daemon tests: the room has a host without nftables)
     run};
