@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/bucket.h"
 #include "base/list.h"
 #include "base/table.h"
 #include "crypto/crypto.h"
@@ -270,7 +271,9 @@ static void begin(struct bench *b, bool weigh)
         h->b = b;
         h->side = (enum side)i;
         dt_ike_params_default(&ike);
-        ike.half_open_cookie = UINT32_MAX; /* cookies have their own price: not measured here */
+        /* Cookies have their own price: not measured here. */
+        ike.door.half_open_cookie = ike.door.half_open_max = UINT32_MAX;
+        ike.door.work_rate = DT_RATE_NO_LIMIT;
         dt_endpoint_limits_default(&limits);
         h->ep = dt_endpoint_new(&ops, h, &ike, &limits, b->crypto, &rnd);
         if (!h->ep)

@@ -72,6 +72,21 @@ size_t dt_ke_shared_len(uint16_t group)
     return dt_ke_public_len(group);
 }
 
+uint32_t dt_ke_work(uint16_t group)
+{
+    switch (group) {
+    case DT_KE_MODP_2048:
+        return 1000;
+    case DT_KE_ECP_256:
+        return 200;
+    case DT_KE_ECP_384:
+        return 3000;
+    case DT_KE_X25519:
+        return 100;
+    }
+    return 0;
+}
+
 const char *dt_ke_name(uint16_t group)
 {
     switch (group) {

@@ -164,7 +164,9 @@ static int open_endpoint(struct daemon *d, struct dt_err *err)
     struct dt_ike_params ike;
     struct dt_rand rand = dt_rand_system();
     dt_ike_params_default(&ike);
-    ike.unauth_rate = 2000; /* a gateway that comes back is greeted by all its clients at once */
+    /* A gateway that comes back is greeted by all its clients at once. */
+    ike.door.answer_rate = 2000;
+    ike.door.answer_rate_source = 500;
     ike.port_ike = d->cfg.ike_port;
     ike.port_natt = d->cfg.natt_port;
     if (d->keylog == NULL)

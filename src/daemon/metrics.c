@@ -154,7 +154,16 @@ static void ike_page(struct daemon *d, FILE *f)
         {"ike_bad_integrity_total", "messages that did not verify", c->bad_integrity},
         {"ike_retransmits_total", "requests sent again", c->retransmits_out},
         {"ike_cookies_sent_total", "COOKIE demands", c->cookies_sent},
-        {"ike_half_open_dropped_total", "beginnings dropped at the cap", c->half_open_dropped},
+        {"ike_cookies_bad_total", "cookies that were not ours, or too old", c->cookies_bad},
+        {"ike_half_open_dropped_total", "beginnings dropped: no room, in all or for their source",
+         c->half_open_dropped},
+        {"ike_half_open_pushed_out_total", "half-open sessions that gave way to a newcomer",
+         c->half_open_pushed_out},
+        {"ike_failed_pushed_out_total", "refused sessions that gave way to newer ones", c->failed_pushed_out},
+        {"ike_work_limited_total", "beginnings without a cookie that found the budget of work used up",
+         c->work_limited},
+        {"ike_work_limited_source_total", "beginnings dropped: their source has used up its budget of work",
+         c->work_limited_source},
         {"ike_rate_limited_total", "unauthenticated answers not sent", c->rate_limited},
         {"ike_auth_failed_total", "peers that could not prove who they are", c->auth_failed},
         {"ike_sessions_opened_total", "sessions begun", c->sessions_opened},
@@ -164,6 +173,11 @@ static void ike_page(struct daemon *d, FILE *f)
     };
     for (size_t i = 0; i < DT_ARRAY_LEN(v); i++)
         single(f, v[i].name, "counter", v[i].help, (double)v[i].v);
+    struct dt_ike_usage u = dt_ike_usage(dt_endpoint_ike(d->ep));
+    single(f, "ike_half_open_sessions", "gauge", "sessions whose peer has not proved who it is",
+           (double)u.half_open);
+    single(f, "ike_half_open_sources", "gauge", "addresses (IPv6: /64) that have half-open sessions",
+           (double)u.sources);
 }
 
 static void data_path_page(struct daemon *d, FILE *f)

@@ -356,12 +356,31 @@ const char *status_unknown(struct daemon *d, const json_t *names)
 static json_t *ike_json(struct daemon *d)
 {
     const struct dt_ike_counters *c = dt_ike_counters(dt_endpoint_ike(d->ep));
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "in", (json_int_t)c->in, "out",
-                     (json_int_t)c->out, "malformed", (json_int_t)c->malformed, "unknown_spi",
-                     (json_int_t)c->unknown_spi, "bad_integrity", (json_int_t)c->bad_integrity,
-                     "cookies_sent", (json_int_t)c->cookies_sent, "half_open_dropped",
-                     (json_int_t)c->half_open_dropped, "auth_failed", (json_int_t)c->auth_failed,
-                     "retransmits", (json_int_t)c->retransmits_out);
+    struct dt_ike_usage u = dt_ike_usage(dt_endpoint_ike(d->ep));
+    const struct {
+        const char *name;
+        uint64_t n;
+    } v[] = {
+        {"in", c->in},
+        {"out", c->out},
+        {"malformed", c->malformed},
+        {"unknown_spi", c->unknown_spi},
+        {"bad_integrity", c->bad_integrity},
+        {"cookies_sent", c->cookies_sent},
+        {"half_open", u.half_open},
+        {"half_open_sources", u.sources},
+        {"half_open_dropped", c->half_open_dropped},
+        {"half_open_pushed_out", c->half_open_pushed_out},
+        {"work_limited", c->work_limited},
+        {"work_limited_source", c->work_limited_source},
+        {"answers_limited", c->rate_limited},
+        {"auth_failed", c->auth_failed},
+        {"retransmits", c->retransmits_out},
+    };
+    json_t *o = json_object();
+    for (size_t i = 0; i < DT_ARRAY_LEN(v); i++)
+        json_object_set_new(o, v[i].name, json_integer((json_int_t)v[i].n));
+    return o;
 }
 
 json_t *status_json(struct daemon *d, const json_t *names, const char **unknown)

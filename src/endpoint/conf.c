@@ -45,7 +45,7 @@ void ep_conf_retire(struct dt_endpoint *ep, struct conf *c, dt_time now)
 
 void ep_conf_sweep(struct dt_endpoint *ep, dt_time now)
 {
-    dt_time keep = 2 * ep->params.half_open_timeout;
+    dt_time keep = 2 * ep->params.door.half_open_timeout;
     dt_list_for_each_safe (n, &ep->retired) {
         struct conf *c = DT_CONTAINER_OF(n, struct conf, node);
         if (c->refs == 0 && (now == DT_NEVER || dt_time_add(c->retired, keep) <= now))

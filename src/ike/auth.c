@@ -136,8 +136,8 @@ void ike_auth_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ik
     struct dt_child_sa child = {0};
     uint16_t error = ike_find_error(&m->inner, &n);
     uint32_t spi_in = ex->spi_in;
-    struct ike_nonce ni = {.len = IKE_NONCE_LEN}, nr = s->hs->peer_nonce;
-    memcpy(ni.data, s->hs->nonce, IKE_NONCE_LEN);
+    struct ike_nonce ni = {.len = s->hs->nonce_len}, nr = s->hs->peer_nonce;
+    memcpy(ni.data, s->hs->nonce, ni.len);
     ike_exchange_free(ex);
     if (error && !dt_ike_find(&m->inner, DT_P_AUTH)) {
         refused(s, error, true, &m->inner);

@@ -16,6 +16,7 @@ static void refuse(struct ike_sa *sa, const struct ike_msg *m, const struct dt_e
     if (s->state == DT_SESSION_DEAD)
         return;
     sa->state = SA_FAILED;
+    ike_door_failed(s);
     if (s->known && s->ike->ops.session_down && !s->silent)
         s->ike->ops.session_down(s->ike->ctx, s, &why);
     s->known = false;
@@ -96,7 +97,7 @@ static int make_child(struct ike_sa *sa, const struct ike_msg *m, struct answer 
         return -1;
     a->sa.spi_in = a->child->spi_in;
     if (!ike_keys_child(sa, dt_span(NULL, 0), ike_nonce_span(&s->hs->peer_nonce),
-                        dt_span(s->hs->nonce, IKE_NONCE_LEN), false, &a->sa, err))
+                        dt_span(s->hs->nonce, s->hs->nonce_len), false, &a->sa, err))
         return 0;
     ike_child_drop(a->child);
     a->child = NULL;

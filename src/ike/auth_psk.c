@@ -22,7 +22,7 @@ static int compute(struct ike_sa *sa, bool initiator, uint8_t *out, size_t *len,
     struct dt_span body =
         ours ? dt_span(own_id, 4u + s->local_id.len) : dt_span(hs->peer_id, hs->peer_id_len);
     struct dt_span padding = dt_span(pad, sizeof(pad) - 1);
-    struct dt_span own = dt_span(hs->nonce, IKE_NONCE_LEN), peer = ike_nonce_span(&hs->peer_nonce);
+    struct dt_span own = dt_span(hs->nonce, hs->nonce_len), peer = ike_nonce_span(&hs->peer_nonce);
     struct dt_span octets[] = {ike_bytes_span(ours ? &hs->sent : &hs->got), ours ? peer : own,
                                dt_span(maced, prf)};
     int rc = dt_prf(ike->crypto, sa->prf, dt_span(psk, (size_t)n), &padding, 1, key, err);

@@ -1,5 +1,4 @@
-/* Cookies and the rate of answers outside sessions (RFC 7296 section 2.6): a flood of half-open sessions costs the
- * host no state and little work, and nobody can use it to send to a third party more than he sent himself. */
+/* Cookies (RFC 7296 section 2.6): who returns one receives what is sent to his address. door.c says when that must be shown. */
 #include "ike/internal.h"
 
 #define COOKIE_LEN (1 + 32)
@@ -18,11 +17,11 @@ static int compute(struct dt_ike *ike, const uint8_t *secret, uint8_t version, c
 
 void ike_cookie_rotate(struct dt_ike *ike)
 {
-    if (ike->now < dt_time_add(ike->secret_since, ike->params.cookie_rotate))
+    if (ike->now < dt_time_add(ike->secret_since, ike->params.door.cookie_rotate))
         return;
     /* Nobody asked for longer than two periods: the one before is too old as well. */
-    if (ike->now >=
-        dt_time_add(dt_time_add(ike->secret_since, ike->params.cookie_rotate), ike->params.cookie_rotate))
+    if (ike->now >= dt_time_add(dt_time_add(ike->secret_since, ike->params.door.cookie_rotate),
+                                ike->params.door.cookie_rotate))
         dt_rand_fill(&ike->rand, ike->secret[1], sizeof(ike->secret[1]));
     else
         memcpy(ike->secret[1], ike->secret[0], sizeof(ike->secret[0]));
@@ -53,50 +52,9 @@ static bool cookie_ok(struct dt_ike *ike, const struct ike_msg *m, struct dt_spa
 bool ike_cookie_valid(struct dt_ike *ike, const struct ike_msg *m, struct dt_span ni)
 {
     struct dt_ike_notify_payload n;
-    return ike_find_notify(&m->outer, DT_N_COOKIE, &n) && cookie_ok(ike, m, ni, n.data);
-}
-
-enum ike_cookie_verdict ike_cookie_check(struct dt_ike *ike, const struct ike_msg *m, struct dt_span ni)
-{
-    struct dt_ike_notify_payload n;
-    bool demand = ike->nhalf_open >= ike->params.half_open_cookie;
-    bool calm =
-        ike->nhalf_open < ike->params.half_open_cookie / 2; /* told once, not at every step across the line */
-    if (demand ? !ike->cookies_on : ike->cookies_on && calm) {
-        ike->cookies_on = demand;
-        ike_event(ike, NULL, demand ? DT_IKE_EV_COOKIES : DT_IKE_EV_COOKIES_OFF, m->path, 0,
-                  "%zu sessions are half open; cookies are demanded from %u on", ike->nhalf_open,
-                  ike->params.half_open_cookie);
-    }
-    if (demand) {
-        if (!ike_find_notify(&m->outer, DT_N_COOKIE, &n))
-            return COOKIE_DEMAND;
-        if (!cookie_ok(ike, m, ni, n.data)) {
-            ike->count.cookies_bad++;
-            return COOKIE_DEMAND;
-        }
-    }
-    if (ike->nhalf_open >= ike->params.half_open_max || ike->nsessions >= ike->params.session_max) {
-        ike->count.half_open_dropped++;
-        return COOKIE_DROP;
-    }
-    return COOKIE_GO_ON;
-}
-
-/* A bucket that holds one second's worth. */
-bool ike_unauth_allowed(struct dt_ike *ike)
-{
-    uint64_t most = (uint64_t)ike->params.unauth_rate * 1000;
-    dt_time since = ike->now - ike->unauth_since;
-    uint64_t more = since >= DT_SEC ? most : since / DT_USEC * ike->params.unauth_rate / 1000;
-    if (more) {
-        ike->unauth_tokens = ike->unauth_tokens + more > most ? most : ike->unauth_tokens + more;
-        ike->unauth_since = ike->now;
-    }
-    if (ike->unauth_tokens < 1000) {
-        ike->count.rate_limited++;
+    if (!ike_find_notify(&m->outer, DT_N_COOKIE, &n))
         return false;
-    }
-    ike->unauth_tokens -= 1000;
-    return true;
+    bool ok = cookie_ok(ike, m, ni, n.data);
+    ike->count.cookies_bad += !ok;
+    return ok;
 }

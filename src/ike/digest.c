@@ -53,7 +53,7 @@ static void digest_session(struct dt_digest *d, const struct dt_ike_session *s, 
 {
     dt_digest_u64(d, s->state | (uint64_t)s->initiator << 8 | (uint64_t)s->known << 9 |
                          (uint64_t)s->nat_local << 10 | (uint64_t)s->nat_remote << 11 |
-                         (uint64_t)s->alive_wanted << 12 | (uint64_t)s->half_open << 13 |
+                         (uint64_t)s->alive_wanted << 12 | (uint64_t)(s->hs && s->hs->source) << 13 |
                          (uint64_t)s->path.natt << 14);
     dt_digest_bytes(d, s->path.local.addr.b, 16);
     dt_digest_bytes(d, s->path.remote.addr.b, 16);
@@ -72,10 +72,23 @@ static void digest_session(struct dt_digest *d, const struct dt_ike_session *s, 
         digest_handshake(d, s->hs);
 }
 
+/* Budgets: how long until they are full. What half-open sessions hold, they say themselves. */
+static void digest_door(struct dt_digest *d, const struct ike_door *door, dt_time now)
+{
+    dt_digest_u64(d, dt_time_sub(door->work.full_at, now));
+    dt_digest_u64(d, dt_time_sub(door->answers.full_at, now));
+    dt_digest_u64(d, door->cookies_on);
+    for (size_t i = 0; door->source_work && i < IKE_SOURCES; i++) {
+        dt_digest_u64(d, dt_time_sub(door->source_work[i].full_at, now));
+        dt_digest_u64(d, dt_time_sub(door->source_answers[i].full_at, now));
+    }
+}
+
 void dt_ike_digest(const struct dt_ike *ike, dt_time now, struct dt_digest *d)
 {
     dt_digest_u64(d, ike->nsessions);
-    dt_digest_u64(d, ike->nhalf_open);
+    dt_digest_u64(d, ike->door.nhalf_open);
+    digest_door(d, &ike->door, now);
     dt_list_for_each (l, &ike->sessions)
         digest_session(d, DT_CONTAINER_OF(l, struct dt_ike_session, link), now);
 }

@@ -15,11 +15,17 @@ void dt_ike_params_default(struct dt_ike_params *p)
         .retransmit_max = 20 * DT_SEC,
         .retransmit_tries = 7,
         .init_grace = DT_SEC,
-        .half_open_cookie = 32,
-        .half_open_max = 2048,
-        .half_open_timeout = 30 * DT_SEC,
-        .cookie_rotate = 60 * DT_SEC,
-        .unauth_rate = 100,
+        .door = {.half_open_cookie = 32,
+                 .half_open_max = 2048,
+                 .half_open_source = 512,
+                 .half_open_yield = DT_SEC,
+                 .half_open_timeout = 30 * DT_SEC,
+                 .failed_max = 256,
+                 .cookie_rotate = 60 * DT_SEC,
+                 .work_rate = 100000,
+                 .work_rate_source = 100000,
+                 .answer_rate = 100,
+                 .answer_rate_source = 50},
         .session_max = 65536,
         .child_max = 32,
         .queue_max = 16,
@@ -55,7 +61,7 @@ struct dt_ike *dt_ike_new(const struct dt_ike_params *params, const struct dt_ik
     dt_list_init(&ike->dead_children);
     dt_rand_fill(&ike->rand, &ike->hash_key, sizeof(ike->hash_key));
     dt_rand_fill(&ike->rand, ike->secret, sizeof(ike->secret));
-    ike->unauth_tokens = (uint64_t)params->unauth_rate * 1000;
+    ike_door_init(ike);
     ike->next_id = 1;
     return ike;
 }
@@ -76,6 +82,7 @@ void dt_ike_free(struct dt_ike *ike)
     dt_table_free(&ike->by_child);
     dt_table_free(&ike->by_init);
     dt_table_free(&ike->by_peer);
+    ike_door_free(ike);
     dt_wipe(ike, sizeof(*ike));
     free(ike);
 }
@@ -152,7 +159,7 @@ static void life_due(struct ike_sa *sa)
     case SA_FAILED:
         ike_session_fail(s, 0, "%s began IKE_SA_INIT but sent no IKE_AUTH for %.0f s",
                          dt_addrport_str(who, &s->path.remote),
-                         dt_time_seconds(s->ike->params.half_open_timeout));
+                         dt_time_seconds(s->ike->params.door.half_open_timeout));
         break;
     case SA_UP:
         if (sa == s->current)
@@ -199,7 +206,8 @@ const struct dt_ike_counters *dt_ike_counters(const struct dt_ike *ike)
 struct dt_ike_usage dt_ike_usage(const struct dt_ike *ike)
 {
     return (struct dt_ike_usage){.sessions = ike->nsessions,
-                                 .half_open = ike->nhalf_open,
+                                 .half_open = ike->door.nhalf_open,
+                                 .sources = ike->door.sources.count,
                                  .sas = ike->nsas,
                                  .children = ike->nchildren,
                                  .timers = ike->timers.count,

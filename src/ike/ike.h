@@ -45,17 +45,38 @@ struct dt_ike_child;
 
 /* ---- what is configured ---------------------------------------------------------------------- */
 
+/* What peers may cost that have not proved who they are (RFC 7296 section 2.6, RFC 8019 section 4).
+ *
+ * A source is an IPv4 address or an IPv6 /64. It counts as proved once it returned a cookie. Limits by source hold for
+ * proved sources alone, because the others may be anybody's; what is not proved shares one budget, and past it a COOKIE is
+ * demanded before anything is computed. Only unproved work counts: a handshake that completes gives back what it took.
+ * Work is counted in microseconds of key exchange (dt_ke_work), so that who asks for a dear group pays more.
+ * Every limit has a counter in struct dt_ike_counters. */
+struct dt_ike_door {
+    unsigned half_open_cookie; /* from so many half-open sessions on, demand COOKIE (32) */
+    unsigned half_open_max; /* so many in all (2048): then the oldest of the source with the most gives way */
+    unsigned half_open_source; /* so many of one source (512) ... */
+    dt_time half_open_yield;   /* ... of which one that is older than this gives way to a newcomer (1 s) */
+    dt_time half_open_timeout; /* a responder waits this long for IKE_AUTH (30 s) */
+    unsigned
+        failed_max; /* sessions whose IKE_AUTH was refused, kept for its repetitions; no source's place (256) */
+    dt_time cookie_rotate; /* age of the cookie secret (60 s); the one before it is still taken */
+    uint32_t
+        work_rate; /* work a second for all who brought no cookie, us (100,000); a second's worth at once */
+    uint32_t
+        work_rate_source; /* work a second for one source that brought one, us (100,000); two seconds' worth at once */
+    uint32_t answer_rate; /* refusals a second to all who brought no cookie (100); a second's worth at once */
+    uint32_t
+        answer_rate_source; /* refusals a second to one source, with a cookie or without (50); a second's worth */
+};
+
 struct dt_ike_params {
     dt_time retransmit_base;   /* first retransmission after this (default 500 ms) ... */
     double retransmit_factor;  /* ... each further wait longer by this factor (1.8) ... */
     dt_time retransmit_max;    /* ... up to this (20 s) ... */
     unsigned retransmit_tries; /* ... this many times (7), then the session is dead */
     dt_time init_grace;        /* an unauthenticated refusal of IKE_SA_INIT counts after this (1 s) */
-    unsigned half_open_cookie; /* from so many half-open sessions on, demand COOKIE (32) */
-    unsigned half_open_max;    /* so many: drop what has no session yet (2048) */
-    dt_time half_open_timeout; /* a responder waits this long for IKE_AUTH (30 s) */
-    dt_time cookie_rotate;     /* age of the cookie secret (60 s); the one before it is still taken */
-    unsigned unauth_rate;      /* answers a second to messages of no session, cookies not counted (100) */
+    struct dt_ike_door door;   /* what peers may cost that have not proved who they are */
     unsigned session_max;      /* 65536 */
     unsigned child_max;        /* children of one session, dying ones included (32) */
     unsigned queue_max;        /* requests of one session that wait for the window (16) */
@@ -152,7 +173,7 @@ enum dt_ike_session_state {
 enum dt_ike_event {
     DT_IKE_EV_REFUSED, /* we refused a peer's request; err says why (also IKE_SA_INIT without a session) */
     DT_IKE_EV_PEER_REFUSED, /* the peer refused ours */
-    DT_IKE_EV_COOKIES,      /* half-open sessions passed the threshold: cookies are demanded */
+    DT_IKE_EV_COOKIES,      /* there is much unproved work: cookies are demanded; err says which measure */
     DT_IKE_EV_COOKIES_OFF,
     DT_IKE_EV_NAT,        /* a NAT was found (or forced): UDP 4500 from now on */
     DT_IKE_EV_RETRANSMIT, /* a request was sent again; err says which and how often */
@@ -263,8 +284,12 @@ struct dt_ike_counters {
     uint64_t retransmits_out; /* our requests again */
     uint64_t retransmits_in;  /* the peer's requests again: answered from the cache */
     uint64_t cookies_sent, cookies_bad;
-    uint64_t half_open_dropped;
-    uint64_t rate_limited; /* unauthenticated answers not sent */
+    uint64_t half_open_dropped;    /* beginnings dropped: no room in all, or for their source */
+    uint64_t half_open_pushed_out; /* half-open sessions that gave way to a newcomer */
+    uint64_t failed_pushed_out;    /* refused sessions that gave way to newer ones */
+    uint64_t work_limited;         /* beginnings without a cookie that found the budget of work used up */
+    uint64_t work_limited_source;  /* beginnings dropped: their source has used up its own */
+    uint64_t rate_limited;         /* unauthenticated answers not sent */
     uint64_t sessions_opened, sessions_up, sessions_down, sessions_failed, auth_failed;
     uint64_t children_up, children_down, children_failed;
     uint64_t ike_rekeys, collisions;
@@ -275,6 +300,7 @@ struct dt_ike_counters {
 const struct dt_ike_counters *dt_ike_counters(const struct dt_ike *ike);
 struct dt_ike_usage {
     size_t sessions, half_open, sas, children, timers, queued;
+    size_t sources; /* with half-open sessions */
 };
 /* What is held now; all zero once every session is gone. */
 struct dt_ike_usage dt_ike_usage(const struct dt_ike *ike);

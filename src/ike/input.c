@@ -60,7 +60,7 @@ static void answer_clear(struct dt_ike *ike, const struct ike_msg *m, uint16_t t
     struct dt_ike_builder b;
     struct dt_ike_header h = m->h;
     h.flags = (uint8_t)(DT_IKE_FLAG_RESPONSE | (~m->h.flags & DT_IKE_FLAG_INITIATOR));
-    if (!ike_unauth_allowed(ike))
+    if (!ike_door_answer(ike, m->path, PROOF_NONE))
         return;
     dt_ike_build(&b, buf, sizeof(buf), &h);
     ike_write_notify(&b, type, dt_span(NULL, 0));

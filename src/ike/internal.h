@@ -6,7 +6,8 @@
  *   window.c        one IKE SA's window: requests, retransmission, cached responses, the queue
  *   sa.c            IKE SAs: SPIs, sealing and opening of messages
  *   keys.c          key derivation
- *   cookie.c        cookies, half-open limits
+ *   cookie.c        cookies
+ *   door.c          what strangers may cost: half-open sessions, key exchanges, answers, by source and in all
  *   nat.c           NAT detection
  *   sa_init.c       IKE_SA_INIT, initiator;  sa_init_answer.c  responder
  *   auth.c          IKE_AUTH, initiator;     auth_answer.c     responder
@@ -23,6 +24,7 @@
 #ifndef DT_IKE_INTERNAL_H
 #define DT_IKE_INTERNAL_H
 
+#include "base/bucket.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/table.h"
@@ -38,6 +40,7 @@
 #define IKE_INIT_TRIES  3     /* COOKIE and INVALID_KE_PAYLOAD answers that one open follows, each */
 #define IKE_DELETE_SPIS 8
 #define IKE_GONE_SPIS   4
+#define IKE_NAT_HASH    20 /* octets in a NAT_DETECTION notify (RFC 7296 2.23) */
 
 enum ike_timer_kind { TIMER_RETRANSMIT, TIMER_LIFE, TIMER_KEEPALIVE };
 struct ike_timer {
@@ -96,7 +99,8 @@ struct ike_handshake {
     bool in_table;
     struct dt_dh *dh;
     uint16_t group;
-    uint8_t nonce[IKE_NONCE_LEN]; /* ours */
+    uint8_t nonce[IKE_NONCE_LEN]; /* ours, nonce_len octets of it */
+    uint16_t nonce_len;
     struct ike_nonce peer_nonce;
     struct ike_bytes sent, got; /* the IKE_SA_INIT messages, for AUTH */
     uint8_t peer_id[4 + DT_IKE_ID_MAX]; /* the body of the peer's identification payload as it came, for AUTH */
@@ -108,6 +112,35 @@ struct ike_handshake {
     bool refused; /* an unauthenticated refusal: counts when the grace time is over */
     struct dt_err refusal;
     struct dt_path init_path; /* responder: where the initiator was */
+    /* responder, door.c */
+    struct dt_ike_session *session;
+    struct dt_list place;      /* in its source's half-open sessions, or in the door's failed ones */
+    struct ike_source *source; /* NULL: it holds no place among the half-open ones */
+    bool failed;               /* in the door's list of failed ones */
+    bool proved;               /* it brought a cookie */
+    uint32_t work;             /* that was taken from its source's budget */
+    dt_time since;
+};
+
+/* Half-open sessions of one source; there is none without. */
+struct ike_source {
+    struct dt_table_node node; /* in door.sources */
+    struct dt_timer most;      /* in door.biggest */
+    struct dt_addr net;
+    struct dt_list places; /* oldest first */
+    size_t n;
+};
+
+#define IKE_SOURCES 1024 /* budgets, shared by hash; a power of two */
+
+struct ike_door {
+    struct dt_table sources;
+    struct dt_heap biggest; /* of sources; the one with the most half-open sessions comes first */
+    struct dt_list failed;  /* oldest first */
+    size_t nhalf_open, nfailed;
+    struct dt_bucket work, answers;
+    struct dt_bucket *source_work, *source_answers; /* IKE_SOURCES each; NULL before they are needed */
+    bool cookies_on;
 };
 
 enum ike_sa_state {
@@ -169,8 +202,7 @@ struct dt_ike_session {
     struct dt_path path;
     enum dt_ike_session_state state;
     bool initiator;
-    bool known;     /* the owner knows of it: opened by us, or authorize said yes */
-    bool half_open; /* counted */
+    bool known; /* the owner knows of it: opened by us, or authorize said yes */
     bool nat_local, nat_remote, same_vendor;
     bool alive_wanted;
     bool unanswered; /* ended by silence */
@@ -203,14 +235,12 @@ struct dt_ike {
     struct dt_table by_spi, by_child, by_init, by_peer;
     struct dt_siphash_key hash_key;
     struct dt_list sessions, kicked, dead_sessions, dead_sas, dead_children;
-    size_t nsessions, nhalf_open, nsas, nchildren, nqueued;
+    size_t nsessions, nsas, nchildren, nqueued;
     uint64_t next_id;
     uint8_t secret[2][32]; /* cookies: now, and before */
     dt_time secret_since;
     uint8_t secret_version;
-    bool cookies_on;
-    uint64_t unauth_tokens; /* thousandths */
-    dt_time unauth_since;
+    struct ike_door door;
     struct dt_ike_counters count;
     unsigned depth;
     dt_time now;
@@ -249,7 +279,6 @@ void ike_session_free(struct dt_ike_session *s); /* memory only; from ike_leave 
 void ike_session_established(struct dt_ike_session *s, struct ike_sa *sa);
 /* The peer says that all other sessions with the same identities are gone (INITIAL_CONTACT). */
 void ike_session_initial_contact(struct dt_ike_session *s);
-void ike_session_not_half_open(struct dt_ike_session *s);
 void ike_session_move(struct dt_ike_session *s, const struct dt_path *path);
 void ike_session_keepalive(struct dt_ike_session *s);
 void ike_handshake_free(struct dt_ike_session *s);
@@ -301,14 +330,35 @@ int ike_keys_child(struct ike_sa *sa, struct dt_span shared, struct dt_span ni, 
                    bool initiator, struct dt_child_sa *out, struct dt_err *err);
 
 /* ---- cookie.c ---- */
-enum ike_cookie_verdict { COOKIE_GO_ON, COOKIE_DEMAND, COOKIE_DROP };
-enum ike_cookie_verdict ike_cookie_check(struct dt_ike *ike, const struct ike_msg *m, struct dt_span ni);
 bool ike_cookie_valid(struct dt_ike *ike, const struct ike_msg *m,
                       struct dt_span ni); /* it brought a right one */
 size_t ike_cookie_make(struct dt_ike *ike, const struct ike_msg *m, struct dt_span ni,
                        uint8_t out[IKE_COOKIE_MAX]);
 void ike_cookie_rotate(struct dt_ike *ike);
-bool ike_unauth_allowed(struct dt_ike *ike); /* rate of answers outside sessions */
+
+/* ---- door.c ---- */
+void ike_door_init(struct dt_ike *ike);
+void ike_door_free(struct dt_ike *ike);
+/* What a peer has proved before IKE_AUTH, in rising order. A session ticket (RFC 5723) would come after the cookie. */
+enum ike_proof { PROOF_NONE, PROOF_COOKIE };
+enum ike_door_verdict { DOOR_OPEN, DOOR_COOKIE, DOOR_SHUT };
+/* Must everybody bring a cookie now? */
+bool ike_door_cookies(struct dt_ike *ike, const struct dt_path *path);
+/* The same, asked by a request for work without a cookie: it is counted as wanted, so that cookies stay on until the flood
+ * is over. */
+bool ike_door_cookie_first(struct dt_ike *ike, const struct dt_path *path, uint32_t work);
+/* May this path begin a session whose key exchange costs `work`? DOOR_OPEN: the work has been paid for, and there is a
+ * place; the caller calls ike_door_enter. */
+enum ike_door_verdict ike_door_admit(struct dt_ike *ike, const struct dt_path *path, uint32_t work,
+                                     enum ike_proof proof);
+/* The session takes its source's place. -1: no memory. */
+int ike_door_enter(struct dt_ike_session *s, uint32_t work, enum ike_proof proof);
+/* It holds no place any more. proved: its peer has authenticated itself, and gets back what it paid. */
+void ike_door_leave(struct dt_ike_session *s, bool proved);
+/* Its IKE_AUTH was refused: it is kept for repetitions alone, as one of a bounded number. */
+void ike_door_failed(struct dt_ike_session *s);
+/* A refusal outside any session: may it be sent? Counted when not. */
+bool ike_door_answer(struct dt_ike *ike, const struct dt_path *path, enum ike_proof proof);
 
 /* ---- nat.c ---- */
 void ike_nat_write(struct dt_ike *ike, struct dt_ike_builder *b, uint64_t spi_i, uint64_t spi_r,

@@ -1,8 +1,6 @@
 /* NAT detection (RFC 7296 section 2.23): each side says what it believes the addresses to be, hashed. */
 #include "ike/internal.h"
 
-#define NAT_HASH 20
-
 static void hash(struct dt_ike *ike, uint64_t spi_i, uint64_t spi_r, const struct dt_addrport *a,
                  uint8_t *out)
 {
@@ -12,13 +10,13 @@ static void hash(struct dt_ike *ike, uint64_t spi_i, uint64_t spi_r, const struc
     dt_put_be16(port, a->port);
     struct dt_span in[] = {dt_span(spis, 16), dt_span(a->addr.b, dt_addr_size(&a->addr)), dt_span(port, 2)};
     if (dt_hash(ike->crypto, DT_HASH_SHA1, in, 3, out, NULL))
-        memset(out, 0, NAT_HASH);
+        memset(out, 0, IKE_NAT_HASH);
 }
 
 void ike_nat_write(struct dt_ike *ike, struct dt_ike_builder *b, uint64_t spi_i, uint64_t spi_r,
                    const struct dt_path *path, bool force)
 {
-    uint8_t h[NAT_HASH];
+    uint8_t h[IKE_NAT_HASH];
     if (force)
         dt_rand_fill(&ike->rand, h, sizeof(h));
     else
@@ -31,7 +29,7 @@ void ike_nat_write(struct dt_ike *ike, struct dt_ike_builder *b, uint64_t spi_i,
 bool ike_nat_read(struct dt_ike *ike, const struct ike_msg *m, uint64_t spi_i, uint64_t spi_r, bool *local,
                   bool *remote)
 {
-    uint8_t here[NAT_HASH], there[NAT_HASH];
+    uint8_t here[IKE_NAT_HASH], there[IKE_NAT_HASH];
     bool sources = false, destinations = false, source_ok = false, destination_ok = false;
     hash(ike, spi_i, spi_r, &m->path->local, here);
     hash(ike, spi_i, spi_r, &m->path->remote, there);
@@ -41,10 +39,10 @@ bool ike_nat_read(struct dt_ike *ike, const struct ike_msg *m, uint64_t spi_i, u
             continue;
         if (n.type == DT_N_NAT_DETECTION_SOURCE_IP) {
             sources = true;
-            source_ok |= n.data.len == NAT_HASH && !memcmp(n.data.p, there, NAT_HASH);
+            source_ok |= n.data.len == IKE_NAT_HASH && !memcmp(n.data.p, there, IKE_NAT_HASH);
         } else if (n.type == DT_N_NAT_DETECTION_DESTINATION_IP) {
             destinations = true;
-            destination_ok |= n.data.len == NAT_HASH && !memcmp(n.data.p, here, NAT_HASH);
+            destination_ok |= n.data.len == IKE_NAT_HASH && !memcmp(n.data.p, here, IKE_NAT_HASH);
         }
     }
     *local = !destination_ok;

@@ -15,7 +15,7 @@ static size_t build(struct dt_ike_session *s)
         ike_write_notify(&b, DT_N_COOKIE, dt_span(hs->cookie, hs->cookie_len));
     dt_ike_sa_write(&b, &s->cfg->ike);
     dt_ike_ke_write(&b, hs->group, dt_dh_public(hs->dh));
-    dt_ike_raw_write(&b, DT_P_NONCE, dt_span(hs->nonce, IKE_NONCE_LEN));
+    dt_ike_raw_write(&b, DT_P_NONCE, dt_span(hs->nonce, hs->nonce_len));
     if (s->cfg->encap != DT_ENCAP_OFF)
         ike_nat_write(ike, &b, h.spi_i, 0, &s->path, s->cfg->encap == DT_ENCAP_FORCE);
     if (ike->params.vendor_id.len)
@@ -55,7 +55,7 @@ int ike_init_start(struct dt_ike_session *s, struct dt_err *err)
     if (!s->current)
         return dt_err_set(err, 0, "no memory for an IKE SA");
     s->state = DT_SESSION_INIT;
-    dt_rand_fill(&s->ike->rand, s->hs->nonce, IKE_NONCE_LEN);
+    dt_rand_fill(&s->ike->rand, s->hs->nonce, s->hs->nonce_len);
     if (new_group(s, ike_first_group(&s->cfg->ike), err))
         return -1;
     return send_init(s, err);
@@ -172,7 +172,7 @@ void ike_init_got_response(struct ike_sa *sa, struct ike_msg *m)
     sa->spi_remote = m->h.spi_r;
     if (ike_bytes_set(&hs->got, m->data, m->len) ||
         ike_keys_derive(sa, NULL, dt_span(shared, dt_ke_shared_len(sa->group)),
-                        dt_span(hs->nonce, IKE_NONCE_LEN), nr, hs, &err)) {
+                        dt_span(hs->nonce, hs->nonce_len), nr, hs, &err)) {
         dt_wipe(shared, sizeof(shared));
         ike_session_end(s, &err);
         return;

@@ -3,18 +3,33 @@
 
 #include <stdlib.h>
 
-/* An answer outside any session: one notify (with NO_PROPOSAL_CHOSEN, what would have been taken, where that fits),
- * responder's SPI 0. */
-static void answer_with(struct dt_ike *ike, const struct ike_msg *m, uint16_t type, struct dt_span data,
-                        const struct dt_proposals *takes)
+struct request {
+    const struct dt_ike_cfg *cfg;
+    enum ike_proof proof;
+    struct dt_proposals offered;
+    struct dt_proposal chosen;
+    struct dt_ike_ke ke;
+    struct dt_span ni;
+};
+
+/* What the answer will hold, known before anything secret is made. */
+struct plan {
+    uint16_t group, nonce_len;
+    bool nat;    /* NAT detection: the peer takes part in it */
+    bool vendor; /* our Vendor ID finds room */
+    size_t len;  /* of the whole message */
+};
+
+/* ---- answers outside any session: one notify, responder's SPI 0 ---- */
+
+/* takes: with NO_PROPOSAL_CHOSEN, what would have been taken, where that fits. */
+static void answer_clear(struct dt_ike *ike, const struct ike_msg *m, uint16_t type, struct dt_span data,
+                         const struct dt_proposals *takes)
 {
     uint8_t buf[384];
     struct dt_ike_builder b;
     struct dt_ike_header h = {
         .spi_i = m->h.spi_i, .exchange = DT_IKE_SA_INIT, .flags = DT_IKE_FLAG_RESPONSE, .mid = m->h.mid};
-    /* A cookie is never held back: it is what lets a guest through while a flood uses up all other answers. */
-    if (type != DT_N_COOKIE && !ike_unauth_allowed(ike))
-        return;
     dt_ike_build(&b, buf, sizeof(buf), &h);
     ike_write_notify(&b, type, data);
     size_t sofar = DT_IKE_HEADER_LEN + 8 + data.len; /* header, and one notify */
@@ -25,10 +40,26 @@ static void answer_with(struct dt_ike *ike, const struct ike_msg *m, uint16_t ty
         ike_send(ike, NULL, m->path, buf, len, 0);
 }
 
-static void answer(struct dt_ike *ike, const struct ike_msg *m, uint16_t type, struct dt_span data)
+/* Never held back: it is what lets a guest through while a flood uses up all other answers. */
+static void demand_cookie(struct dt_ike *ike, const struct ike_msg *m, struct dt_span ni)
 {
-    answer_with(ike, m, type, data, NULL);
+    uint8_t cookie[IKE_COOKIE_MAX];
+    size_t len = ike_cookie_make(ike, m, ni, cookie);
+    ike->count.cookies_sent++;
+    answer_clear(ike, m, DT_N_COOKIE, dt_span(cookie, len), NULL);
 }
+
+/* A refusal is sent as long as there are any left; then who has shown nothing is asked for a cookie first. */
+static void refuse_init(struct dt_ike *ike, const struct ike_msg *m, const struct request *r, uint16_t type,
+                        struct dt_span data)
+{
+    if (r->proof < PROOF_COOKIE && r->ni.len && ike_door_cookies(ike, m->path))
+        demand_cookie(ike, m, r->ni);
+    else if (ike_door_answer(ike, m->path, r->proof))
+        answer_clear(ike, m, type, data, type == DT_N_NO_PROPOSAL_CHOSEN ? &r->cfg->ike : NULL);
+}
+
+/* ---- repeated requests ---- */
 
 static uint64_t init_hash(const struct dt_ike *ike, uint64_t spi_i, const struct dt_addrport *remote)
 {
@@ -57,21 +88,15 @@ static struct ike_handshake *repeated(struct dt_ike *ike, const struct ike_msg *
     return NULL;
 }
 
-struct request {
-    const struct dt_ike_cfg *cfg;
-    struct dt_proposals offered;
-    struct dt_proposal chosen;
-    struct dt_ike_ke ke;
-    struct dt_span ni;
-};
+/* ---- parse, choose, plan ---- */
 
 static int read_request(const struct ike_msg *m, struct request *r)
 {
     const struct dt_ike_payload *psa = dt_ike_find(&m->outer, DT_P_SA),
                                 *pke = dt_ike_find(&m->outer, DT_P_KE),
                                 *pn = dt_ike_find(&m->outer, DT_P_NONCE);
-    return !psa || !pke || !pn || dt_ike_sa_read(&r->offered, psa->body) ||
-                   dt_ike_ke_read(&r->ke, pke->body) || dt_ike_nonce_read(&r->ni, pn->body)
+    return !psa || !pke || !pn || dt_ike_nonce_read(&r->ni, pn->body) ||
+                   dt_ike_sa_read(&r->offered, psa->body) || dt_ike_ke_read(&r->ke, pke->body)
                ? -1
                : 0;
 }
@@ -85,109 +110,184 @@ static bool choose(struct dt_ike *ike, const struct ike_msg *m, struct request *
                   "no common IKE proposal: the peer offers %s; here is allowed %s",
                   dt_proposals_str(offered, sizeof(offered), &r->offered),
                   dt_proposals_str(own, sizeof(own), &r->cfg->ike));
-        answer_with(ike, m, DT_N_NO_PROPOSAL_CHOSEN, dt_span(NULL, 0), &r->cfg->ike);
+        refuse_init(ike, m, r, DT_N_NO_PROPOSAL_CHOSEN, dt_span(NULL, 0));
         return false;
     }
     uint16_t group = dt_proposal_id(&r->chosen, DT_TRANSFORM_KE, NULL);
     if (group != r->ke.group) {
         uint8_t want[2];
         dt_put_be16(want, group);
-        answer(ike, m, DT_N_INVALID_KE_PAYLOAD, dt_span(want, 2));
+        refuse_init(ike, m, r, DT_N_INVALID_KE_PAYLOAD, dt_span(want, 2));
         return false;
     }
-    return true;
+    if (r->ke.data.len == dt_ke_public_len(group))
+        return true;
+    refuse_init(ike, m, r, DT_N_INVALID_SYNTAX, dt_span(NULL, 0));
+    return false;
 }
 
-static size_t build(struct dt_ike_session *s, const struct ike_msg *m, const struct request *r, bool vendor)
+/* No longer than the peer's, so that a short request is answered; at least half of the PRF's key (RFC 7296 2.10). */
+static uint16_t nonce_len(const struct request *r)
 {
-    struct dt_ike *ike = s->ike;
-    struct ike_handshake *hs = s->hs;
-    struct dt_proposals one = {.n = 1, .v = {r->chosen}};
-    struct dt_ike_header h;
+    size_t least = dt_prf_len(dt_proposal_id(&r->chosen, DT_TRANSFORM_PRF, NULL)) / 2;
+    size_t len = r->ni.len < IKE_NONCE_LEN ? r->ni.len : IKE_NONCE_LEN;
+    return (uint16_t)(len > least ? len : least);
+}
+
+static bool has_notify(const struct ike_msg *m, uint16_t type)
+{
+    struct dt_ike_notify_payload n;
+    return ike_find_notify(&m->outer, type, &n);
+}
+
+static bool vendor_in(const struct dt_ike *ike, const struct ike_msg *m)
+{
+    struct dt_span own = ike->params.vendor_id;
+    for (size_t i = 0; own.len && i < m->outer.n; i++)
+        if (m->outer.v[i].type == DT_P_VENDOR && m->outer.v[i].body.len == own.len &&
+            !memcmp(m->outer.v[i].body.p, own.p, own.len))
+            return true;
+    return false;
+}
+
+static void payloads_write(struct dt_ike_builder *b, const struct dt_proposal *chosen, uint16_t group,
+                           struct dt_span public, struct dt_span nonce)
+{
+    struct dt_proposals one = {.n = 1, .v = {*chosen}};
+    dt_ike_sa_write(b, &one);
+    dt_ike_ke_write(b, group, public);
+    dt_ike_raw_write(b, DT_P_NONCE, nonce);
+}
+
+/* The message with zeros in the place of everything that would have to be computed. */
+static size_t planned_len(struct dt_ike *ike, const struct request *r, const struct plan *p)
+{
+    static const uint8_t zero[DT_KE_MAX];
+    struct dt_ike_header h = {.exchange = DT_IKE_SA_INIT};
     struct dt_ike_builder b;
-    bool local, remote;
-    ike_header(s->current, &h, DT_IKE_SA_INIT, true, 0);
     dt_ike_build(&b, ike->scratch, sizeof(ike->scratch), &h);
-    dt_ike_sa_write(&b, &one);
-    dt_ike_ke_write(&b, hs->group, dt_dh_public(hs->dh));
-    dt_ike_raw_write(&b, DT_P_NONCE, dt_span(hs->nonce, IKE_NONCE_LEN));
-    if (r->cfg->encap != DT_ENCAP_OFF && ike_nat_read(ike, m, m->h.spi_i, 0, &local, &remote)) {
-        s->nat_local = local;
-        s->nat_remote = remote || r->cfg->encap == DT_ENCAP_FORCE;
-        ike_nat_write(ike, &b, h.spi_i, h.spi_r, m->path, r->cfg->encap == DT_ENCAP_FORCE);
+    payloads_write(&b, &r->chosen, p->group, dt_span(zero, dt_ke_public_len(p->group)),
+                   dt_span(zero, p->nonce_len));
+    if (p->nat) {
+        ike_write_notify(&b, DT_N_NAT_DETECTION_SOURCE_IP, dt_span(zero, IKE_NAT_HASH));
+        ike_write_notify(&b, DT_N_NAT_DETECTION_DESTINATION_IP, dt_span(zero, IKE_NAT_HASH));
     }
-    if (vendor && ike->params.vendor_id.len)
+    if (p->vendor)
         dt_ike_raw_write(&b, DT_P_VENDOR, ike->params.vendor_id);
     return dt_ike_build_end(&b);
 }
 
 /* Nobody who has not shown that he is where he says gets more octets than he sent: first the Vendor ID goes, then a
- * cookie is asked for (*proof). */
-static size_t build_fitting(struct dt_ike_session *s, const struct ike_msg *m, const struct request *r,
-                            bool *proof)
+ * cookie is asked for (false). */
+static bool plan_answer(struct dt_ike *ike, const struct ike_msg *m, const struct request *r, struct plan *p)
 {
-    size_t len = build(s, m, r, true);
-    if (len <= m->len || *proof)
-        return len;
-    len = build(s, m, r, false);
-    if (len <= m->len)
-        return len;
-    *proof = true;
-    return 0;
+    *p = (struct plan){.group = r->ke.group,
+                       .nonce_len = nonce_len(r),
+                       .nat = r->cfg->encap != DT_ENCAP_OFF && has_notify(m, DT_N_NAT_DETECTION_SOURCE_IP) &&
+                              has_notify(m, DT_N_NAT_DETECTION_DESTINATION_IP),
+                       .vendor = ike->params.vendor_id.len != 0};
+    p->len = planned_len(ike, r, p);
+    if (p->len > m->len && r->proof < PROOF_COOKIE && p->vendor) {
+        p->vendor = false;
+        p->len = planned_len(ike, r, p);
+    }
+    return p->len && (p->len <= m->len || r->proof >= PROOF_COOKIE);
 }
 
-/* -1: refused, with *err; 1: only with a cookie. */
-static int begin(struct dt_ike_session *s, const struct ike_msg *m, const struct request *r,
-                 struct dt_err *err)
+/* ---- make ---- */
+
+static size_t answer_build(struct dt_ike_session *s, const struct request *r, const struct plan *p)
+{
+    struct dt_ike *ike = s->ike;
+    struct ike_handshake *hs = s->hs;
+    struct dt_ike_header h;
+    struct dt_ike_builder b;
+    ike_header(s->current, &h, DT_IKE_SA_INIT, true, 0);
+    dt_ike_build(&b, ike->scratch, sizeof(ike->scratch), &h);
+    payloads_write(&b, &r->chosen, hs->group, dt_dh_public(hs->dh), dt_span(hs->nonce, hs->nonce_len));
+    if (p->nat)
+        ike_nat_write(ike, &b, h.spi_i, h.spi_r, &hs->init_path, r->cfg->encap == DT_ENCAP_FORCE);
+    if (p->vendor)
+        dt_ike_raw_write(&b, DT_P_VENDOR, ike->params.vendor_id);
+    return dt_ike_build_end(&b);
+}
+
+/* -1: refused, with *err. */
+static int make_keys(struct dt_ike_session *s, const struct ike_msg *m, const struct request *r,
+                     const struct plan *p, struct dt_err *err)
 {
     struct dt_ike *ike = s->ike;
     struct ike_handshake *hs = s->hs;
     uint8_t shared[DT_KE_MAX];
+    bool local, remote;
     struct ike_sa *sa = s->current = ike_sa_new(s, false, 0);
     if (!sa || ike_sa_set_algorithms(sa, &r->chosen, err))
         return -1;
     sa->spi_remote = m->h.spi_i;
     sa->state = SA_AUTH;
     s->state = DT_SESSION_AUTH; /* s->cfg stays NULL until authorize: nobody promised to keep this one */
+    s->same_vendor = vendor_in(ike, m);
+    if (p->nat && ike_nat_read(ike, m, m->h.spi_i, 0, &local, &remote)) {
+        s->nat_local = local;
+        s->nat_remote = remote || r->cfg->encap == DT_ENCAP_FORCE;
+    }
     hs->group = sa->group;
     hs->init_path = *m->path;
-    dt_rand_fill(&ike->rand, hs->nonce, IKE_NONCE_LEN);
+    hs->nonce_len = p->nonce_len;
+    dt_rand_fill(&ike->rand, hs->nonce, hs->nonce_len);
+    hs->peer_nonce.len = (uint16_t)r->ni.len;
+    memcpy(hs->peer_nonce.data, r->ni.p, r->ni.len);
     hs->dh = dt_dh_new(ike->crypto, hs->group, &ike->rand, err);
     if (!hs->dh || dt_dh_shared(hs->dh, r->ke.data, shared, err))
         return -1;
-    hs->peer_nonce.len = (uint16_t)r->ni.len;
-    memcpy(hs->peer_nonce.data, r->ni.p, r->ni.len);
     int rc = ike_keys_derive(sa, NULL, dt_span(shared, dt_ke_shared_len(sa->group)), r->ni,
-                             dt_span(hs->nonce, IKE_NONCE_LEN), hs, err);
+                             dt_span(hs->nonce, hs->nonce_len), hs, err);
     dt_wipe(shared, sizeof(shared));
-    bool proof = ike_cookie_valid(ike, m, r->ni), had = proof;
-    size_t len = rc ? 0 : build_fitting(s, m, r, &proof);
-    if (proof && !had)
-        return 1;
+    return rc;
+}
+
+static int make_answer(struct dt_ike_session *s, const struct ike_msg *m, const struct request *r,
+                       const struct plan *p)
+{
+    struct dt_ike *ike = s->ike;
+    struct ike_handshake *hs = s->hs;
+    size_t len = answer_build(s, r, p);
     if (!len || ike_bytes_set(&hs->got, m->data, m->len) || ike_bytes_set(&hs->sent, ike->scratch, len) ||
-        ike_response_set(sa, ike->scratch, len))
+        ike_response_set(s->current, ike->scratch, len))
         return -1;
     dt_dh_free(hs->dh);
     hs->dh = NULL;
-    for (size_t i = 0; ike->params.vendor_id.len && i < m->outer.n; i++)
-        if (m->outer.v[i].type == DT_P_VENDOR && m->outer.v[i].body.len == ike->params.vendor_id.len &&
-            !memcmp(m->outer.v[i].body.p, ike->params.vendor_id.p, ike->params.vendor_id.len))
-            s->same_vendor = true;
-    return dt_table_insert(&ike->by_init, &hs->node, init_hash(ike, m->h.spi_i, &m->path->remote));
+    if (dt_table_insert(&ike->by_init, &hs->node, init_hash(ike, m->h.spi_i, &m->path->remote)))
+        return -1;
+    hs->in_table = true;
+    return dt_heap_set(&ike->timers, &s->current->life.t,
+                       dt_time_add(ike->now, ike->params.door.half_open_timeout));
 }
 
-static void demand_cookie(struct dt_ike *ike, const struct ike_msg *m, struct dt_span ni)
+static void session_begin(struct dt_ike *ike, const struct ike_msg *m, const struct request *r,
+                          const struct plan *p)
 {
-    uint8_t cookie[IKE_COOKIE_MAX];
-    size_t len = ike_cookie_make(ike, m, ni, cookie);
-    ike->count.cookies_sent++;
-    answer(ike, m, DT_N_COOKIE, dt_span(cookie, len));
+    struct dt_err err = {0};
+    struct dt_ike_session *s = ike_session_new(ike, false, m->path);
+    if (!s)
+        return;
+    if (!ike_door_enter(s, dt_ke_work(p->group), r->proof) && !make_keys(s, m, r, p, &err) &&
+        !make_answer(s, m, r, p)) {
+        ike->count.sessions_opened++;
+        ike_response_send(s->current, m->path, 0);
+        return;
+    }
+    if (err.notify == DT_N_INVALID_SYNTAX && ike_door_answer(ike, m->path, r->proof))
+        answer_clear(ike, m, DT_N_INVALID_SYNTAX, dt_span(NULL, 0), NULL);
+    ike_event(ike, NULL, DT_IKE_EV_REFUSED, m->path, err.notify, "%s", err.text);
+    ike_session_end(s, NULL);
 }
 
+/* Parse, choose, plan, and only then make: nothing is computed for who must bring a cookie first. */
 void ike_init_got_request(struct dt_ike *ike, struct ike_msg *m)
 {
-    struct request r;
-    struct dt_err err = {0};
+    struct request r = {.proof = PROOF_NONE};
+    struct plan p;
     struct ike_handshake *old = repeated(ike, m);
     if (old) {
         ike->count.retransmits_in++;
@@ -200,45 +300,25 @@ void ike_init_got_request(struct dt_ike *ike, struct ike_msg *m)
         return;
     }
     if (m->outer.unknown_critical) {
-        answer(ike, m, DT_N_UNSUPPORTED_CRITICAL_PAYLOAD, dt_span(&m->outer.unknown_critical, 1));
+        refuse_init(ike, m, &r, DT_N_UNSUPPORTED_CRITICAL_PAYLOAD, dt_span(&m->outer.unknown_critical, 1));
         return;
     }
     if (read_request(m, &r)) {
         ike->count.malformed++;
-        answer(ike, m, DT_N_INVALID_SYNTAX, dt_span(NULL, 0));
+        refuse_init(ike, m, &r, DT_N_INVALID_SYNTAX, dt_span(NULL, 0));
         return;
     }
-    switch (ike_cookie_check(ike, m, r.ni)) {
-    case COOKIE_DROP:
-        return;
-    case COOKIE_DEMAND:
+    r.proof = ike_cookie_valid(ike, m, r.ni) ? PROOF_COOKIE : PROOF_NONE;
+    if (r.proof < PROOF_COOKIE && ike_door_cookie_first(ike, m->path, dt_ke_work(r.ke.group))) {
         demand_cookie(ike, m, r.ni);
         return;
-    case COOKIE_GO_ON:
-        break;
     }
     if (!choose(ike, m, &r))
         return;
-    struct dt_ike_session *s = ike_session_new(ike, false, m->path);
-    if (!s)
-        return;
-    s->half_open = true;
-    ike->nhalf_open++;
-    int rc = begin(s, m, &r, &err);
-    if (rc > 0) {
+    bool fits = plan_answer(ike, m, &r, &p);
+    enum ike_door_verdict v = fits ? ike_door_admit(ike, m->path, dt_ke_work(p.group), r.proof) : DOOR_COOKIE;
+    if (v == DOOR_COOKIE && r.proof < PROOF_COOKIE)
         demand_cookie(ike, m, r.ni);
-        ike_session_end(s, NULL);
-        return;
-    }
-    if (rc) {
-        if (err.notify == DT_N_INVALID_SYNTAX)
-            answer(ike, m, DT_N_INVALID_SYNTAX, dt_span(NULL, 0));
-        ike_event(ike, NULL, DT_IKE_EV_REFUSED, m->path, err.notify, "%s", err.text);
-        ike_session_end(s, NULL);
-        return;
-    }
-    s->hs->in_table = true;
-    ike->count.sessions_opened++;
-    dt_heap_set(&ike->timers, &s->current->life.t, dt_time_add(ike->now, ike->params.half_open_timeout));
-    ike_response_send(s->current, m->path, 0);
+    else if (v == DOOR_OPEN)
+        session_begin(ike, m, &r, &p);
 }

@@ -19,6 +19,9 @@ struct dt_ike_session *ike_session_new(struct dt_ike *ike, bool initiator, const
     s->initiator = initiator;
     s->path = *path;
     s->hs = hs;
+    hs->session = s;
+    hs->nonce_len = IKE_NONCE_LEN;
+    dt_list_init(&hs->place);
     s->up_since = DT_NEVER;
     dt_list_init(&s->kick);
     dt_list_init(&s->sas);
@@ -46,13 +49,6 @@ void ike_handshake_free(struct dt_ike_session *s)
     s->hs = NULL;
 }
 
-void ike_session_not_half_open(struct dt_ike_session *s)
-{
-    if (s->half_open)
-        s->ike->nhalf_open--;
-    s->half_open = false;
-}
-
 void ike_session_end(struct dt_ike_session *s, const struct dt_err *why)
 {
     static const struct dt_err none;
@@ -65,7 +61,7 @@ void ike_session_end(struct dt_ike_session *s, const struct dt_err *why)
     dt_list_del(&s->link);
     dt_list_add_tail(&ike->dead_sessions, &s->link);
     ike->nsessions--;
-    ike_session_not_half_open(s);
+    ike_door_leave(s, false);
     if (s->in_peers)
         dt_table_remove(&ike->by_peer, &s->peer_node);
     s->in_peers = false;
@@ -139,7 +135,7 @@ void ike_session_established(struct dt_ike_session *s, struct ike_sa *sa)
     s->up_since = s->ike->now;
     s->ike->count.sessions_up++;
     s->in_peers = !dt_table_insert(&s->ike->by_peer, &s->peer_node, dt_ike_id_hash(&s->ike->hash_key, &s->remote_id));
-    ike_session_not_half_open(s);
+    ike_door_leave(s, true);
     ike_handshake_free(s);
     ike_rekey_schedule(sa);
     ike_session_keepalive(s);

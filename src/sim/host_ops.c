@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bucket.h"
 #include "base/bytes.h"
 #include "wire/dummy.h"
 #include "wire/esp.h"
@@ -441,10 +442,13 @@ int sim_host_start(struct sim_host *h, struct dt_err *err)
     struct dt_rand rand = {draw, h};
     struct dt_ike_params ike;
     dt_ike_params_default(&ike);
-    if (!h->client) /* thousands of clients begin at once in a big network, and that is not what is looked at */
-        ike.half_open_cookie = ike.half_open_max = 1u << 20, ike.unauth_rate = 1u << 20;
+    ike.door.answer_rate = ike.door.answer_rate_source = DT_RATE_NO_LIMIT;
+    if (!h->client) { /* thousands of clients begin at once in a big network, and that is not what is looked at */
+        ike.door.half_open_cookie = ike.door.half_open_max = ike.door.half_open_source = 1u << 20;
+        ike.door.work_rate = ike.door.work_rate_source = DT_RATE_NO_LIMIT;
+    }
     if (h->cfg.mute)
-        ike.unauth_rate = 0;
+        ike.door.answer_rate = 0;
     if (h->cfg.ike_patience)
         ike.retransmit_base = 3 * DT_SEC;
     h->ep = dt_endpoint_new(&h->ops, h, &ike, NULL, h->crypto, &rand);

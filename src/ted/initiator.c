@@ -142,7 +142,7 @@ static void probe(struct dt_ted *t, struct entry *e, dt_time now)
                              .packet = *packet};
     unsigned shift = e->probes < 16 ? e->probes : 16;
     dt_heap_set(&t->timers, &e->timer, dt_time_add(now, t->params.retry << shift));
-    if (!dt_ted_take(&t->probe_bucket, now, t->params.probe_rate)) {
+    if (!dt_bucket_take(&t->probe_bucket, now, 1, t->params.probe_rate, t->params.probe_rate)) {
         t->counters.probe_limited++;
         return;
     }

@@ -2,15 +2,11 @@
 #ifndef DT_TED_INTERNAL_H
 #define DT_TED_INTERNAL_H
 
+#include "base/bucket.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/table.h"
 #include "ted/ted.h"
-
-struct dt_ted_bucket {
-    double tokens;
-    dt_time at;
-};
 
 #define DT_TED_SOURCES 4096 /* a power of two */
 
@@ -49,13 +45,11 @@ struct dt_ted {
     struct dt_table by_hosts, by_cookie;
     struct dt_list lru;
     struct dt_heap timers;
-    struct dt_ted_bucket probe_bucket, reply_bucket;
-    struct dt_ted_bucket source[DT_TED_SOURCES];
+    struct dt_bucket probe_bucket, reply_bucket;
+    struct dt_bucket source[DT_TED_SOURCES];
     struct dt_ted_counters counters;
 };
 
-/* Takes one token of a bucket that refills at `rate` a second up to `rate`. */
-bool dt_ted_take(struct dt_ted_bucket *b, dt_time now, uint32_t rate);
 /* Where a gateway may be: one host, not this one by another name. */
 bool dt_ted_unicast(const struct dt_addr *a);
 const struct dt_ted_rule *dt_ted_rule_find(const struct dt_ted *t, uint64_t id);

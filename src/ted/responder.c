@@ -4,12 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* IPv6 is limited by /64: one host has all of it. */
-static struct dt_ted_bucket *source_bucket(struct dt_ted *t, const struct dt_addr *a)
-{
-    return &t->source[dt_siphash(&t->key, a->b, a->ver == 4 ? 4 : 8) & (DT_TED_SOURCES - 1)];
-}
-
 /* Proxies whose protected side holds the host the probe is for, in the initiator's view; those that hold the
  * summarised packet first. */
 static size_t proxies_for(const struct dt_ted *t, const struct dt_ted_packet *packet,
@@ -51,11 +45,12 @@ bool dt_ted_probe_input(struct dt_ted *t, dt_time now, const struct dt_addr *src
         t->counters.probes_bad++;
         return true;
     }
-    if (!dt_ted_take(source_bucket(t, &p.id), now, t->params.reply_rate_source)) {
+    uint32_t each = t->params.reply_rate_source, all = t->params.reply_rate;
+    if (!dt_bucket_take(dt_bucket_of(t->source, DT_TED_SOURCES, &t->key, &p.id), now, 1, each, each)) {
         t->counters.reply_limited_source++;
         return true;
     }
-    if (!dt_ted_take(&t->reply_bucket, now, t->params.reply_rate)) {
+    if (!dt_bucket_take(&t->reply_bucket, now, 1, all, all)) {
         t->counters.reply_limited++;
         return true;
     }

@@ -28,18 +28,6 @@ const char *dt_ted_event_name(enum dt_ted_event_kind k)
     return (size_t)k < DT_ARRAY_LEN(name) ? name[k] : "unknown";
 }
 
-bool dt_ted_take(struct dt_ted_bucket *b, dt_time now, uint32_t rate)
-{
-    b->tokens += dt_time_seconds(dt_time_sub(now, b->at)) * rate;
-    if (b->tokens > rate)
-        b->tokens = rate;
-    b->at = now;
-    if (b->tokens < 1)
-        return false;
-    b->tokens -= 1;
-    return true;
-}
-
 bool dt_ted_unicast(const struct dt_addr *a)
 {
     if (a->ver == 4)
@@ -92,10 +80,6 @@ struct dt_ted *dt_ted_new(const struct dt_ted_ops *ops, void *user, const struct
     dt_table_init(&t->by_hosts);
     dt_table_init(&t->by_cookie);
     dt_heap_init(&t->timers);
-    t->probe_bucket.tokens = t->params.probe_rate;
-    t->reply_bucket.tokens = t->params.reply_rate;
-    for (size_t i = 0; i < DT_TED_SOURCES; i++)
-        t->source[i].tokens = t->params.reply_rate_source;
     return t;
 }
 

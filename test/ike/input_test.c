@@ -365,12 +365,23 @@ static void unknown_spi_is_told_at_a_limited_rate(void **state)
     for (int i = 0; i < 1000; i++)
         to_b(data, len);
     assert_int_equal(answered_with, DT_N_INVALID_IKE_SPI);
-    assert_int_equal(answers, net.params.unauth_rate);
-    assert_int_equal(dt_ike_counters(b->ike)->rate_limited, 1000 - net.params.unauth_rate);
+    assert_int_equal(answers, net.params.door.answer_rate_source);
+    assert_int_equal(dt_ike_counters(b->ike)->rate_limited, 1000 - answers);
     net.now += DT_SEC / 2;
     for (int i = 0; i < 1000; i++)
         to_b(data, len);
-    assert_in_range(answers, net.params.unauth_rate * 3 / 2 - 1, net.params.unauth_rate * 3 / 2 + 1);
+    assert_in_range(answers, net.params.door.answer_rate_source * 3 / 2 - 1,
+                    net.params.door.answer_rate_source * 3 / 2 + 1);
+    /* Many sources share one limit. */
+    net.now += 2 * DT_SEC;
+    answers = 0;
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct dt_path path = {.local = {b->addr, 500}, .remote = {dt_addr4(0x0a000000u + i), 500}};
+        uint8_t copy[sizeof(data)];
+        memcpy(copy, data, len);
+        dt_ike_input(b->ike, net.now, &path, copy, len);
+    }
+    assert_int_equal(answers, net.params.door.answer_rate);
     /* An answer is never answered, and neither is what has no room for one. */
     answers = 0;
     data[19] |= DT_IKE_FLAG_RESPONSE;
