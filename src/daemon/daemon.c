@@ -190,7 +190,7 @@ static int open_all(struct daemon *d, struct dt_err *err)
         return -1;
     if (privilege_drop(false, err) != 0)
         return -1;
-    return dt_dp_start(d->dp, err);
+    return jobs_open(d, err) != 0 ? -1 : dt_dp_start(d->dp, err);
 }
 
 static void close_all(struct daemon *d)
@@ -204,7 +204,9 @@ static void close_all(struct daemon *d)
     if (d->ep != NULL)
         dt_endpoint_free(d->ep);
     d->ep = NULL;
+    jobs_stop(d);
     loop_close(d);
+    jobs_free(d);
     plans_close(d);
     routes_end(d); /* it looks at the device, which goes next */
     dt_dp_close(d->dp);

@@ -164,6 +164,8 @@ static void ike_page(struct daemon *d, FILE *f)
          c->work_limited},
         {"ike_work_limited_source_total", "beginnings dropped: their source has used up its budget of work",
          c->work_limited_source},
+        {"ike_work_queue_full_total", "beginnings dropped: too much work was under way", c->work_queue_full},
+        {"ike_works_total", "key exchanges that left the control thread", c->works},
         {"ike_rate_limited_total", "unauthenticated answers not sent", c->rate_limited},
         {"ike_auth_failed_total", "peers that could not prove who they are", c->auth_failed},
         {"ike_sessions_opened_total", "sessions begun", c->sessions_opened},
@@ -176,6 +178,7 @@ static void ike_page(struct daemon *d, FILE *f)
     struct dt_ike_usage u = dt_ike_usage(dt_endpoint_ike(d->ep));
     single(f, "ike_half_open_sessions", "gauge", "sessions whose peer has not proved who it is",
            (double)u.half_open);
+    single(f, "ike_works", "gauge", "key exchanges under way", (double)u.works);
     single(f, "ike_half_open_sources", "gauge", "addresses (IPv6: /64) that have half-open sessions",
            (double)u.sources);
 }

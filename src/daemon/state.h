@@ -6,6 +6,7 @@
  *   tunnels.c    configuration <-> endpoint      status.c     what is known, as JSON
  *   resolve.c    names of gateways               metrics.c    the same as numbers, for Prometheus
  *   refusals.c   whom a gateway turned away      targets.c    whom a command names
+ *   jobs.c       key exchanges on a thread of their own
  */
 #ifndef DT_DAEMON_STATE_H
 #define DT_DAEMON_STATE_H
@@ -101,6 +102,7 @@ struct daemon {
     dt_time started;
 
     struct dt_endpoint *ep;
+    struct jobs *jobs; /* jobs.c */
     struct dt_dp *dp;
     struct dt_nl *nl;
     struct dt_host *host; /* what is wanted of it (routes.c) */
@@ -147,6 +149,12 @@ extern const struct dt_endpoint_ops driver_ops;
 void driver_dp_event(struct daemon *d, const struct dt_dp_event *ev);
 /* Makes the data path hold what the tunnel will carry, before there is any epoch. */
 void driver_hold(struct daemon *d, struct tun *t);
+
+/* jobs.c: what the endpoint gives to ops.work */
+int jobs_open(struct daemon *d, struct dt_err *err); /* starts a thread: after privileges were given up */
+void jobs_add(struct daemon *d, struct dt_ike_work *w);
+void jobs_stop(struct daemon *d); /* after the endpoint was freed: all jobs are wiped */
+void jobs_free(struct daemon *d); /* after the loop was closed */
 
 /* refusals.c */
 void refusals_event(struct daemon *d, const struct dt_event *ev);

@@ -373,6 +373,7 @@ static json_t *ike_json(struct daemon *d)
         {"half_open_pushed_out", c->half_open_pushed_out},
         {"work_limited", c->work_limited},
         {"work_limited_source", c->work_limited_source},
+        {"work_queue_full", c->work_queue_full},
         {"answers_limited", c->rate_limited},
         {"auth_failed", c->auth_failed},
         {"retransmits", c->retransmits_out},

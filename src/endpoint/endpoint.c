@@ -140,7 +140,10 @@ struct dt_endpoint *dt_endpoint_new(const struct dt_endpoint_ops *ops, void *use
                                &ep->networks, &ep->closing,  &ep->dead, &ep->bringers};
     for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
         dt_list_init(lists[i]);
-    ep->ike = dt_ike_new(&ep->params, &ep_ike_ops, ep, crypto, &ep->rand);
+    struct dt_ike_ops ike_ops = ep_ike_ops;
+    if (!ops->work)
+        ike_ops.work = NULL; /* at once */
+    ep->ike = dt_ike_new(&ep->params, &ike_ops, ep, crypto, &ep->rand);
     if (!ep->ike) {
         free(ep);
         return NULL;
@@ -352,6 +355,12 @@ void dt_endpoint_ike_input(struct dt_endpoint *ep, dt_time now, const struct dt_
 {
     EP_CALL(ep, now);
     dt_ike_input(ep->ike, now, path, data, len);
+}
+
+void dt_endpoint_work_done(struct dt_endpoint *ep, dt_time now, struct dt_ike_work *w)
+{
+    EP_CALL(ep, now);
+    dt_ike_work_done(w, now);
 }
 
 static struct sa *live_sa(struct dt_endpoint *ep, uint64_t id, uint64_t *unknown)

@@ -289,6 +289,10 @@ struct dt_endpoint_ops {
 
     /* Told last, in the order in which they happened: before the call returns in which they did. (A call that
      * concerns many tunnels tells after each of them.) */
+    /* A key exchange: dt_ike_work_run on any thread, then dt_endpoint_work_done; NULL: it is done at once (ike/ike.h). Every
+     * job must come back, after dt_endpoint_free by dt_ike_work_done. */
+    void (*work)(void *user, struct dt_ike_work *w);
+
     void (*event)(void *user, const struct dt_event *ev);
     /* The same as it happens, before what follows from it (outbound, sa_remove): for who judges the order of
      * things, as the simulator does. NULL: nobody does. */
@@ -359,6 +363,8 @@ void dt_endpoint_gateway_remove(struct dt_endpoint *ep, dt_time now, uint32_t ga
  * The bytes are changed in place. */
 void dt_endpoint_ike_input(struct dt_endpoint *ep, dt_time now, const struct dt_path *path, uint8_t *data,
                            size_t len);
+/* A job of ops->work has been run. */
+void dt_endpoint_work_done(struct dt_endpoint *ep, dt_time now, struct dt_ike_work *w);
 /* An authenticated packet came in on that SA: the first must be reported, more may be. */
 void dt_endpoint_heard(struct dt_endpoint *ep, dt_time now, uint64_t sa);
 /* A reply (or time exceeded that quotes our echo) whose ident and seq are a probe's came in on `sa`. */

@@ -339,6 +339,12 @@ static void op_ike_event(void *ctx, struct dt_ike_session *s, enum dt_ike_event 
              err ? err->text : "");
 }
 
+static void op_work(void *ctx, struct dt_ike_work *w)
+{
+    struct dt_endpoint *ep = ctx;
+    ep->ops.work(ep->user, w);
+}
+
 static void op_keylog(void *ctx, const char *line)
 {
     struct dt_endpoint *ep = ctx;
@@ -367,6 +373,7 @@ const struct dt_ike_ops ep_ike_ops = {
     .child_deleted = op_child_deleted,
     .child_redundant = op_child_redundant,
     .child_ask = op_child_ask,
+    .work = op_work,
     .event = op_ike_event,
     .keylog = op_keylog,
 };

@@ -15,6 +15,18 @@ void ike_auth_write_private(struct dt_ike_session *s, struct dt_ike_builder *b)
         ike_write_notify(b, v[i].type, dt_span(v[i].data, v[i].len));
 }
 
+/* The inbound SPI to offer. When its owner has lost interest meanwhile there is one all the same, and the answer deletes it. */
+static uint32_t first_spi(struct dt_ike_session *s, struct dt_err *err)
+{
+    if (s->first)
+        return s->first->spi_in;
+    struct dt_ike_child *c = ike_child_new(s, err);
+    uint32_t spi = c ? c->spi_in : 0;
+    if (c)
+        ike_child_drop(c);
+    return spi;
+}
+
 void ike_auth_start(struct dt_ike_session *s)
 {
     struct ike_sa *sa = s->current;
@@ -23,7 +35,7 @@ void ike_auth_start(struct dt_ike_session *s)
     uint8_t auth[DT_PRF_MAX];
     size_t auth_len;
     struct ike_exchange *ex = ike_exchange_new(EX_AUTH);
-    if (ike_auth_psk.sign(sa, true, auth, &auth_len, &err) || !ex) {
+    if (!ex || !(ex->spi_in = first_spi(s, &err)) || ike_auth_psk.sign(sa, true, auth, &auth_len, &err)) {
         ike_exchange_free(ex);
         ike_session_end(s, &err);
         return;
@@ -37,10 +49,9 @@ void ike_auth_start(struct dt_ike_session *s)
     dt_ike_auth_write(&b, ike_auth_psk.method, dt_span(auth, auth_len));
     dt_wipe(auth, sizeof(auth));
     ike_cp_request(s, &b);
-    ike_offer_sa(s, &b, s->first->spi_in, true);
+    ike_offer_sa(s, &b, ex->spi_in, true);
     ike_offer_ts(s, &b);
     ike_auth_write_private(s, &b);
-    ex->spi_in = s->first->spi_in;
     if (ike_request_send(sa, ex, s->ike->scratch, ike_sk_end(sa, &b))) {
         ike_exchange_free(ex);
         ike_session_fail(s, 0, "no memory, or too much configuration for one IKE_AUTH");

@@ -5,10 +5,14 @@
 
 #define KE_TRIES 3
 
+uint16_t ike_create_child_group(const struct dt_ike_session *s, const struct ike_exchange *ex)
+{
+    return ex->ke_tries ? ex->group : ike_first_group(&s->cfg->esp);
+}
+
 static int prepare_ke(struct dt_ike_session *s, struct ike_exchange *ex, struct dt_err *err)
 {
-    if (!ex->ke_tries)
-        ex->group = ike_first_group(&s->cfg->esp);
+    ex->group = ike_create_child_group(s, ex);
     if (ex->group && (!ex->dh || ex->dh->group != ex->group)) {
         dt_dh_free(ex->dh);
         ex->dh = dt_dh_new(s->ike->crypto, ex->group, &s->ike->rand, err);
@@ -84,6 +88,7 @@ static void refused(struct dt_ike_session *s, struct ike_exchange *ex, uint16_t 
             *again = *ex;
             dt_list_init(&again->link);
             ex->dh = NULL;
+            ex->work = NULL;
             again->collided = false; /* the rival, if there was one, is the only one now */
             again->rival_child = NULL;
             ike_queue(s, again, true);
@@ -106,8 +111,8 @@ static void refused(struct dt_ike_session *s, struct ike_exchange *ex, uint16_t 
         ike_session_end(s, &err);
 }
 
-static int shared_secret(struct ike_exchange *ex, const struct ike_msg *m, const struct dt_proposal *chosen,
-                         uint8_t *out, size_t *len, struct dt_err *err)
+static int shared_secret(struct ike_sa *sa, struct ike_exchange *ex, const struct ike_msg *m,
+                         const struct dt_proposal *chosen, uint8_t *out, size_t *len, struct dt_err *err)
 {
     const struct dt_ike_payload *p = dt_ike_find(&m->inner, DT_P_KE);
     uint16_t group = dt_proposal_id(chosen, DT_TRANSFORM_KE, NULL);
@@ -119,7 +124,7 @@ static int shared_secret(struct ike_exchange *ex, const struct ike_msg *m, const
         return dt_err_set(err, DT_N_INVALID_SYNTAX, "the peer chose group %u but sent no fitting KE payload",
                           group);
     *len = dt_ke_shared_len(group);
-    return dt_dh_shared(ex->dh, ke.data, out, err);
+    return ike_work_take(sa, m, group, ke.data, &ex->dh, out, err);
 }
 
 /* RFC 7296 2.8.1: of two SAs made by simultaneous rekeys, the one whose exchange had the lowest of the four nonces is
@@ -160,7 +165,7 @@ static void agreed(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m
         dt_err_set(&err, DT_N_INVALID_SYNTAX, "the peer's answer lacks a well-formed nonce");
         undo(s, ex, &err);
     } else if (!ex->child || ike_offer_check(s, &m->inner, false, ex->spi_in, &chosen, &child, &err) ||
-               shared_secret(ex, m, &chosen, shared, &shared_len, &err) ||
+               shared_secret(sa, ex, m, &chosen, shared, &shared_len, &err) ||
                ike_keys_child(sa, dt_span(shared, shared_len), dt_span(ex->nonce, IKE_NONCE_LEN), nr, true,
                               &child, &err)) {
         undo(s, ex, &err);

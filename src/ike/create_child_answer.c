@@ -6,11 +6,10 @@ static void answer(struct ike_sa *sa, const struct ike_msg *m, uint16_t type)
     ike_answer_notify(sa, m, 0, dt_span(NULL, 0), type, dt_span(NULL, 0));
 }
 
-/* May the peer have this child now? 0: go on; else the notify to refuse it with. */
-static uint16_t may_create(struct ike_sa *sa, bool rekey, const struct dt_ike_child *old)
+/* What stands against this child now, as far as we know ourselves. 0: nothing; else the notify to refuse it with. */
+static uint16_t not_now(struct ike_sa *sa, bool rekey, const struct dt_ike_child *old)
 {
     struct dt_ike_session *s = sa->session;
-    struct dt_ike *ike = s->ike;
     if (sa->state != SA_UP || sa != s->current || s->state != DT_SESSION_UP ||
         ike_find_exchange(s, EX_IKE_REKEY)) /* 2.25.1, 2.25.2 */
         return DT_N_TEMPORARY_FAILURE;
@@ -18,11 +17,33 @@ static uint16_t may_create(struct ike_sa *sa, bool rekey, const struct dt_ike_ch
         return ike_find_exchange(s, EX_CHILD) ? DT_N_TEMPORARY_FAILURE : DT_N_CHILD_SA_NOT_FOUND;
     if (old && (old->state != CHILD_UP || old->successor))
         return DT_N_TEMPORARY_FAILURE;
-    if (ike->ops.child_ask && !ike->ops.child_ask(ike->ctx, s, (struct dt_ike_child *)old))
+    return 0;
+}
+
+/* The same, of the owner. */
+static uint16_t owner_declines(struct ike_sa *sa, bool rekey, struct dt_ike_child *old)
+{
+    struct dt_ike_session *s = sa->session;
+    struct dt_ike *ike = s->ike;
+    if (ike->ops.child_ask && !ike->ops.child_ask(ike->ctx, s, old))
         return rekey ? DT_N_TEMPORARY_FAILURE : DT_N_NO_ADDITIONAL_SAS;
     if (old && old->state != CHILD_UP) /* deleted from inside the question */
         return DT_N_TEMPORARY_FAILURE;
     return 0;
+}
+
+/* A key exchange comes first, where there will be one: only then is the owner asked. */
+static bool secret_ready(struct ike_sa *sa, const struct ike_msg *m)
+{
+    const struct dt_proposals *own = &sa->session->cfg->esp;
+    struct dt_ike_ke ke;
+    const struct dt_ike_payload *p = dt_ike_find(&m->inner, DT_P_KE);
+    if (!p || dt_ike_ke_read(&ke, p->body))
+        return true;
+    for (size_t i = 0; i < own->n; i++)
+        if (dt_proposal_has(&own->v[i], DT_TRANSFORM_KE, ke.group))
+            return ike_work_ready(sa, m, ke.group, ke.data, NULL, ike_create_child_got_request);
+    return true;
 }
 
 struct made {
@@ -51,8 +72,7 @@ static int make(struct ike_sa *sa, const struct ike_msg *m, struct made *out, st
         return -1;
     uint16_t group = dt_proposal_id(&out->chosen, DT_TRANSFORM_KE, NULL);
     if (group) {
-        out->dh = dt_dh_new(ike->crypto, group, &ike->rand, err);
-        if (!out->dh || dt_dh_shared(out->dh, ke.data, shared, err))
+        if (ike_work_take(sa, m, group, ke.data, &out->dh, shared, err))
             return -1;
         shared_len = dt_ke_shared_len(group);
     }
@@ -155,7 +175,10 @@ void ike_create_child_got_request(struct ike_sa *sa, struct ike_msg *m)
     }
     if (rekey && n.spi.len == 4)
         old = ike_child_by_spi_out(s, dt_get_be32(n.spi.p));
-    uint16_t no = may_create(sa, rekey, old);
+    uint16_t no = not_now(sa, rekey, old);
+    if (!no && !secret_ready(sa, m))
+        return;
+    no = no ? no : owner_declines(sa, rekey, old);
     if (s->state == DT_SESSION_DEAD)
         return;
     if (no == DT_N_CHILD_SA_NOT_FOUND)

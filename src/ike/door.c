@@ -101,7 +101,7 @@ bool ike_door_cookies(struct dt_ike *ike, const struct dt_path *path)
 {
     const struct dt_ike_door *p = &ike->params.door;
     struct ike_door *door = &ike->door;
-    bool crowd = door->nhalf_open >= p->half_open_cookie;
+    bool crowd = door->nhalf_open >= p->half_open_cookie || door->queued > p->work_queue / 2;
     bool calm = door->nhalf_open < p->half_open_cookie / 2 && work_left(ike) >= p->work_rate / 2 &&
                 answers_left(ike) >= p->answer_rate / 2;
     if (!door->cookies_on && (crowd || (p->answer_rate && !answers_left(ike))))
@@ -213,10 +213,15 @@ static bool has_room(struct dt_ike *ike, const struct dt_addr *net, enum ike_pro
 enum ike_door_verdict ike_door_admit(struct dt_ike *ike, const struct dt_path *path, uint32_t work,
                                      enum ike_proof proof)
 {
+    const struct dt_ike_door *p = &ike->params.door;
     struct dt_addr net = dt_source(&path->remote.addr);
     if (ike->nsessions >= ike->params.session_max || !has_room(ike, &net, proof)) {
         ike->count.half_open_dropped++;
         return DOOR_SHUT;
+    }
+    if (work > p->work_queue || ike->door.queued > p->work_queue - work) {
+        ike->count.work_queue_full++;
+        return proof < PROOF_COOKIE ? DOOR_COOKIE : DOOR_SHUT;
     }
     if (proof >= PROOF_COOKIE)
         return source_pays(ike, &path->remote.addr, work) ? DOOR_OPEN : DOOR_SHUT;

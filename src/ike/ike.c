@@ -24,6 +24,7 @@ void dt_ike_params_default(struct dt_ike_params *p)
                  .cookie_rotate = 60 * DT_SEC,
                  .work_rate = 100000,
                  .work_rate_source = 100000,
+                 .work_queue = 250000,
                  .answer_rate = 100,
                  .answer_rate_source = 50},
         .session_max = 65536,
@@ -54,6 +55,7 @@ struct dt_ike *dt_ike_new(const struct dt_ike_params *params, const struct dt_ik
     dt_table_init(&ike->by_child);
     dt_table_init(&ike->by_init);
     dt_table_init(&ike->by_peer);
+    dt_list_init(&ike->works);
     dt_list_init(&ike->sessions);
     dt_list_init(&ike->kicked);
     dt_list_init(&ike->dead_sessions);
@@ -77,6 +79,7 @@ void dt_ike_free(struct dt_ike *ike)
         ike_session_end(s, NULL);
     }
     ike_leave(ike);
+    ike_work_abandon_all(ike);
     dt_heap_free(&ike->timers);
     dt_table_free(&ike->by_spi);
     dt_table_free(&ike->by_child);
@@ -153,6 +156,8 @@ static void life_due(struct ike_sa *sa)
         if (s->hs && s->hs->refused) {
             struct dt_err err = s->hs->refusal;
             ike_session_end(s, &err);
+        } else if (!s->initiator) {
+            ike_session_end(s, NULL);
         }
         break;
     case SA_AUTH:
@@ -208,6 +213,7 @@ struct dt_ike_usage dt_ike_usage(const struct dt_ike *ike)
     return (struct dt_ike_usage){.sessions = ike->nsessions,
                                  .half_open = ike->door.nhalf_open,
                                  .sources = ike->door.sources.count,
+                                 .works = ike->nworks,
                                  .sas = ike->nsas,
                                  .children = ike->nchildren,
                                  .timers = ike->timers.count,

@@ -29,6 +29,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/list.h"
 #include "base/path.h"
 #include "base/rand.h"
 #include "base/selector.h"
@@ -42,6 +43,7 @@ struct dt_crypto;
 struct dt_ike;
 struct dt_ike_session;
 struct dt_ike_child;
+struct dt_ike_work;
 
 /* ---- what is configured ---------------------------------------------------------------------- */
 
@@ -65,6 +67,7 @@ struct dt_ike_door {
         work_rate; /* work a second for all who brought no cookie, us (100,000); a second's worth at once */
     uint32_t
         work_rate_source; /* work a second for one source that brought one, us (100,000); two seconds' worth at once */
+    uint32_t work_queue;  /* work of half-open sessions that may be under way (ops->work), us (250,000) */
     uint32_t answer_rate; /* refusals a second to all who brought no cookie (100); a second's worth at once */
     uint32_t
         answer_rate_source; /* refusals a second to one source, with a cookie or without (50); a second's worth */
@@ -254,6 +257,11 @@ struct dt_ike_ops {
      * TEMPORARY_FAILURE for a rekey, NO_ADDITIONAL_SAS for a further child. Without this callback: true. */
     bool (*child_ask)(void *ctx, struct dt_ike_session *s, struct dt_ike_child *old);
 
+    /* A key exchange, milliseconds of a processor: run it (dt_ike_work_run) on any thread, and hand it back with
+     * dt_ike_work_done, later, from none of these callbacks. What waits for it stands still, everything else goes on. Every
+     * job must be handed back, also after dt_ike_free. NULL: it is done at once, inside the call that needs it. */
+    void (*work)(void *ctx, struct dt_ike_work *w);
+
     void (*event)(void *ctx, struct dt_ike_session *s, enum dt_ike_event what, const struct dt_path *path,
                   const struct dt_err *err); /* s may be NULL */
     /* Key log for Wireshark's ikev2_decryption_table: one line, without newline. Asked for by the user only. */
@@ -289,6 +297,8 @@ struct dt_ike_counters {
     uint64_t failed_pushed_out;    /* refused sessions that gave way to newer ones */
     uint64_t work_limited;         /* beginnings without a cookie that found the budget of work used up */
     uint64_t work_limited_source;  /* beginnings dropped: their source has used up its own */
+    uint64_t work_queue_full;      /* beginnings dropped: too much work is under way */
+    uint64_t works;                /* key exchanges given to ops->work */
     uint64_t rate_limited;         /* unauthenticated answers not sent */
     uint64_t sessions_opened, sessions_up, sessions_down, sessions_failed, auth_failed;
     uint64_t children_up, children_down, children_failed;
@@ -301,9 +311,22 @@ const struct dt_ike_counters *dt_ike_counters(const struct dt_ike *ike);
 struct dt_ike_usage {
     size_t sessions, half_open, sas, children, timers, queued;
     size_t sources; /* with half-open sessions */
+    size_t works;   /* jobs that were not handed back yet */
 };
 /* What is held now; all zero once every session is gone. */
 struct dt_ike_usage dt_ike_usage(const struct dt_ike *ike);
+
+struct dt_ike_work {
+    struct dt_list link; /* the driver's own, to queue it by */
+};
+/* The job itself. Any thread, one call for a job; it touches nothing but the job, the provider, and the random source of
+ * dt_ike_new, which must be safe on that thread. */
+void dt_ike_work_run(struct dt_ike_work *w);
+/* On the engine's thread again, in any order: whoever waits goes on, and the job is wiped and freed. Callbacks come from
+ * inside. After dt_ike_free it only frees. */
+void dt_ike_work_done(struct dt_ike_work *w, dt_time now);
+/* For a peer that has proved who it is, or for a session of our own: before what strangers ask for. */
+bool dt_ike_work_urgent(const struct dt_ike_work *w);
 
 /* Feeds all state that can change behaviour, times as distances from now. */
 void dt_ike_digest(const struct dt_ike *ike, dt_time now, struct dt_digest *d);

@@ -97,8 +97,12 @@ static void clear_hint(struct ike_sa *sa, const struct ike_msg *m)
 
 /* ---- inside sessions ---- */
 
+static bool secret_ready(struct ike_sa *sa, const struct ike_msg *m);
+
 static void got_response(struct ike_sa *sa, struct ike_msg *m)
 {
+    if (!secret_ready(sa, m))
+        return;
     struct dt_ike_session *s = sa->session;
     struct ike_exchange *ex = ike_request_done(sa);
     bool alive = s->alive_wanted && sa == s->current;
@@ -120,6 +124,19 @@ static void got_response(struct ike_sa *sa, struct ike_msg *m)
         s->alive_wanted = false;
         IKE_CALL(s, alive);
     }
+}
+
+/* An answer that carries a public value to a key pair of ours: the secret comes first. */
+static bool secret_ready(struct ike_sa *sa, const struct ike_msg *m)
+{
+    struct ike_exchange *ex = sa->ex;
+    struct dt_ike_notify_payload n;
+    struct dt_ike_ke ke;
+    const struct dt_ike_payload *p = dt_ike_find(&m->inner, DT_P_KE);
+    if (!ex->dh || !p || dt_ike_ke_read(&ke, p->body) || ke.group != ex->group ||
+        ike_find_error(&m->inner, &n))
+        return true;
+    return ike_work_ready(sa, m, ex->group, ke.data, &ex->dh, got_response);
 }
 
 /* Before SK (not secret, but authenticated) or inside it; 0: none. */
@@ -191,6 +208,10 @@ static void protected_message(struct ike_sa *sa, struct ike_msg *m)
     if (response ? !sa->ex || m->h.mid != sa->mid_out - 1 || exchanges[sa->ex->kind] != m->h.exchange
                  : m->h.mid != sa->mid_in && !again) {
         ike->count.bad_message_id++;
+        return;
+    }
+    if (!again && ike_work_pending(sa, response)) { /* this very message is being worked on */
+        ike->count.retransmits_in += !response;
         return;
     }
     int rc = ike_sk_open(sa, m);

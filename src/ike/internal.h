@@ -8,6 +8,7 @@
  *   keys.c          key derivation
  *   cookie.c        cookies
  *   door.c          what strangers may cost: half-open sessions, key exchanges, answers, by source and in all
+ *   work.c          key exchanges, at once or as jobs that run elsewhere
  *   nat.c           NAT detection
  *   sa_init.c       IKE_SA_INIT, initiator;  sa_init_answer.c  responder
  *   auth.c          IKE_AUTH, initiator;     auth_answer.c     responder
@@ -84,6 +85,9 @@ struct ike_exchange {
     struct dt_dh *dh;
     uint16_t group; /* 0: no key exchange payload */
     unsigned ke_tries;
+    struct ike_work *work; /* makes dh; the exchange waits in the queue */
+    struct dt_ike_session *work_session;
+    bool pair_failed;
     uint64_t new_spi; /* EX_IKE_REKEY: our SPI of the IKE SA to be */
     uint8_t nonce[IKE_NONCE_LEN];
     /* The peer rekeyed the same SA meanwhile: what it made, and the lower nonce of its exchange. */
@@ -91,6 +95,15 @@ struct ike_exchange {
     struct dt_ike_child *rival_child;
     struct ike_sa *rival_sa;
     struct ike_nonce rival_low;
+};
+
+/* What the answer to IKE_SA_INIT will hold, known before anything secret is made. */
+struct ike_init_plan {
+    uint16_t group, nonce_len;
+    bool nat;    /* NAT detection: the peer takes part in it */
+    bool force;  /* its source cannot match */
+    bool vendor; /* our Vendor ID finds room */
+    size_t len;  /* of the whole message */
 };
 
 /* What is needed until IKE_AUTH is done. */
@@ -112,6 +125,8 @@ struct ike_handshake {
     bool refused; /* an unauthenticated refusal: counts when the grace time is over */
     struct dt_err refusal;
     struct dt_path init_path; /* responder: where the initiator was */
+    struct dt_proposal chosen; /* responder: until the answer is made */
+    struct ike_init_plan plan;
     /* responder, door.c */
     struct dt_ike_session *session;
     struct dt_list place;      /* in its source's half-open sessions, or in the door's failed ones */
@@ -140,11 +155,12 @@ struct ike_door {
     size_t nhalf_open, nfailed;
     struct dt_bucket work, answers;
     struct dt_bucket *source_work, *source_answers; /* IKE_SOURCES each; NULL before they are needed */
+    uint32_t queued;                                /* work of half-open sessions that is under way, us */
     bool cookies_on;
 };
 
 enum ike_sa_state {
-    SA_INIT, /* initiator, IKE_SA_INIT under way */
+    SA_INIT, /* IKE_SA_INIT under way; a responder's keys are being made */
     SA_AUTH, /* keys are there, IKE_AUTH under way or expected */
     SA_UP,
     SA_REPLACED, /* rekeyed: waits for its deletion by either side */
@@ -172,6 +188,7 @@ struct ike_sa {
     unsigned tries;
     dt_time first_sent, wait;
     struct ike_timer retransmit;
+    struct ike_work *work[2]; /* that a request of the peer's [0], or the answer to ours [1], waits for */
     struct ike_timer life; /* half-open end, soft lifetime, linger, by state */
 };
 
@@ -234,6 +251,8 @@ struct dt_ike {
     struct dt_heap timers;
     struct dt_table by_spi, by_child, by_init, by_peer;
     struct dt_siphash_key hash_key;
+    struct dt_list works; /* jobs that were not handed back */
+    size_t nworks;
     struct dt_list sessions, kicked, dead_sessions, dead_sas, dead_children;
     size_t nsessions, nsas, nchildren, nqueued;
     uint64_t next_id;
@@ -360,6 +379,27 @@ void ike_door_failed(struct dt_ike_session *s);
 /* A refusal outside any session: may it be sent? Counted when not. */
 bool ike_door_answer(struct dt_ike *ike, const struct dt_path *path, enum ike_proof proof);
 
+/* ---- work.c ---- */
+typedef void ike_work_again(struct ike_sa *sa, struct ike_msg *m);
+/* Message m on sa needs the shared secret of `group` with the peer's public value; own: our key pair, or NULL where a fresh
+ * one is to be made. True: go on, and ike_work_take does not block (or there are no jobs). False: it is a job now, the
+ * message is kept, *own was taken; change nothing and return. again(sa, m) is called when it is done. */
+bool ike_work_ready(struct ike_sa *sa, const struct ike_msg *m, uint16_t group, struct dt_span peer,
+                    struct dt_dh **own, ike_work_again *again);
+/* The secret, and *own, whose owner is the caller. 0, or -1 with *err. */
+int ike_work_take(struct ike_sa *sa, const struct ike_msg *m, uint16_t group, struct dt_span peer,
+                  struct dt_dh **own, uint8_t shared[DT_KE_MAX], struct dt_err *err);
+/* Is the key pair of an exchange there that waits in the queue (or need there be none, or no job for it)? False: it will be;
+ * the session is kicked then. */
+bool ike_work_pair_ready(struct ike_sa *sa, struct ike_exchange *ex, uint16_t group);
+/* The same for IKE_SA_INIT, which is in no queue: again(sa, NULL). */
+bool ike_work_first_pair_ready(struct ike_sa *sa, uint16_t group, ike_work_again *again);
+struct dt_dh *ike_work_take_pair(struct ike_sa *sa, uint16_t group, struct dt_err *err);
+bool ike_work_pending(const struct ike_sa *sa, bool answer);
+void ike_work_abandon_sa(struct ike_sa *sa);
+void ike_work_abandon_exchange(struct ike_exchange *ex);
+void ike_work_abandon_all(struct dt_ike *ike);
+
 /* ---- nat.c ---- */
 void ike_nat_write(struct dt_ike *ike, struct dt_ike_builder *b, uint64_t spi_i, uint64_t spi_r,
                    const struct dt_path *path, bool force);
@@ -450,9 +490,11 @@ void ike_takes_explain(struct dt_err *err, const char *who, const char *what,
                        const struct dt_proposals *offered, unsigned flags, const struct dt_ike_payloads *in);
 
 /* ---- create_child.c, create_child_answer.c, rekey_ike.c ---- */
+uint16_t ike_create_child_group(const struct dt_ike_session *s, const struct ike_exchange *ex); /* 0: none */
 bool ike_create_child_start(struct ike_sa *sa, struct ike_exchange *ex); /* false: dropped */
 void ike_create_child_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m);
 void ike_create_child_got_request(struct ike_sa *sa, struct ike_msg *m);
+uint16_t ike_rekey_group(const struct ike_sa *sa, const struct ike_exchange *ex);
 bool ike_rekey_start(struct ike_sa *sa, struct ike_exchange *ex);
 void ike_rekey_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m);
 void ike_rekey_got_request(struct ike_sa *sa, struct ike_msg *m, const struct dt_proposals *offered);

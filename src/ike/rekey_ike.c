@@ -39,7 +39,7 @@ void ike_sa_adopt(struct dt_ike_session *s, struct ike_sa *fresh)
     IKE_CALL(s, session_rekeyed);
 }
 
-static uint16_t first_choice(struct dt_ike_session *s, const struct ike_sa *sa)
+static uint16_t first_choice(const struct dt_ike_session *s, const struct ike_sa *sa)
 {
     for (size_t i = 0; i < s->cfg->ike.n; i++)
         if (dt_proposal_has(&s->cfg->ike.v[i], DT_TRANSFORM_KE, sa->group))
@@ -57,6 +57,11 @@ static void write_sa(struct dt_ike_builder *b, const struct dt_proposals *list, 
     dt_ike_sa_write(b, &out);
 }
 
+uint16_t ike_rekey_group(const struct ike_sa *sa, const struct ike_exchange *ex)
+{
+    return ex->group ? ex->group : first_choice(sa->session, sa);
+}
+
 static void try_later(struct ike_sa *sa)
 {
     struct dt_ike *ike = sa->session->ike;
@@ -69,10 +74,11 @@ static bool rekey_send(struct ike_sa *sa, struct ike_exchange *ex)
     struct dt_ike_session *s = sa->session;
     struct dt_ike *ike = s->ike;
     struct dt_ike_builder b;
-    if (!ex->group)
-        ex->group = first_choice(s, sa);
-    dt_dh_free(ex->dh);
-    ex->dh = dt_dh_new(ike->crypto, ex->group, &ike->rand, NULL);
+    ex->group = ike_rekey_group(sa, ex);
+    if (!ex->dh || ex->dh->group != ex->group) {
+        dt_dh_free(ex->dh);
+        ex->dh = dt_dh_new(ike->crypto, ex->group, &ike->rand, NULL);
+    }
     if (!ex->dh)
         return false;
     ex->new_spi = ike_new_spi(ike);
@@ -152,7 +158,7 @@ static struct ike_sa *make(struct ike_sa *sa, struct ike_exchange *ex, struct ik
         return NULL;
     fresh->spi_remote = dt_get_be64(answer.v[0].spi);
     int rc = ike_sa_set_algorithms(fresh, &answer.v[0], err);
-    rc = rc || fresh->group != ex->group || dt_dh_shared(ex->dh, ke.data, shared, err) ||
+    rc = rc || fresh->group != ex->group || ike_work_take(sa, m, ex->group, ke.data, &ex->dh, shared, err) ||
          ike_keys_derive(fresh, sa, dt_span(shared, dt_ke_shared_len(fresh->group)),
                          dt_span(ex->nonce, IKE_NONCE_LEN), *nr, NULL, err);
     dt_wipe(shared, sizeof(shared));
@@ -234,7 +240,8 @@ struct incoming {
     uint8_t nonce[IKE_NONCE_LEN];
 };
 
-static struct ike_sa *accept(struct ike_sa *sa, struct incoming *in, struct dt_err *err)
+static struct ike_sa *accept(struct ike_sa *sa, const struct ike_msg *m, struct incoming *in,
+                             struct dt_err *err)
 {
     struct dt_ike_session *s = sa->session;
     struct dt_ike *ike = s->ike;
@@ -245,9 +252,7 @@ static struct ike_sa *accept(struct ike_sa *sa, struct incoming *in, struct dt_e
     fresh->spi_remote = dt_get_be64(in->chosen.spi);
     dt_rand_fill(&ike->rand, in->nonce, IKE_NONCE_LEN);
     int rc = ike_sa_set_algorithms(fresh, &in->chosen, err);
-    if (!rc)
-        rc = !(in->dh = dt_dh_new(ike->crypto, fresh->group, &ike->rand, err));
-    rc = rc || dt_dh_shared(in->dh, in->ke.data, shared, err) ||
+    rc = rc || ike_work_take(sa, m, fresh->group, in->ke.data, &in->dh, shared, err) ||
          ike_keys_derive(fresh, sa, dt_span(shared, dt_ke_shared_len(fresh->group)), in->ni,
                          dt_span(in->nonce, IKE_NONCE_LEN), NULL, err);
     dt_wipe(shared, sizeof(shared));
@@ -320,7 +325,9 @@ void ike_rekey_got_request(struct ike_sa *sa, struct ike_msg *m, const struct dt
         answer(sa, m, DT_N_INVALID_KE_PAYLOAD, dt_span(want, 2));
         return;
     }
-    struct ike_sa *fresh = accept(sa, &in, &err);
+    if (!ike_work_ready(sa, m, group, in.ke.data, NULL, ike_create_child_got_request))
+        return;
+    struct ike_sa *fresh = accept(sa, m, &in, &err);
     if (fresh)
         answered(sa, m, &in, fresh);
     else

@@ -64,6 +64,7 @@ void ike_sa_end(struct ike_sa *sa)
     if (sa->state == SA_DEAD)
         return;
     sa->state = SA_DEAD;
+    ike_work_abandon_sa(sa);
     dt_table_remove(&ike->by_spi, &sa->node);
     dt_heap_set(&ike->timers, &sa->retransmit.t, DT_NEVER);
     dt_heap_set(&ike->timers, &sa->life.t, DT_NEVER);

@@ -38,15 +38,28 @@ static int send_init(struct dt_ike_session *s, struct dt_err *err)
     return 0;
 }
 
-static int new_group(struct dt_ike_session *s, uint16_t group, struct dt_err *err)
+/* A key pair of hs->group, and the request with it: now, or when the pair has been made. */
+static int send_init_with_pair(struct dt_ike_session *s, struct dt_err *err);
+
+static void pair_made(struct ike_sa *sa, struct ike_msg *none)
 {
-    struct dt_dh *dh = dt_dh_new(s->ike->crypto, group, &s->ike->rand, err);
+    struct dt_ike_session *s = sa->session;
+    struct dt_err err = {0};
+    if (s->state == DT_SESSION_INIT && send_init_with_pair(s, &err))
+        ike_session_end(s, &err);
+}
+
+static int send_init_with_pair(struct dt_ike_session *s, struct dt_err *err)
+{
+    struct ike_handshake *hs = s->hs;
+    if (!ike_work_first_pair_ready(s->current, hs->group, pair_made))
+        return 0;
+    struct dt_dh *dh = ike_work_take_pair(s->current, hs->group, err);
     if (!dh)
         return -1;
-    dt_dh_free(s->hs->dh);
-    s->hs->dh = dh;
-    s->hs->group = group;
-    return 0;
+    dt_dh_free(hs->dh);
+    hs->dh = dh;
+    return send_init(s, err);
 }
 
 int ike_init_start(struct dt_ike_session *s, struct dt_err *err)
@@ -56,9 +69,8 @@ int ike_init_start(struct dt_ike_session *s, struct dt_err *err)
         return dt_err_set(err, 0, "no memory for an IKE SA");
     s->state = DT_SESSION_INIT;
     dt_rand_fill(&s->ike->rand, s->hs->nonce, s->hs->nonce_len);
-    if (new_group(s, ike_first_group(&s->cfg->ike), err))
-        return -1;
-    return send_init(s, err);
+    s->hs->group = ike_first_group(&s->cfg->ike);
+    return send_init_with_pair(s, err);
 }
 
 /* Anybody may have sent it: wait a moment for a proper answer (2.21.1), then believe it. */
@@ -95,10 +107,14 @@ static void answer_without_spi(struct dt_ike_session *s, const struct ike_msg *m
         bool ours = false;
         for (size_t i = 0; i < s->cfg->ike.n; i++)
             ours |= dt_proposal_has(&s->cfg->ike.v[i], DT_TRANSFORM_KE, group);
-        if (!ours || group == hs->group || hs->ke_tries++ >= IKE_INIT_TRIES || new_group(s, group, &err)) {
+        if (!ours || group == hs->group || hs->ke_tries++ >= IKE_INIT_TRIES) {
             refused(s, error, &m->outer);
             return;
         }
+        hs->group = group;
+        if (send_init_with_pair(s, &err))
+            ike_session_end(s, &err);
+        return;
     } else {
         if (error)
             refused(s, error, &m->outer);
@@ -152,6 +168,8 @@ void ike_init_got_response(struct ike_sa *sa, struct ike_msg *m)
     const struct dt_ike_payload *psa = dt_ike_find(&m->outer, DT_P_SA),
                                 *pke = dt_ike_find(&m->outer, DT_P_KE),
                                 *pn = dt_ike_find(&m->outer, DT_P_NONCE);
+    if (ike_work_pending(sa, true))
+        return; /* the answer that is being looked at may be the proper one */
     if (sa->state != SA_INIT || !sa->ex || m->h.mid != 0 || m->outer.unknown_critical) {
         s->ike->count.malformed += sa->state == SA_INIT;
         return;
@@ -164,8 +182,13 @@ void ike_init_got_response(struct ike_sa *sa, struct ike_msg *m)
     if (!m->h.spi_r || !pke || !pn || dt_ike_sa_read(&answer, psa->body) || answer.n != 1 ||
         dt_ike_ke_read(&ke, pke->body) || dt_ike_nonce_read(&nr, pn->body) || ke.group != hs->group ||
         !dt_proposals_answers(&s->cfg->ike, &answer.v[0], 0) ||
-        ike_sa_set_algorithms(sa, &answer.v[0], &err) || sa->group != hs->group ||
-        dt_dh_shared(hs->dh, ke.data, shared, &err)) {
+        ike_sa_set_algorithms(sa, &answer.v[0], &err) || sa->group != hs->group) {
+        s->ike->count.malformed++;
+        return;
+    }
+    if (!ike_work_ready(sa, m, hs->group, ke.data, &hs->dh, ike_init_got_response))
+        return;
+    if (ike_work_take(sa, m, hs->group, ke.data, &hs->dh, shared, &err)) {
         s->ike->count.malformed++;
         return;
     }

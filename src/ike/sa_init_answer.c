@@ -12,14 +12,6 @@ struct request {
     struct dt_span ni;
 };
 
-/* What the answer will hold, known before anything secret is made. */
-struct plan {
-    uint16_t group, nonce_len;
-    bool nat;    /* NAT detection: the peer takes part in it */
-    bool vendor; /* our Vendor ID finds room */
-    size_t len;  /* of the whole message */
-};
-
 /* ---- answers outside any session: one notify, responder's SPI 0 ---- */
 
 /* takes: with NO_PROPOSAL_CHOSEN, what would have been taken, where that fits. */
@@ -160,7 +152,7 @@ static void payloads_write(struct dt_ike_builder *b, const struct dt_proposal *c
 }
 
 /* The message with zeros in the place of everything that would have to be computed. */
-static size_t planned_len(struct dt_ike *ike, const struct request *r, const struct plan *p)
+static size_t planned_len(struct dt_ike *ike, const struct request *r, const struct ike_init_plan *p)
 {
     static const uint8_t zero[DT_KE_MAX];
     struct dt_ike_header h = {.exchange = DT_IKE_SA_INIT};
@@ -179,13 +171,16 @@ static size_t planned_len(struct dt_ike *ike, const struct request *r, const str
 
 /* Nobody who has not shown that he is where he says gets more octets than he sent: first the Vendor ID goes, then a
  * cookie is asked for (false). */
-static bool plan_answer(struct dt_ike *ike, const struct ike_msg *m, const struct request *r, struct plan *p)
+static bool plan_answer(struct dt_ike *ike, const struct ike_msg *m, const struct request *r,
+                        struct ike_init_plan *p)
 {
-    *p = (struct plan){.group = r->ke.group,
-                       .nonce_len = nonce_len(r),
-                       .nat = r->cfg->encap != DT_ENCAP_OFF && has_notify(m, DT_N_NAT_DETECTION_SOURCE_IP) &&
-                              has_notify(m, DT_N_NAT_DETECTION_DESTINATION_IP),
-                       .vendor = ike->params.vendor_id.len != 0};
+    *p = (struct ike_init_plan){.group = r->ke.group,
+                                .nonce_len = nonce_len(r),
+                                .nat = r->cfg->encap != DT_ENCAP_OFF &&
+                                       has_notify(m, DT_N_NAT_DETECTION_SOURCE_IP) &&
+                                       has_notify(m, DT_N_NAT_DETECTION_DESTINATION_IP),
+                                .force = r->cfg->encap == DT_ENCAP_FORCE,
+                                .vendor = ike->params.vendor_id.len != 0};
     p->len = planned_len(ike, r, p);
     if (p->len > m->len && r->proof < PROOF_COOKIE && p->vendor) {
         p->vendor = false;
@@ -196,7 +191,17 @@ static bool plan_answer(struct dt_ike *ike, const struct ike_msg *m, const struc
 
 /* ---- make ---- */
 
-static size_t answer_build(struct dt_ike_session *s, const struct request *r, const struct plan *p)
+static void request_failed(struct dt_ike_session *s, const struct ike_msg *m, const struct dt_err *err)
+{
+    struct dt_ike *ike = s->ike;
+    enum ike_proof proof = s->hs->proved ? PROOF_COOKIE : PROOF_NONE;
+    if (err->notify == DT_N_INVALID_SYNTAX && ike_door_answer(ike, m->path, proof))
+        answer_clear(ike, m, DT_N_INVALID_SYNTAX, dt_span(NULL, 0), NULL);
+    ike_event(ike, NULL, DT_IKE_EV_REFUSED, m->path, err->notify, "%s", err->text);
+    ike_session_end(s, NULL);
+}
+
+static size_t answer_build(struct dt_ike_session *s)
 {
     struct dt_ike *ike = s->ike;
     struct ike_handshake *hs = s->hs;
@@ -204,94 +209,106 @@ static size_t answer_build(struct dt_ike_session *s, const struct request *r, co
     struct dt_ike_builder b;
     ike_header(s->current, &h, DT_IKE_SA_INIT, true, 0);
     dt_ike_build(&b, ike->scratch, sizeof(ike->scratch), &h);
-    payloads_write(&b, &r->chosen, hs->group, dt_dh_public(hs->dh), dt_span(hs->nonce, hs->nonce_len));
-    if (p->nat)
-        ike_nat_write(ike, &b, h.spi_i, h.spi_r, &hs->init_path, r->cfg->encap == DT_ENCAP_FORCE);
-    if (p->vendor)
+    payloads_write(&b, &hs->chosen, hs->group, dt_dh_public(hs->dh), dt_span(hs->nonce, hs->nonce_len));
+    if (hs->plan.nat)
+        ike_nat_write(ike, &b, h.spi_i, h.spi_r, &hs->init_path, hs->plan.force);
+    if (hs->plan.vendor)
         dt_ike_raw_write(&b, DT_P_VENDOR, ike->params.vendor_id);
     return dt_ike_build_end(&b);
 }
 
-/* -1: refused, with *err. */
-static int make_keys(struct dt_ike_session *s, const struct ike_msg *m, const struct request *r,
-                     const struct plan *p, struct dt_err *err)
+static int make_keys(struct ike_sa *sa, const struct ike_msg *m, const struct dt_ike_ke *ke,
+                     struct dt_err *err)
+{
+    struct ike_handshake *hs = sa->session->hs;
+    uint8_t shared[DT_KE_MAX];
+    int rc = ike_work_take(sa, m, hs->group, ke->data, &hs->dh, shared, err);
+    if (!rc)
+        rc = ike_keys_derive(sa, NULL, dt_span(shared, dt_ke_shared_len(sa->group)),
+                             ike_nonce_span(&hs->peer_nonce), dt_span(hs->nonce, hs->nonce_len), hs, err);
+    dt_wipe(shared, sizeof(shared));
+    return rc;
+}
+
+/* The session has its place; the key exchange, and the answer. */
+static void init_answer(struct ike_sa *sa, struct ike_msg *m)
+{
+    struct dt_ike_session *s = sa->session;
+    struct dt_ike *ike = s->ike;
+    struct ike_handshake *hs = s->hs;
+    struct dt_err err = {0};
+    struct dt_ike_ke ke;
+    const struct dt_ike_payload *pke = dt_ike_find(&m->outer, DT_P_KE);
+    if (!pke || dt_ike_ke_read(&ke, pke->body) ||
+        !ike_work_ready(sa, m, hs->group, ke.data, NULL, init_answer))
+        return;
+    size_t len = make_keys(sa, m, &ke, &err) ? 0 : answer_build(s);
+    if (!len || ike_bytes_set(&hs->sent, ike->scratch, len) || ike_response_set(sa, ike->scratch, len)) {
+        request_failed(s, m, &err);
+        return;
+    }
+    dt_dh_free(hs->dh);
+    hs->dh = NULL;
+    sa->state = SA_AUTH;
+    s->state = DT_SESSION_AUTH; /* s->cfg stays NULL until authorize: nobody promised to keep this one */
+    ike->count.sessions_opened++;
+    ike_response_send(sa, m->path, 0);
+}
+
+/* What there is before the key exchange. -1: no memory, or *err. */
+static int session_prepare(struct dt_ike_session *s, const struct ike_msg *m, const struct request *r,
+                           const struct ike_init_plan *p, struct dt_err *err)
 {
     struct dt_ike *ike = s->ike;
     struct ike_handshake *hs = s->hs;
-    uint8_t shared[DT_KE_MAX];
     bool local, remote;
     struct ike_sa *sa = s->current = ike_sa_new(s, false, 0);
     if (!sa || ike_sa_set_algorithms(sa, &r->chosen, err))
         return -1;
     sa->spi_remote = m->h.spi_i;
-    sa->state = SA_AUTH;
-    s->state = DT_SESSION_AUTH; /* s->cfg stays NULL until authorize: nobody promised to keep this one */
     s->same_vendor = vendor_in(ike, m);
     if (p->nat && ike_nat_read(ike, m, m->h.spi_i, 0, &local, &remote)) {
         s->nat_local = local;
-        s->nat_remote = remote || r->cfg->encap == DT_ENCAP_FORCE;
+        s->nat_remote = remote || p->force;
     }
     hs->group = sa->group;
+    hs->chosen = r->chosen;
+    hs->plan = *p;
     hs->init_path = *m->path;
     hs->nonce_len = p->nonce_len;
     dt_rand_fill(&ike->rand, hs->nonce, hs->nonce_len);
     hs->peer_nonce.len = (uint16_t)r->ni.len;
     memcpy(hs->peer_nonce.data, r->ni.p, r->ni.len);
-    hs->dh = dt_dh_new(ike->crypto, hs->group, &ike->rand, err);
-    if (!hs->dh || dt_dh_shared(hs->dh, r->ke.data, shared, err))
-        return -1;
-    int rc = ike_keys_derive(sa, NULL, dt_span(shared, dt_ke_shared_len(sa->group)), r->ni,
-                             dt_span(hs->nonce, hs->nonce_len), hs, err);
-    dt_wipe(shared, sizeof(shared));
-    return rc;
-}
-
-static int make_answer(struct dt_ike_session *s, const struct ike_msg *m, const struct request *r,
-                       const struct plan *p)
-{
-    struct dt_ike *ike = s->ike;
-    struct ike_handshake *hs = s->hs;
-    size_t len = answer_build(s, r, p);
-    if (!len || ike_bytes_set(&hs->got, m->data, m->len) || ike_bytes_set(&hs->sent, ike->scratch, len) ||
-        ike_response_set(s->current, ike->scratch, len))
-        return -1;
-    dt_dh_free(hs->dh);
-    hs->dh = NULL;
-    if (dt_table_insert(&ike->by_init, &hs->node, init_hash(ike, m->h.spi_i, &m->path->remote)))
+    if (ike_bytes_set(&hs->got, m->data, m->len) ||
+        dt_table_insert(&ike->by_init, &hs->node, init_hash(ike, m->h.spi_i, &m->path->remote)))
         return -1;
     hs->in_table = true;
-    return dt_heap_set(&ike->timers, &s->current->life.t,
-                       dt_time_add(ike->now, ike->params.door.half_open_timeout));
+    return dt_heap_set(&ike->timers, &sa->life.t, dt_time_add(ike->now, ike->params.door.half_open_timeout));
 }
 
-static void session_begin(struct dt_ike *ike, const struct ike_msg *m, const struct request *r,
-                          const struct plan *p)
+static void session_begin(struct dt_ike *ike, struct ike_msg *m, const struct request *r,
+                          const struct ike_init_plan *p)
 {
     struct dt_err err = {0};
     struct dt_ike_session *s = ike_session_new(ike, false, m->path);
     if (!s)
         return;
-    if (!ike_door_enter(s, dt_ke_work(p->group), r->proof) && !make_keys(s, m, r, p, &err) &&
-        !make_answer(s, m, r, p)) {
-        ike->count.sessions_opened++;
-        ike_response_send(s->current, m->path, 0);
-        return;
-    }
-    if (err.notify == DT_N_INVALID_SYNTAX && ike_door_answer(ike, m->path, r->proof))
-        answer_clear(ike, m, DT_N_INVALID_SYNTAX, dt_span(NULL, 0), NULL);
-    ike_event(ike, NULL, DT_IKE_EV_REFUSED, m->path, err.notify, "%s", err.text);
-    ike_session_end(s, NULL);
+    if (ike_door_enter(s, dt_ke_work(p->group), r->proof) || session_prepare(s, m, r, p, &err))
+        request_failed(s, m, &err);
+    else
+        init_answer(s->current, m);
 }
 
 /* Parse, choose, plan, and only then make: nothing is computed for who must bring a cookie first. */
 void ike_init_got_request(struct dt_ike *ike, struct ike_msg *m)
 {
     struct request r = {.proof = PROOF_NONE};
-    struct plan p;
+    struct ike_init_plan p;
     struct ike_handshake *old = repeated(ike, m);
     if (old) {
         ike->count.retransmits_in++;
-        ike_send(ike, NULL, m->path, old->sent.p, old->sent.len, DT_IKE_SEND_AGAIN);
+        if (old->sent.p) /* else its keys are being made */
+            ike_send(ike, NULL, m->path, old->sent.p, old->sent.len, DT_IKE_SEND_AGAIN);
         return;
     }
     r.cfg = ike->ops.lookup ? ike->ops.lookup(ike->ctx, m->path) : NULL;

@@ -18,6 +18,7 @@ void ike_exchange_free(struct ike_exchange *ex)
 {
     if (!ex)
         return;
+    ike_work_abandon_exchange(ex);
     dt_dh_free(ex->dh);
     dt_wipe(ex, sizeof(*ex));
     free(ex);
@@ -53,6 +54,17 @@ static bool start(struct ike_sa *sa, struct ike_exchange *ex)
     }
 }
 
+/* Its key pair is there, or need not be. */
+static bool pair_ready(struct ike_sa *sa, struct ike_exchange *ex)
+{
+    uint16_t group = 0;
+    if (ex->kind == EX_CHILD && ex->child)
+        group = ike_create_child_group(sa->session, ex);
+    else if (ex->kind == EX_IKE_REKEY)
+        group = ike_rekey_group(sa, ex);
+    return ike_work_pair_ready(sa, ex, group);
+}
+
 static void start_delete(struct ike_sa *sa)
 {
     struct ike_exchange *ex = ike_exchange_new(EX_DELETE_IKE);
@@ -83,6 +95,8 @@ void ike_pump(struct dt_ike_session *s)
     struct ike_exchange *ex = NULL;
     if (!dt_list_empty(&s->queue)) {
         ex = DT_CONTAINER_OF(s->queue.next, struct ike_exchange, link);
+        if (!pair_ready(cur, ex))
+            return; /* it is the next one all the same */
         dt_list_del(&ex->link);
         s->nqueue--;
         s->ike->nqueued--;

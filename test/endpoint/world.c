@@ -2,7 +2,7 @@
 
 #include "base/hash.h"
 
-enum kind { IKE, DATA, PROBE, REPLY };
+enum kind { IKE, DATA, PROBE, REPLY, JOB };
 
 struct packet {
     struct dt_timer t;
@@ -15,6 +15,7 @@ struct packet {
     struct dt_addr dst;
     bool dummy;
     uint32_t number;
+    struct dt_ike_work *work; /* JOB */
     size_t len;
     uint8_t data[];
 };
@@ -501,6 +502,34 @@ static void op_trace(void *user, const struct dt_event *ev)
     look(h);
 }
 
+/* A key exchange that takes its time: a packet to ourselves. */
+static void op_work(void *user, struct dt_ike_work *work)
+{
+    struct world_host *h = user;
+    struct world *w = h->w;
+    struct dt_rand r = dt_prng_rand(&w->prng);
+    struct packet *p = calloc(1, sizeof(*p));
+    assert_non_null(p);
+    p->kind = JOB;
+    p->to = h->index;
+    p->work = work;
+    dt_timer_init(&p->t);
+    assert_int_equal(dt_heap_set(&w->wire, &p->t, w->now + dt_rand_below(&r, w->job_delay + 1)), 0);
+}
+
+static void job_end(struct world *w, struct packet *p)
+{
+    struct world_host *h = &w->host[p->to];
+    dt_ike_work_run(p->work);
+    if (!h->ep) {
+        dt_ike_work_done(p->work, w->now);
+        return;
+    }
+    call_begins(h);
+    dt_endpoint_work_done(h->ep, w->now, p->work);
+    call_ended(h);
+}
+
 const struct dt_endpoint_ops world_ops = {
     .send_ike = op_send_ike,
     .admit = op_admit,
@@ -530,6 +559,8 @@ void world_init(struct world *w, uint64_t seed, int hosts)
     dt_timer_init(&w->traffic);
     w->now = 1000 * DT_SEC;
     w->delay = 10 * DT_MSEC;
+    if (getenv("DT_NET_JOBS"))
+        w->job_delay = (dt_time)atoi(getenv("DT_NET_JOBS")) * DT_MSEC;
     w->n = hosts;
     for (int i = 0; i < hosts; i++) {
         struct world_host *h = &w->host[i];
@@ -616,6 +647,7 @@ void world_boot(struct world *w, int host, const struct dt_endpoint_limits *limi
     dt_prng_seed(&h->prng, dt_prng_u64(&w->prng));
     struct dt_rand r = dt_prng_rand(&h->prng);
     h->ops = world_ops;
+    h->ops.work = w->job_delay ? op_work : NULL;
     if (h->event)
         h->ops.event = h->event;
     h->ep = dt_endpoint_new(&h->ops, h, &ike, &l, dt_crypto_null(), &r);
@@ -669,7 +701,9 @@ void world_kill(struct world *w, int host)
 static void deliver(struct world *w, struct packet *p)
 {
     struct world_host *h = &w->host[p->to];
-    if (!h->ep || h->dead)
+    if (p->kind == JOB)
+        job_end(w, p);
+    if (p->kind == JOB || !h->ep || h->dead)
         return;
     if (p->kind != IKE) {
         esp_in(h, p);
@@ -789,8 +823,12 @@ void world_end(struct world *w)
         dt_endpoint_free(h->ep);
         h->ep = NULL;
     }
-    for (struct dt_timer *t; (t = dt_heap_pop_due(&w->wire, DT_NEVER - 1));)
-        free(DT_CONTAINER_OF(t, struct packet, t));
+    for (struct dt_timer *t; (t = dt_heap_pop_due(&w->wire, DT_NEVER - 1));) {
+        struct packet *p = DT_CONTAINER_OF(t, struct packet, t);
+        if (p->kind == JOB)
+            job_end(w, p);
+        free(p);
+    }
     dt_heap_free(&w->wire);
     (void)world_rand;
 }

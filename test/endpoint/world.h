@@ -95,6 +95,7 @@ struct world {
     unsigned loss, dup;                            /* per mille */
     dt_time delay, jitter;                         /* one way */
     bool esp_blocked, ike500_blocked, udp_blocked; /* on the way, both directions */
+    dt_time job_delay; /* key exchanges come back after up to this long; 0: at once (DT_NET_JOBS, ms) */
     dt_time data_every;                            /* 0: no traffic */
     bool data_both;
     /* Sees every IKE message before it flies; true: it is lost. */

@@ -1,6 +1,7 @@
 /* Two hosts with a session between them (null provider). Then the peer goes mad: the input is a list of messages, each
  * either raw bytes from anywhere, or payloads properly sealed under the session's keys, as a request or as the answer
- * to what the victim asks. Whatever comes, the victim stays consistent, and afterwards nothing is left over. */
+ * to what the victim asks. Key exchanges of the victim may be jobs that come back when the input says so, and strangers
+ * knock, with cookies and without. Whatever comes, the victim stays consistent, and afterwards nothing is left over. */
 #include <stdlib.h>
 
 #include "fuzz/fuzz.h"
@@ -26,15 +27,40 @@ static struct {
 static size_t queued;
 static dt_time now;
 
+#define JOBS 64
+static struct dt_ike_work *job[JOBS];
+static size_t jobs;
+static uint8_t cookie[IKE_COOKIE_MAX];
+static size_t cookie_len;
+
 static void send(void *ctx, const struct dt_path *path, const uint8_t *data, size_t len, unsigned flags)
 {
     struct host *h = ctx;
+    if (len > 28 + 8 && data[16] == DT_P_NOTIFY && dt_get_be16(data + 34) == DT_N_COOKIE) {
+        cookie_len = len - 36 < sizeof(cookie) ? len - 36 : sizeof(cookie);
+        memcpy(cookie, data + 36, cookie_len);
+    }
     if (h->mad || h->peer->mad || queued >= QUEUE || len > sizeof(queue[0].data))
         return;
     queue[queued].to = h->peer;
     queue[queued].path = (struct dt_path){.local = path->remote, .remote = path->local, .natt = path->natt};
     queue[queued].len = len;
     memcpy(queue[queued++].data, data, len);
+}
+
+static void finish(size_t i)
+{
+    struct dt_ike_work *w = job[i];
+    job[i] = job[--jobs];
+    dt_ike_work_run(w);
+    dt_ike_work_done(w, now);
+}
+
+static void work(void *ctx, struct dt_ike_work *w)
+{
+    if (jobs == JOBS) /* more than the limits of this target allow */
+        abort();
+    job[jobs++] = w;
 }
 
 static void flow(void)
@@ -76,16 +102,21 @@ static void down(void *ctx, struct dt_ike_session *s, const struct dt_err *why)
 
 static void host_init(struct host *h, struct host *peer, uint32_t addr)
 {
-    static const struct dt_ike_ops ops = {.send = send,
-                                          .psk = psk,
-                                          .lookup = lookup,
-                                          .authorize = authorize,
-                                          .session_up = up,
-                                          .session_down = down};
+    const struct dt_ike_ops ops = {.send = send,
+                                   .psk = psk,
+                                   .lookup = lookup,
+                                   .authorize = authorize,
+                                   .session_up = up,
+                                   .session_down = down};
     struct dt_ike_params params;
     struct dt_selector all = dt_selector_all4();
     dt_ike_params_default(&params);
     params.retransmit_tries = 2;
+    params.door.half_open_cookie = 4;
+    params.door.half_open_max = 8;
+    params.door.half_open_source = 3;
+    params.door.failed_max = 2;
+    params.door.work_queue = 20 * dt_ke_work(DT_KE_X25519);
     dt_prng_seed(&h->prng, addr);
     struct dt_rand r = dt_prng_rand(&h->prng);
     h->at = (struct dt_addrport){dt_addr4(addr), 500};
@@ -129,6 +160,34 @@ static void sealed(struct host *mad, struct host *victim, uint8_t kind, uint8_t 
     dt_ike_input(victim->ike, now, &path, copy, n);
 }
 
+/* A beginning from one of sixteen addresses, with the last cookie that was given away or without. */
+static void stranger(struct host *victim, uint8_t kind, const uint8_t *p, size_t len)
+{
+    uint8_t data[1200], ke[32] = {0}, nonce[32];
+    struct dt_ike_builder w;
+    struct dt_ike_header h = {
+        .spi_i = 1 + (kind & 3u), .exchange = DT_IKE_SA_INIT, .flags = DT_IKE_FLAG_INITIATOR};
+    struct dt_path path = {
+        .local = victim->at,
+        .remote = {dt_addr4(0x0a000000u + (len ? p[0] & 15u : 0)), (uint16_t)(500 + (kind & 1))}};
+    struct dt_proposals offer = {0};
+    struct dt_proposal one;
+    if (dt_proposal_parse(&one, DT_PROTO_IKE, "aes128gcm16-prfsha256-x25519", NULL))
+        abort();
+    dt_proposals_add(&offer, &one);
+    dt_put_be64(ke, len > 1 ? p[1] : 9);
+    memset(nonce, len > 2 ? p[2] : 0, sizeof(nonce));
+    dt_ike_build(&w, data, sizeof(data), &h);
+    if (kind & 4)
+        dt_ike_notify_write(&w, 0, dt_span(NULL, 0), DT_N_COOKIE, dt_span(cookie, cookie_len));
+    dt_ike_sa_write(&w, &offer);
+    dt_ike_ke_write(&w, DT_KE_X25519, dt_span(ke, sizeof(ke)));
+    dt_ike_raw_write(&w, DT_P_NONCE, dt_span(nonce, 16 + (kind & 8) * 2));
+    size_t n = dt_ike_build_end(&w);
+    if (n)
+        dt_ike_input(victim->ike, now, &path, data, n);
+}
+
 /* Length, kind, bytes. */
 static void one_message(struct host *mad, struct host *victim, uint8_t kind, const uint8_t *p, size_t len)
 {
@@ -164,6 +223,13 @@ static void one_message(struct host *mad, struct host *victim, uint8_t kind, con
         now += 700 * DT_MSEC;
         dt_ike_tick(victim->ike, now);
         break;
+    case 6:
+        if (jobs)
+            finish((kind & 15u) % jobs);
+        break;
+    case 7:
+        stranger(victim, kind, p, len);
+        return;
     default:
         break;
     }
@@ -176,7 +242,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     static struct host a, b;
     memset(&a, 0, sizeof(a));
     memset(&b, 0, sizeof(b));
-    queued = 0;
+    queued = jobs = cookie_len = 0;
     now = 1000 * DT_SEC;
     host_init(&a, &b, 0xc0000201);
     host_init(&b, &a, 0xc0000202);
@@ -189,6 +255,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     bool first = len && data[0] & 1;
     struct host *mad = first ? &a : &b, *victim = first ? &b : &a;
     mad->mad = true;
+    if (len && data[0] & 2)
+        victim->ike->ops.work = work;
     for (size_t at = 1; at + 3 <= len;) {
         size_t n = dt_get_be16(data + at) % 900;
         uint8_t kind = data[at + 2];
@@ -197,6 +265,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         one_message(mad, victim, kind, data + at, n);
         at += n;
     }
+    if (len && data[0] & 4) { /* it ends with jobs under way */
+        dt_ike_free(victim->ike);
+        dt_ike_free(mad->ike);
+        while (jobs)
+            finish(0);
+        return 0;
+    }
+    while (jobs)
+        finish(0);
+    victim->ike->ops.work = NULL;
     if (victim->session)
         dt_ike_close(victim->session, now, false);
     for (int i = 0; i < 200 && dt_ike_deadline(victim->ike) != DT_NEVER; i++) {
@@ -204,7 +282,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         dt_ike_tick(victim->ike, now);
     }
     struct dt_ike_usage u = dt_ike_usage(victim->ike);
-    if (u.sessions || u.sas || u.children || u.timers || u.queued || u.half_open)
+    if (u.sessions || u.sas || u.children || u.timers || u.queued || u.half_open || u.sources || u.works)
         abort();
     dt_ike_free(a.ike);
     dt_ike_free(b.ike);

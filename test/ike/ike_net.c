@@ -95,13 +95,53 @@ static void deliver(struct net *net, struct net_packet *p)
     }
 }
 
+/* ---- key exchanges that take their time ---- */
+
+struct net_job {
+    struct dt_list link;
+    dt_time at;
+    struct dt_ike_work *work;
+};
+
+void net_work(void *ctx, struct dt_ike_work *w)
+{
+    struct net *net = host_of(ctx)->net;
+    struct dt_rand r = dt_prng_rand(&net->prng);
+    struct net_job *j = malloc(sizeof(*j));
+    assert_non_null(j);
+    j->at = net->now + dt_rand_below(&r, net->job_delay + 1);
+    j->work = w;
+    dt_list_add_tail(&net->jobs, &j->link);
+}
+
+static struct net_job *next_job(const struct net *net)
+{
+    struct net_job *first = NULL;
+    dt_list_for_each (l, &net->jobs) {
+        struct net_job *j = DT_CONTAINER_OF(l, struct net_job, link);
+        if (!first || j->at < first->at)
+            first = j;
+    }
+    return first;
+}
+
+static void finish(struct net *net, struct net_job *j)
+{
+    struct dt_ike_work *w = j->work;
+    dt_list_del(&j->link);
+    free(j);
+    dt_ike_work_run(w);
+    dt_ike_work_done(w, net->now);
+}
+
 static dt_time next_deadline(const struct net *net)
 {
     dt_time t =
         dt_list_empty(&net->wire) ? DT_NEVER : DT_CONTAINER_OF(net->wire.next, struct net_packet, link)->at;
     for (int i = 0; i < net->nhosts; i++)
         t = dt_time_min(t, dt_ike_deadline(net->host[i].ike));
-    return t;
+    const struct net_job *j = next_job(net);
+    return j ? dt_time_min(t, j->at) : t;
 }
 
 static bool step(struct net *net, dt_time until)
@@ -118,6 +158,11 @@ static bool step(struct net *net, dt_time until)
             free(p);
             return true;
         }
+    }
+    struct net_job *j = next_job(net);
+    if (j && j->at <= net->now) {
+        finish(net, j);
+        return true;
     }
     for (int i = 0; i < net->nhosts; i++)
         if (dt_ike_deadline(net->host[i].ike) <= net->now) {
@@ -151,7 +196,7 @@ bool net_quiet(struct net *net)
     for (int i = 0; i < net->nhosts; i++) {
         struct dt_ike_session_info info;
         struct dt_ike_usage u = dt_ike_usage(net->host[i].ike);
-        if (u.queued || u.sas != u.sessions)
+        if (u.queued || u.works || u.sas != u.sessions)
             return false;
         if (!net->host[i].session)
             continue;
@@ -369,7 +414,9 @@ void net_restart(struct net *net, int i)
         h->child[k].handle = NULL;
     }
     h->session = NULL;
-    h->ike = dt_ike_new(&net->params, &ops, h, net->crypto, &r);
+    struct dt_ike_ops mine = ops;
+    mine.work = net->job_delay ? net_work : NULL;
+    h->ike = dt_ike_new(&net->params, &mine, h, net->crypto, &r);
     assert_non_null(h->ike);
 }
 
@@ -382,6 +429,9 @@ void net_init(struct net *net, uint64_t seed, int nhosts, const struct dt_crypto
     net->delay = 20 * DT_MSEC;
     dt_prng_seed(&net->prng, seed);
     dt_list_init(&net->wire);
+    dt_list_init(&net->jobs);
+    if (getenv("DT_NET_JOBS"))
+        net->job_delay = (dt_time)atoi(getenv("DT_NET_JOBS")) * DT_MSEC;
     dt_ike_params_default(&net->params);
     net->params.vendor_id = dt_span("dovetail tests", 14);
     for (int i = 0; i < nhosts; i++) {
@@ -401,6 +451,8 @@ void net_free(struct net *net)
 {
     for (int i = 0; i < net->nhosts; i++)
         dt_ike_free(net->host[i].ike);
+    while (!dt_list_empty(&net->jobs))
+        finish(net, next_job(net));
     dt_list_for_each_safe (l, &net->wire)
         free(DT_CONTAINER_OF(l, struct net_packet, link));
 }
@@ -505,6 +557,7 @@ void net_check_empty(struct net_host *h)
     assert_int_equal(u.children, 0);
     assert_int_equal(u.timers, 0);
     assert_int_equal(u.queued, 0);
+    assert_int_equal(u.works, 0);
     assert_int_equal(net_children_up(h), 0);
 }
 

@@ -74,6 +74,10 @@ struct net {
     int nhosts;
     unsigned loss, dup, reorder; /* per cent */
     dt_time delay, jitter;
+    /* Key exchanges are jobs that come back after up to this long, in any order (0: done at once). DT_NET_JOBS in the
+     * environment sets it for every test, in milliseconds. */
+    dt_time job_delay;
+    struct dt_list jobs;
     struct dt_list wire; /* in flight, by time */
     uint64_t order;
     /* Sees every packet before it flies; true: it is taken away (the filter may keep a copy). */
@@ -93,6 +97,8 @@ void net_free(struct net *net);
 /* A session from host a to host b. */
 struct dt_ike_session *net_open(struct net *net, int a, int b);
 struct dt_path net_path(struct net *net, int a, int b);
+/* A host's `work` where net->job_delay was not 0 when it was started. */
+void net_work(void *ctx, struct dt_ike_work *w);
 /* Puts a packet on the wire (a copy). */
 void net_inject(struct net *net, int from, const struct dt_path *path, const void *data, size_t len,
                 dt_time at);
