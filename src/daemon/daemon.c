@@ -169,6 +169,7 @@ static int open_endpoint(struct daemon *d, struct dt_err *err)
     ike.door.answer_rate_source = 500;
     ike.port_ike = d->cfg.ike_port;
     ike.port_natt = d->cfg.natt_port;
+    ops.work = jobs_add;
     if (d->keylog == NULL)
         ops.keylog = NULL;
     d->ep = dt_endpoint_new(&ops, d, &ike, NULL, dt_crypto_best(), &rand);

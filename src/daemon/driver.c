@@ -427,11 +427,6 @@ static void event(void *user, const struct dt_event *ev)
     plans_event(d, ev);
 }
 
-static void work(void *user, struct dt_ike_work *w)
-{
-    jobs_add(user, w);
-}
-
 static void keylog(void *user, const char *line)
 {
     struct daemon *d = user;
@@ -456,7 +451,6 @@ const struct dt_endpoint_ops driver_ops = {
     .authority = authority,
     .lease = lease,
     .release = release,
-    .work = work,
     .event = event,
     .keylog = keylog,
 };

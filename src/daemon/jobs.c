@@ -94,9 +94,9 @@ int jobs_open(struct daemon *d, struct dt_err *err)
     return rc == 0 ? 0 : dt_err_set(err, 0, "no thread for key exchanges: %s", uv_strerror(rc));
 }
 
-void jobs_add(struct daemon *d, struct dt_ike_work *w)
+void jobs_add(void *user, struct dt_ike_work *w)
 {
-    struct jobs *j = d->jobs;
+    struct jobs *j = ((struct daemon *)user)->jobs;
     pthread_mutex_lock(&j->lock);
     dt_list_add_tail(dt_ike_work_urgent(w) ? &j->urgent : &j->strangers, &w->link);
     pthread_cond_signal(&j->more);

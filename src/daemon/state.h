@@ -150,9 +150,9 @@ void driver_dp_event(struct daemon *d, const struct dt_dp_event *ev);
 /* Makes the data path hold what the tunnel will carry, before there is any epoch. */
 void driver_hold(struct daemon *d, struct tun *t);
 
-/* jobs.c: what the endpoint gives to ops.work */
+/* jobs.c */
 int jobs_open(struct daemon *d, struct dt_err *err); /* starts a thread: after privileges were given up */
-void jobs_add(struct daemon *d, struct dt_ike_work *w);
+void jobs_add(void *user, struct dt_ike_work *w); /* the endpoint's ops.work; user is the daemon */
 void jobs_stop(struct daemon *d); /* after the endpoint was freed: all jobs are wiped */
 void jobs_free(struct daemon *d); /* after the loop was closed */
 

@@ -18,6 +18,9 @@ void ike_door_init(struct dt_ike *ike)
 
 void ike_door_free(struct dt_ike *ike)
 {
+    struct dt_table_iter it = {0};
+    for (struct dt_table_node *n; (n = dt_table_iterate(&ike->door.sources, &it));) /* whose work never came back */
+        free(DT_CONTAINER_OF(n, struct ike_source, node));
     dt_table_free(&ike->door.sources);
     dt_heap_free(&ike->door.biggest);
     free(ike->door.source_work);
@@ -166,12 +169,44 @@ static struct ike_source *source_new(struct dt_ike *ike, const struct dt_addr *n
 static int source_sort(struct dt_ike *ike, struct ike_source *src)
 {
     int rc = dt_heap_set(&ike->door.biggest, &src->most, src->n ? DT_NEVER - 1 - src->n : DT_NEVER);
-    if (src->n)
+    if (src->n || src->queued)
         return rc;
     dt_table_remove(&ike->door.sources, &src->node);
     free(src);
     return 0;
 }
+
+/* ---- work under way ---- */
+
+static bool queue_has_room(struct dt_ike *ike, const struct dt_addr *net, uint32_t work)
+{
+    uint32_t most = ike->params.door.work_queue;
+    const struct ike_source *src = source_find(ike, net);
+    uint64_t all = (uint64_t)ike->door.queued + work, mine = (src ? src->queued : 0) + (uint64_t)work;
+    if (all <= most && mine <= most / 4)
+        return true;
+    ike->count.work_queue_full++;
+    return false;
+}
+
+struct ike_source *ike_door_work_begin(struct dt_ike_session *s, uint32_t work)
+{
+    struct ike_source *src = s->hs ? s->hs->source : NULL;
+    if (src) {
+        src->queued += work;
+        s->ike->door.queued += work;
+    }
+    return src;
+}
+
+void ike_door_work_end(struct dt_ike *ike, struct ike_source *src, uint32_t work)
+{
+    src->queued -= work;
+    ike->door.queued -= work;
+    source_sort(ike, src);
+}
+
+/* ---- room ---- */
 
 static void push_out_oldest(struct dt_ike *ike, const struct ike_source *src)
 {
@@ -213,16 +248,13 @@ static bool has_room(struct dt_ike *ike, const struct dt_addr *net, enum ike_pro
 enum ike_door_verdict ike_door_admit(struct dt_ike *ike, const struct dt_path *path, uint32_t work,
                                      enum ike_proof proof)
 {
-    const struct dt_ike_door *p = &ike->params.door;
     struct dt_addr net = dt_source(&path->remote.addr);
     if (ike->nsessions >= ike->params.session_max || !has_room(ike, &net, proof)) {
         ike->count.half_open_dropped++;
         return DOOR_SHUT;
     }
-    if (work > p->work_queue || ike->door.queued > p->work_queue - work) {
-        ike->count.work_queue_full++;
+    if (!queue_has_room(ike, &net, work))
         return proof < PROOF_COOKIE ? DOOR_COOKIE : DOOR_SHUT;
-    }
     if (proof >= PROOF_COOKIE)
         return source_pays(ike, &path->remote.addr, work) ? DOOR_OPEN : DOOR_SHUT;
     return strangers_pay(ike, path, work) ? DOOR_OPEN : DOOR_COOKIE;

@@ -67,7 +67,7 @@ struct dt_ike_door {
         work_rate; /* work a second for all who brought no cookie, us (100,000); a second's worth at once */
     uint32_t
         work_rate_source; /* work a second for one source that brought one, us (100,000); two seconds' worth at once */
-    uint32_t work_queue;  /* work of half-open sessions that may be under way (ops->work), us (250,000) */
+    uint32_t work_queue;  /* work of half-open sessions that may be under way (ops->work), us (250,000); a quarter of it of one source */
     uint32_t answer_rate; /* refusals a second to all who brought no cookie (100); a second's worth at once */
     uint32_t
         answer_rate_source; /* refusals a second to one source, with a cookie or without (50); a second's worth */

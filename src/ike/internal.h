@@ -137,13 +137,14 @@ struct ike_handshake {
     dt_time since;
 };
 
-/* Half-open sessions of one source; there is none without. */
+/* Half-open sessions of one source, and its work under way; there is none without. */
 struct ike_source {
     struct dt_table_node node; /* in door.sources */
     struct dt_timer most;      /* in door.biggest */
     struct dt_addr net;
     struct dt_list places; /* oldest first */
     size_t n;
+    uint32_t queued; /* its part of door.queued; it is not forgotten before that is done */
 };
 
 #define IKE_SOURCES 1024 /* budgets, shared by hash; a power of two */
@@ -372,6 +373,9 @@ enum ike_door_verdict ike_door_admit(struct dt_ike *ike, const struct dt_path *p
                                      enum ike_proof proof);
 /* The session takes its source's place. -1: no memory. */
 int ike_door_enter(struct dt_ike_session *s, uint32_t work, enum ike_proof proof);
+/* The session's key exchange is under way elsewhere; returns the source whose queue it is in, for ike_door_work_end. */
+struct ike_source *ike_door_work_begin(struct dt_ike_session *s, uint32_t work);
+void ike_door_work_end(struct dt_ike *ike, struct ike_source *src, uint32_t work);
 /* It holds no place any more. proved: its peer has authenticated itself, and gets back what it paid. */
 void ike_door_leave(struct dt_ike_session *s, bool proved);
 /* Its IKE_AUTH was refused: it is kept for repetitions alone, as one of a bounded number. */

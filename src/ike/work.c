@@ -14,7 +14,7 @@ struct ike_work {
     struct ike_sa *sa;   /* waits, by its slot `answer`; NULL: it does not, or not any more */
     bool answer;
     struct ike_exchange *ex; /* waits for its key pair; NULL likewise */
-    uint32_t strangers;      /* counted in the door's queue */
+    struct ike_source *source; /* whose queue it is in (door.c); NULL: it is no stranger's */
     bool finished;
     ike_work_again *again;
     /* the message that waits; path and bytes are copies */
@@ -72,7 +72,8 @@ static void work_free(struct ike_work *w)
     if (w->ike) {
         dt_list_del(&w->link);
         w->ike->nworks--;
-        w->ike->door.queued -= w->strangers;
+        if (w->source)
+            ike_door_work_end(w->ike, w->source, dt_ke_work(w->group));
     }
     dt_dh_free(w->dh);
     if (w->data)
@@ -115,10 +116,7 @@ bool ike_work_ready(struct ike_sa *sa, const struct ike_msg *m, uint16_t group, 
         w->dh = *own;
         *own = NULL;
     }
-    if (sa->session->hs && sa->session->hs->source) {
-        w->strangers = dt_ke_work(group);
-        ike->door.queued += w->strangers;
-    }
+    w->source = ike_door_work_begin(sa->session, dt_ke_work(group));
     sa->work[answer] = w;
     work_start(w);
     return false;
@@ -234,7 +232,7 @@ static struct ike_work *work_of(struct dt_ike_work *job)
 
 bool dt_ike_work_urgent(const struct dt_ike_work *job)
 {
-    return !DT_CONTAINER_OF(job, struct ike_work, job)->strangers;
+    return !DT_CONTAINER_OF(job, struct ike_work, job)->source;
 }
 
 void dt_ike_work_run(struct dt_ike_work *job)
