@@ -286,8 +286,10 @@ static int set_rules(struct discover *x, struct dt_err *err)
     }
     if (nsteer == DT_ARRAY_LEN(steer))
         return dt_err_set(err, 0, "the discover sections come to %d routing rules or more", DT_STEER_RULES);
-    return dt_tap_set(x->tap, half, nhalf, err) != 0 || dt_steer_set(x->steer, steer, nsteer, err) != 0 ? -1
-                                                                                                        : 0;
+    return dt_tap_set(x->tap, half, nhalf, steer, nsteer, err) != 0 ||
+                   dt_steer_set(x->steer, steer, nsteer, err) != 0
+               ? -1
+               : 0;
 }
 
 static int open_host(struct discover *x, struct dt_err *err)

@@ -20,6 +20,17 @@ int dt_raw_udp_open(uint8_t ver, uint32_t mark, struct dt_err *err);
 int dt_raw_udp_send(int fd, const struct dt_addr *src, uint16_t sport, const struct dt_addr *dst,
                     uint16_t dport, const void *msg, size_t len, struct dt_err *err);
 
+/* What goes into the TUN device: a whole proxy. proto, sport, dport: 0 for any. */
+struct dt_steer_rule {
+    struct dt_prefix src, dst;
+    uint8_t proto;
+    uint16_t sport, dport;
+};
+#define DT_STEER_RULES 512
+/* The mark of forwarded fragments that may be such a rule's: they go into the device, where the first one's ports say which
+ * are (net/dp.h); the others are dropped there, and not sent in the clear. */
+#define DT_STEER_FRAGMENT 0x44560003u
+
 /* ---- probes that pass through ---------------------------------------------------------------- */
 
 /* The hosts behind us: a probe is ours when its destination & mask is addr. */
@@ -34,8 +45,10 @@ struct dt_tap_half {
 struct dt_tap;
 struct dt_tap *dt_tap_open(uint16_t port, struct dt_err *err);
 void dt_tap_close(struct dt_tap *t); /* NULL is fine */
-/* From now on for these; none: nothing is seen or held back. */
-int dt_tap_set(struct dt_tap *t, const struct dt_tap_half *half, size_t n, struct dt_err *err);
+/* From now on for these; none: nothing is seen or held back. The same table marks the fragments of what `steer` sends
+ * into the device by ports: no routing rule sees ports in a fragment (DT_STEER_FRAGMENT). */
+int dt_tap_set(struct dt_tap *t, const struct dt_tap_half *half, size_t n, const struct dt_steer_rule *steer,
+               size_t nsteer, struct dt_err *err);
 int dt_tap_fd(const struct dt_tap *t, uint8_t ver); /* readable when one was seen; -1: no such IP version */
 
 struct dt_tap_probe {
@@ -51,16 +64,9 @@ uint64_t dt_tap_lost(struct dt_tap *t);
 
 /* ---- packets of our hosts -------------------------------------------------------------------- */
 
-/* What goes into the TUN device: a whole proxy. proto, sport, dport: 0 for any. */
-struct dt_steer_rule {
-    struct dt_prefix src, dst;
-    uint8_t proto;
-    uint16_t sport, dport;
-};
-#define DT_STEER_RULES 512
-
 /* Routing rules at `priority` and the two after it, and table `table` with one route into the device. Packets with
- * `mark` and packets to a host of our own side pass them by; what matches a rule goes into the device. */
+ * `mark` and packets to a host of our own side pass them by; what matches a rule, or is marked DT_STEER_FRAGMENT, goes
+ * into the device. */
 struct dt_steer;
 /* Removes what a killed process left at these priorities. */
 struct dt_steer *dt_steer_open(unsigned tun_ifindex, uint32_t mark, uint32_t table, uint32_t priority,

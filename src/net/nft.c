@@ -282,13 +282,23 @@ void dt_nft_mask(struct nlmsghdr *h, const void *mask, uint32_t len)
     close_expression(h, e);
 }
 
-void dt_nft_is(struct nlmsghdr *h, const void *v, size_t len)
+static void compare_with(struct nlmsghdr *h, enum nft_cmp_ops op, const void *v, size_t len)
 {
     struct nft_expression e = open_expression(h, "cmp");
     dt_nft_be32(h, NFTA_CMP_SREG, NFT_REG_1);
-    dt_nft_be32(h, NFTA_CMP_OP, NFT_CMP_EQ);
+    dt_nft_be32(h, NFTA_CMP_OP, op);
     dt_nft_value(h, NFTA_CMP_DATA, v, len);
     close_expression(h, e);
+}
+
+void dt_nft_is(struct nlmsghdr *h, const void *v, size_t len)
+{
+    compare_with(h, NFT_CMP_EQ, v, len);
+}
+
+void dt_nft_is_not(struct nlmsghdr *h, const void *v, size_t len)
+{
+    compare_with(h, NFT_CMP_NEQ, v, len);
 }
 
 void dt_nft_is_between(struct nlmsghdr *h, const void *from, const void *to, size_t len)
@@ -318,6 +328,18 @@ void dt_nft_to_this_host(struct nlmsghdr *h)
     dt_nft_be32(h, NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR);
     close_expression(h, e);
     dt_nft_is(h, &local, sizeof local); /* in host order, unlike everything else */
+}
+
+void dt_nft_set_mark(struct nlmsghdr *h, uint32_t mark)
+{
+    struct nft_expression e = open_expression(h, "immediate");
+    dt_nft_be32(h, NFTA_IMMEDIATE_DREG, NFT_REG_1);
+    dt_nft_value(h, NFTA_IMMEDIATE_DATA, &mark, sizeof mark); /* in host order */
+    close_expression(h, e);
+    e = open_expression(h, "meta");
+    dt_nft_be32(h, NFTA_META_KEY, NFT_META_MARK);
+    dt_nft_be32(h, NFTA_META_SREG, NFT_REG_1);
+    close_expression(h, e);
 }
 
 void dt_nft_count(struct nlmsghdr *h, const char *counter)

@@ -47,10 +47,12 @@ void dt_nft_meta(struct nlmsghdr *h, uint32_t key);
 void dt_nft_payload(struct nlmsghdr *h, uint32_t base, uint32_t at, uint32_t len);
 void dt_nft_mask(struct nlmsghdr *h, const void *mask, uint32_t len);
 void dt_nft_is(struct nlmsghdr *h, const void *v, size_t len);
+void dt_nft_is_not(struct nlmsghdr *h, const void *v, size_t len);
 void dt_nft_is_between(struct nlmsghdr *h, const void *from, const void *to, size_t len); /* both included */
 void dt_nft_in_set(struct nlmsghdr *h, const char *set);
 void dt_nft_to_this_host(struct nlmsghdr *h);               /* the destination is an address of this host */
 void dt_nft_count(struct nlmsghdr *h, const char *counter); /* NULL: a counter of the rule's own */
+void dt_nft_set_mark(struct nlmsghdr *h, uint32_t mark);
 void dt_nft_verdict(struct nlmsghdr *h, int32_t verdict);   /* NF_DROP, NF_ACCEPT, NFT_RETURN */
 
 #endif

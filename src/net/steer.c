@@ -104,6 +104,17 @@ static int into_device(struct dt_steer *s, bool add, const struct dt_steer_rule 
     return talk(s, h);
 }
 
+/* Fragments, whose ports no rule can see: marked before they are routed (tap_nft.c). */
+static int fragments_into_device(struct dt_steer *s, uint8_t ver)
+{
+    struct fib_rule_hdr *r;
+    struct nlmsghdr *h = begin_rule(s, true, ver, FR_ACT_TO_TBL, s->priority + 1, &r);
+    mnl_attr_put_u32(h, FRA_TABLE, s->table);
+    mnl_attr_put_u32(h, FRA_FWMARK, DT_STEER_FRAGMENT);
+    mnl_attr_put_u32(h, FRA_FWMASK, UINT32_MAX);
+    return talk(s, h);
+}
+
 static int device_route(struct dt_steer *s, uint8_t ver)
 {
     struct nlmsghdr *h = begin(s, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
@@ -133,7 +144,8 @@ static int bring_up(struct dt_steer *s, uint8_t ver)
 {
     if (s->up[ver == 6])
         return 0;
-    if (device_route(s, ver) < 0 || landing(s, ver) < 0 || pass_by(s, true, ver, s->mark, NULL) < 0)
+    if (device_route(s, ver) < 0 || landing(s, ver) < 0 || pass_by(s, true, ver, s->mark, NULL) < 0 ||
+        fragments_into_device(s, ver) < 0)
         return -1;
     s->up[ver == 6] = true;
     return 0;

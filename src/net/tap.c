@@ -148,7 +148,8 @@ void dt_tap_close(struct dt_tap *t)
     free(t);
 }
 
-int dt_tap_set(struct dt_tap *t, const struct dt_tap_half *half, size_t n, struct dt_err *err)
+int dt_tap_set(struct dt_tap *t, const struct dt_tap_half *half, size_t n, const struct dt_steer_rule *steer,
+               size_t nsteer, struct dt_err *err)
 {
     struct program *p = malloc(sizeof *p);
     if (!p || n > DT_TAP_HALVES) {
@@ -162,7 +163,7 @@ int dt_tap_set(struct dt_tap *t, const struct dt_tap_half *half, size_t n, struc
     free(p);
     if (rc)
         return dt_err_set(err, 0, "the filter for probes is not taken: %s", strerror(errno));
-    return tap_nft_set(t->nft, t->port, half, n, err);
+    return tap_nft_set(t->nft, t->port, half, n, steer, nsteer, err);
 }
 
 int dt_tap_fd(const struct dt_tap *t, uint8_t ver)

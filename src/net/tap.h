@@ -11,7 +11,7 @@
 struct tap_nft;
 struct tap_nft *tap_nft_open(struct dt_err *err);
 int tap_nft_set(struct tap_nft *n, uint16_t port, const struct dt_tap_half *half, size_t count,
-                struct dt_err *err);
+                const struct dt_steer_rule *steer, size_t nsteer, struct dt_err *err);
 void tap_nft_close(struct tap_nft *n);
 
 #endif

@@ -1,5 +1,5 @@
-/* The table "dovetail_discovery" of nftables: probes for hosts of ours end here. One rule for each protected half, put
- * there in one transaction. The table belongs to our netlink socket (NFT_TABLE_F_OWNER, Linux 5.12), so that the kernel
+/* The table "dovetail_discovery" of nftables: probes for hosts of ours end here, one rule for each protected half, and
+ * fragments that a proxy with ports may carry are marked. Put there in one transaction. The table belongs to our netlink socket (NFT_TABLE_F_OWNER, Linux 5.12), so that the kernel
  * removes it when the process ends; an older kernel's is removed at the next start. */
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -63,6 +63,46 @@ static void put_rule(struct tap_nft *n, uint16_t port, const struct dt_tap_half 
     dt_nft_next(n->nft);
 }
 
+static void prefix_is(struct nlmsghdr *h, uint32_t at, const struct dt_prefix *p)
+{
+    uint8_t mask[16] = {0};
+    for (unsigned bit = 0; bit < p->len; bit++)
+        mask[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
+    if (p->len)
+        field_is(h, NFT_PAYLOAD_NETWORK_HEADER, at, mask, p->addr.b, (uint32_t)dt_addr_size(&p->addr));
+}
+
+/* Any fragment between the two sides, of the protocol: whether it has the ports is seen in the data path. (IPv6: where the
+ * fragment header is the first extension header, as hosts send it.) */
+static void put_fragment_rule(struct tap_nft *n, const struct dt_steer_rule *x)
+{
+    static const uint8_t part[2] = {0x3f, 0xff}, none[2] = {0, 0}, header = 44;
+    bool four = x->src.addr.ver == 4;
+    uint8_t family = four ? NFPROTO_IPV4 : NFPROTO_IPV6;
+    struct nlmsghdr *h = dt_nft_message(n->nft, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+    if (!h)
+        return;
+    mnl_attr_put_strz(h, NFTA_RULE_TABLE, TABLE);
+    mnl_attr_put_strz(h, NFTA_RULE_CHAIN, CHAIN);
+    struct nlattr *list = mnl_attr_nest_start(h, NFTA_RULE_EXPRESSIONS);
+    dt_nft_meta(h, NFT_META_NFPROTO);
+    dt_nft_is(h, &family, 1);
+    if (four) {
+        dt_nft_payload(h, NFT_PAYLOAD_NETWORK_HEADER, 6, 2);
+        dt_nft_mask(h, part, 2);
+        dt_nft_is_not(h, none, 2);
+    } else {
+        field_is(h, NFT_PAYLOAD_NETWORK_HEADER, 6, NULL, &header, 1);
+    }
+    prefix_is(h, four ? 12 : 8, &x->src);
+    prefix_is(h, four ? 16 : 24, &x->dst);
+    if (x->proto)
+        field_is(h, NFT_PAYLOAD_NETWORK_HEADER, four ? 9 : DT_IP6_HDR_LEN, NULL, &x->proto, 1);
+    dt_nft_set_mark(h, DT_STEER_FRAGMENT);
+    mnl_attr_nest_end(h, list);
+    dt_nft_next(n->nft);
+}
+
 /* ---- the table ---- */
 
 static void put_delete(struct tap_nft *n)
@@ -103,7 +143,8 @@ static void put_table(struct tap_nft *n)
     dt_nft_next(n->nft);
 }
 
-static int replace(struct tap_nft *n, uint16_t port, const struct dt_tap_half *half, size_t count)
+static int replace(struct tap_nft *n, uint16_t port, const struct dt_tap_half *half, size_t count,
+                   const struct dt_steer_rule *steer, size_t nsteer)
 {
     dt_nft_begin(n->nft);
     if (n->made)
@@ -112,18 +153,21 @@ static int replace(struct tap_nft *n, uint16_t port, const struct dt_tap_half *h
         put_table(n);
     for (size_t i = 0; i < count; i++)
         put_rule(n, port, &half[i]);
+    for (size_t i = 0; i < nsteer && count; i++)
+        if (steer[i].sport || steer[i].dport)
+            put_fragment_rule(n, &steer[i]);
     return dt_nft_commit(n->nft);
 }
 
 int tap_nft_set(struct tap_nft *n, uint16_t port, const struct dt_tap_half *half, size_t count,
-                struct dt_err *err)
+                const struct dt_steer_rule *steer, size_t nsteer, struct dt_err *err)
 {
     if (!count && !n->made)
         return 0;
-    int rc = replace(n, port, half, count);
+    int rc = replace(n, port, half, count, steer, nsteer);
     if (rc && !n->plain && !n->made && (errno == EOPNOTSUPP || errno == EINVAL)) {
         n->plain = true;
-        rc = replace(n, port, half, count);
+        rc = replace(n, port, half, count, steer, nsteer);
     }
     if (rc)
         return dt_err_set(err, 0, "nftables does not take the table %s: %s", TABLE, strerror(errno));

@@ -255,7 +255,8 @@ void dt_tap_close(struct dt_tap *t)
 {
 }
 
-int dt_tap_set(struct dt_tap *t, const struct dt_tap_half *half, size_t n, struct dt_err *err)
+int dt_tap_set(struct dt_tap *t, const struct dt_tap_half *half, size_t n, const struct dt_steer_rule *steer,
+               size_t nsteer, struct dt_err *err)
 {
     return 0;
 }

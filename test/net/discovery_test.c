@@ -3,14 +3,18 @@
 #include "support/test.h"
 
 #include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "net/discovery.h"
+#include "wire/ip.h"
 
 static bool ready;
 
@@ -107,7 +111,7 @@ static void probes_for_our_hosts_end_here(void **state)
     struct dt_err err = {0};
     struct dt_tap *t = tap();
     int fd4 = listen500(4), fd6 = listen500(6);
-    if (dt_tap_set(t, half, 2, &err))
+    if (dt_tap_set(t, half, 2, NULL, 0, &err))
         fail_msg("%s", err.text);
 
     send_one("10.9.0.5", "10.2.0.7", 500, 240);
@@ -130,7 +134,7 @@ static void probes_for_our_hosts_end_here(void **state)
 
     /* Other hosts from now on. */
     half[0] = (struct dt_tap_half){a("10.3.0.0"), a("255.255.0.0")};
-    assert_int_equal(dt_tap_set(t, half, 1, &err), 0);
+    assert_int_equal(dt_tap_set(t, half, 1, NULL, 0, &err), 0);
     send_one("10.9.0.5", "10.2.0.7", 500, 240);
     assert_true(arrives(fd4));
     send_one("10.9.0.5", "10.3.0.7", 500, 240);
@@ -155,7 +159,7 @@ static void a_flood_waits_in_a_bounded_buffer(void **state)
     struct dt_addr s = a("10.9.0.5"), d = a("10.2.0.7");
     unsigned n = 0;
     int fd = dt_raw_udp_open(4, 7, NULL);
-    assert_int_equal(dt_tap_set(t, &half, 1, NULL), 0);
+    assert_int_equal(dt_tap_set(t, &half, 1, NULL, 0, NULL), 0);
     for (int i = 0; i < 20000; i++)
         dt_raw_udp_send(fd, &s, 40000, &d, 500, msg, sizeof msg, NULL);
     while (dt_tap_recv(t, 4, buf, sizeof buf, &p))
@@ -207,7 +211,9 @@ static void a_proxys_packets_go_into_the_device(void **state)
     assert_int_equal(dt_steer_set(s, rule, 1, &err), 0);
     assert_true(goes("172.16.0.1 from 10.1.0.1 ipproto tcp dport 80", "in"));
     assert_true(goes("10.5.0.1 from 10.1.0.1", "tn"));
-    assert_int_equal(sh("test $(ip rule | grep -c 1749[567]:) = 4"), 0);
+    assert_true(goes("172.16.0.1 from 10.1.0.5 iif in mark 0x44560003",
+                     "tn")); /* a fragment: no rule sees its ports */
+    assert_int_equal(sh("test $(ip rule | grep -c 1749[567]:) = 5"), 0);
     dt_steer_close(s);
     assert_int_equal(sh("test $(ip rule | grep -c 1749[567]:) = 0"), 0);
     assert_true(goes("10.5.0.1 from 10.1.0.1", "in"));
@@ -220,12 +226,76 @@ static void a_proxys_packets_go_into_the_device(void **state)
     dt_steer_close(s);
 }
 
+/* ---- fragments that are forwarded ---- */
+
+static int packet_socket(const char *name)
+{
+    struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+    at.sll_ifindex = (int)if_nametoindex(name);
+    int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+    assert_true(fd >= 0 && at.sll_ifindex > 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    return fd;
+}
+
+/* A part of a UDP datagram from 10.1.0.5 to 172.16.0.1 as it comes in at the interface `in`; `where` is what its header
+ * says of fragments. True: it leaves through the device of the rules. */
+static bool forwarded_into_device(int from, int to, uint16_t where, uint16_t dport, uint16_t id)
+{
+    struct dt_addr src = a("10.1.0.5"), dst = a("172.16.0.1");
+    uint8_t frame[128] = {[12] = 0x08, 0x00}, got[2048], *ip = frame + 14;
+    struct ifreq in = {.ifr_name = "in"};
+    assert_int_equal(ioctl(from, SIOCGIFHWADDR, &in), 0);
+    memcpy(frame, in.ifr_hwaddr.sa_data, 6);
+    size_t head = dt_ip_put(ip, &src, &dst, DT_IPPROTO_UDP, 64, 0, 16);
+    dt_put_be16(ip + 4, id);
+    dt_put_be16(ip + 6, where);
+    dt_ip4_checksum(ip);
+    dt_put_be16(ip + head + 2, dport);
+    assert_int_equal(send(from, frame, 14 + head + 16, 0), (ssize_t)(14 + head + 16));
+    for (struct pollfd p = {.fd = to, .events = POLLIN}; poll(&p, 1, 200) == 1;) {
+        ssize_t n = recv(to, got, sizeof got, 0);
+        if (n >= 34 && got[12] == 8 && got[13] == 0 && dt_get_be16(got + 18) == id)
+            return true;
+    }
+    return false;
+}
+
+static void fragments_of_a_proxy_with_ports_go_into_the_device(void **state)
+{
+    need();
+    struct dt_err err = {0};
+    if (sh("ip link show in >/dev/null 2>&1 && ip link set tn arp off") != 0)
+        skip();
+    struct dt_tap *t = tap();
+    struct dt_steer *s = dt_steer_open(if_nametoindex("tn"), 0x44560001, 17495, 17495, &err);
+    struct dt_steer_rule rule = steer_rule("10.1.0.0/16", "172.16.0.0/12", DT_IPPROTO_UDP, 4411);
+    struct dt_tap_half half = {a("10.1.0.0"), a("255.255.0.0")};
+    assert_non_null(s);
+    assert_int_equal(dt_steer_set(s, &rule, 1, &err), 0);
+    assert_int_equal(dt_tap_set(t, &half, 1, &rule, 1, &err), 0);
+    int from = packet_socket("inp"), to = packet_socket("tnp");
+    assert_true(forwarded_into_device(from, to, 0, 4411, 1));      /* whole */
+    assert_false(forwarded_into_device(from, to, 0, 4412, 2));     /* another port: its usual way */
+    assert_true(forwarded_into_device(from, to, 0x2000, 4411, 3)); /* the first part */
+    assert_true(forwarded_into_device(from, to, 0x2002, 0, 3));    /* a later one */
+    assert_true(forwarded_into_device(from, to, 0x0004, 0, 3));    /* the last one */
+    assert_int_equal(dt_tap_set(t, &half, 1, NULL, 0, &err), 0);
+    assert_false(
+        forwarded_into_device(from, to, 0x2002, 0, 4)); /* without the mark it would pass the tunnel by */
+    close(from);
+    close(to);
+    dt_steer_close(s);
+    dt_tap_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probes_for_our_hosts_end_here),
         cmocka_unit_test(a_flood_waits_in_a_bounded_buffer),
         cmocka_unit_test(a_proxys_packets_go_into_the_device),
+        cmocka_unit_test(fragments_of_a_proxy_with_ports_go_into_the_device),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name(__FILE__, tests, begin, NULL);

@@ -207,6 +207,16 @@ for n in 1 2 3; do
     dt_wait_up c$n t 20
 done
 
+# ---- fragments that are forwarded into a tunnel with a port: no part of them crosses in the clear
+lab_in internet nft 'add table inet g; add chain inet g f { type filter hook forward priority 0; }
+    add rule inet g f udp dport 500 accept; add rule inet g f ip saddr 10.21.0.0/24 counter; add rule inet g f ip saddr 10.22.0.0/24 counter'
+in_the_clear() { lab_in internet nft -j list table inet g | jq '[.. | .counter? // empty | .packets] | add'; }
+lab_in h1 "$FLOW" send 10.22.0.10 4411 -i 20 -t 1 -s 5000 >"$LAB_DIR/fragments"
+tap_ok 'discovered: datagrams of 5000 bytes through one port, all there and back' jq -e '.sent > 20 and .lost == 0' "$LAB_DIR/fragments"
+tap_ok 'discovered: and no fragment of them in the clear' [ "$(in_the_clear)" = 0 ]
+lab_in h1 "$FLOW" send 10.22.0.10 4412 -i 20 -t 0.2 -s 5000 -w 0 >"$LAB_DIR/fragments"
+tap_ok 'discovered: fragments of another port are not carried, nor sent in the clear' [ "$(in_the_clear)" = 0 ]
+
 # ---- the gateways are killed and come back without memory, in the middle of everybody's traffic
 ALL='c1 c2 c3 c4 t4 t6 discovered'
 flows 18 $ALL
