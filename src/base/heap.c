@@ -60,6 +60,34 @@ static void take_out(struct dt_heap *h, struct dt_timer *t)
         settle(h, i, last);
 }
 
+static int grow_to(struct dt_heap *h, size_t need)
+{
+    size_t cap = h->cap ? h->cap : 16;
+    while (cap < need)
+        cap *= 2;
+    if (cap == h->cap)
+        return 0;
+    struct dt_timer **v = realloc(h->v, cap * sizeof(struct dt_timer *));
+    if (!v)
+        return -1;
+    h->v = v;
+    h->cap = cap;
+    return 0;
+}
+
+int dt_heap_reserve(struct dt_heap *h, size_t n)
+{
+    if (grow_to(h, h->reserved + n))
+        return -1;
+    h->reserved += n;
+    return 0;
+}
+
+void dt_heap_unreserve(struct dt_heap *h, size_t n)
+{
+    h->reserved -= n;
+}
+
 int dt_heap_set(struct dt_heap *h, struct dt_timer *t, dt_time at)
 {
     if (at == DT_NEVER) {
@@ -68,14 +96,8 @@ int dt_heap_set(struct dt_heap *h, struct dt_timer *t, dt_time at)
         return 0;
     }
     if (!t->slot) {
-        if (h->count == h->cap) {
-            size_t cap = h->cap ? h->cap * 2 : 16;
-            struct dt_timer **v = realloc(h->v, cap * sizeof(struct dt_timer *));
-            if (!v)
-                return -1;
-            h->v = v;
-            h->cap = cap;
-        }
+        if (grow_to(h, h->count + 1))
+            return -1;
         h->v[h->count] = t;
         t->slot = ++h->count;
     }

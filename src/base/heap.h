@@ -16,7 +16,7 @@ struct dt_timer {
 
 struct dt_heap {
     struct dt_timer **v;
-    size_t count, cap;
+    size_t count, cap, reserved;
     uint64_t order;
     dt_time soonest; /* of the first, when there is one: asked more often than anything else */
 };
@@ -24,7 +24,11 @@ struct dt_heap {
 void dt_heap_init(struct dt_heap *h);
 void dt_heap_free(struct dt_heap *h);
 void dt_timer_init(struct dt_timer *t);
-/* Sets, moves, or (with DT_NEVER) removes. 0, or -1 when memory is out. */
+/* Places for n timers, until they are given back: whoever has one for each of its timers need not look at what dt_heap_set
+ * returns. 0, or -1 when memory is out; then there is none. */
+int dt_heap_reserve(struct dt_heap *h, size_t n);
+void dt_heap_unreserve(struct dt_heap *h, size_t n);
+/* Sets, moves, or (with DT_NEVER) removes. 0, or -1 when memory is out, which cannot be in a reserved place. */
 int dt_heap_set(struct dt_heap *h, struct dt_timer *t, dt_time at);
 /* The first timer, or NULL; and its time, or DT_NEVER. */
 struct dt_timer *dt_heap_first(const struct dt_heap *h);

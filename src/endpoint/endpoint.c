@@ -50,7 +50,11 @@ struct tunnel *ep_tunnel_new(struct dt_endpoint *ep, bool is_client, const char 
     void *role = ep_alloc(ep, role_size(is_client));
     size_t len = strlen(name) + 1;
     char *copy = ep_alloc(ep, len);
-    if (!t || !role || !copy || dt_table_insert(&ep->tunnel_table, &t->node, hash_id(ep->next_tunnel + 1))) {
+    bool place = !dt_heap_reserve(&ep->heap, 1);
+    if (!t || !role || !copy || !place ||
+        dt_table_insert(&ep->tunnel_table, &t->node, hash_id(ep->next_tunnel + 1))) {
+        if (place)
+            dt_heap_unreserve(&ep->heap, 1);
         if (t)
             ep_free(ep, t, sizeof(*t));
         if (role)
@@ -92,6 +96,7 @@ void ep_tunnel_free(struct tunnel *t)
 {
     struct dt_endpoint *ep = t->ep;
     ep_timer_set(ep, &t->timer, DT_NEVER);
+    dt_heap_unreserve(&ep->heap, 1);
     dt_table_remove(&ep->tunnel_table, &t->node);
     dt_list_del(&t->list);
     dt_list_add_tail(&ep->dead, &t->list);

@@ -9,6 +9,10 @@ struct link *ep_link_new(struct tunnel *t, struct conf *conf)
     struct link *l = ep_alloc(ep, sizeof(*l));
     if (!l)
         return NULL;
+    if (dt_heap_reserve(&ep->heap, 1)) {
+        ep_free(ep, l, sizeof(*l));
+        return NULL;
+    }
     l->t = t;
     l->conf = ep_conf_ref(conf);
     l->order = ++ep->next_link;
@@ -21,6 +25,7 @@ struct link *ep_link_new(struct tunnel *t, struct conf *conf)
 void ep_link_free(struct dt_endpoint *ep, struct link *l)
 {
     ep_timer_set(ep, &l->timer, DT_NEVER);
+    dt_heap_unreserve(&ep->heap, 1);
     dt_list_del(&l->node);
     ep_conf_unref(ep, l->conf);
     ep->nlinks--;

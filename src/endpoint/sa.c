@@ -42,6 +42,7 @@ static void drop(struct sa *sa)
 {
     struct dt_endpoint *ep = sa->ep;
     ep_timer_set(ep, &sa->timer, DT_NEVER);
+    dt_heap_unreserve(&ep->heap, 1);
     dt_table_remove(&ep->sa_table, &sa->node);
     dt_list_del(&sa->list);
     ep->count.sas--;
@@ -54,6 +55,10 @@ static struct sa *sa_build(struct tunnel *t, struct link *l, dt_time now, struct
 {
     struct dt_endpoint *ep = t->ep;
     struct sa *sa = ep_alloc(ep, sizeof(*sa));
+    if (sa && dt_heap_reserve(&ep->heap, 1)) { /* for the end of its lingering */
+        ep_free(ep, sa, sizeof(*sa));
+        sa = NULL;
+    }
     if (!sa)
         return NULL;
     sa->ep = ep;
@@ -72,6 +77,7 @@ static struct sa *sa_build(struct tunnel *t, struct link *l, dt_time now, struct
     dt_list_init(&sa->list);
     ep_timer_init(&sa->timer, TIMER_SA);
     if (dt_table_insert(&ep->sa_table, &sa->node, hash_id(sa->id))) {
+        dt_heap_unreserve(&ep->heap, 1);
         ep_free(ep, sa, sizeof(*sa));
         return NULL;
     }

@@ -80,7 +80,12 @@ static int insert(struct dt_masq *m, enum mq_table_id id, const void *key, const
     dt_timer_init(&n->timer);
     memcpy(n->key, key, t->key);
     memcpy(n->value, value, t->value);
+    if (dt_heap_reserve(&m->heap, 1)) { /* arm must not fail */
+        free(n);
+        return MQ_NOROOM;
+    }
     if (dt_table_insert(&t->t, &n->hash, hash)) {
+        dt_heap_unreserve(&m->heap, 1);
         free(n);
         return MQ_NOROOM;
     }
@@ -96,6 +101,7 @@ static int erase(struct dt_masq *m, enum mq_table_id id, const void *key)
     if (!n)
         return -1;
     dt_heap_set(&m->heap, &n->timer, DT_NEVER);
+    dt_heap_unreserve(&m->heap, 1);
     dt_table_remove(&m->tab[id].t, &n->hash);
     free(n);
     return 0;
@@ -270,6 +276,7 @@ void dt_masq_flush(struct dt_masq *m)
         while ((h = dt_table_iterate(&m->tab[i].t, &it))) {
             struct node *n = DT_CONTAINER_OF(h, struct node, hash);
             dt_heap_set(&m->heap, &n->timer, DT_NEVER);
+            dt_heap_unreserve(&m->heap, 1);
             dt_table_remove(&m->tab[i].t, h);
             free(n);
         }

@@ -45,6 +45,7 @@ static void forget(struct dt_ted *t, struct entry *e)
         dt_table_remove(&t->by_cookie, &e->by_cookie);
     dt_list_del(&e->lru);
     dt_heap_set(&t->timers, &e->timer, DT_NEVER);
+    dt_heap_unreserve(&t->timers, 1);
     free(e->theirs);
     free(e);
 }
@@ -191,8 +192,10 @@ static enum dt_ted_verdict begin(struct dt_ted *t, dt_time now, uint64_t rule,
         return limited(a, rule, packet, &t->counters.probe_limited,
                        "no address of ours towards the destination", 0);
     struct entry *e = calloc(1, sizeof *e);
-    if (!e)
+    if (!e || dt_heap_reserve(&t->timers, 1)) { /* so that no retry is lost later */
+        free(e);
         return limited(a, rule, packet, &t->counters.cache_full, "no memory", 0);
+    }
     *e = (struct entry){.rule = rule,
                         .src = packet->src,
                         .dst = packet->dst,
@@ -205,11 +208,13 @@ static enum dt_ted_verdict begin(struct dt_ted *t, dt_time now, uint64_t rule,
         e->cookie = dt_rand_u64(&t->rand);
     while (!e->cookie || by_cookie(t, e->cookie));
     if (dt_table_insert(&t->by_hosts, &e->by_hosts, hosts_hash(t, rule, &e->src, &e->dst))) {
+        dt_heap_unreserve(&t->timers, 1);
         free(e);
         return limited(a, rule, packet, &t->counters.cache_full, "no memory", 0);
     }
     if (dt_table_insert(&t->by_cookie, &e->by_cookie, dt_siphash(&t->key, &e->cookie, 8))) {
         dt_table_remove(&t->by_hosts, &e->by_hosts);
+        dt_heap_unreserve(&t->timers, 1);
         free(e);
         return limited(a, rule, packet, &t->counters.cache_full, "no memory", 0);
     }

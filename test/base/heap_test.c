@@ -55,9 +55,33 @@ static void equal_times_keep_their_order(void **state)
     dt_heap_free(&h);
 }
 
+/* In a reserved place a timer is set without memory. */
+static void reserved_places(void **state)
+{
+    struct dt_heap h;
+    static struct dt_timer t[1000];
+    dt_heap_init(&h);
+    for (size_t i = 0; i < 1000; i++)
+        dt_timer_init(&t[i]);
+    for (size_t n = 0; n < 1000; n += 100) {
+        assert_int_equal(dt_heap_reserve(&h, 100), 0);
+        assert_true(h.cap >= n + 100);
+        size_t cap = h.cap;
+        for (size_t i = n; i < n + 100; i++)
+            assert_int_equal(dt_heap_set(&h, &t[i], i), 0);
+        assert_int_equal(h.cap, cap);
+    }
+    for (size_t i = 0; i < 1000; i++)
+        dt_heap_set(&h, &t[i], DT_NEVER);
+    dt_heap_unreserve(&h, 1000);
+    assert_int_equal(h.reserved + h.count, 0);
+    dt_heap_free(&h);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(comes_out_in_order),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reserved_places),
+                                       cmocka_unit_test(comes_out_in_order),
                                        cmocka_unit_test(equal_times_keep_their_order)};
     return TEST_RUN(tests);
 }
