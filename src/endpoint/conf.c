@@ -97,7 +97,7 @@ void ep_conf_server(struct conf *c, const struct dt_gateway_cfg *cfg)
     k->lease = cfg->lease;
 }
 
-static bool same_proposals(const struct dt_proposals *a, const struct dt_proposals *b)
+bool ep_conf_same_proposals(const struct dt_proposals *a, const struct dt_proposals *b)
 {
     if (a->n != b->n)
         return false;
@@ -121,7 +121,7 @@ static bool same_id(const struct dt_ike_id *a, const struct dt_ike_id *b)
 bool ep_conf_same_client(const struct dt_tunnel_cfg *a, const struct dt_tunnel_cfg *b)
 {
     return same_id(&a->local_id, &b->local_id) && same_id(&a->remote_id, &b->remote_id) &&
-           same_proposals(&a->ike, &b->ike) && same_proposals(&a->esp, &b->esp) &&
+           ep_conf_same_proposals(&a->ike, &b->ike) && ep_conf_same_proposals(&a->esp, &b->esp) &&
            dt_selectors_eq(&a->protect, &b->protect) && dt_selectors_eq(&a->local, &b->local) &&
            a->inside4 == b->inside4 && a->inside6 == b->inside6 && a->transport == b->transport &&
            a->encap == b->encap && a->secret == b->secret &&
@@ -131,7 +131,7 @@ bool ep_conf_same_client(const struct dt_tunnel_cfg *a, const struct dt_tunnel_c
 bool ep_conf_same_server(const struct dt_gateway_cfg *a, const struct dt_gateway_cfg *b)
 {
     return same_id(&a->identity, &b->identity) && same_id(&a->peers, &b->peers) &&
-           same_proposals(&a->ike, &b->ike) && same_proposals(&a->esp, &b->esp) &&
+           ep_conf_same_proposals(&a->ike, &b->ike) && ep_conf_same_proposals(&a->esp, &b->esp) &&
            dt_selectors_eq(&a->protect, &b->protect) && dt_selectors_eq(&a->remote, &b->remote) &&
            a->lease == b->lease && a->transport == b->transport;
 }

@@ -34,9 +34,9 @@ static int op_psk(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *l
     return c && c->gateway ? ep->ops.psk(ep->user, 0, c->gateway->id, local, remote, key) : -1;
 }
 
-static const struct dt_ike_cfg *op_lookup(void *ctx, const struct dt_path *path)
+static const struct dt_ike_cfg *op_lookup(void *ctx, const struct dt_path *path, unsigned n)
 {
-    struct gateway *g = ep_server_of_path(ctx, path, NULL, NULL);
+    struct gateway *g = ep_server_nth_offer(ctx, path, n);
     return g ? &g->conf->ike : NULL;
 }
 

@@ -186,7 +186,7 @@ static inline void ep_timer_init(struct timer *timer, int kind)
     dt_timer_init(&timer->t);
     timer->kind = kind;
 }
-/* DT_NEVER: off. */
+/* DT_NEVER: off. Never fails: each tunnel, link and SA has a reserved place in the heap. */
 void ep_timer_set(struct dt_endpoint *ep, struct timer *timer, dt_time at);
 struct tunnel *ep_tunnel(const struct dt_endpoint *ep, uint32_t id);
 /* An empty one of either role (c or s allocated, its engine not yet initialised). */
@@ -228,6 +228,7 @@ void ep_conf_server(struct conf *c, const struct dt_gateway_cfg *cfg);
 /* What sessions negotiate is the same in both. */
 bool ep_conf_same_client(const struct dt_tunnel_cfg *a, const struct dt_tunnel_cfg *b);
 struct dt_epoch_params ep_conf_params(const struct dt_tunnel_cfg *cfg); /* of its epochs */
+bool ep_conf_same_proposals(const struct dt_proposals *a, const struct dt_proposals *b);
 bool ep_conf_same_server(const struct dt_gateway_cfg *a, const struct dt_gateway_cfg *b);
 
 /* ---- link.c ---- */
@@ -334,6 +335,8 @@ void ep_server_settle(struct tunnel *t, dt_time now);
 void ep_server_due(struct tunnel *t, dt_time now);
 bool ep_server_listens(const struct dt_gateway_cfg *cfg, const struct dt_addr *a);
 struct gateway *ep_server_gateway(const struct dt_endpoint *ep, uint32_t id);
+/* Of the gateways that listen there, the n-th whose IKE proposals no earlier one has; NULL: there are no more. */
+struct gateway *ep_server_nth_offer(const struct dt_endpoint *ep, const struct dt_path *path, unsigned n);
 struct gateway *ep_server_of_path(const struct dt_endpoint *ep, const struct dt_path *path,
                                   const struct dt_ike_id *me, const struct dt_ike_id *peer);
 

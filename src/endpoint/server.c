@@ -44,6 +44,30 @@ struct gateway *ep_server_of_path(const struct dt_endpoint *ep, const struct dt_
     return NULL;
 }
 
+#define OFFERS_MAX 8 /* lists of IKE proposals at one address that IKE_SA_INIT looks at */
+
+struct gateway *ep_server_nth_offer(const struct dt_endpoint *ep, const struct dt_path *path, unsigned n)
+{
+    struct gateway *offer[OFFERS_MAX];
+    unsigned found = 0;
+    dt_list_for_each (l, &ep->gateways) {
+        struct gateway *g = DT_CONTAINER_OF(l, struct gateway, list);
+        unsigned i = 0;
+        if (!ep_server_listens(&g->cfg, &path->local.addr))
+            continue;
+        while (i < found && !ep_conf_same_proposals(&offer[i]->conf->ike.ike, &g->conf->ike.ike))
+            i++;
+        if (i < found)
+            continue;
+        if (found == n)
+            return g;
+        if (found == OFFERS_MAX)
+            return NULL;
+        offer[found++] = g;
+    }
+    return NULL;
+}
+
 /* ---- what the engine asks ---- */
 
 static bool op_negotiate(void *user, dt_time now, uint32_t old)

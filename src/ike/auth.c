@@ -3,16 +3,32 @@
 
 #include <stdlib.h>
 
-#define NOTIFIES_MAX 4
-
-void ike_auth_write_private(struct dt_ike_session *s, struct dt_ike_builder *b)
+void ike_auth_private_ask(struct dt_ike_session *s, struct ike_private *out)
 {
-    struct dt_ike_notify v[NOTIFIES_MAX] = {0};
-    if (!s->ike->ops.notify_out)
-        return;
-    size_t n = s->ike->ops.notify_out(s->ike->ctx, s, v, NOTIFIES_MAX);
-    for (size_t i = 0; i < n && i < NOTIFIES_MAX; i++)
-        ike_write_notify(b, v[i].type, dt_span(v[i].data, v[i].len));
+    *out = (struct ike_private){0};
+    if (s->ike->ops.notify_out)
+        out->n = s->ike->ops.notify_out(s->ike->ctx, s, out->v, IKE_PRIVATE_MAX);
+}
+
+void ike_auth_private_write(struct dt_ike_builder *b, const struct ike_private *own)
+{
+    for (size_t i = 0; i < own->n && i < IKE_PRIVATE_MAX; i++)
+        ike_write_notify(b, own->v[i].type, dt_span(own->v[i].data, own->v[i].len));
+}
+
+void ike_auth_vendor_write(const struct dt_ike_session *s, struct dt_ike_builder *b)
+{
+    if (s->ike->params.vendor_id.len)
+        dt_ike_raw_write(b, DT_P_VENDOR, s->ike->params.vendor_id);
+}
+
+void ike_auth_vendor_read(struct dt_ike_session *s, const struct dt_ike_payloads *in)
+{
+    struct dt_span own = s->ike->params.vendor_id;
+    for (size_t i = 0; own.len && i < in->n; i++)
+        if (in->v[i].type == DT_P_VENDOR && in->v[i].body.len == own.len &&
+            !memcmp(in->v[i].body.p, own.p, own.len))
+            s->same_vendor = true;
 }
 
 /* The inbound SPI to offer. When its owner has lost interest meanwhile there is one all the same, and the answer deletes it. */
@@ -34,6 +50,10 @@ void ike_auth_start(struct dt_ike_session *s)
     struct dt_err err = {0};
     uint8_t auth[DT_PRF_MAX];
     size_t auth_len;
+    struct ike_private own;
+    ike_auth_private_ask(s, &own); /* before anything is built: the owner may do what it likes */
+    if (s->state == DT_SESSION_DEAD)
+        return;
     struct ike_exchange *ex = ike_exchange_new(EX_AUTH);
     if (!ex || !(ex->spi_in = first_spi(s, &err)) || ike_auth_psk.sign(sa, true, auth, &auth_len, &err)) {
         ike_exchange_free(ex);
@@ -51,7 +71,8 @@ void ike_auth_start(struct dt_ike_session *s)
     ike_cp_request(s, &b);
     ike_offer_sa(s, &b, ex->spi_in, true);
     ike_offer_ts(s, &b);
-    ike_auth_write_private(s, &b);
+    ike_auth_vendor_write(s, &b);
+    ike_auth_private_write(&b, &own);
     if (ike_request_send(sa, ex, s->ike->scratch, ike_sk_end(sa, &b))) {
         ike_exchange_free(ex);
         ike_session_fail(s, 0, "no memory, or too much configuration for one IKE_AUTH");
@@ -74,6 +95,8 @@ static void not_the_peer(struct ike_sa *sa, const struct dt_err *err)
 
 void ike_auth_private_notifies(struct dt_ike_session *s, const struct dt_ike_payloads *in)
 {
+    if (!s->same_vendor) /* its private use is another */
+        return;
     for (size_t i = 0; i < in->n; i++) {
         struct dt_ike_notify_payload n;
         struct dt_ike_notify out = {0};
@@ -123,8 +146,12 @@ static void refused(struct dt_ike_session *s, uint16_t type, bool session, const
         dt_err_set(&err, type,
                    "the peer answers %s to %.100s: wrong identity or pre-shared key, here or there",
                    ike_notify_text(type, text), dt_ike_id_str(id, &s->local_id));
+    else if (type == DT_N_NO_PROPOSAL_CHOSEN && session)
+        ike_takes_explain(&err, "the peer", " to the IKE SA, once it knew whom we want", &s->cfg->ike, 0,
+                          ike_takes_of(s, in));
     else if (type == DT_N_NO_PROPOSAL_CHOSEN)
-        ike_takes_explain(&err, "the peer", " to the child", &s->cfg->esp, DT_CHOOSE_NO_KE, in);
+        ike_takes_explain(&err, "the peer", " to the child", &s->cfg->esp, DT_CHOOSE_NO_KE,
+                          ike_takes_of(s, in));
     else if (type == DT_N_TS_UNACCEPTABLE)
         ike_takes_explain_ts(&err, s, in);
     else
@@ -150,6 +177,7 @@ void ike_auth_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ik
     struct ike_nonce ni = {.len = s->hs->nonce_len}, nr = s->hs->peer_nonce;
     memcpy(ni.data, s->hs->nonce, ni.len);
     ike_exchange_free(ex);
+    ike_auth_vendor_read(s, &m->inner);
     if (error && !dt_ike_find(&m->inner, DT_P_AUTH)) {
         refused(s, error, true, &m->inner);
         return;

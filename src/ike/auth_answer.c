@@ -11,8 +11,11 @@ static void refuse(struct ike_sa *sa, const struct ike_msg *m, const struct dt_e
     struct dt_err why = *err;
     ike_event(s->ike, s, DT_IKE_EV_REFUSED, m->path, err->notify, "%s", err->text);
     s->ike->count.auth_failed += err->notify == DT_N_AUTHENTICATION_FAILED;
-    ike_answer_notify(sa, m, 0, dt_span(NULL, 0), err->notify ? err->notify : DT_N_AUTHENTICATION_FAILED,
-                      dt_span(NULL, 0));
+    if (err->notify == DT_N_NO_PROPOSAL_CHOSEN)
+        ike_takes_answer(sa, m, DT_N_NO_PROPOSAL_CHOSEN, &s->cfg->ike);
+    else
+        ike_answer_notify(sa, m, 0, dt_span(NULL, 0), err->notify ? err->notify : DT_N_AUTHENTICATION_FAILED,
+                          dt_span(NULL, 0));
     if (s->state == DT_SESSION_DEAD)
         return;
     sa->state = SA_FAILED;
@@ -77,11 +80,27 @@ static int check_auth(struct ike_sa *sa, const struct ike_msg *m, struct dt_err 
     return ike_auth_psk.verify(sa, true, auth.data, err);
 }
 
+/* IKE_SA_INIT chose for all who are served on this path; now it is known whom the peer means, and what that one allows. */
+static int check_suite(struct ike_sa *sa, struct dt_err *err)
+{
+    struct dt_ike_session *s = sa->session;
+    struct dt_proposals used = {.n = 1};
+    struct dt_proposal again;
+    char own[150], uses[100], me[DT_IKE_ID_STRLEN];
+    ike_sa_chosen(sa, &used.v[0]);
+    if (dt_proposals_choose(&again, &s->cfg->ike, &used, 0, 0))
+        return 0;
+    return dt_err_set(err, DT_N_NO_PROPOSAL_CHOSEN, "the IKE SA is of %s; %.90s allows %s",
+                      dt_proposal_str(uses, sizeof(uses), &used.v[0]), dt_ike_id_str(me, &s->local_id),
+                      dt_proposals_str(own, sizeof(own), &s->cfg->ike));
+}
+
 struct answer {
     struct dt_ike_cp cp;
     struct dt_ike_child *child;
     struct dt_child_sa sa;
     struct dt_proposal chosen;
+    struct ike_private own;
 };
 
 /* The first child: leased addresses, choice, keys. -1 with *err: the session comes up without it. */
@@ -127,7 +146,10 @@ static size_t build(struct ike_sa *sa, const struct answer *a, const struct dt_e
                          dt_span(NULL, 0));
         ike_takes_add(s, &b, child_err->notify);
     }
-    ike_auth_write_private(s, &b);
+    if (s->same_vendor) {
+        ike_auth_vendor_write(s, &b);
+        ike_auth_private_write(&b, &a->own);
+    }
     return ike_sk_end(sa, &b);
 }
 
@@ -143,7 +165,8 @@ void ike_auth_got_request(struct ike_sa *sa, struct ike_msg *m)
         return;
     }
     s->path = *m->path;
-    if (who_is_it(s, m, &err) || check_auth(sa, m, &err)) {
+    ike_auth_vendor_read(s, &m->inner);
+    if (who_is_it(s, m, &err) || check_auth(sa, m, &err) || check_suite(sa, &err)) {
         if (s->state != DT_SESSION_DEAD)
             refuse(sa, m, &err);
         return;
@@ -159,6 +182,11 @@ void ike_auth_got_request(struct ike_sa *sa, struct ike_msg *m)
             return;
         ike_event(ike, s, DT_IKE_EV_REFUSED, m->path, err.notify, "%s", err.text);
         ike->count.children_failed++;
+    }
+    ike_auth_private_ask(s, &a.own);
+    if (s->state == DT_SESSION_DEAD) {
+        dt_wipe(&a, sizeof(a));
+        return;
     }
     if (ike_response_set(sa, ike->scratch, build(sa, &a, &err))) {
         dt_wipe(&a, sizeof(a));

@@ -53,8 +53,7 @@ bool ike_create_child_start(struct ike_sa *sa, struct ike_exchange *ex)
     return true;
 }
 
-/* The peer agreed, but we cannot use it (or nobody wants it any more). */
-static void undo(struct dt_ike_session *s, struct ike_exchange *ex, const struct dt_err *err)
+void ike_create_child_undo(struct dt_ike_session *s, struct ike_exchange *ex, const struct dt_err *err)
 {
     ike_queue_delete_spi(s, ex->spi_in, NULL);
     if (ex->child)
@@ -96,7 +95,7 @@ static void refused(struct dt_ike_session *s, struct ike_exchange *ex, uint16_t 
         }
     }
     if (type == DT_N_NO_PROPOSAL_CHOSEN)
-        ike_takes_explain(&err, "the peer", " to a new child", &s->cfg->esp, 0, in);
+        ike_takes_explain(&err, "the peer", " to a new child", &s->cfg->esp, 0, ike_takes_of(s, in));
     else if (type == DT_N_TS_UNACCEPTABLE)
         ike_takes_explain_ts(&err, s, in);
     else
@@ -161,20 +160,20 @@ static void agreed(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m
     uint8_t shared[DT_KE_MAX];
     size_t shared_len = 0;
     const struct dt_ike_payload *pn = dt_ike_find(&m->inner, DT_P_NONCE);
-    if (!pn || dt_ike_nonce_read(&nr, pn->body)) {
+    if (!pn || dt_ike_nonce_read(&nr, pn->body) || !ike_nonce_fits(sa->prf, nr)) {
         dt_err_set(&err, DT_N_INVALID_SYNTAX, "the peer's answer lacks a well-formed nonce");
-        undo(s, ex, &err);
+        ike_create_child_undo(s, ex, &err);
     } else if (!ex->child || ike_offer_check(s, &m->inner, false, ex->spi_in, &chosen, &child, &err) ||
                shared_secret(sa, ex, m, &chosen, shared, &shared_len, &err) ||
                ike_keys_child(sa, dt_span(shared, shared_len), dt_span(ex->nonce, IKE_NONCE_LEN), nr, true,
                               &child, &err)) {
-        undo(s, ex, &err);
+        ike_create_child_undo(s, ex, &err);
     } else if (is_gone(ex, child.spi_out)) {
         dt_err_set(&err, 0, "the peer deleted the child SA before its answer came");
         ike_child_fail(ex->child, &err);
     } else if (lost_collision(s, ex, nr)) {
         dt_err_set(&err, 0, "the peer rekeyed the same child SA at once, and its nonces won");
-        undo(s, ex, &err);
+        ike_create_child_undo(s, ex, &err);
     } else if (ex->child->state == CHILD_WANTED) { /* nobody lost interest from inside the event either */
         struct dt_ike_child *rival = ex->collided ? ex->rival_child : NULL;
         if (ex->old && ex->old->state == CHILD_UP) {

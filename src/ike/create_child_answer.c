@@ -65,7 +65,8 @@ static int make(struct ike_sa *sa, const struct ike_msg *m, struct made *out, st
     size_t shared_len = 0;
     const struct dt_ike_payload *pn = dt_ike_find(&m->inner, DT_P_NONCE),
                                 *pke = dt_ike_find(&m->inner, DT_P_KE);
-    if (!pn || dt_ike_nonce_read(&out->ni, pn->body) || (pke && dt_ike_ke_read(&ke, pke->body)))
+    if (!pn || dt_ike_nonce_read(&out->ni, pn->body) || !ike_nonce_fits(sa->prf, out->ni) ||
+        (pke && dt_ike_ke_read(&ke, pke->body)))
         return dt_err_set(err, DT_N_INVALID_SYNTAX,
                           "the peer's request lacks a well-formed nonce or KE payload");
     if (ike_offer_choose(s, &m->inner, false, ke.group, &out->chosen, &out->sa, &out->want_group, err))

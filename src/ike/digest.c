@@ -54,7 +54,8 @@ static void digest_session(struct dt_digest *d, const struct dt_ike_session *s, 
     dt_digest_u64(d, s->state | (uint64_t)s->initiator << 8 | (uint64_t)s->known << 9 |
                          (uint64_t)s->nat_local << 10 | (uint64_t)s->nat_remote << 11 |
                          (uint64_t)s->alive_wanted << 12 | (uint64_t)(s->hs && s->hs->source) << 13 |
-                         (uint64_t)s->path.natt << 14);
+                         (uint64_t)s->path.natt << 14 | (uint64_t)s->same_vendor << 15 |
+                         (uint64_t)(s->current && ike_rekey_overdue(s->current)) << 16);
     dt_digest_bytes(d, s->path.local.addr.b, 16);
     dt_digest_bytes(d, s->path.remote.addr.b, 16);
     dt_digest_u64(d, (uint64_t)s->path.local.port << 16 | s->path.remote.port);

@@ -36,6 +36,7 @@ void dt_ike_params_default(struct dt_ike_params *p)
         .linger = 60 * DT_SEC,
         .port_ike = DT_PORT_IKE,
         .port_natt = DT_PORT_NATT,
+        .vendor_id = {(const uint8_t *)"Dovetail IPsec 1", 16},
     };
 }
 
@@ -167,7 +168,9 @@ static void life_due(struct ike_sa *sa)
                          dt_time_seconds(s->ike->params.door.half_open_timeout));
         break;
     case SA_UP:
-        if (sa == s->current)
+        if (sa == s->current && ike_rekey_overdue(sa))
+            ike_session_close(s, "the peer has refused to rekey the IKE SA until its lifetime was over");
+        else if (sa == s->current)
             dt_ike_session_rekey(s, s->ike->now);
         else /* a rival that lost a collision and was not deleted */
             ike_sa_end(sa);

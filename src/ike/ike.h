@@ -86,11 +86,14 @@ struct dt_ike_params {
     unsigned ike_sas_max;      /* IKE SAs of one session, replaced ones not yet deleted included (4) */
     dt_time keepalive;         /* NAT keep-alive when nothing was sent for this long (20 s; DT_NEVER: none) */
     /* Rekey of the IKE SA at a random time in the last tenth of this (4 h; DT_NEVER: by the owner alone). Twice
-     * that where the peer opened the session. Not a hard end. */
+     * that where the peer opened the session. A peer that refuses is asked again until twice (three times) this is over,
+     * then the session is closed. */
     dt_time ike_lifetime;
     dt_time linger; /* an IKE SA that was replaced and that the peer does not delete goes after this (60 s) */
     uint16_t port_ike, port_natt; /* 500 and 4500; others for tests without privilege */
-    struct dt_span vendor_id;     /* payload (borrowed); empty: none. A peer with the same one is reported */
+    /* Payload (borrowed), sent in IKE_AUTH, where nobody else sees it and no message before it grows; empty: none. Notifies of
+     * private use are exchanged with peers that send the same one, and with nobody else (RFC 7296 3.10.1). */
+    struct dt_span vendor_id;
 };
 void dt_ike_params_default(struct dt_ike_params *p);
 
@@ -134,7 +137,7 @@ struct dt_ike_inside {
     struct dt_addr dns[DT_IKE_DNS_MAX];
 };
 
-/* A private-use status notify (40960 to 65535) carried in IKE_AUTH. */
+/* A private-use status notify (40960 to 65535) carried in IKE_AUTH, between two that have the same Vendor ID. */
 #define DT_IKE_NOTIFY_DATA 64
 struct dt_ike_notify {
     uint16_t type;
@@ -189,18 +192,22 @@ enum dt_ike_event {
 /* ctx is the one of dt_ike_new. Only send and psk are needed by an initiator; lookup and authorize by a
  * responder too. Every other one may be NULL. */
 struct dt_ike_ops {
+    /* The bytes are the session's: whoever ends it from here does so last. */
     void (*send)(void *ctx, const struct dt_path *path, const uint8_t *data, size_t len, unsigned flags);
 
     /* The pre-shared key of these identities. Length, or -1: there is none. The engine wipes its copy. */
     int (*psk)(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *local,
                const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX]);
 
-    /* Responder, IKE_SA_INIT on this path: whose IKE proposals and encapsulation policy apply? NULL: we serve
-     * nobody here, the request is dropped. */
-    const struct dt_ike_cfg *(*lookup)(void *ctx, const struct dt_path *path);
+    /* Responder, IKE_SA_INIT on this path: whose IKE proposals and encapsulation policy may apply? The n-th, from 0; NULL:
+     * there is no further one, for n == 0: we serve nobody here, the request is dropped. Which one the peer means it says
+     * in IKE_AUTH: what is chosen here is what most of them allow. Those with the same proposals as an earlier one may
+     * be left out. */
+    const struct dt_ike_cfg *(*lookup)(void *ctx, const struct dt_path *path, unsigned n);
     /* Responder, IKE_AUTH, before the peer has proved anything: the configuration for these identities, or
      * NULL with *err (AUTHENTICATION_FAILED is sent). `me` is NULL when the peer does not name us. The engine
-     * checks that cfg's remote_id matches `peer`, and its local_id `me`. */
+     * checks that cfg's remote_id matches `peer`, its local_id `me`, and, once the peer has proved who it is, that the IKE SA
+     * is one that cfg's proposals allow (else NO_PROPOSAL_CHOSEN). */
     const struct dt_ike_cfg *(*authorize)(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *peer,
                                           const struct dt_ike_id *me, struct dt_err *err);
     /* Responder, the peer has proved who it is: inside addresses. want->addr4.ver (addr6.ver) is set where

@@ -16,23 +16,24 @@ bool ike_informational_start(struct ike_sa *sa, struct ike_exchange *ex)
     return !ike_request_send(sa, ex, sa->session->ike->scratch, ike_sk_end(sa, &b));
 }
 
-void ike_informational_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m)
+void ike_informational_done(struct ike_sa *sa, struct ike_exchange *ex)
 {
     struct dt_ike_session *s = sa->session;
     if (ex->kind == EX_DELETE_CHILD && ex->child)
         ike_child_drop(ex->child);
     if (ex->kind == EX_DELETE_CHILD && ex->nspis == 1)
         IKE_CALL(s, child_deleted, ex->spis[0]);
-    if (s->state == DT_SESSION_DEAD) {
-        ike_exchange_free(ex);
+    if (s->state == DT_SESSION_DEAD || ex->kind != EX_DELETE_IKE)
         return;
-    }
-    if (ex->kind == EX_DELETE_IKE) {
-        if (sa == s->current || s->state == DT_SESSION_CLOSING)
-            ike_session_fail(s, 0, "closed here");
-        else
-            ike_sa_end(sa);
-    }
+    if (sa == s->current || s->state == DT_SESSION_CLOSING)
+        ike_session_fail(s, 0, "%s", s->closing ? s->closing : "closed here");
+    else
+        ike_sa_end(sa);
+}
+
+void ike_informational_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m)
+{
+    ike_informational_done(sa, ex);
     ike_exchange_free(ex);
 }
 

@@ -145,6 +145,26 @@ static uint8_t unknown_critical(const struct ike_msg *m)
     return m->outer.unknown_critical ? m->outer.unknown_critical : m->inner.unknown_critical;
 }
 
+/* An answer with a critical payload that we do not understand is none (2.5), and there will be no other: the exchange has
+ * failed. What the peer made by it is deleted there; an IKE SA that it made and we did not ends the session. */
+static void answer_not_understood(struct ike_sa *sa, const struct ike_msg *m)
+{
+    struct dt_ike_session *s = sa->session;
+    struct ike_exchange *ex = ike_request_done(sa);
+    struct dt_err err = {0};
+    dt_err_set(&err, DT_N_UNSUPPORTED_CRITICAL_PAYLOAD,
+               "the peer's answer has a critical payload of type %u, which is not known here",
+               unknown_critical(m));
+    s->ike->count.malformed++;
+    if (ex->kind == EX_CHILD)
+        ike_create_child_undo(s, ex, &err);
+    else if (ex->kind == EX_AUTH || ex->kind == EX_IKE_REKEY)
+        ike_session_end(s, &err);
+    else
+        ike_informational_done(sa, ex);
+    ike_exchange_free(ex);
+}
+
 static void got_request(struct ike_sa *sa, struct ike_msg *m)
 {
     struct dt_ike_session *s = sa->session;
@@ -230,7 +250,7 @@ static void protected_message(struct ike_sa *sa, struct ike_msg *m)
         return;
     }
     if (response && unknown_critical(m)) {
-        ike->count.malformed++;
+        answer_not_understood(sa, m);
         return;
     }
     if (response) {

@@ -42,6 +42,7 @@
 #define IKE_DELETE_SPIS 8
 #define IKE_GONE_SPIS   4
 #define IKE_NAT_HASH    20 /* octets in a NAT_DETECTION notify (RFC 7296 2.23) */
+#define IKE_SA_TIMERS   2
 
 enum ike_timer_kind { TIMER_RETRANSMIT, TIMER_LIFE, TIMER_KEEPALIVE };
 struct ike_timer {
@@ -102,7 +103,6 @@ struct ike_init_plan {
     uint16_t group, nonce_len;
     bool nat;    /* NAT detection: the peer takes part in it */
     bool force;  /* its source cannot match */
-    bool vendor; /* our Vendor ID finds room */
     size_t len;  /* of the whole message */
 };
 
@@ -188,7 +188,8 @@ struct ike_sa {
     struct ike_bytes request, response;
     unsigned tries;
     dt_time first_sent, wait;
-    struct ike_timer retransmit;
+    dt_time since;               /* it is up since then */
+    struct ike_timer retransmit; /* IKE_SA_TIMERS places of the host's heap are its own */
     struct ike_work *work[2]; /* that a request of the peer's [0], or the answer to ours [1], waits for */
     struct ike_timer life; /* half-open end, soft lifetime, linger, by state */
 };
@@ -224,6 +225,7 @@ struct dt_ike_session {
     bool nat_local, nat_remote, same_vendor;
     bool alive_wanted;
     bool unanswered; /* ended by silence */
+    const char *closing; /* why our DELETE is sent; NULL: the owner wants it */
     bool silent;     /* no callbacks any more */
     struct dt_ike_id local_id, remote_id;
     struct dt_ike_inside inside;
@@ -293,6 +295,8 @@ struct dt_span ike_bytes_span(const struct ike_bytes *b);
 struct dt_ike_session *ike_session_new(struct dt_ike *ike, bool initiator, const struct dt_path *path);
 /* Ends it: children down, session_down (unless silent or unknown to the owner), everything wiped. */
 void ike_session_end(struct dt_ike_session *s, const struct dt_err *why);
+/* Ends it politely: children down, DELETE, session_down with `why` (a literal) when it was answered or given up. */
+void ike_session_close(struct dt_ike_session *s, const char *why);
 void ike_session_fail(struct dt_ike_session *s, uint16_t notify, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void ike_session_free(struct dt_ike_session *s); /* memory only; from ike_leave */
@@ -306,7 +310,8 @@ void ike_handshake_free(struct dt_ike_session *s);
 /* ---- window.c ---- */
 struct ike_exchange *ike_exchange_new(enum ike_exchange_kind kind);
 void ike_exchange_free(struct ike_exchange *ex);
-/* Into the session's queue. Internal work (engine) is always taken, an owner's wish only while there is room. */
+/* Into the session's queue. Internal work (engine) is always taken, an owner's wish only while there is room. A session that
+ * has ended takes it and forgets it. */
 int ike_queue(struct dt_ike_session *s, struct ike_exchange *ex, bool internal);
 void ike_pump(struct dt_ike_session *s);
 /* The bytes of a request of `ex` on sa: keeps a copy for retransmission, sends, arms the timer. -1: no memory. */
@@ -335,11 +340,15 @@ void ike_sk_begin(struct ike_sa *sa, struct dt_ike_builder *b, uint8_t exchange,
 size_t ike_sk_end(struct ike_sa *sa, struct dt_ike_builder *b);
 /* 0 decrypted, inner parsed; -1 not authentic (or no SK); -2 authentic but the payloads inside are malformed. */
 int ike_sk_open(struct ike_sa *sa, struct ike_msg *m);
+/* The algorithms in use, added to an empty proposal. */
+void ike_sa_chosen(const struct ike_sa *sa, struct dt_proposal *out);
 /* SA, not child: algorithms of a chosen proposal. */
 int ike_sa_set_algorithms(struct ike_sa *sa, const struct dt_proposal *chosen, struct dt_err *err);
 
 /* ---- keys.c ---- */
 struct dt_span ike_nonce_span(const struct ike_nonce *n);
+/* At least half of the PRF's key (2.10). */
+bool ike_nonce_fits(uint16_t prf, struct dt_span nonce);
 int ike_nonce_cmp(struct dt_span a, struct dt_span b);
 struct dt_span ike_nonce_low(struct dt_span a, struct dt_span b);
 /* Derives SK_* of sa (RFC 7296 2.14, or 2.18 when `from` is the IKE SA being rekeyed) and makes its ciphers. */
@@ -428,8 +437,17 @@ void ike_init_got_request(struct dt_ike *ike, struct ike_msg *m);
 void ike_auth_start(struct dt_ike_session *s);
 void ike_auth_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m);
 void ike_auth_got_request(struct ike_sa *sa, struct ike_msg *m);
-void ike_auth_write_private(struct dt_ike_session *s, struct dt_ike_builder *b);
+/* What the owner says by notifies of private use. */
+#define IKE_PRIVATE_MAX 4
+struct ike_private {
+    struct dt_ike_notify v[IKE_PRIVATE_MAX];
+    size_t n;
+};
+void ike_auth_private_ask(struct dt_ike_session *s, struct ike_private *out);
+void ike_auth_private_write(struct dt_ike_builder *b, const struct ike_private *own);
 void ike_auth_private_notifies(struct dt_ike_session *s, const struct dt_ike_payloads *in);
+void ike_auth_vendor_write(const struct dt_ike_session *s, struct dt_ike_builder *b);
+void ike_auth_vendor_read(struct dt_ike_session *s, const struct dt_ike_payloads *in); /* sets same_vendor */
 
 /* The peer's identity out of its payload, whose body is kept for AUTH. -1: malformed. */
 int ike_auth_read_id(struct dt_ike_session *s, const struct dt_ike_payload *p);
@@ -482,6 +500,8 @@ uint16_t ike_first_group(const struct dt_proposals *list);
 void ike_takes_write(struct dt_ike_builder *b, const struct dt_proposals *list, size_t room);
 /* Beside the refusal of a child: what would have been taken, or allowed. Nothing for other refusals. */
 void ike_takes_add(struct dt_ike_session *s, struct dt_ike_builder *b, uint16_t refusal);
+/* What may say so: the payloads of a peer with our Vendor ID. */
+const struct dt_ike_payloads *ike_takes_of(const struct dt_ike_session *s, const struct dt_ike_payloads *in);
 /* The refusal as a protected answer, all of it. list: what would have been taken; NULL: of a child. */
 void ike_takes_answer(struct ike_sa *sa, const struct ike_msg *m, uint16_t refusal,
                       const struct dt_proposals *list);
@@ -496,6 +516,8 @@ void ike_takes_explain(struct dt_err *err, const char *who, const char *what,
 /* ---- create_child.c, create_child_answer.c, rekey_ike.c ---- */
 uint16_t ike_create_child_group(const struct dt_ike_session *s, const struct ike_exchange *ex); /* 0: none */
 bool ike_create_child_start(struct ike_sa *sa, struct ike_exchange *ex); /* false: dropped */
+/* The peer agreed, or may have, but we cannot use it (or nobody wants it any more). */
+void ike_create_child_undo(struct dt_ike_session *s, struct ike_exchange *ex, const struct dt_err *err);
 void ike_create_child_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m);
 void ike_create_child_got_request(struct ike_sa *sa, struct ike_msg *m);
 uint16_t ike_rekey_group(const struct ike_sa *sa, const struct ike_exchange *ex);
@@ -503,6 +525,8 @@ bool ike_rekey_start(struct ike_sa *sa, struct ike_exchange *ex);
 void ike_rekey_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m);
 void ike_rekey_got_request(struct ike_sa *sa, struct ike_msg *m, const struct dt_proposals *offered);
 void ike_rekey_schedule(struct ike_sa *sa);                        /* soft lifetime */
+void ike_rekey_later(struct ike_sa *sa);                           /* it came to nothing: again soon */
+bool ike_rekey_overdue(const struct ike_sa *sa);                   /* hard lifetime */
 void ike_sa_adopt(struct dt_ike_session *s, struct ike_sa *fresh); /* it is the session's current one now */
 /* A response that is one notify. */
 void ike_answer_notify(struct ike_sa *sa, const struct ike_msg *m, uint8_t protocol, struct dt_span spi,
@@ -510,6 +534,8 @@ void ike_answer_notify(struct ike_sa *sa, const struct ike_msg *m, uint8_t proto
 
 /* ---- informational.c ---- */
 bool ike_informational_start(struct ike_sa *sa, struct ike_exchange *ex);
+void ike_informational_done(struct ike_sa *sa,
+                            struct ike_exchange *ex); /* answered, whatever the answer says */
 void ike_informational_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m);
 void ike_informational_got_request(struct ike_sa *sa, struct ike_msg *m);
 

@@ -9,6 +9,11 @@ struct dt_span ike_nonce_span(const struct ike_nonce *n)
     return dt_span(n->data, n->len);
 }
 
+bool ike_nonce_fits(uint16_t prf, struct dt_span nonce)
+{
+    return 2 * nonce.len >= dt_prf_len(prf);
+}
+
 /* Octet by octet, a shorter one that begins the longer one being lower (2.8.1). */
 int ike_nonce_cmp(struct dt_span a, struct dt_span b)
 {

@@ -17,10 +17,9 @@ void ike_nat_write(struct dt_ike *ike, struct dt_ike_builder *b, uint64_t spi_i,
                    const struct dt_path *path, bool force)
 {
     uint8_t h[IKE_NAT_HASH];
-    if (force)
-        dt_rand_fill(&ike->rand, h, sizeof(h));
-    else
-        hash(ike, spi_i, spi_r, &path->local, h);
+    /* Nobody's address, the same each time: a request that is repeated with a cookie is otherwise unchanged (2.6). */
+    static const struct dt_addrport nobody = {.addr = {.ver = 4}};
+    hash(ike, spi_i, spi_r, force ? &nobody : &path->local, h);
     ike_write_notify(b, DT_N_NAT_DETECTION_SOURCE_IP, dt_span(h, sizeof(h)));
     hash(ike, spi_i, spi_r, &path->remote, h);
     ike_write_notify(b, DT_N_NAT_DETECTION_DESTINATION_IP, dt_span(h, sizeof(h)));

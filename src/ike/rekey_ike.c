@@ -15,7 +15,16 @@ void ike_rekey_schedule(struct ike_sa *sa)
      * silence would end it. Twice the time, for a peer that never does. */
     if (life != DT_NEVER && !sa->session->initiator)
         when = dt_time_add(when, life);
+    sa->since = ike->now;
     dt_heap_set(&ike->timers, &sa->life.t, when);
+}
+
+bool ike_rekey_overdue(const struct ike_sa *sa)
+{
+    const struct dt_ike *ike = sa->session->ike;
+    dt_time life = ike->params.ike_lifetime, hard = dt_time_add(life, life);
+    return life != DT_NEVER &&
+           ike->now >= dt_time_add(sa->since, sa->session->initiator ? hard : dt_time_add(hard, life));
 }
 
 static void replaced(struct ike_sa *old, enum ike_sa_state state)
@@ -25,11 +34,26 @@ static void replaced(struct ike_sa *old, enum ike_sa_state state)
     dt_heap_set(&ike->timers, &old->life.t, dt_time_add(ike->now, ike->params.linger));
 }
 
+/* A rekey of ours that still waits is done: the IKE SA is new. */
+static void unqueue_rekeys(struct dt_ike_session *s)
+{
+    dt_list_for_each_safe (l, &s->queue) {
+        struct ike_exchange *ex = DT_CONTAINER_OF(l, struct ike_exchange, link);
+        if (ex->kind != EX_IKE_REKEY)
+            continue;
+        dt_list_del(&ex->link);
+        s->nqueue--;
+        s->ike->nqueued--;
+        ike_exchange_free(ex);
+    }
+}
+
 void ike_sa_adopt(struct dt_ike_session *s, struct ike_sa *fresh)
 {
     struct ike_sa *old = s->current;
     s->current = fresh;
     fresh->state = SA_UP;
+    unqueue_rekeys(s);
     ike_rekey_schedule(fresh);
     if (old && old->state == SA_UP)
         replaced(old, SA_REPLACED);
@@ -62,7 +86,7 @@ uint16_t ike_rekey_group(const struct ike_sa *sa, const struct ike_exchange *ex)
     return ex->group ? ex->group : first_choice(sa->session, sa);
 }
 
-static void try_later(struct ike_sa *sa)
+void ike_rekey_later(struct ike_sa *sa)
 {
     struct dt_ike *ike = sa->session->ike;
     dt_heap_set(&ike->timers, &sa->life.t,
@@ -96,7 +120,7 @@ bool ike_rekey_start(struct ike_sa *sa, struct ike_exchange *ex)
     sa->session->ike->count.ike_sas_full += full;
     if (!full && rekey_send(sa, ex))
         return true;
-    try_later(sa);
+    ike_rekey_later(sa);
     return false;
 }
 
@@ -114,7 +138,7 @@ static void refused(struct ike_sa *sa, struct ike_exchange *ex, uint16_t type,
             if (dt_proposal_has(&s->cfg->ike.v[i], DT_TRANSFORM_KE, group)) {
                 struct ike_exchange *again = ike_exchange_new(EX_IKE_REKEY);
                 if (!again)
-                    return;
+                    break;
                 again->group = group;
                 again->ke_tries = ex->ke_tries;
                 ike_queue(s, again, true);
@@ -122,7 +146,8 @@ static void refused(struct ike_sa *sa, struct ike_exchange *ex, uint16_t type,
             }
     }
     if (type == DT_N_NO_PROPOSAL_CHOSEN)
-        ike_takes_explain(&err, "the peer", " to the rekey of the IKE SA", &s->cfg->ike, 0, in);
+        ike_takes_explain(&err, "the peer", " to the rekey of the IKE SA", &s->cfg->ike, 0,
+                          ike_takes_of(s, in));
     else
         dt_err_set(&err, type, "the peer answers %s to the rekey of the IKE SA", ike_notify_text(type, text));
     ike_event(s->ike, s, DT_IKE_EV_PEER_REFUSED, &s->path, type, "%s", err.text);
@@ -131,7 +156,7 @@ static void refused(struct ike_sa *sa, struct ike_exchange *ex, uint16_t type,
     else if (type == DT_N_INVALID_SYNTAX)
         ike_session_fail(s, type, "the peer answers INVALID_SYNTAX to the rekey of the IKE SA");
     else
-        try_later(sa);
+        ike_rekey_later(sa);
 }
 
 /* The new IKE SA out of a checked answer; NULL with *err. */
@@ -147,6 +172,7 @@ static struct ike_sa *make(struct ike_sa *sa, struct ike_exchange *ex, struct ik
                                 *pke = dt_ike_find(&m->inner, DT_P_KE);
     if (!psa || !pn || !pke || dt_ike_sa_read(&answer, psa->body) || answer.n != 1 ||
         answer.v[0].spi_len != 8 || !dt_get_be64(answer.v[0].spi) || dt_ike_nonce_read(nr, pn->body) ||
+        !ike_nonce_fits(dt_proposal_id(&answer.v[0], DT_TRANSFORM_PRF, NULL), *nr) ||
         dt_ike_ke_read(&ke, pke->body) || ke.group != ex->group ||
         !dt_proposals_answers(&s->cfg->ike, &answer.v[0], 0)) {
         dt_err_set(err, DT_N_INVALID_SYNTAX,
@@ -304,7 +330,8 @@ void ike_rekey_got_request(struct ike_sa *sa, struct ike_msg *m, const struct dt
         answer(sa, m, DT_N_TEMPORARY_FAILURE, dt_span(NULL, 0));
         return;
     }
-    if (!pn || !pke || dt_ike_nonce_read(&in.ni, pn->body) || dt_ike_ke_read(&in.ke, pke->body)) {
+    /* Without a KE payload it is told which one is wanted, as with one of another group. */
+    if (!pn || dt_ike_nonce_read(&in.ni, pn->body) || (pke && dt_ike_ke_read(&in.ke, pke->body))) {
         answer(sa, m, DT_N_INVALID_SYNTAX, dt_span(NULL, 0));
         ike_session_fail(s, DT_N_INVALID_SYNTAX, "the peer's request to rekey the IKE SA is malformed");
         return;
@@ -320,6 +347,12 @@ void ike_rekey_got_request(struct ike_sa *sa, struct ike_msg *m, const struct dt
         return;
     }
     uint16_t group = dt_proposal_id(&in.chosen, DT_TRANSFORM_KE, NULL);
+    if (!ike_nonce_fits(dt_proposal_id(&in.chosen, DT_TRANSFORM_PRF, NULL), in.ni)) {
+        answer(sa, m, DT_N_INVALID_SYNTAX, dt_span(NULL, 0));
+        ike_session_fail(s, DT_N_INVALID_SYNTAX, "the peer's nonce of %zu octets is too short for its PRF",
+                         in.ni.len);
+        return;
+    }
     if (group != in.ke.group) {
         dt_put_be16(want, group);
         answer(sa, m, DT_N_INVALID_KE_PAYLOAD, dt_span(want, 2));

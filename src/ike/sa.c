@@ -41,7 +41,12 @@ struct ike_sa *ike_sa_new(struct dt_ike_session *s, bool initiator, uint64_t spi
     dt_timer_init(&sa->life.t);
     sa->retransmit.kind = TIMER_RETRANSMIT;
     sa->life.kind = TIMER_LIFE;
+    if (dt_heap_reserve(&ike->timers, IKE_SA_TIMERS)) { /* so that no timer is lost later */
+        free(sa);
+        return NULL;
+    }
     if (dt_table_insert(&ike->by_spi, &sa->node, spi_hash(ike, sa->spi_local))) {
+        dt_heap_unreserve(&ike->timers, IKE_SA_TIMERS);
         free(sa);
         return NULL;
     }
@@ -68,6 +73,7 @@ void ike_sa_end(struct ike_sa *sa)
     dt_table_remove(&ike->by_spi, &sa->node);
     dt_heap_set(&ike->timers, &sa->retransmit.t, DT_NEVER);
     dt_heap_set(&ike->timers, &sa->life.t, DT_NEVER);
+    dt_heap_unreserve(&ike->timers, IKE_SA_TIMERS);
     dt_cipher_free(sa->seal);
     dt_cipher_free(sa->open);
     sa->seal = sa->open = NULL;

@@ -18,8 +18,6 @@ static size_t build(struct dt_ike_session *s)
     dt_ike_raw_write(&b, DT_P_NONCE, dt_span(hs->nonce, hs->nonce_len));
     if (s->cfg->encap != DT_ENCAP_OFF)
         ike_nat_write(ike, &b, h.spi_i, 0, &s->path, s->cfg->encap == DT_ENCAP_FORCE);
-    if (ike->params.vendor_id.len)
-        dt_ike_raw_write(&b, DT_P_VENDOR, ike->params.vendor_id);
     return dt_ike_build_end(&b);
 }
 
@@ -147,15 +145,6 @@ static void nat_found(struct dt_ike_session *s, const struct ike_msg *m)
     ike_session_move(s, &path);
 }
 
-static void vendors(struct dt_ike_session *s, const struct ike_msg *m)
-{
-    struct dt_span own = s->ike->params.vendor_id;
-    for (size_t i = 0; own.len && i < m->outer.n; i++)
-        if (m->outer.v[i].type == DT_P_VENDOR && m->outer.v[i].body.len == own.len &&
-            !memcmp(m->outer.v[i].body.p, own.p, own.len))
-            s->same_vendor = true;
-}
-
 void ike_init_got_response(struct ike_sa *sa, struct ike_msg *m)
 {
     struct dt_ike_session *s = sa->session;
@@ -180,9 +169,10 @@ void ike_init_got_response(struct ike_sa *sa, struct ike_msg *m)
     }
     /* Nothing of this is authenticated: what does not fit is dropped, and a proper answer may still come. */
     if (!m->h.spi_r || !pke || !pn || dt_ike_sa_read(&answer, psa->body) || answer.n != 1 ||
-        dt_ike_ke_read(&ke, pke->body) || dt_ike_nonce_read(&nr, pn->body) || ke.group != hs->group ||
-        !dt_proposals_answers(&s->cfg->ike, &answer.v[0], 0) ||
-        ike_sa_set_algorithms(sa, &answer.v[0], &err) || sa->group != hs->group) {
+        answer.v[0].spi_len != 0 || dt_ike_ke_read(&ke, pke->body) || dt_ike_nonce_read(&nr, pn->body) ||
+        ke.group != hs->group || !dt_proposals_answers(&s->cfg->ike, &answer.v[0], 0) ||
+        ike_sa_set_algorithms(sa, &answer.v[0], &err) || sa->group != hs->group ||
+        !ike_nonce_fits(sa->prf, nr)) {
         s->ike->count.malformed++;
         return;
     }
@@ -210,7 +200,6 @@ void ike_init_got_response(struct ike_sa *sa, struct ike_msg *m)
     hs->dh = NULL;
     sa->state = SA_AUTH;
     s->state = DT_SESSION_AUTH;
-    vendors(s, m);
     nat_found(s, m);
     if (s->state == DT_SESSION_AUTH)
         ike_auth_start(s);

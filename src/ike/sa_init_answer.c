@@ -93,11 +93,48 @@ static int read_request(const struct ike_msg *m, struct request *r)
                : 0;
 }
 
+#define LISTS_MAX 8 /* of proposals at one address */
+
+static unsigned count_that_allow(const struct dt_ike_cfg *const *cfg, unsigned n,
+                                 const struct dt_proposal *chosen)
+{
+    const struct dt_proposals one = {.n = 1, .v = {*chosen}};
+    struct dt_proposal again;
+    unsigned allow = 0;
+    for (unsigned i = 0; i < n; i++)
+        allow += dt_proposals_choose(&again, &cfg[i]->ike, &one, 0, 0);
+    return allow;
+}
+
+/* Several may be served here, and whom the peer wants it says later: what most of them allow, then what the peer likes best,
+ * then what the first of them likes best. r->cfg is one that allows it. False: nothing in common with any. */
+static bool choose_for_all(struct dt_ike *ike, const struct ike_msg *m, struct request *r)
+{
+    const struct dt_ike_cfg *cfg[LISTS_MAX] = {r->cfg};
+    unsigned n = 1, most = 0;
+    while (n < LISTS_MAX && (cfg[n] = ike->ops.lookup(ike->ctx, m->path, n)))
+        n++;
+    if (n == 1)
+        return dt_proposals_choose(&r->chosen, &r->cfg->ike, &r->offered, r->ke.group, 0);
+    for (unsigned i = 0; i < n; i++) {
+        struct dt_proposal p;
+        if (!dt_proposals_choose(&p, &cfg[i]->ike, &r->offered, r->ke.group, 0))
+            continue;
+        unsigned allow = count_that_allow(cfg, n, &p);
+        if (allow > most || (allow == most && p.number < r->chosen.number)) {
+            most = allow;
+            r->chosen = p;
+            r->cfg = cfg[i];
+        }
+    }
+    return most > 0;
+}
+
 /* True: an algorithm for everything, and the KE payload is of the chosen group. */
 static bool choose(struct dt_ike *ike, const struct ike_msg *m, struct request *r)
 {
     char own[200], offered[200];
-    if (!dt_proposals_choose(&r->chosen, &r->cfg->ike, &r->offered, r->ke.group, 0)) {
+    if (!choose_for_all(ike, m, r)) {
         ike_event(ike, NULL, DT_IKE_EV_REFUSED, m->path, DT_N_NO_PROPOSAL_CHOSEN,
                   "no common IKE proposal: the peer offers %s; here is allowed %s",
                   dt_proposals_str(offered, sizeof(offered), &r->offered),
@@ -112,7 +149,7 @@ static bool choose(struct dt_ike *ike, const struct ike_msg *m, struct request *
         refuse_init(ike, m, r, DT_N_INVALID_KE_PAYLOAD, dt_span(want, 2));
         return false;
     }
-    if (r->ke.data.len == dt_ke_public_len(group))
+    if (r->ke.data.len == dt_ke_public_len(group) && r->chosen.spi_len == 0)
         return true;
     refuse_init(ike, m, r, DT_N_INVALID_SYNTAX, dt_span(NULL, 0));
     return false;
@@ -130,16 +167,6 @@ static bool has_notify(const struct ike_msg *m, uint16_t type)
 {
     struct dt_ike_notify_payload n;
     return ike_find_notify(&m->outer, type, &n);
-}
-
-static bool vendor_in(const struct dt_ike *ike, const struct ike_msg *m)
-{
-    struct dt_span own = ike->params.vendor_id;
-    for (size_t i = 0; own.len && i < m->outer.n; i++)
-        if (m->outer.v[i].type == DT_P_VENDOR && m->outer.v[i].body.len == own.len &&
-            !memcmp(m->outer.v[i].body.p, own.p, own.len))
-            return true;
-    return false;
 }
 
 static void payloads_write(struct dt_ike_builder *b, const struct dt_proposal *chosen, uint16_t group,
@@ -164,13 +191,10 @@ static size_t planned_len(struct dt_ike *ike, const struct request *r, const str
         ike_write_notify(&b, DT_N_NAT_DETECTION_SOURCE_IP, dt_span(zero, IKE_NAT_HASH));
         ike_write_notify(&b, DT_N_NAT_DETECTION_DESTINATION_IP, dt_span(zero, IKE_NAT_HASH));
     }
-    if (p->vendor)
-        dt_ike_raw_write(&b, DT_P_VENDOR, ike->params.vendor_id);
     return dt_ike_build_end(&b);
 }
 
-/* Nobody who has not shown that he is where he says gets more octets than he sent: first the Vendor ID goes, then a
- * cookie is asked for (false). */
+/* Nobody who has not shown that he is where he says gets more octets than he sent: a cookie is asked for first (false). */
 static bool plan_answer(struct dt_ike *ike, const struct ike_msg *m, const struct request *r,
                         struct ike_init_plan *p)
 {
@@ -179,13 +203,8 @@ static bool plan_answer(struct dt_ike *ike, const struct ike_msg *m, const struc
                                 .nat = r->cfg->encap != DT_ENCAP_OFF &&
                                        has_notify(m, DT_N_NAT_DETECTION_SOURCE_IP) &&
                                        has_notify(m, DT_N_NAT_DETECTION_DESTINATION_IP),
-                                .force = r->cfg->encap == DT_ENCAP_FORCE,
-                                .vendor = ike->params.vendor_id.len != 0};
+                                .force = r->cfg->encap == DT_ENCAP_FORCE};
     p->len = planned_len(ike, r, p);
-    if (p->len > m->len && r->proof < PROOF_COOKIE && p->vendor) {
-        p->vendor = false;
-        p->len = planned_len(ike, r, p);
-    }
     return p->len && (p->len <= m->len || r->proof >= PROOF_COOKIE);
 }
 
@@ -212,8 +231,6 @@ static size_t answer_build(struct dt_ike_session *s)
     payloads_write(&b, &hs->chosen, hs->group, dt_dh_public(hs->dh), dt_span(hs->nonce, hs->nonce_len));
     if (hs->plan.nat)
         ike_nat_write(ike, &b, h.spi_i, h.spi_r, &hs->init_path, hs->plan.force);
-    if (hs->plan.vendor)
-        dt_ike_raw_write(&b, DT_P_VENDOR, ike->params.vendor_id);
     return dt_ike_build_end(&b);
 }
 
@@ -266,7 +283,6 @@ static int session_prepare(struct dt_ike_session *s, const struct ike_msg *m, co
     if (!sa || ike_sa_set_algorithms(sa, &r->chosen, err))
         return -1;
     sa->spi_remote = m->h.spi_i;
-    s->same_vendor = vendor_in(ike, m);
     if (p->nat && ike_nat_read(ike, m, m->h.spi_i, 0, &local, &remote)) {
         s->nat_local = local;
         s->nat_remote = remote || p->force;
@@ -311,7 +327,7 @@ void ike_init_got_request(struct dt_ike *ike, struct ike_msg *m)
             ike_send(ike, NULL, m->path, old->sent.p, old->sent.len, DT_IKE_SEND_AGAIN);
         return;
     }
-    r.cfg = ike->ops.lookup ? ike->ops.lookup(ike->ctx, m->path) : NULL;
+    r.cfg = ike->ops.lookup ? ike->ops.lookup(ike->ctx, m->path, 0) : NULL;
     if (!r.cfg || m->h.mid != 0 || !m->h.spi_i || m->len > IKE_INIT_MAX) {
         ike->count.malformed += r.cfg != NULL;
         return;

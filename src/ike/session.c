@@ -9,7 +9,7 @@ struct dt_ike_session *ike_session_new(struct dt_ike *ike, bool initiator, const
 {
     struct dt_ike_session *s = calloc(1, sizeof(*s));
     struct ike_handshake *hs = calloc(1, sizeof(*hs));
-    if (!s || !hs) {
+    if (!s || !hs || dt_heap_reserve(&ike->timers, 1)) { /* for keepalive */
         free(s);
         free(hs);
         return NULL;
@@ -66,6 +66,7 @@ void ike_session_end(struct dt_ike_session *s, const struct dt_err *why)
         dt_table_remove(&ike->by_peer, &s->peer_node);
     s->in_peers = false;
     dt_heap_set(&ike->timers, &s->keepalive.t, DT_NEVER);
+    dt_heap_unreserve(&ike->timers, 1);
     if (was_up)
         ike->count.sessions_down++;
     else if (s->known)
@@ -215,6 +216,34 @@ struct dt_ike_session *dt_ike_open(struct dt_ike *ike, dt_time now, const struct
     return s;
 }
 
+void ike_session_close(struct dt_ike_session *s, const char *why)
+{
+    struct dt_ike *ike = s->ike;
+    struct dt_err err = {0};
+    if (s->state != DT_SESSION_UP)
+        return;
+    dt_err_set(&err, 0, "%s", why);
+    s->state = DT_SESSION_CLOSING;
+    s->closing = why;
+    while (!dt_list_empty(&s->queue)) {
+        struct ike_exchange *ex = DT_CONTAINER_OF(s->queue.next, struct ike_exchange, link);
+        dt_list_del(&ex->link);
+        s->nqueue--;
+        ike->nqueued--;
+        ike_exchange_free(ex);
+    }
+    while (!dt_list_empty(&s->children)) {
+        struct dt_ike_child *c = DT_CONTAINER_OF(s->children.next, struct dt_ike_child, link);
+        if (c->state == CHILD_UP)
+            ike_child_down(c, DT_DOWN_LOCAL);
+        else if (c->state == CHILD_WANTED)
+            ike_child_fail(c, &err);
+        else
+            ike_child_drop(c);
+    }
+    ike_kick(s);
+}
+
 void dt_ike_close(struct dt_ike_session *s, dt_time now, bool silently)
 {
     struct dt_ike *ike = s->ike;
@@ -226,27 +255,10 @@ void dt_ike_close(struct dt_ike_session *s, dt_time now, bool silently)
     if (silently) {
         s->silent = true;
         ike_session_end(s, NULL);
-    } else if (s->state != DT_SESSION_UP && s->state != DT_SESSION_CLOSING) {
-        ike_session_end(s, &why);
     } else if (s->state == DT_SESSION_UP) {
-        s->state = DT_SESSION_CLOSING;
-        while (!dt_list_empty(&s->queue)) {
-            struct ike_exchange *ex = DT_CONTAINER_OF(s->queue.next, struct ike_exchange, link);
-            dt_list_del(&ex->link);
-            s->nqueue--;
-            ike->nqueued--;
-            ike_exchange_free(ex);
-        }
-        while (!dt_list_empty(&s->children)) {
-            struct dt_ike_child *c = DT_CONTAINER_OF(s->children.next, struct dt_ike_child, link);
-            if (c->state == CHILD_UP)
-                ike_child_down(c, DT_DOWN_LOCAL);
-            else if (c->state == CHILD_WANTED)
-                ike_child_fail(c, &why);
-            else
-                ike_child_drop(c);
-        }
-        ike_kick(s);
+        ike_session_close(s, "closed here");
+    } else if (s->state != DT_SESSION_CLOSING) {
+        ike_session_end(s, &why);
     }
     ike_leave(ike);
 }
@@ -263,6 +275,8 @@ void dt_ike_session_rekey(struct dt_ike_session *s, dt_time now)
     ex = ike_exchange_new(EX_IKE_REKEY);
     if (ex)
         ike_queue(s, ex, true);
+    else
+        ike_rekey_later(s->current);
     ike_leave(s->ike);
 }
 
@@ -362,7 +376,7 @@ struct dt_ike_child *dt_ike_session_first_child(const struct dt_ike_session *s)
     return s->first;
 }
 
-static void chosen(const struct ike_sa *sa, struct dt_proposal *out)
+void ike_sa_chosen(const struct ike_sa *sa, struct dt_proposal *out)
 {
     out->protocol = DT_PROTO_IKE;
     out->number = 1;
@@ -391,5 +405,5 @@ void dt_ike_session_info(const struct dt_ike_session *s, struct dt_ike_session_i
     out->spi_r = sa->initiator ? sa->spi_remote : sa->spi_local;
     out->outstanding_tries = sa->ex ? sa->tries : 0;
     if (sa->state != SA_INIT)
-        chosen(sa, &out->chosen);
+        ike_sa_chosen(sa, &out->chosen);
 }

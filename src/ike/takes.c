@@ -1,6 +1,7 @@
-/* NO_PROPOSAL_CHOSEN and TS_UNACCEPTABLE say nothing of what would have been right. Between two Dovetails the refusing one adds it, for
- * people: nothing is ever decided by it. In IKE_SA_INIT it is as unproved as the refusal itself; there it is no secret
- * either, since anybody can find it out by asking. */
+/* NO_PROPOSAL_CHOSEN and TS_UNACCEPTABLE say nothing of what would have been right. Between two Dovetails the refusing one adds
+ * it, for people: nothing is ever decided by it. In IKE_SA_INIT, where no Vendor ID is sent, the notify's first four octets
+ * tell whose it is, and it is as unproved as the refusal itself; there it is no secret either, since anybody can find it out by
+ * asking. */
 #include "ike/internal.h"
 
 #define NOTIFY_HEADER 8 /* RFC 7296 section 3.10, without SPI */
@@ -24,8 +25,16 @@ static void allows_write(struct dt_ike_builder *b, bool peers_side, const struct
         ike_write_notify(b, DT_N_DOVETAIL_ALLOWS, dt_span(data, len));
 }
 
+const struct dt_ike_payloads *ike_takes_of(const struct dt_ike_session *s, const struct dt_ike_payloads *in)
+{
+    static const struct dt_ike_payloads nothing;
+    return s->same_vendor ? in : &nothing;
+}
+
 void ike_takes_add(struct dt_ike_session *s, struct dt_ike_builder *b, uint16_t refusal)
 {
+    if (!s->same_vendor)
+        return;
     if (refusal == DT_N_NO_PROPOSAL_CHOSEN)
         ike_takes_write(b, &s->cfg->esp, DT_IKE_TAKES_MAX);
     if (refusal != DT_N_TS_UNACCEPTABLE)
@@ -46,9 +55,11 @@ void ike_takes_answer(struct ike_sa *sa, const struct ike_msg *m, uint16_t refus
         return;
     ike_sk_begin(sa, &b, m->h.exchange, true);
     ike_write_notify(&b, refusal, dt_span(NULL, 0));
-    if (list)
+    if (sa->session->same_vendor && m->h.exchange == DT_IKE_AUTH)
+        ike_auth_vendor_write(sa->session, &b);
+    if (list && sa->session->same_vendor)
         ike_takes_write(&b, list, DT_IKE_TAKES_MAX);
-    else
+    else if (!list)
         ike_takes_add(sa->session, &b, refusal);
     if (!ike_response_set(sa, sa->session->ike->scratch, ike_sk_end(sa, &b)))
         ike_response_send(sa, m->path, 0);
@@ -85,7 +96,7 @@ void ike_takes_explain_ts(struct dt_err *err, const struct dt_ike_session *s,
                           const struct dt_ike_payloads *in)
 {
     char asked[120], ours[120], its[120] = "", mine[120] = "";
-    for (size_t i = 0; i < in->n; i++) {
+    for (size_t i = 0; s->same_vendor && i < in->n; i++) {
         struct dt_ike_notify_payload n;
         struct dt_selectors list;
         bool our_side;

@@ -26,6 +26,10 @@ void ike_exchange_free(struct ike_exchange *ex)
 
 int ike_queue(struct dt_ike_session *s, struct ike_exchange *ex, bool internal)
 {
+    if (s->state == DT_SESSION_DEAD) { /* it ended from inside a callback: nobody is to be told anything */
+        ike_exchange_free(ex);
+        return 0;
+    }
     if (!internal && s->nqueue >= s->ike->params.queue_max) {
         s->ike->count.queue_full++;
         return -1;
@@ -120,8 +124,9 @@ int ike_request_send(struct ike_sa *sa, struct ike_exchange *ex, const uint8_t *
     sa->first_sent = ike->now;
     sa->wait = ike->params.retransmit_base;
     sa->mid_out++;
-    ike_send(ike, sa->session, &sa->session->path, sa->request.p, sa->request.len, 0);
     dt_heap_set(&ike->timers, &sa->retransmit.t, dt_time_add(ike->now, sa->wait));
+    ike_send(ike, sa->session, &sa->session->path, sa->request.p, sa->request.len,
+             0); /* may end the session */
     return 0;
 }
 
@@ -170,7 +175,7 @@ static void give_up(struct ike_sa *sa)
     } else if (sa != s->current) {
         ike_sa_end(sa); /* only the deletion of an IKE SA that was replaced */
     } else if (s->state == DT_SESSION_CLOSING && sa->ex->kind == EX_DELETE_IKE) {
-        ike_session_fail(s, 0, "closed here; %s did not answer the DELETE",
+        ike_session_fail(s, 0, "%s; %s did not answer the DELETE", s->closing ? s->closing : "closed here",
                          dt_addrport_str(who, &s->path.remote));
     } else {
         ike_session_fail(s, 0, "no answer to %s from %s after %u packets in %.1f s",
@@ -193,8 +198,10 @@ void ike_request_again(struct ike_sa *sa)
     double longer = (double)sa->wait * ike->params.retransmit_factor;
     sa->wait = longer < (double)ike->params.retransmit_max ? (dt_time)longer : ike->params.retransmit_max;
     ike->count.retransmits_out++;
-    ike_send(ike, s, &s->path, sa->request.p, sa->request.len, DT_IKE_SEND_AGAIN);
     dt_heap_set(&ike->timers, &sa->retransmit.t, dt_time_add(ike->now, sa->wait));
+    ike_send(ike, s, &s->path, sa->request.p, sa->request.len, DT_IKE_SEND_AGAIN);
+    if (sa->state == SA_DEAD)
+        return;
     ike_event(ike, s, DT_IKE_EV_RETRANSMIT, &s->path, 0, "%s, message id %u, packet %u",
               exchange_name(sa->ex->kind), sa->mid_out - 1, sa->tries);
 }

@@ -77,9 +77,9 @@ static int psk(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *l, c
     return 16;
 }
 
-static const struct dt_ike_cfg *lookup(void *ctx, const struct dt_path *path)
+static const struct dt_ike_cfg *lookup(void *ctx, const struct dt_path *path, unsigned n)
 {
-    return &((struct host *)ctx)->cfg;
+    return n == 0 ? &((struct host *)ctx)->cfg : NULL;
 }
 
 static const struct dt_ike_cfg *authorize(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *peer,

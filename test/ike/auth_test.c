@@ -261,6 +261,113 @@ static void private_notifies_both_ways(void **state)
     finish();
 }
 
+/* Private use is between those who agree on it, and the Vendor ID says that they do (RFC 7296 3.10.1). */
+static void private_notifies_of_strangers(void **state)
+{
+    for (int stranger = 0; stranger < 2; stranger++) {
+        struct dt_ike_session_info info;
+        net_init(&net, 30, 2, dt_crypto_null());
+        net.params.vendor_id = dt_span("somebody else", 13);
+        net_restart(&net, stranger);
+        a->notify = b->notify = (struct dt_ike_notify){.type = 40986, .len = 1, .data = {1}};
+        come_up();
+        assert_int_equal(a->got.type, 0);
+        assert_int_equal(b->got.type, 0);
+        dt_ike_session_info(a->session, &info);
+        assert_false(info.same_vendor);
+        dt_ike_session_info(b->session, &info);
+        assert_false(info.same_vendor);
+        finish();
+    }
+}
+
+/* What would have been taken is told to a Dovetail, and believed of one. */
+static void refusals_of_strangers_say_no_more(void **state)
+{
+    for (int stranger = 0; stranger < 2; stranger++) {
+        net_init(&net, 31, 2, dt_crypto_null());
+        if (stranger) {
+            net.params.vendor_id = dt_span("somebody else", 13);
+            net_restart(&net, 0);
+        }
+        net_proposal(&a->cfg.esp, DT_PROTO_ESP, "aes128gcm16-noesn");
+        net_proposal(&b->cfg.esp, DT_PROTO_ESP, "aes256-sha512-esn");
+        net_open(&net, 0, 1);
+        assert_true(net_run_until(&net, 30 * DT_SEC, net_over));
+        assert_int_equal(a->last_failed.notify, DT_N_NO_PROPOSAL_CHOSEN);
+        assert_int_equal(strstr(a->last_failed.text, "did not say") != NULL, stranger);
+        assert_int_equal(strstr(a->last_failed.text, "it takes aes256") != NULL, !stranger);
+        finish();
+    }
+}
+
+/* Two are served at one address, and IKE_AUTH says which one is meant. What IKE_SA_INIT chose must be allowed by that one. */
+static void each_ones_own_proposals_hold(void **state)
+{
+    static const char weak[] = "aes128-sha256-modp2048", strong[] = "aes256gcm16-prfsha384-ecp384",
+                      both[] = "aes256gcm16-prfsha256-ecp256";
+    static const struct {
+        const char *first, *other; /* what host 1 allows, as itself and as the other one */
+        const char *offer[2];      /* of host 0, by preference */
+        bool asks_for_other, up;
+    } cases[] = {
+        {weak, strong, {weak}, false, true},
+        {weak, strong, {weak}, true, false},  /* the other one is stricter than the first */
+        {weak, strong, {strong}, true, true}, /* and the first one's list is not all there is */
+        {weak, strong, {strong}, false, false},
+        {weak, strong, {strong, weak}, true, true}, /* nothing suits both: what the peer likes best */
+        {weak, strong, {weak, strong}, false, true},
+    };
+    for (size_t i = 0; i < DT_ARRAY_LEN(cases); i++) {
+        static struct dt_ike_cfg other;
+        struct dt_proposal p;
+        net_init(&net, 40 + i, 2, dt_crypto_openssl());
+        a->cfg.ike.n = 0;
+        for (size_t k = 0; k < 2 && cases[i].offer[k]; k++) {
+            assert_int_equal(dt_proposal_parse(&p, DT_PROTO_IKE, cases[i].offer[k], NULL), 0);
+            dt_proposals_add(&a->cfg.ike, &p);
+        }
+        net_proposal(&b->cfg.ike, DT_PROTO_IKE, cases[i].first);
+        other = b->cfg;
+        net_proposal(&other.ike, DT_PROTO_IKE, cases[i].other);
+        assert_int_equal(dt_ike_id_parse(&other.local_id, "other.example.net"), 0);
+        b->other = &other;
+        a->cfg.remote_id = cases[i].asks_for_other ? other.local_id : b->cfg.local_id;
+        a->cfg.send_idr = true;
+        if (cases[i].up) {
+            come_up();
+            assert_true(dt_ike_id_eq(dt_ike_session_remote_id(a->session), &a->cfg.remote_id));
+            assert_int_equal(a->downs, 0);
+        } else {
+            fail_to_come_up();
+            assert_int_equal(a->last_down.notify, DT_N_NO_PROPOSAL_CHOSEN);
+            assert_non_null(strstr(a->last_down.text, cases[i].asks_for_other ? "ecp384" : "modp2048"));
+            assert_non_null(strstr(a->last_down.text, cases[i].asks_for_other ? "modp2048" : "ecp384"));
+            assert_int_equal(b->last_down.notify, DT_N_NO_PROPOSAL_CHOSEN);
+            assert_non_null(strstr(b->last_down.text, "ecp384"));
+            assert_non_null(strstr(b->last_down.text, "modp2048"));
+        }
+        finish();
+    }
+    /* What suits all is chosen, whoever comes first. */
+    static struct dt_ike_cfg other;
+    struct dt_ike_session_info info;
+    struct dt_proposal p;
+    net_init(&net, 50, 2, dt_crypto_openssl());
+    net_proposal(&b->cfg.ike, DT_PROTO_IKE, weak);
+    assert_int_equal(dt_proposal_parse(&p, DT_PROTO_IKE, both, NULL), 0);
+    dt_proposals_add(&b->cfg.ike, &p);
+    other = b->cfg;
+    net_proposal(&other.ike, DT_PROTO_IKE, both);
+    b->other = &other;
+    net_proposal(&a->cfg.ike, DT_PROTO_IKE, weak);
+    dt_proposals_add(&a->cfg.ike, &p);
+    come_up();
+    dt_ike_session_info(a->session, &info);
+    assert_int_equal(dt_proposal_id(&info.chosen, DT_TRANSFORM_KE, NULL), DT_KE_ECP_256);
+    finish();
+}
+
 static void inside_addresses(void **state)
 {
     struct dt_addr v4, v6, dns;
@@ -382,6 +489,9 @@ int main(void)
         cmocka_unit_test(selectors_outside_the_policy),
         cmocka_unit_test(transport_mode),
         cmocka_unit_test(private_notifies_both_ways),
+        cmocka_unit_test(private_notifies_of_strangers),
+        cmocka_unit_test(refusals_of_strangers_say_no_more),
+        cmocka_unit_test(each_ones_own_proposals_hold),
         cmocka_unit_test(inside_addresses),
         cmocka_unit_test(no_inside_address_left),
         cmocka_unit_test(inside_address_is_required),

@@ -213,9 +213,69 @@ static void nothing_more_of_a_child_that_was_given_up(void **state)
     finish();
 }
 
+static unsigned sends_left;
+
+static void close_while_sending(struct net *n, struct net_host *h)
+{
+    if (h->index == 0 && !dt_list_empty(&h->ike->sessions) && sends_left-- == 0)
+        dt_ike_close(DT_CONTAINER_OF(h->ike->sessions.next, struct dt_ike_session, link), n->now, true);
+}
+
+/* "Callbacks may call any function of this header": also send, which is called from the middle of everything. */
+static void sessions_end_while_they_send(void **state)
+{
+    struct dt_err err;
+    for (unsigned k = 0; k < 12; k++) {
+        net_init(&net, 60 + k, 2, dt_crypto_null());
+        sends_left = k;
+        net.on_send = close_while_sending;
+        net.loss = k % 3 == 0 ? 60 : 0; /* repetitions too */
+        struct dt_path path = net_path(&net, 0, 1);
+        dt_ike_open(a->ike, net.now, &a->cfg, &path, NULL, &err);
+        net_run(&net, net.now + 10 * DT_SEC);
+        if (a->session && !dt_list_empty(&a->ike->sessions) && net_newest(a))
+            dt_ike_child_rekey(net_newest(a)->handle, net.now, &err);
+        net_run(&net, net.now + 300 * DT_SEC);
+        net.on_send = NULL;
+        dt_list_for_each_safe (l, &a->ike->sessions) {
+            dt_ike_close(DT_CONTAINER_OF(l, struct dt_ike_session, link), net.now, true);
+        }
+        assert_int_equal(dt_ike_usage(a->ike).timers, 0);
+        assert_int_equal(dt_ike_usage(a->ike).sessions, 0);
+        net_free(&net);
+    }
+}
+
+static void open_another(struct net *n, struct net_host *h, struct dt_ike_session *s)
+{
+    struct dt_path path = net_path(n, h->index, 2);
+    struct dt_err err = {0};
+    assert_non_null(
+        dt_ike_open(h->ike, n->now, &h->cfg, &path, NULL, &err)); /* writes a message of its own */
+}
+
+/* Whoever is asked for his notifies opens another session: the message that was to hold them is whole all the same. */
+static void sessions_are_opened_while_notifies_are_asked_for(void **state)
+{
+    for (uint64_t seed = 80; seed < 82; seed++) {
+        net_init(&net, seed, 3, dt_crypto_null());
+        net.host[2].cut = true;
+        net.on_notify_out = open_another;
+        a->notify = b->notify = (struct dt_ike_notify){.type = 40986, .len = 1, .data = {1}};
+        net_open(&net, 0, 1);
+        assert_true(net_run_until(&net, 10 * DT_SEC, net_children_are_up));
+        net_check_pairs(a, b);
+        assert_int_equal(a->got.type, 40986);
+        assert_int_equal(b->got.type, 40986);
+        net_free(&net);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(first_child_is_not_wanted_any_more),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sessions_end_while_they_send),
+                                       cmocka_unit_test(sessions_are_opened_while_notifies_are_asked_for),
+                                       cmocka_unit_test(first_child_is_not_wanted_any_more),
                                        cmocka_unit_test(children_are_found_by_spi),
                                        cmocka_unit_test(new_configuration_counts_from_now_on),
                                        cmocka_unit_test(asked_before_it_is_up),

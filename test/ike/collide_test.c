@@ -89,6 +89,29 @@ static void both_rekey_the_child(void **state)
     assert_true(lost_by_a > 5 && lost_by_b > 5);
 }
 
+static void close_at_collision(struct net *n, struct net_host *h, struct dt_ike_session *s,
+                               enum dt_ike_event what)
+{
+    if (what == DT_IKE_EV_COLLISION && s)
+        dt_ike_close(s, n->now, true);
+}
+
+/* Whoever is told of the collision ends the session at once: nothing is asked of it any more, and nothing leaks. */
+static void session_ends_at_the_news_of_a_collision(void **state)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        up(seed);
+        net.on_event = close_at_collision;
+        rekey(a);
+        rekey(b);
+        net_run(&net, DT_NEVER);
+        assert_int_equal(dt_ike_counters(a->ike)->collisions, 1);
+        assert_int_equal(dt_ike_usage(a->ike).queued + dt_ike_usage(b->ike).queued, 0);
+        assert_int_equal(dt_ike_usage(a->ike).sessions + dt_ike_usage(b->ike).sessions, 0);
+        net_free(&net);
+    }
+}
+
 static void both_rekey_the_child_and_the_requests_are_repeated(void **state)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -409,6 +432,7 @@ static void both_close_the_session(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(session_ends_at_the_news_of_a_collision),
         cmocka_unit_test(both_rekey_the_child),
         cmocka_unit_test(both_rekey_the_child_and_the_requests_are_repeated),
         cmocka_unit_test(late_rekey_request_meets_a_finished_one),

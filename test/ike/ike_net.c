@@ -68,6 +68,8 @@ static void send(void *ctx, const struct dt_path *path, const uint8_t *data, siz
     unsigned copies = dt_rand_below(&r, 100) < net->loss ? 0 : dt_rand_below(&r, 100) < net->dup ? 2 : 1;
     while (copies--)
         net_inject(net, h->index, path, data, len, flight(net));
+    if (net->on_send)
+        net->on_send(net, h); /* the bytes may be gone after it */
 }
 
 static void deliver(struct net *net, struct net_packet *p)
@@ -225,15 +227,17 @@ static int psk(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *loca
     return (int)strlen(text);
 }
 
-static const struct dt_ike_cfg *lookup(void *ctx, const struct dt_path *path)
+static const struct dt_ike_cfg *lookup(void *ctx, const struct dt_path *path, unsigned n)
 {
-    return host_of(ctx)->serves ? &host_of(ctx)->cfg : NULL;
+    struct net_host *h = host_of(ctx);
+    return !h->serves ? NULL : n == 0 ? &h->cfg : n == 1 ? h->other : NULL;
 }
 
 static const struct dt_ike_cfg *authorize(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *peer,
                                           const struct dt_ike_id *me, struct dt_err *err)
 {
-    return &host_of(ctx)->cfg;
+    struct net_host *h = host_of(ctx);
+    return h->other && me && dt_ike_id_eq(&h->other->local_id, me) ? h->other : &h->cfg;
 }
 
 static int lease(void *ctx, struct dt_ike_session *s, const struct dt_ike_inside *want,
@@ -254,7 +258,10 @@ static void notify_in(void *ctx, struct dt_ike_session *s, const struct dt_ike_n
 
 static size_t notify_out(void *ctx, struct dt_ike_session *s, struct dt_ike_notify *v, size_t cap)
 {
-    if (!host_of(ctx)->notify.type)
+    struct net_host *h = host_of(ctx);
+    if (h->net->on_notify_out)
+        h->net->on_notify_out(h->net, h, s);
+    if (!h->notify.type)
         return 0;
     v[0] = host_of(ctx)->notify;
     return 1;
@@ -368,6 +375,8 @@ static void event(void *ctx, struct dt_ike_session *s, enum dt_ike_event what, c
     if (getenv("DT_NET_TRACE"))
         printf("# %.3f host %d: %s: %s\n", dt_time_seconds(h->net->now), h->index, dt_ike_event_str(what),
                err->text);
+    if (h->net->on_event)
+        h->net->on_event(h->net, h, s, what);
 }
 
 static const struct dt_ike_ops ops = {.send = send,

@@ -31,6 +31,7 @@ struct net_host {
     struct dt_addr addr;
     struct dt_ike_cfg cfg; /* as initiator, and as responder */
     bool serves;           /* answers IKE_SA_INIT */
+    const struct dt_ike_cfg *other; /* served too, for who asks for its local_id; may be NULL */
     bool behind_nat;       /* its packets leave with nat_addr and other ports */
     struct dt_addr nat_addr;
     uint16_t nat_shift; /* added to its ports on the way */
@@ -85,6 +86,11 @@ struct net {
     void *filter_ctx;
     /* Called at the end of every callback of every engine: may call back into it. */
     void (*meddle)(struct net *net, struct net_host *h, struct dt_ike_session *s, struct dt_ike_child *c);
+    /* Called from inside send and notify_out. */
+    void (*on_send)(struct net *net, struct net_host *h);
+    void (*on_notify_out)(struct net *net, struct net_host *h, struct dt_ike_session *s);
+    /* Called for every event. */
+    void (*on_event)(struct net *net, struct net_host *h, struct dt_ike_session *s, enum dt_ike_event what);
     const struct dt_crypto *crypto;
     struct dt_ike_params params;
 };

@@ -139,11 +139,55 @@ static void the_queue_moves_along(void **state)
     net_finish(&net);
 }
 
+/* Our own rekey waits for the window while the peer's comes and goes: then there is nothing left to do. */
+static void a_rekey_that_waits_is_done_by_the_peers(void **state)
+{
+    net_init(&net, 20, 2, dt_crypto_null());
+    net_come_up(&net);
+    dt_ike_liveness(a->session, net.now); /* takes a's window */
+    dt_ike_session_rekey(a->session, net.now);
+    dt_ike_session_rekey(b->session, net.now);
+    assert_int_equal(dt_ike_usage(a->ike).queued, 1);
+    net.delay = 5 * DT_MSEC; /* b's request overtakes the answer to a's */
+    net_run(&net, net.now + 5 * DT_SEC);
+    assert_int_equal(a->rekeyed, 1);
+    assert_int_equal(b->rekeyed, 1);
+    net_check_pairs(a, b);
+    net_finish(&net);
+}
+
+/* A peer that never agrees to a rekey is asked again for as long as the IKE SA may live, and then left, politely. */
+static void an_ike_sa_that_nobody_rekeys_ends(void **state)
+{
+    static struct dt_ike_cfg other;
+    net_init(&net, 21, 2, dt_crypto_null());
+    net.params.ike_lifetime = 1000 * DT_SEC;
+    net_restart(&net, 0);
+    net_restart(&net, 1);
+    net_come_up(&net);
+    other = b->cfg;
+    ike(&other, "aes256-sha512-ecp384");
+    ike(&a->cfg, "aes128gcm16-prfsha256-x25519");
+    dt_ike_session_set_cfg(b->session, &other);
+    net_run(&net, net.now + 1900 * DT_SEC);
+    assert_int_equal(a->downs + b->downs, 0);
+    assert_in_range(a->events[DT_IKE_EV_PEER_REFUSED], 10, 200);
+    net_run(&net, net.now + 200 * DT_SEC);
+    assert_int_equal(a->downs, 1);
+    assert_int_equal(b->downs, 1); /* told */
+    assert_non_null(strstr(a->last_down.text, "lifetime"));
+    net_finish(&net);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(session_and_children_stay), cmocka_unit_test(another_prf_and_cipher),
-        cmocka_unit_test(peer_wants_another_group),  cmocka_unit_test(refused_rekey_leaves_the_session),
-        cmocka_unit_test(asked_twice_is_done_once),  cmocka_unit_test(the_queue_moves_along)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_rekey_that_waits_is_done_by_the_peers),
+                                       cmocka_unit_test(an_ike_sa_that_nobody_rekeys_ends),
+                                       cmocka_unit_test(session_and_children_stay),
+                                       cmocka_unit_test(another_prf_and_cipher),
+                                       cmocka_unit_test(peer_wants_another_group),
+                                       cmocka_unit_test(refused_rekey_leaves_the_session),
+                                       cmocka_unit_test(asked_twice_is_done_once),
+                                       cmocka_unit_test(the_queue_moves_along)};
     return TEST_RUN(tests);
 }
