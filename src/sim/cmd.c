@@ -28,7 +28,7 @@ static const struct {
     {"s", "  --table FILE            the table of docs/parameters.md\n"},
     {"resd", "  --seed N                the first seed (1); the same seed gives the same bytes\n"},
     {"rs", "  --seeds N               so many seeds, one after another (1)\n"},
-    {"re", "  --pairing P             plain, client, both or both-accept (run: all four)\n"},
+    {"re", "  --pairing P             plain, client, both, both-accept (run: these four) or both-narrow\n"},
     {"res", "  --set NAME=VALUE        a parameter: keylife rekeymargin rekeyfuzz maxidle pingtime pingtries "
             "pingtime2\n"
             "                          pingtries2 timeout elimit t_out n_out t_ei (seconds or numbers)\n"},
@@ -194,8 +194,9 @@ int sim_options_read(struct sim_options *o, const char *command, int argc, char 
         o->all = true;
     }
     if (o->pairing && !sim_pairing_by_name(o->pairing))
-        return sim_complain(2, "there is no pairing \"%s\"; there are plain, client, both and both-accept",
-                            o->pairing);
+        return sim_complain(
+            2, "there is no pairing \"%s\"; there are plain, client, both, both-accept and both-narrow",
+            o->pairing);
     if (o->params_set && sim_params_check(&o->params, &err))
         return sim_complain(2, "%s", err.text);
     return 0;

@@ -19,7 +19,7 @@ int sim_cmd_list(const struct sim_options *o)
             sim_text_add(&t, "%-17s %s\n%-17s   IPsec today: %s\n", s->name, s->what, "", s->plain);
         }
     }
-    for (int i = 0; i < SIM_PAIRINGS && !o->json; i++)
+    for (int i = 0; i < SIM_PAIRINGS_ALL && !o->json; i++)
         sim_text_add(&t, "%s--pairing %-12s %s\n", i ? "" : "\n", sim_pairings[i].name, sim_pairings[i].what);
     if (!o->json)
         sim_text_put(&t, "\nrun mixed --days N   every day of every pair of clients brings another of them\n"

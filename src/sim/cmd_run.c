@@ -282,7 +282,7 @@ int sim_cmd_run(const struct sim_options *o)
     if (!o->json)
         fputs(only && o->seeds == 1 && !o->days ? "" : head, stdout);
     for (int i = 0; i < (only ? 1 : SIM_SCENARIOS) && !status; i++)
-        for (int k = 0; k < SIM_PAIRINGS && !status; k++) {
+        for (int k = 0; k < (o->pairing ? SIM_PAIRINGS_ALL : SIM_PAIRINGS) && !status; k++) {
             if (o->pairing && strcmp(o->pairing, sim_pairings[k].name))
                 continue;
             v[n].cfg = (struct sim_run_config){.scenario = only ? only : &sim_scenarios[i],

@@ -9,6 +9,9 @@
 #include "wire/dummy.h"
 #include "wire/esp.h"
 #include "wire/icmp.h"
+#include "wire/ip.h"
+
+#define SIM_PORT 4411 /* of tunnels that carry one port */
 
 /* ---- randomness ------------------------------------------------------------------------------ */
 
@@ -364,11 +367,15 @@ static bool algorithms(struct dt_proposals *ike, struct dt_proposals *esp, struc
            proposals(esp, DT_PROTO_ESP, "aes128gcm16-noesn", err);
 }
 
-static struct dt_selectors net16(uint32_t addr)
+static struct dt_selectors inside_net(const struct sim_host *h)
 {
     struct dt_selectors list = {0};
-    struct dt_prefix p = {dt_addr4(addr & 0xffff0000), 16};
+    struct dt_prefix p = {dt_addr4(SIM_INSIDE_SERVER & 0xffff0000), 16};
     struct dt_selector s = dt_selector_prefix(&p);
+    if (h->cfg.pairing->narrow) {
+        s.proto = DT_IPPROTO_UDP;
+        s.port_from = s.port_to = SIM_PORT;
+    }
     dt_selectors_add(&list, &s);
     return list;
 }
@@ -385,7 +392,7 @@ static int start_client(struct sim_host *h, dt_time now, struct dt_err *err)
     if (dt_ike_id_parse(&c.local_id, id) || dt_ike_id_parse(&c.remote_id, "gateway.sim") ||
         !algorithms(&c.ike, &c.esp, err))
         return -1;
-    c.protect = net16(SIM_INSIDE_SERVER);
+    c.protect = inside_net(h);
     c.inside4 = true;
     c.inside6 = false;
     c.encap = h->cfg.encap;
@@ -410,7 +417,7 @@ static int start_server(struct sim_host *h, dt_time now, struct dt_err *err)
     if (dt_ike_id_parse(&c.identity, "gateway.sim") || !algorithms(&c.ike, &c.esp, err))
         return -1;
     c.peers.type = DT_ID_ANY;
-    c.protect = net16(SIM_INSIDE_SERVER);
+    c.protect = inside_net(h);
     c.lease = true;
     c.probe = h->cfg.pairing->server_waits;
     c.params = h->cfg.params;

@@ -5,17 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct sim_pairing sim_pairings[SIM_PAIRINGS] = {
+const struct sim_pairing sim_pairings[SIM_PAIRINGS_ALL] = {
     {"plain", "no probing at either end: what IPsec does today", false, false, false},
     {"client", "a Dovetail client, and a plain server that uses a new epoch at once", true, false, false},
     {"both", "Dovetail at both ends", true, true, false},
     {"both-accept", "Dovetail at both ends, and the server may start a rekey (server_rekey = accept)", true,
      true, true},
+    {"both-narrow", "Dovetail at both ends, and tunnels that carry one UDP port alone", true, true, false,
+     .narrow = true},
 };
 
 const struct sim_pairing *sim_pairing_by_name(const char *name)
 {
-    for (int i = 0; i < SIM_PAIRINGS; i++)
+    for (int i = 0; i < SIM_PAIRINGS_ALL; i++)
         if (!strcmp(sim_pairings[i].name, name))
             return &sim_pairings[i];
     return NULL;

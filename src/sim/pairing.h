@@ -13,10 +13,12 @@ struct sim_pairing {
     bool client_probes; /* a Dovetail client: probes, waits, pings when idle */
     bool server_waits;  /* a Dovetail server: waits to be spoken to on a new epoch */
     bool accept;        /* the server may start rekeys, and the client takes them */
+    bool narrow;        /* tunnels carry one UDP port: no echo fits their selectors */
 };
 
-#define SIM_PAIRINGS 4
-extern const struct sim_pairing sim_pairings[SIM_PAIRINGS];
+#define SIM_PAIRINGS     4 /* which every report compares */
+#define SIM_PAIRINGS_ALL 5
+extern const struct sim_pairing sim_pairings[SIM_PAIRINGS_ALL];
 const struct sim_pairing *sim_pairing_by_name(const char *name);
 
 /* What the scenarios' network is like, and the parameters of both ends and of the NAT: the daemons' defaults. */

@@ -30,6 +30,20 @@ static void dovetail_keeps_its_promise(void **state)
         }
 }
 
+/* Tunnels that carry one port heal like any other: no selector restricts what proves them. */
+static void a_port_is_no_obstacle(void **state)
+{
+    static const char *const faults[] = {"spi-collision", "nat-crash", "gateway-restart", "laptop-sleep"};
+    uint64_t seed = test_seed("narrow") % 1000000;
+    for (int i = 0; i < 4; i++) {
+        struct sim_summary s = run(faults[i], "both-narrow", seed, SEEDS);
+        if (s.recovered != s.faults || s.late || s.sins || s.wrong_unheard)
+            fail_msg("%s: %d of %d recovered, %d late, %d sins", faults[i], (int)s.recovered, (int)s.faults,
+                     (int)s.late, (int)s.sins);
+        sim_summary_free(&s);
+    }
+}
+
 /* With Dovetail at both ends the first two races do not even happen: no item takes another's SPI, nothing is sent to
  * everybody, nothing is lost. */
 static void races_one_and_two_cannot_happen(void **state)
@@ -129,6 +143,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dovetail_keeps_its_promise),
+        cmocka_unit_test(a_port_is_no_obstacle),
         cmocka_unit_test(races_one_and_two_cannot_happen),
         cmocka_unit_test(plain_suffers),
         cmocka_unit_test(seeds_decide),
