@@ -52,3 +52,11 @@ int privilege_drop(bool ports, struct dt_err *err)
         return dt_err_set(err, 0, "cannot give up privileges: %s", strerror(errno));
     return 0;
 }
+
+void privilege_none(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{0}};
+    if (syscall(SYS_capset, &head, none) != 0) /* giving up is always allowed */
+        LOG(DT_LOG_WARN, "a thread could not give up its privileges: %s", strerror(errno));
+}

@@ -284,5 +284,6 @@ int privilege_check(struct dt_err *err);
 /* The calling thread's, and of threads that it starts from now on: all but CAP_NET_ADMIN, CAP_NET_RAW and, with `ports`,
  * CAP_NET_BIND_SERVICE. */
 int privilege_drop(bool ports, struct dt_err *err);
+void privilege_none(void); /* of the calling thread: all of them */
 
 #endif
