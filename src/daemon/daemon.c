@@ -20,6 +20,7 @@
 #include "crypto/crypto.h"
 #include "daemon/plans.h"
 #include "daemon/state.h"
+#include "net/names.h"
 
 #define EXIT_FAILED 1
 #define EXIT_USAGE  2
@@ -152,7 +153,8 @@ static int open_data_path(struct daemon *d, struct dt_err *err)
                                .no_udp6 = d->ike6_fd < 0,
                                .no_esp6 = d->ike6_fd < 0};
     d->dp = dt_dp_open(&cfg, err);
-    if (d->dp == NULL)
+    d->names = dt_names_open(err);
+    if (d->dp == NULL || d->names == NULL)
         return -1;
     d->nl = dt_nl_open(err);
     return d->nl == NULL ? -1 : routes_begin(d, err);
@@ -208,6 +210,7 @@ static void close_all(struct daemon *d)
     jobs_stop(d);
     loop_close(d);
     jobs_free(d);
+    dt_names_close(d->names);
     plans_close(d);
     routes_end(d); /* it looks at the device, which goes next */
     dt_dp_close(d->dp);
@@ -220,6 +223,7 @@ static void close_all(struct daemon *d)
         fclose(d->keylog);
     dt_table_free(&d->dptuns);
     dt_table_free(&d->tun_ids);
+    dt_table_free(&d->resolves);
     janitor_dismiss(d->janitor);
     free(d->config_file);
     dt_wipe(d, sizeof(*d));
@@ -387,6 +391,7 @@ int dt_daemon_main(int argc, char **argv)
     dt_rand_fill(&rand, &d.owner_key, sizeof(d.owner_key));
     dt_table_init(&d.dptuns);
     dt_table_init(&d.tun_ids);
+    dt_table_init(&d.resolves);
     d.config_file = realpath(a.config, NULL);
     if (a.socket != NULL)
         snprintf(d.cfg.socket, sizeof(d.cfg.socket), "%s", a.socket);

@@ -5,6 +5,7 @@
 
 #include "daemon/plans.h"
 #include "daemon/state.h"
+#include "net/names.h"
 #include "net/nft.h"
 #include "net/udp_socket.h"
 
@@ -92,6 +93,11 @@ static void on_dp(uv_poll_t *p, int status, int events)
         dt_dp_event_done(&ev);
     }
     loop_wake(d);
+}
+
+static void on_names(uv_poll_t *p, int status, int events)
+{
+    resolve_answers(p->data);
 }
 
 static void on_settled(uv_timer_t *t)
@@ -203,6 +209,7 @@ void loop_start(struct daemon *d)
     poll_fd(d, &d->dp_poll, dt_dp_event_fd(d->dp), on_dp);
     poll_fd(d, &d->nl_poll, d->nl_fd, on_netlink);
     poll_fd(d, &d->nft_poll, d->nft_fd, on_nft);
+    poll_fd(d, &d->names_poll, dt_names_fd(d->names), on_names);
     catch_signal(d, &d->sigint, SIGINT);
     catch_signal(d, &d->sigterm, SIGTERM);
     catch_signal(d, &d->sighup, SIGHUP);

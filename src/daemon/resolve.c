@@ -1,23 +1,25 @@
-/* Names of gateways. libuv asks on a thread of its pool; what is heard is told to the endpoint. A name that cannot be
- * resolved is tried again, with growing pauses; addresses that are known are kept. */
-#include <netdb.h>
+/* Names of gateways. All names of a tunnel are asked at once (net/names.h), and what is heard is told to the endpoint: at
+ * once where the names before it have been heard of too, or else after a short wait, since gateways are tried in order. A
+ * name that cannot be resolved is tried again, with growing pauses; addresses that are known are kept. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/state.h"
+#include "net/names.h"
 
 #define PAUSE_MIN (2 * DT_SEC)
 #define PAUSE_MAX (60 * DT_SEC)
+#define IN_ORDER  DT_SEC /* so long an address waits for those of the names before it */
 
 struct resolve {
-    uv_getaddrinfo_t req;
+    struct dt_table_node by_id;
+    uint64_t id; /* its tickets are id * DT_TUNNEL_GATEWAYS + the name's place */
     struct daemon *d;
-    struct tun *t; /* NULL: nobody waits any more */
-    size_t host;
-    bool changed;
+    struct tun *t;
+    dt_time since;
+    bool waiting[DT_TUNNEL_GATEWAYS]; /* for the answer about this name */
+    bool changed;                     /* something new was heard that the endpoint does not know yet */
 };
-
-static void next(struct resolve *r, size_t from);
 
 static bool is_name(const struct tun *t, size_t i)
 {
@@ -26,35 +28,27 @@ static bool is_name(const struct tun *t, size_t i)
 }
 
 /* Takes the answer for one name; true when it says something new. */
-static bool take(struct tun *t, size_t host, const struct addrinfo *res)
+static bool take(struct tun *t, size_t host, const struct dt_names_answer *a)
 {
-    struct dt_addr a[4];
-    uint8_t n = 0;
-    for (; res != NULL && n < DT_ARRAY_LEN(a); res = res->ai_next) {
-        struct dt_addr x = {0};
-        if (res->ai_family == AF_INET)
-            x = dt_addr4_bytes(&((const struct sockaddr_in *)(const void *)res->ai_addr)->sin_addr);
-        else if (res->ai_family == AF_INET6)
-            x = dt_addr6_bytes(&((const struct sockaddr_in6 *)(const void *)res->ai_addr)->sin6_addr);
-        bool known = x.ver == 0;
-        for (uint8_t i = 0; i < n; i++)
-            known = known || dt_addr_eq(&a[i], &x);
-        if (!known)
-            a[n++] = x;
-    }
-    if (n == 0)
+    size_t n = a->naddr < DT_ARRAY_LEN(t->found[host].a) ? a->naddr : DT_ARRAY_LEN(t->found[host].a);
+    if (n == t->found[host].n && memcmp(a->addr, t->found[host].a, n * sizeof(a->addr[0])) == 0)
         return false;
-    bool changed = n != t->found[host].n || memcmp(a, t->found[host].a, n * sizeof(a[0])) != 0;
-    t->found[host].n = n;
-    memcpy(t->found[host].a, a, n * sizeof(a[0]));
-    return changed;
+    t->found[host].n = (uint8_t)n;
+    memcpy(t->found[host].a, a->addr, n * sizeof(a->addr[0]));
+    return true;
+}
+
+static void resolve_free(struct resolve *r)
+{
+    dt_table_remove(&r->d->resolves, &r->by_id);
+    r->t->resolve = NULL;
+    free(r);
 }
 
 static void finish(struct resolve *r)
 {
     struct tun *t = r->t;
     bool missing = false;
-    t->resolve = NULL;
     for (size_t i = 0; i < t->cfg.nhost; i++)
         missing = missing || t->found[i].n == 0;
     if (missing) {
@@ -66,40 +60,76 @@ static void finish(struct resolve *r)
     }
     if (r->changed)
         tun_addresses(r->d, t);
-    loop_wake(r->d);
-    free(r);
+    resolve_free(r);
 }
 
-static void answered(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
+/* Tells the endpoint, unless the name of a gateway that is tried earlier may still be heard of in a moment. */
+static void tell_addresses(struct resolve *r, dt_time now)
 {
-    struct resolve *r = DT_CONTAINER_OF(req, struct resolve, req);
-    struct tun *t = r->t;
-    if (t == NULL) {
-        uv_freeaddrinfo(res);
-        free(r);
+    size_t first = 0; /* that has an address, or is waited for */
+    while (first < r->t->cfg.nhost && r->t->found[first].n == 0 && !r->waiting[first])
+        first++;
+    if (first == r->t->cfg.nhost || (r->waiting[first] && now < dt_time_add(r->since, IN_ORDER)))
         return;
-    }
-    if (status != 0 || res == NULL) {
-        snprintf(t->resolve_why, sizeof(t->resolve_why), "the name %.100s cannot be resolved: %s",
-                 t->cfg.host[r->host], status != 0 ? uv_strerror(status) : "it has no address");
+    r->changed = false;
+    tun_addresses(r->d, r->t);
+}
+
+static bool any_waiting(const struct resolve *r)
+{
+    for (size_t i = 0; i < DT_TUNNEL_GATEWAYS; i++)
+        if (r->waiting[i])
+            return true;
+    return false;
+}
+
+static void answered(struct resolve *r, size_t host, const struct dt_names_answer *a)
+{
+    struct tun *t = r->t;
+    r->waiting[host] = false;
+    if (a->naddr == 0) {
+        snprintf(t->resolve_why, sizeof(t->resolve_why), "the name %.40s cannot be resolved: %.80s",
+                 t->cfg.host[host], a->why);
         LOG(DT_LOG_WARN, "%s: %s", t->cfg.cfg.name, t->resolve_why);
     } else {
         t->resolve_why[0] = '\0';
-        r->changed = take(t, r->host, res) || r->changed;
+        r->changed = take(t, host, a) || r->changed;
     }
-    uv_freeaddrinfo(res);
-    next(r, r->host + 1);
+    if (!any_waiting(r))
+        finish(r);
+    else if (r->changed)
+        tell_addresses(r, daemon_now());
 }
 
-static void next(struct resolve *r, size_t from)
+static struct resolve *resolve_by_id(struct daemon *d, uint64_t id)
 {
+    struct dt_table_node *n = dt_table_first(&d->resolves, id);
+    while (n != NULL && DT_CONTAINER_OF(n, struct resolve, by_id)->id != id)
+        n = dt_table_next(n);
+    return n != NULL ? DT_CONTAINER_OF(n, struct resolve, by_id) : NULL;
+}
+
+void resolve_answers(struct daemon *d)
+{
+    struct dt_names_answer a;
+    while (dt_names_next(d->names, &a)) {
+        struct resolve *r = resolve_by_id(d, a.ticket / DT_TUNNEL_GATEWAYS);
+        if (r != NULL)
+            answered(r, a.ticket % DT_TUNNEL_GATEWAYS, &a);
+    }
+    loop_wake(d);
+}
+
+static void ask(struct resolve *r, size_t host)
+{
+    struct dt_err err = {0};
     struct tun *t = r->t;
-    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG};
-    for (r->host = from; r->host < t->cfg.nhost; r->host++)
-        if (is_name(t, r->host) &&
-            uv_getaddrinfo(&r->d->loop, &r->req, answered, t->cfg.host[r->host], NULL, &hints) == 0)
-            return;
-    finish(r);
+    if (dt_names_ask(r->d->names, t->cfg.host[host], t->resolve_pause != 0, r->id * DT_TUNNEL_GATEWAYS + host,
+                     &err) == 0)
+        r->waiting[host] = true;
+    else
+        snprintf(t->resolve_why, sizeof(t->resolve_why), "the name %.40s cannot be resolved: %.60s",
+                 t->cfg.host[host], err.text);
 }
 
 void resolve_start(struct daemon *d, struct tun *t)
@@ -112,20 +142,29 @@ void resolve_start(struct daemon *d, struct tun *t)
     struct resolve *r = calloc(1, sizeof(*r));
     if (r == NULL)
         return;
-    r->d = d;
-    r->t = t;
+    *r = (struct resolve){.id = ++d->next_resolve, .d = d, .t = t, .since = daemon_now()};
+    if (dt_table_insert(&d->resolves, &r->by_id, r->id) != 0) {
+        free(r);
+        return;
+    }
     t->resolve = r;
     t->resolve_at = DT_NEVER;
-    next(r, 0);
+    for (size_t i = 0; i < t->cfg.nhost; i++)
+        if (is_name(t, i))
+            ask(r, i);
+    if (!any_waiting(r))
+        finish(r);
 }
 
 void resolve_cancel(struct tun *t)
 {
-    if (t->resolve == NULL)
+    struct resolve *r = t->resolve;
+    if (r == NULL)
         return;
-    t->resolve->t = NULL;
-    uv_cancel((uv_req_t *)&t->resolve->req); /* may fail: it is under way, and its answer is thrown away */
-    t->resolve = NULL;
+    for (size_t i = 0; i < DT_TUNNEL_GATEWAYS; i++)
+        if (r->waiting[i])
+            dt_names_forget(r->d->names, r->id * DT_TUNNEL_GATEWAYS + i);
+    resolve_free(r);
 }
 
 void resolve_tick(struct daemon *d, dt_time now)
@@ -135,6 +174,8 @@ void resolve_tick(struct daemon *d, dt_time now)
         if (t->resolve_at <= now && t->resolve == NULL) {
             t->resolve_at = DT_NEVER;
             resolve_start(d, t);
+        } else if (t->resolve != NULL && t->resolve->changed) {
+            tell_addresses(t->resolve, now);
         }
     }
 }

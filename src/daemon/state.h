@@ -77,7 +77,7 @@ struct dptun {
 
 struct daemon {
     uv_loop_t loop;
-    uv_poll_t ike4, ike6, dp_poll, nl_poll, nft_poll;
+    uv_poll_t ike4, ike6, dp_poll, nl_poll, nft_poll, names_poll;
     int ike4_fd, ike6_fd, nl_fd, nft_fd;
     uv_timer_t timer;  /* the endpoint's deadline */
     uv_timer_t settle; /* after news of the network: tunnels look for another path */
@@ -119,6 +119,9 @@ struct daemon {
     int janitor;         /* the pipe's end; -1 */
 
     struct dt_table tun_ids;   /* of tuns that have one */
+    struct dt_names *names;    /* look-ups (net/names.h) */
+    struct dt_table resolves;  /* under way (resolve.c) */
+    uint64_t next_resolve;
     struct discover *discover; /* NULL: no discover section (daemon/discover.h) */
     struct dt_list waits;      /* requests that wait for something to happen (waits.c) */
     struct dt_list monitors;   /* streams of events */
@@ -187,6 +190,7 @@ int daemon_reload(struct daemon *d, json_t *report,
 /* resolve.c */
 void resolve_start(struct daemon *d, struct tun *t);
 void resolve_cancel(struct tun *t);
+void resolve_answers(struct daemon *d);
 void resolve_tick(struct daemon *d, dt_time now);
 
 /* routes.c */

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "daemon/room.h"
-#include "daemon/virtual_time.h"
 #include "ike/internal.h"
 
 #define CONNS   4
@@ -364,6 +363,12 @@ static void peer_acts(void)
     }
 }
 
+static void name_answered(unsigned host)
+{
+    fake_lookup_answer(host);
+    resolve_answers(&room.d);
+}
+
 /* What the path and the host do. */
 static void world_acts(void)
 {
@@ -376,8 +381,8 @@ static void world_acts(void)
         room.w.host[OFFICE + below(3)].esp_cut ^= true;
         break;
     case 1:
-        if (virtual_lookups() > 0)
-            virtual_lookup_answer(one_in(3) ? 0 : 2 + below(2));
+        if (fake_lookups() > 0)
+            name_answered(one_in(3) ? 0 : 2 + below(2));
         break;
     case 2:
         dt_endpoint_network_changed(room.d.ep, now);
@@ -547,8 +552,8 @@ static void heal(void)
             world_kill(w, i);
         serve(i);
     }
-    while (virtual_lookups() > 0)
-        virtual_lookup_answer(2);
+    while (fake_lookups() > 0)
+        name_answered(2);
     write_conf(true);
     conn_open(&c);
     c.reads = true;

@@ -6,6 +6,7 @@
 
 #include "endpoint/world.h"
 #include "net/datapath.h"
+#include "net/names.h"
 #include "net/netlink.h"
 
 /* Whose data path it is from now on. */
@@ -13,5 +14,10 @@ struct dt_dp *fake_dp(struct world_host *h);
 struct dt_nl *fake_nl(void);
 /* The host has no address and no route now. */
 void fake_no_route(bool none);
+
+/* Look-ups under way; the first of them is answered with 192.0.2.`host`, or (0) fails. Then resolve_answers(). */
+struct dt_names *fake_names(void);
+unsigned fake_lookups(void);
+void fake_lookup_answer(unsigned host);
 
 #endif

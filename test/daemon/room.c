@@ -52,6 +52,7 @@ static void begin_daemon(struct room *r)
     dt_list_init(&d->monitors);
     dt_table_init(&d->dptuns);
     dt_table_init(&d->tun_ids);
+    dt_table_init(&d->resolves);
     d->started = daemon_now();
     d->config_file = strdup(r->conf);
     uv_loop_init(&d->loop);
@@ -63,6 +64,7 @@ static void begin_daemon(struct room *r)
     assert_non_null(d->leases);
     d->dp = fake_dp(&r->w.host[0]);
     d->nl = fake_nl();
+    d->names = fake_names();
     assert_int_equal(routes_begin(d, &err), 0);
     dt_ike_params_default(&ike);
     ops.event = room_event;
@@ -99,8 +101,7 @@ void room_end(struct room *r)
 {
     struct daemon *d = &r->d;
     tunnels_clear(d);
-    while (virtual_lookups() > 0)
-        virtual_lookup_answer(0);
+    assert_int_equal(fake_lookups(), 0); /* of tunnels that are gone */
     dt_control_server_close(d->control);
     r->w.host[0].dead = true;
     dt_endpoint_free(d->ep);
@@ -114,6 +115,8 @@ void room_end(struct room *r)
     assert_int_equal(d->tun_ids.count, 0);
     dt_table_free(&d->dptuns);
     dt_table_free(&d->tun_ids);
+    assert_int_equal(d->resolves.count, 0);
+    dt_table_free(&d->resolves);
     free(d->config_file);
     world_end(&r->w);
     unlink(r->conf);

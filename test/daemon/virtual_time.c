@@ -2,15 +2,12 @@
 
 #include <assert.h>
 #include <dlfcn.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 
-#define TIMERS  32
-#define LOOKUPS 32
+#define TIMERS 32
 
 struct set {
     uv_timer_t *timer;
@@ -22,16 +19,10 @@ static struct {
     const dt_time *clock;
     struct set timer[TIMERS];
     size_t ntimer;
-    struct {
-        uv_getaddrinfo_t *req;
-        uv_getaddrinfo_cb cb;
-    } lookup[LOOKUPS];
-    unsigned nlookup;
 } v;
 
 void virtual_begin(const dt_time *clock)
 {
-    assert(v.nlookup == 0);
     v.clock = clock;
     v.ntimer = 0;
 }
@@ -109,53 +100,4 @@ void virtual_timers(void)
             uv_timer_stop(s.timer);
         s.cb(s.timer);
     }
-}
-
-/* ---- names ---- */
-
-int uv_getaddrinfo(uv_loop_t *loop, uv_getaddrinfo_t *req, uv_getaddrinfo_cb cb, const char *node,
-                   const char *service, const struct addrinfo *hints)
-{
-    if (v.nlookup == LOOKUPS)
-        return UV_ENOMEM;
-    v.lookup[v.nlookup].req = req;
-    v.lookup[v.nlookup++].cb = cb;
-    return 0;
-}
-
-int uv_cancel(uv_req_t *req)
-{
-    return UV_EBUSY; /* it is under way: its answer comes all the same */
-}
-
-void uv_freeaddrinfo(struct addrinfo *ai)
-{
-    free(ai);
-}
-
-unsigned virtual_lookups(void)
-{
-    return v.nlookup;
-}
-
-void virtual_lookup_answer(unsigned host)
-{
-    assert(v.nlookup > 0);
-    uv_getaddrinfo_t *req = v.lookup[0].req;
-    uv_getaddrinfo_cb cb = v.lookup[0].cb;
-    memmove(&v.lookup[0], &v.lookup[1], --v.nlookup * sizeof(v.lookup[0]));
-    if (host == 0) {
-        cb(req, UV_EAI_NONAME, NULL);
-        return;
-    }
-    struct answer {
-        struct addrinfo ai;
-        struct sockaddr_in sin;
-    } *a = calloc(1, sizeof(*a));
-    assert(a != NULL);
-    a->sin.sin_family = AF_INET;
-    a->sin.sin_addr.s_addr = htonl(0xc0000200u + host);
-    a->ai.ai_family = AF_INET;
-    a->ai.ai_addr = (struct sockaddr *)&a->sin;
-    cb(req, 0, &a->ai);
 }

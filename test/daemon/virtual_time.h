@@ -1,4 +1,4 @@
-/* libuv's clock, timers and name look-ups, in virtual time: for test programs that drive the daemon's own code. Linked
+/* libuv's clock and timers, in virtual time: for test programs that drive the daemon's own code. Linked
  * into the program, these stand before the library's. One thread, one loop at a time. */
 #ifndef DT_TEST_DAEMON_VIRTUAL_TIME_H
 #define DT_TEST_DAEMON_VIRTUAL_TIME_H
@@ -16,8 +16,4 @@ void virtual_begin(const dt_time *clock);
 dt_time virtual_deadline(void);
 /* Runs the timers that are due, each once. */
 void virtual_timers(void);
-/* Look-ups under way: `n` of them. The first is answered: with 192.0.2.`host`, or (0) with an error. */
-unsigned virtual_lookups(void);
-void virtual_lookup_answer(unsigned host);
-
 #endif

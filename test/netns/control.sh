@@ -136,7 +136,7 @@ tap_ok "and rekey says why there is no new epoch" waited 1 'office has no new ep
 esp_open
 dt_start gateway
 tap_ok "up again" up_again c1
-waiting ping -c 6 office
+waiting ping --count 6 office
 sleep 1.2
 tap_ok "thrown out while ping runs" dt gateway down c1@example.net
 tap_ok "the client's daemon goes on" lab_wait 5 "sane c1"
@@ -196,6 +196,26 @@ while [ $i -lt 3000 ]; do
 done | at_once c1 60
 tap_ok "3,000 requests in one write: each is answered, in order" sh -c "grep -o '\"id\": *[0-9]*' $LAB_DIR/answers | tr -dc '0-9\n' | awk '\$1 != NR { bad = 1 } END { exit bad || NR != 3000 }'"
 tap_ok "and the tunnel comes up" up_again c1
+
+# ---- names that hang: nobody waits for them, neither another name nor the end
+lab_in gateway nft -f - <<'N'
+table inet lab_dns {
+    chain in { type filter hook input priority raw; udp dport 53 drop; }
+}
+N
+mkdir -p "/etc/netns/$LAB-c2"
+printf 'nameserver 192.0.2.1\noptions timeout:30 attempts:3\n' >"/etc/netns/$LAB-c2/resolv.conf"
+printf '127.0.0.1 localhost\n192.0.2.1 vpn.example.net\n' >"/etc/netns/$LAB-c2/hosts"
+{
+    for i in 1 2 3 4 5 6 7 8; do tunnel "hangs$i" c2@example.net "hangs$i.example.net"; done
+    tunnel office c2@example.net vpn.example.net
+} | dt_conf c2
+dt_start c2
+rm -r "/etc/netns/$LAB-c2"
+tap_ok "eight names hang, and the tunnel whose name is known comes up" dt c2 up office --timeout 20
+tap_ok "the others say what they wait for" sh -c "$LAB_BIN/dovetail --socket $LAB_DIR/dt-c2/sock status hangs1 | grep -i resolved"
+kill "$(lab_pid dt-c2)"
+tap_ok "asked to end, the daemon does not wait for the names" lab_wait 10 "! kill -0 $(lab_pid dt-c2)"
 tap_ok "the daemon of the gateway went on too" sane gateway
 dt_stop c1
 dt_stop gateway
