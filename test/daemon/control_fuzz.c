@@ -375,7 +375,9 @@ static void world_acts(void)
     struct world_host *d = &room.w.host[DAEMON];
     dt_time now = room.w.now;
     struct dt_dp_event ev = {.at = now};
-    uint64_t sa = d->sa[below(8)].id;
+    const struct world_sa *any = &d->sa[below(8)];
+    bool steadys = any->tunnel == dt_endpoint_tunnel_by_name(room.d.ep, "steady");
+    uint64_t sa = steadys ? 0 : any->id;
     switch (below(9)) {
     case 0:
         room.w.host[OFFICE + below(3)].esp_cut ^= true;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "host/filter.h"
 #include "host/host.h"
 #include "net/discovery.h"
 #include "net/nft.h"
@@ -409,6 +410,27 @@ void dt_host_filter_close(struct dt_host_filter *f)
 int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want)
 {
     return 0;
+}
+
+int dt_host_filter_read(struct dt_host_filter *f, uint64_t *value, struct dt_err *err)
+{
+    *value = 0;
+    return 0;
+}
+
+int dt_host_filter_set(struct dt_host_filter *f, struct dt_err *err)
+{
+    return 0;
+}
+
+int dt_host_filter_remove(struct dt_host_filter *f, struct dt_err *err)
+{
+    return 0;
+}
+
+int dt_host_filter_counters(struct dt_host_filter *f, struct dt_host_filter_counters *out)
+{
+    return -1;
 }
 
 /* ---- names ---- */
