@@ -254,7 +254,7 @@ void daemon_stop(struct daemon *d)
     d->stop_by = daemon_now() + STOP_AFTER;
     plans_stop(d);
     loop_wake(d);
-    uv_timer_start(&d->second, idle_check, 0, 20);
+    uv_timer_start(&d->beat, idle_check, 0, 20);
 }
 
 /* A gateway that listens where nobody can reach it. */

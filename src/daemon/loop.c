@@ -11,6 +11,7 @@
 
 #define IKE_MAX   65536
 #define BATCH     64  /* events or datagrams before others get their turn */
+#define BEAT_MS   200
 #define SETTLE_MS 250 /* links and routes change in bursts */
 #define HEAL_MS   20
 
@@ -37,14 +38,14 @@ static void on_timer(uv_timer_t *t)
     loop_wake(d);
 }
 
-static void on_second(uv_timer_t *t)
+static void on_beat(uv_timer_t *t)
 {
     struct daemon *d = t->data;
     dt_time now = daemon_now();
     resolve_tick(d, now);
     waits_tick(d, now);
     discover_tick(d, now);
-    plans_second(d);
+    plans_beat(d);
     if (now >= d->host_look_at)
         routes_reconcile(d);
     if (d->metrics != NULL)
@@ -198,12 +199,12 @@ void loop_start(struct daemon *d)
     uv_timer_init(&d->loop, &d->timer);
     uv_timer_init(&d->loop, &d->settle);
     uv_timer_init(&d->loop, &d->heal);
-    uv_timer_init(&d->loop, &d->second);
+    uv_timer_init(&d->loop, &d->beat);
     uv_prepare_init(&d->loop, &d->turn);
     d->turn.data = d;
     uv_prepare_start(&d->turn, on_turn);
-    d->timer.data = d->settle.data = d->heal.data = d->second.data = d;
-    uv_timer_start(&d->second, on_second, 200, 200);
+    d->timer.data = d->settle.data = d->heal.data = d->beat.data = d;
+    uv_timer_start(&d->beat, on_beat, BEAT_MS, BEAT_MS);
     poll_fd(d, &d->ike4, d->ike4_fd, on_ike4);
     poll_fd(d, &d->ike6, d->ike6_fd, on_ike6);
     poll_fd(d, &d->dp_poll, dt_dp_event_fd(d->dp), on_dp);

@@ -437,8 +437,8 @@ void plans_need(struct daemon *d, const struct dt_dp_event *ev)
     run(p);
 }
 
-/* Once a second: who has carried something, and for which rules? */
-void plans_second(struct daemon *d)
+/* Five times a second: who has carried something, and for which rules? */
+void plans_beat(struct daemon *d)
 {
     struct plans *p = d->plans;
     if (p == NULL)

@@ -23,7 +23,7 @@ void plans_close(struct daemon *d);
 void plans_event(struct daemon *d, const struct dt_event *ev);   /* of the endpoint */
 void plans_need(struct daemon *d, const struct dt_dp_event *ev); /* a packet waits */
 void plans_refuse(struct daemon *d, struct tun *t, const char *why);
-void plans_second(struct daemon *d);
+void plans_beat(struct daemon *d);
 void plans_forget(struct daemon *d, struct tun *t); /* it leaves the configuration */
 /* What goes to this peer goes through another tunnel of this host. */
 bool plans_nested(struct daemon *d, const struct dt_addr *remote);

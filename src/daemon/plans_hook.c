@@ -19,7 +19,7 @@ struct peer {
     uint32_t tunnel;
 };
 
-/* A packet that a rule has sent on a tunnel, noted for the control thread once a second. */
+/* A packet that a rule has sent on a tunnel, noted for the control thread, which asks five times a second. */
 #define ASKS 256
 struct ask {
     _Atomic uint8_t state; /* 0 free, 1 being written, 2 there */
@@ -27,16 +27,18 @@ struct ask {
 };
 
 struct plan_map {
+    struct rcu_head rcu;
     struct dt_match *match; /* owned */
     uint32_t *tunnel;       /* of each tunnel rule, of the endpoint; 0: none serves it */
     struct peer *peer;      /* by rule, then address */
     size_t npeer;
     struct ask ask[ASKS];
     _Atomic uint32_t
-        turn; /* where a rule's note goes changes each second: none is shadowed by another for ever */
+        turn; /* where a rule's note goes changes each time: none is shadowed by another for ever */
 };
 
 struct plan_nests {
+    struct rcu_head rcu;
     size_t n;
     struct nest {
         struct dt_addr peer;
@@ -90,6 +92,17 @@ static void map_free(struct plan_map *m)
     free(m);
 }
 
+/* When no worker reads it any more. A worker may sit in a call of the kernel's: nobody waits for that here. */
+static void map_unread(struct rcu_head *h)
+{
+    map_free(DT_CONTAINER_OF(h, struct plan_map, rcu));
+}
+
+static void nests_unread(struct rcu_head *h)
+{
+    free(DT_CONTAINER_OF(h, struct plan_nests, rcu));
+}
+
 void plans_hook_rules(struct daemon *d, struct dt_match *match)
 {
     struct plan_map *m = match != NULL ? calloc(1, sizeof(*m)) : NULL, *old = d->plan_map;
@@ -117,10 +130,8 @@ void plans_hook_rules(struct daemon *d, struct dt_match *match)
         }
     }
     rcu_assign_pointer(d->plan_map, m);
-    if (old != NULL) {
-        synchronize_rcu();
-        map_free(old);
-    }
+    if (old != NULL)
+        call_rcu(&old->rcu, map_unread);
 }
 
 void plans_hook_nests(struct daemon *d, const struct dt_addr *peer, const uint32_t *below, size_t n)
@@ -132,10 +143,8 @@ void plans_hook_nests(struct daemon *d, const struct dt_addr *peer, const uint32
     for (size_t i = 0; i < n; i++)
         x->v[i] = (struct nest){peer[i], below[i]};
     rcu_assign_pointer(d->plan_nests, x);
-    if (old != NULL) {
-        synchronize_rcu();
-        free(old);
-    }
+    if (old != NULL)
+        call_rcu(&old->rcu, nests_unread);
 }
 
 void plans_hook_close(struct daemon *d)

@@ -82,7 +82,7 @@ struct daemon {
     uv_timer_t timer;  /* the endpoint's deadline */
     uv_timer_t settle; /* after news of the network: tunnels look for another path */
     uv_timer_t heal;   /* after the same news, sooner: the host is made as it is wanted */
-    uv_timer_t second; /* once a second: resolving, waits, metrics that are sampled */
+    uv_timer_t beat;   /* five times a second: resolving, waits, metrics that are sampled */
     uv_prepare_t turn; /* the end of each turn of the loop */
     uv_signal_t sigint, sigterm, sighup;
     bool stopping, closing; /* asked to end; every session is being closed */

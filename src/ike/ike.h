@@ -7,8 +7,10 @@
  *
  * Rules of the house:
  * - Every call takes `now`; ask dt_ike_deadline() after each call and call dt_ike_tick() no later than that.
- * - Callbacks (struct dt_ike_ops) may call any function of this header. A session or child that ends stays
- *   readable until the outermost dt_ike_* call returns; its handle is dead after its *_down, child_failed or
+ * - Callbacks (struct dt_ike_ops) that report may call any function of this header. Those that ask (psk, lookup,
+ *   authorize, lease, notify_in, notify_out, child_ask) come in the middle of a message: they may read, set owners, and
+ *   close other sessions silently. `send` comes before its timer is set, and may only read. A session or child that
+ *   ends stays readable until the outermost dt_ike_* call returns; its handle is dead after its *_down, child_failed or
  *   session_down callback returned.
  * - Datagrams are IKE messages without the non-ESP marker: the driver strips it and adds it where path->natt.
  * - One request is outstanding at a time in each direction (window size 1); further ones wait in a bounded
