@@ -64,7 +64,7 @@ int main(int argc, char **argv)
         return 2;
     }
     size_t len = fread(requests, 1, sizeof(requests), stdin), left = lines_in(requests, len), have = 0;
-    long until = now_ms() + atol(argv[2]) * 1000L;
+    long until = now_ms() + strtol(argv[2], NULL, 10) * 1000L;
     int fd = open_socket(argv[1]);
     if (fd < 0) {
         perror(argv[1]);

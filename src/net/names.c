@@ -58,7 +58,7 @@ static void ask_free(struct dt_names *n, struct ask *a)
 
 static void list_free(struct dt_names *n, struct dt_list *list)
 {
-    while (!dt_list_empty(list))
+    while (!dt_list_empty(list)) /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): ask_free unlinks it */
         ask_free(n, DT_CONTAINER_OF(list->next, struct ask, link));
 }
 
