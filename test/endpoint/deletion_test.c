@@ -53,6 +53,20 @@ static void deleted_session_receives_nothing_more(void **state)
     done(w);
 }
 
+/* Its client began anew (INITIAL_CONTACT): nothing of the session before is taken any more. */
+static void replaced_session_receives_nothing_more(void **state)
+{
+    struct world *w = pair_up(6);
+    uint32_t spi = spi_of(&w->host[1]);
+    world_kill(w, 0);
+    world_connect(w, 0, 1, NULL);
+    world_pass(w, 0.2);
+    assert_true(world_up(w, 0));
+    assert_int_equal(w->host[1].seen[DT_EVENT_SESSION_DOWN], 1);
+    assert_false(receives(&w->host[1], spi));
+    done(w);
+}
+
 static void deleted_only_child_receives_nothing_more(void **state)
 {
     struct world *w = pair_up(3);
@@ -107,6 +121,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deleted_session_receives_nothing_more),
+        cmocka_unit_test(replaced_session_receives_nothing_more),
         cmocka_unit_test(deleted_only_child_receives_nothing_more),
         cmocka_unit_test(replaced_child_receives_a_little_longer),
         cmocka_unit_test(fast_rekeys_leave_few_sas),
