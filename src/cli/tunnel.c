@@ -136,6 +136,10 @@ static int run_reload(struct dt_cli *cli, int argc, char **argv)
             json_array_foreach(json_object_get(result, what[k]), i, t)
                 fprintf(cli->out, "%s: %s\n", json_string_value(t), what[k]);
         fprintf(cli->out, "%.0f unchanged and undisturbed\n", dt_cli_num(result, "unchanged"));
+        if (dt_cli_num(result, "clients_ended") > 0)
+            fprintf(cli->out,
+                    "%.0f clients ended: they may not have any more what they had (the log says what)\n",
+                    dt_cli_num(result, "clients_ended"));
         if (*dt_cli_str(result, "note"))
             fprintf(cli->out, "%s\n", dt_cli_str(result, "note"));
     }
@@ -146,9 +150,11 @@ static int run_reload(struct dt_cli *cli, int argc, char **argv)
 const struct dt_cli_command dt_cli_down = {
     "down", "TUNNEL... | --all", "take tunnels down and keep them down",
     "Tells the gateway, removes the tunnel's SAs, routes and inside addresses, and keeps it down until\n"
-    "`dovetail up` or a restart of the daemon. A gateway's client, named by its identity, is thrown out; it "
-    "may\n"
-    "come again.\n"
+    "`dovetail up`, a restart of the daemon, or another `start` in the configuration. A gateway's client, "
+    "named by
+"
+    "its identity, is thrown out; it may come again.
+"
     "\n"
     "  --all   every tunnel\n"
     "\n"
@@ -159,6 +165,9 @@ const struct dt_cli_command dt_cli_reload = {
     "reload", "", "read the configuration again; only what changed is touched",
     "The daemon reads its configuration file again. When something in it is wrong nothing is changed, and "
     "all\n"
-    "that is wrong is printed (exit status 2). Tunnels whose settings did not change go on undisturbed.\n"
+    "that is wrong is printed (exit status 2). Afterwards everything is as after a start with that file; "
+    "what\n"
+    "is the same as before goes on undisturbed. A gateway's clients keep what the file still allows them;\n"
+    "others are closed at once, and come again to what they may have.\n"
     "The same as sending SIGHUP to the daemon, but with an answer.\n",
     run_reload};

@@ -158,11 +158,17 @@ static void cmd_reload(void *ctx, struct dt_control_request *req, const json_t *
 {
     struct daemon *d = ctx;
     struct dt_config bad;
+    struct dt_err err = {0};
     char line[1024];
     json_t *report = json_object();
-    if (daemon_reload(d, report, &bad) == 0) {
-        loop_wake(d);
+    enum reload done = daemon_reload(d, report, &bad, &err);
+    loop_wake(d);
+    if (done == RELOAD_DONE) {
         dt_control_answer(req, report);
+        return;
+    }
+    if (done == RELOAD_PARTLY) {
+        dt_control_fail(req, 1, report, "the file is in force, but for one thing: %s", err.text);
         return;
     }
     json_decref(report);

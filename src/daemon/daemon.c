@@ -315,6 +315,15 @@ static void notify_ready(void)
     unsetenv("NOTIFY_SOCKET");
 }
 
+/* Symbolic links stay what they are: who swaps one and reloads means the other file. */
+static char *absolute(const char *path)
+{
+    char dir[4096], *out = NULL;
+    if (path[0] == '/' || getcwd(dir, sizeof(dir)) == NULL)
+        return strdup(path);
+    return asprintf(&out, "%s/%s", dir, path) < 0 ? NULL : out;
+}
+
 static int run(struct daemon *d, struct dt_config *c)
 {
     struct dt_err err = {0};
@@ -327,7 +336,7 @@ static int run(struct daemon *d, struct dt_config *c)
     }
     loop_start(d);
     json_t *report = json_object();
-    int rc = tunnels_apply(d, c, report);
+    int rc = daemon_apply(d, c, report, &err);
     json_decref(report);
     dt_config_free(c);
     malloc_trim(0); /* a long file's structs are gone now */
@@ -392,7 +401,7 @@ int dt_daemon_main(int argc, char **argv)
     dt_table_init(&d.dptuns);
     dt_table_init(&d.tun_ids);
     dt_table_init(&d.resolves);
-    d.config_file = realpath(a.config, NULL);
+    d.config_file = absolute(a.config);
     if (a.socket != NULL)
         snprintf(d.cfg.socket, sizeof(d.cfg.socket), "%s", a.socket);
     dt_log_set(dt_log_stderr, NULL, a.verbose ? DT_LOG_DEBUG : d.cfg.log);

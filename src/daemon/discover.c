@@ -388,9 +388,8 @@ void discover_clear(struct daemon *d)
     uv_close((uv_handle_t *)&x->timer, closed);
 }
 
-int discover_apply(struct daemon *d, struct dt_config *c, json_t *report)
+int discover_apply(struct daemon *d, struct dt_config *c, json_t *report, struct dt_err *err)
 {
-    struct dt_err err = {0};
     struct discover *x = d->discover;
     if (x != NULL && dt_config_discover_same(x->rule, x->nrule, c->discover, c->ndiscover)) {
         discover_tunnels_rules(x);
@@ -400,9 +399,10 @@ int discover_apply(struct daemon *d, struct dt_config *c, json_t *report)
     if (x != NULL || c->ndiscover > 0)
         json_array_append_new(json_object_get(report, what), json_string("discover"));
     discover_clear(d);
-    if (c->ndiscover == 0 || open_all(d, c, &err) != NULL)
+    if (c->ndiscover == 0 || open_all(d, c, err) != NULL)
         return 0;
-    LOG(DT_LOG_ERROR, "discover: %s", err.text[0] ? err.text : "out of memory");
+    if (err->text[0] == '\0')
+        dt_err_set(err, 0, "out of memory");
     discover_clear(d);
     return -1;
 }

@@ -198,6 +198,19 @@ void driver_hold(struct daemon *d, struct tun *t)
         LOG(DT_LOG_WARN, "%s: %s", t->cfg.cfg.name, err.text);
 }
 
+void driver_describe(struct daemon *d, struct tun *t)
+{
+    struct dt_tunnel_info info;
+    struct dt_err err = {0};
+    if (t->id == 0 || find_dptun(d, t->id) == NULL)
+        return;
+    bool negotiated =
+        dt_endpoint_tunnel_info(d->ep, t->id, &info) && info.local_ts.n > 0 && info.remote_ts.n > 0;
+    if ((negotiated ? set_dptun(d, t->id, &info.local_ts, &info.remote_ts, &err)
+                    : set_from_config(d, t, &err)) != 0)
+        LOG(DT_LOG_WARN, "%s: %s", t->cfg.cfg.name, err.text);
+}
+
 static void outbound(void *user, dt_time now, uint32_t tunnel, enum dt_outbound how, uint64_t sa, bool forced)
 {
     static const enum dt_dp_state state[] = {

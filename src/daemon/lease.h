@@ -7,6 +7,7 @@
 #ifndef DT_DAEMON_LEASE_H
 #define DT_DAEMON_LEASE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,9 @@ struct dt_lease_store {
     void (*close)(struct dt_lease_store *s);
     struct dt_lease_counters count;
 };
+
+/* Is it one that may be leased out of these pools: in one of them, and neither its first nor, in IPv4, its last? */
+bool dt_lease_in_pools(const struct dt_addr *addr, const struct dt_prefix *pool, size_t n);
 
 /* The file is made where it is missing (its folder too, one level); ":memory:" keeps nothing. Whatever was taken before
  * counts as released: the sessions of a daemon that ended are gone. NULL with *err. */

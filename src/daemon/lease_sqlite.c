@@ -76,7 +76,7 @@ static void usable(const struct dt_prefix *p, struct dt_addr *from, struct dt_ad
         dt_addr_prev(to);
 }
 
-static bool in_pools(const struct dt_addr *addr, const struct dt_prefix *pool, size_t n)
+bool dt_lease_in_pools(const struct dt_addr *addr, const struct dt_prefix *pool, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         struct dt_addr from, to;
@@ -146,11 +146,11 @@ static bool choose(const struct ask *a, const struct dt_prefix *pool, size_t npo
     struct dt_lease_counters *count = &a->s->pub.count;
     sqlite3_stmt *q = prepare(a, OWN);
     sqlite3_bind_text(q, 3, a->identity, -1, SQLITE_STATIC);
-    if (sqlite3_step(q) == SQLITE_ROW && column_addr(a, q, out) && in_pools(out, pool, npool)) {
+    if (sqlite3_step(q) == SQLITE_ROW && column_addr(a, q, out) && dt_lease_in_pools(out, pool, npool)) {
         count->again++;
         return true;
     }
-    if (wish->ver == a->ver && in_pools(wish, pool, npool) && holder(a, wish) == NOBODY) {
+    if (wish->ver == a->ver && dt_lease_in_pools(wish, pool, npool) && holder(a, wish) == NOBODY) {
         *out = *wish;
         return true;
     }

@@ -145,7 +145,8 @@ static void on_signal(uv_signal_t *s, int signum)
     struct daemon *d = s->data;
     if (signum == SIGHUP) {
         json_t *report = json_object();
-        daemon_reload(d, report, NULL);
+        struct dt_err err = {0};
+        daemon_reload(d, report, NULL, &err); /* the log has all of it */
         json_decref(report);
         loop_wake(d);
         return;

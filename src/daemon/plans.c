@@ -186,6 +186,7 @@ static void perform(void *user, dt_time now, const struct dt_policy_action *a)
     if (a->udp && t->cfg.cfg.encap != DT_ENCAP_UDP) {
         struct dt_err err;
         t->cfg.cfg.encap = DT_ENCAP_UDP;
+        t->plan_udp = true;
         dt_endpoint_tunnel_update(p->d->ep, now, t->id, &t->cfg.cfg, &err);
     }
     struct dt_tunnel_info info;
@@ -247,6 +248,7 @@ static void layer_end(struct plans *p, struct layer *l)
         return;
     t->layer = 0;
     t->below = 0;
+    t->plan_udp = false;
     driver_hold(p->d, t); /* what comes now waits, and begins the plan anew */
 }
 
@@ -465,15 +467,16 @@ void plans_beat(struct daemon *d)
         run(p);
 }
 
-void plans_forget(struct daemon *d, struct tun *t)
+void plans_forget(struct daemon *d, struct tun *t, const char *why)
 {
     struct layer *l = d->plans != NULL && t->layer != 0 ? layer_by_id(d->plans, t->layer) : NULL;
     if (l == NULL)
         return;
     struct dt_err err;
-    dt_err_set(&err, 0, "its tunnel was taken out of the configuration");
+    dt_err_set(&err, 0, "%s", why);
     l->t = NULL;
     t->layer = 0;
+    t->plan_udp = false;
     if (l->state == UP)
         dt_policy_lost(d->plans->policy, daemon_now(), l->id, &err);
     else if (l->state == PERFORMING)
@@ -481,27 +484,24 @@ void plans_forget(struct daemon *d, struct tun *t)
     wake(d->plans, daemon_now());
 }
 
-int plans_apply(struct daemon *d, const struct dt_policy_limits *limits)
+int plans_apply(struct daemon *d, const struct dt_policy_limits *limits, struct dt_err *err)
 {
     struct plans *p = d->plans;
-    struct dt_err err = {0};
     if (p == NULL) {
         if (d->rules == NULL || d->rules->n == 0)
             return 0;
         d->plans = p = calloc(1, sizeof(*p));
         if (p == NULL)
-            return -1;
+            return dt_err_set(err, 0, "out of memory");
         p->d = d;
         p->limits = *limits;
         dt_list_init(&p->layers);
         uv_timer_init(&d->loop, &p->timer);
         p->timer.data = p;
     }
-    struct dt_match *m = dt_match_new(d->rules, &err);
-    if (m == NULL) {
-        LOG(DT_LOG_ERROR, "the rules are not used: %s", err.text);
+    struct dt_match *m = dt_match_new(d->rules, err);
+    if (m == NULL)
         return -1;
-    }
     if (p->policy != NULL) {
         p->limits = *limits;
         dt_policy_set_limits(p->policy, limits);
@@ -513,14 +513,18 @@ int plans_apply(struct daemon *d, const struct dt_policy_limits *limits)
     }
     plans_hook_rules(d, m); /* takes m, and frees the one before */
     if (p->policy == NULL)
-        return -1;
+        return dt_err_set(err, 0, "out of memory");
     run(p);
     return 0;
 }
 
 int plans_again(struct daemon *d)
 {
-    return d->plans != NULL ? plans_apply(d, &d->plans->limits) : 0;
+    struct dt_err err = {0};
+    if (d->plans == NULL || plans_apply(d, &d->plans->limits, &err) == 0)
+        return 0;
+    LOG(DT_LOG_ERROR, "the rules are not used: %s", err.text);
+    return -1;
 }
 
 void plans_stop(struct daemon *d)

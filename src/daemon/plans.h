@@ -14,7 +14,7 @@ struct tun;
 /* A rule leads to this tunnel: it is brought up and down by plans alone. */
 bool plans_uses(const struct dt_rules *rs, const struct dt_config_tunnel *c);
 /* The rules of d->rules are in force from now on; the tunnels are there already. */
-int plans_apply(struct daemon *d, const struct dt_policy_limits *limits);
+int plans_apply(struct daemon *d, const struct dt_policy_limits *limits, struct dt_err *err);
 int plans_again(struct daemon *d); /* d->rules have changed, and nothing else */
 void plans_stop(struct daemon *d); /* ends all plans, farthest layers first */
 bool plans_idle(struct daemon *d);
@@ -24,7 +24,8 @@ void plans_event(struct daemon *d, const struct dt_event *ev);   /* of the endpo
 void plans_need(struct daemon *d, const struct dt_dp_event *ev); /* a packet waits */
 void plans_refuse(struct daemon *d, struct tun *t, const char *why);
 void plans_beat(struct daemon *d);
-void plans_forget(struct daemon *d, struct tun *t); /* it leaves the configuration */
+/* Its plan loses the tunnel, which is left as it is; `why` is told. */
+void plans_forget(struct daemon *d, struct tun *t, const char *why);
 /* What goes to this peer goes through another tunnel of this host. */
 bool plans_nested(struct daemon *d, const struct dt_addr *remote);
 

@@ -58,7 +58,12 @@ static void finish(struct resolve *r)
         t->resolve_pause = 0;
         t->resolve_at = DT_NEVER;
     }
-    if (r->changed)
+    size_t known = 0;
+    for (size_t i = 0; i < t->cfg.nhost; i++)
+        known += t->found[i].n;
+    if (known == 0)
+        tun_withdraw(r->d, t); /* what it had were the addresses of other names */
+    else if (r->changed)
         tun_addresses(r->d, t);
     resolve_free(r);
 }

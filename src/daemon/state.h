@@ -3,10 +3,11 @@
  *   daemon.c     arguments, start, end           routes.c     what is wanted of the host (host/host.h)
  *   loop.c       sockets, timer, signals         janitor.c    what is left when the process is killed
  *   driver.c     what the endpoint asks for      commands.c   control socket; waits.c those that take time
- *   tunnels.c    configuration <-> endpoint      status.c     what is known, as JSON
+ *   tunnels.c    tunnels and gateways            status.c     what is known, as JSON
  *   resolve.c    names of gateways               metrics.c    the same as numbers, for Prometheus
  *   refusals.c   whom a gateway turned away      targets.c    whom a command names
  *   jobs.c       key exchanges on a thread of their own
+ *   apply.c      a configuration: what is wanted, what is, and the difference
  */
 #ifndef DT_DAEMON_STATE_H
 #define DT_DAEMON_STATE_H
@@ -26,6 +27,12 @@
 #define DT_DAEMON_TABLE      17494u /* routing table, and the priority of the rule that leads to it */
 #define DT_DAEMON_PRIORITY   17494u
 
+/* The addresses of a gateway's name, as last heard. */
+struct host_addrs {
+    uint8_t n;
+    struct dt_addr a[4];
+};
+
 /* A configured tunnel: from the configuration to the endpoint. */
 struct tun {
     struct dt_list link;
@@ -35,17 +42,16 @@ struct tun {
     bool wanted;                 /* up, as the administrator or the configuration wants it */
     bool taken_down;             /* `dovetail down`: until `up` or a restart */
     bool site;                   /* its inside is ours already: routes do not wait for addresses */
-    struct {
-        uint8_t n;
-        struct dt_addr a[4];
-    } found[DT_TUNNEL_GATEWAYS]; /* addresses of each of cfg.host, as last heard */
-    struct resolve *resolve;     /* under way, or NULL */
-    dt_time resolve_at;          /* when to try again; DT_NEVER */
+    struct host_addrs found[DT_TUNNEL_GATEWAYS]; /* of each of cfg.host */
+    struct resolve *resolve;                     /* under way, or NULL */
+    dt_time resolve_at;                          /* when to try again; DT_NEVER */
     dt_time resolve_pause;
     char resolve_why[160]; /* why there is no address */
     char encap_why[160];       /* why this encapsulation was chosen */
     unsigned refusals;         /* since it was last asked to come up */
     bool ruled;                /* a rule leads to it: plans bring it up and down (plans.c) */
+    bool begin;                /* the configuration that is being applied wants tun_begin for it */
+    bool plan_udp;             /* its plan wants ESP in UDP, whatever the section says */
     uint32_t below;            /* the tunnel that its outer packets go through; 0: none */
     uint32_t layer;            /* of the plan that has it up, or on its way; 0: none */
     char diverted[128];        /* what it protects does not go into the device: why; else empty (routes.c) */
@@ -89,7 +95,7 @@ struct daemon {
     dt_time stop_by;
     int status; /* the process's */
 
-    char *config_file;
+    char *config_file; /* as it was named, but absolute: what it leads to is looked up at each load */
     struct dt_config_daemon cfg; /* as at start */
     struct dt_rules *rules; /* in force: the configuration's, and those of discovery (discover_rules.c) */
     struct dt_rules *config_rules; /* the configuration's */
@@ -152,6 +158,8 @@ extern const struct dt_endpoint_ops driver_ops;
 void driver_dp_event(struct daemon *d, const struct dt_dp_event *ev);
 /* Makes the data path hold what the tunnel will carry, before there is any epoch. */
 void driver_hold(struct daemon *d, struct tun *t);
+/* Tells the data path anew what the tunnel carries, where it knows the tunnel; its state stays. */
+void driver_describe(struct daemon *d, struct tun *t);
 
 /* jobs.c */
 int jobs_open(struct daemon *d, struct dt_err *err); /* starts a thread: after privileges were given up */
@@ -167,25 +175,41 @@ json_t *refusals_json(struct daemon *d);
 void keylog_sa(struct daemon *d, const struct dt_endpoint_sa *sa);
 void keylog_lines(FILE *f, const struct dt_endpoint_sa *sa); /* of both directions, as Wireshark reads them */
 
+/* apply.c */
+/* Takes what it needs out of *c; the report has `added`, `changed`, `removed` (names), `unchanged` and `clients_ended`
+ * (numbers). -1 with *err: something could not be done; everything else of it is in force. */
+int daemon_apply(struct daemon *d, struct dt_config *c, json_t *report, struct dt_err *err);
+enum reload {
+    RELOAD_DONE,
+    RELOAD_REFUSED, /* *bad says why, and wants a free (NULL: nobody asks); nothing was changed */
+    RELOAD_PARTLY,  /* it is in force, except for what *err says */
+};
+enum reload daemon_reload(struct daemon *d, json_t *report, struct dt_config *bad, struct dt_err *err);
+
 /* tunnels.c */
-int tunnels_apply(struct daemon *d, struct dt_config *c, json_t *report); /* takes what it needs out of *c */
 void tunnels_clear(struct daemon *d);
 struct tun *tun_by_id(struct daemon *d, uint32_t id);
 struct tun *tun_by_name(struct daemon *d, const char *name);
 struct gate *gate_by_id(struct daemon *d, uint32_t id);
 bool gates_admit(struct daemon *d, const char *identity); /* may such a client come? */
+struct gate *gate_by_name(struct daemon *d, const char *name); /* of the configuration's */
 void tun_up(struct daemon *d, struct tun *t);
 void tun_down(struct daemon *d, struct tun *t);
 /* Adds to the endpoint, or updates there, with the addresses that are known now. */
 void tun_addresses(struct daemon *d, struct tun *t);
+/* Takes what *cfg owns in place of what the tunnel had, and keeps the addresses of names that are in both. */
+void tun_take_config(struct daemon *d, struct tun *t, struct dt_config_tunnel *cfg);
+/* As after a start of the daemon: up, holding until a packet comes, or neither. One that is up already stays up. */
+void tun_begin(struct daemon *d, struct tun *t);
+/* Out of the endpoint and the data path, with its lease and all that it was, until tun_addresses. */
+void tun_withdraw(struct daemon *d, struct tun *t);
 /* For daemon/discover.h, which has tunnels and a gateway that stand in no configuration. tunnels_add takes what *cfg
  * owns; NULL: no memory. */
 struct tun *tunnels_add(struct daemon *d, struct dt_config_tunnel *cfg);
 void tunnels_remove(struct daemon *d, struct tun *t);
 struct gate *gates_add(struct daemon *d, struct dt_config_gateway *cfg, bool discovery, struct dt_err *err);
+void gates_take_config(struct gate *g, struct dt_config_gateway *cfg);
 void gates_remove(struct daemon *d, struct gate *g);
-int daemon_reload(struct daemon *d, json_t *report,
-                  struct dt_config *bad); /* -1: *bad says why, and wants a free */
 
 /* resolve.c */
 void resolve_start(struct daemon *d, struct tun *t);
@@ -257,7 +281,8 @@ const char *status_unknown(struct daemon *d,
 bool client_is(const struct dt_ike_id *id, const char *name); /* a gateway's client, as people name it */
 
 /* discover.c and its neighbours: all of them do nothing without a discover section */
-int discover_apply(struct daemon *d, struct dt_config *c, json_t *report); /* takes the sections out of *c */
+int discover_apply(struct daemon *d, struct dt_config *c, json_t *report,
+                   struct dt_err *err); /* takes the sections out of *c */
 void discover_clear(struct daemon *d);
 void discover_tick(struct daemon *d, dt_time now);
 void discover_event(struct daemon *d, const struct dt_event *ev);

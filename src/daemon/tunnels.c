@@ -1,4 +1,5 @@
-/* Configuration <-> endpoint: what is configured is added, changed or removed there, and nothing else is touched. */
+/* Tunnels and gateways of the configuration, and what they are in the endpoint and the data path. apply.c says what is to
+ * be. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +48,7 @@ bool gates_admit(struct daemon *d, const char *identity)
     return false;
 }
 
-static struct gate *gate_by_name(struct daemon *d, const char *name)
+struct gate *gate_by_name(struct daemon *d, const char *name)
 {
     dt_list_for_each (l, &d->gates) {
         struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
@@ -140,20 +141,32 @@ void tun_addresses(struct daemon *d, struct tun *t)
         snprintf(t->resolve_why, sizeof(t->resolve_why), "out of memory");
         return;
     }
-    if (t->ruled || (t->wanted && t->cfg.start == DT_START_DEMAND && t->refusals == 0))
-        driver_hold(d, t);
-    else if (t->wanted)
-        dt_endpoint_up(d->ep, daemon_now(), t->id);
+    tun_begin(d, t);
     routes_tunnel(d, t);
 }
 
-/* The addresses that stand in the configuration as such; names follow from resolve.c. */
-static void literal_addresses(struct tun *t)
+void tun_begin(struct daemon *d, struct tun *t)
 {
-    memset(t->found, 0, sizeof(t->found));
-    for (size_t i = 0; i < t->cfg.nhost; i++)
-        if (dt_addr_parse(&t->found[i].a[0], t->cfg.host[i]) == 0)
-            t->found[i].n = 1;
+    struct dt_tunnel_info info;
+    t->begin = false;
+    if (t->id == 0 || t->layer != 0 || !t->wanted)
+        return; /* its addresses, or its plan, bring it */
+    if (!t->ruled && (t->cfg.start != DT_START_DEMAND || t->refusals > 0))
+        dt_endpoint_up(d->ep, daemon_now(), t->id);
+    else if (!dt_endpoint_tunnel_info(d->ep, t->id, &info) || !info.started)
+        driver_hold(d, t);
+}
+
+void tun_withdraw(struct daemon *d, struct tun *t)
+{
+    t->below = 0;
+    if (t->id == 0)
+        return;
+    plans_forget(d, t, "no address of its gateway is known any more");
+    dt_endpoint_tunnel_remove(d->ep, daemon_now(), t->id);
+    dt_table_remove(&d->tun_ids, &t->by_id);
+    t->id = 0;
+    routes_tunnel(d, t);
 }
 
 struct tun *tunnels_add(struct daemon *d, struct dt_config_tunnel *cfg)
@@ -161,41 +174,36 @@ struct tun *tunnels_add(struct daemon *d, struct dt_config_tunnel *cfg)
     struct tun *t = calloc(1, sizeof(*t));
     if (t == NULL)
         return NULL;
-    move_tunnel(&t->cfg, cfg);
-    t->ruled = plans_uses(d->rules, &t->cfg);
+    tun_take_config(d, t, cfg);
     t->wanted = t->ruled || t->cfg.start != DT_START_MANUAL;
-    t->site = t->cfg.cfg.local.n > 0 || t->cfg.cfg.transport;
     t->resolve_at = DT_NEVER;
     dt_list_add_tail(&d->tuns, &t->link);
-    literal_addresses(t);
     tun_addresses(d, t);
     resolve_start(d, t);
     return t;
 }
 
-static void change_tunnel(struct daemon *d, struct tun *t, struct dt_config_tunnel *cfg)
+void tun_take_config(struct daemon *d, struct tun *t, struct dt_config_tunnel *cfg)
 {
-    bool same_hosts = t->cfg.nhost == cfg->nhost;
-    for (size_t i = 0; same_hosts && i < cfg->nhost; i++)
-        same_hosts = strcmp(t->cfg.host[i], cfg->host[i]) == 0;
+    struct host_addrs found[DT_TUNNEL_GATEWAYS] = {0};
+    for (size_t i = 0; i < cfg->nhost; i++) {
+        if (dt_addr_parse(&found[i].a[0], cfg->host[i]) == 0)
+            found[i].n = 1;
+        for (size_t k = 0; k < t->cfg.nhost && found[i].n == 0; k++)
+            if (strcmp(cfg->host[i], t->cfg.host[k]) == 0)
+                found[i] = t->found[k];
+    }
     clear_tunnel(&t->cfg);
     move_tunnel(&t->cfg, cfg);
+    memcpy(t->found, found, sizeof(found));
     t->ruled = plans_uses(d->rules, &t->cfg);
     t->site = t->cfg.cfg.local.n > 0 || t->cfg.cfg.transport;
-    if (!same_hosts) {
-        resolve_cancel(t);
-        literal_addresses(t);
-    }
-    tun_addresses(d, t);
-    routes_tunnel(d, t);
-    if (!same_hosts)
-        resolve_start(d, t);
 }
 
 void tunnels_remove(struct daemon *d, struct tun *t)
 {
     waits_forget(d, t);
-    plans_forget(d, t);
+    plans_forget(d, t, "its tunnel was taken out of the configuration");
     resolve_cancel(t);
     t->wanted = false;
     routes_tunnel(d, t);
@@ -229,6 +237,12 @@ struct gate *gates_add(struct daemon *d, struct dt_config_gateway *cfg, bool dis
     return g;
 }
 
+void gates_take_config(struct gate *g, struct dt_config_gateway *cfg)
+{
+    clear_gateway(&g->cfg);
+    move_gateway(&g->cfg, cfg);
+}
+
 void gates_remove(struct daemon *d, struct gate *g)
 {
     dt_endpoint_gateway_remove(d->ep, daemon_now(), g->id);
@@ -236,107 +250,6 @@ void gates_remove(struct daemon *d, struct gate *g)
     dt_list_del(&g->link);
     clear_gateway(&g->cfg);
     free(g);
-}
-
-static void note(json_t *report, const char *what, const char *name)
-{
-    json_array_append_new(json_object_get(report, what), json_string(name));
-}
-
-/* The tunnel is what it was, but the rules may lead to it now, or no more. */
-static void rules_changed(struct daemon *d, struct tun *t)
-{
-    bool ruled = plans_uses(d->rules, &t->cfg);
-    if (ruled == t->ruled)
-        return;
-    t->ruled = ruled;
-    if (t->id != 0 && t->layer == 0)
-        dt_endpoint_down(d->ep, daemon_now(), t->id);
-    t->wanted = ruled || t->cfg.start != DT_START_MANUAL;
-    tun_addresses(d, t);
-    routes_tunnel(d, t);
-}
-
-static size_t apply_tunnels(struct daemon *d, struct dt_config *c, json_t *report)
-{
-    size_t same = 0;
-    dt_list_for_each_safe (l, &d->tuns) {
-        struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
-        if (!t->cfg.discovered && dt_config_find_tunnel(c, t->cfg.cfg.name) == NULL) {
-            note(report, "removed", t->cfg.cfg.name);
-            tunnels_remove(d, t);
-        }
-    }
-    for (size_t i = 0; i < c->ntunnel; i++) {
-        struct tun *t = tun_by_name(d, c->tunnel[i].cfg.name);
-        if (t != NULL && dt_config_tunnel_same(&t->cfg, &c->tunnel[i])) {
-            same++;
-            rules_changed(d, t);
-            continue;
-        }
-        note(report, t != NULL ? "changed" : "added", c->tunnel[i].cfg.name);
-        if (t != NULL)
-            change_tunnel(d, t, &c->tunnel[i]);
-        else
-            tunnels_add(d, &c->tunnel[i]);
-    }
-    return same;
-}
-
-static size_t apply_gateways(struct daemon *d, struct dt_config *c, json_t *report, int *rc)
-{
-    size_t same = 0;
-    struct dt_err err = {0};
-    dt_list_for_each_safe (l, &d->gates) {
-        struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
-        if (!g->discovery && dt_config_find_gateway(c, g->cfg.cfg.name) == NULL) {
-            note(report, "removed", g->cfg.cfg.name);
-            gates_remove(d, g);
-        }
-    }
-    for (size_t i = 0; i < c->ngateway; i++) {
-        struct gate *g = gate_by_name(d, c->gateway[i].cfg.name);
-        if (g != NULL && dt_config_gateway_same(&g->cfg, &c->gateway[i])) {
-            same++;
-            continue;
-        }
-        note(report, g != NULL ? "changed" : "added", c->gateway[i].cfg.name);
-        if (g == NULL) {
-            if (gates_add(d, &c->gateway[i], false, &err) == NULL)
-                *rc = -1;
-            continue;
-        }
-        clear_gateway(&g->cfg);
-        move_gateway(&g->cfg, &c->gateway[i]);
-        if (dt_endpoint_gateway_update(d->ep, daemon_now(), g->id, &g->cfg.cfg, &err) != 0) {
-            LOG(DT_LOG_ERROR, "%s: %s", g->cfg.cfg.name, err.text);
-            *rc = -1;
-        }
-        routes_gateway(d, g, false);
-    }
-    return same;
-}
-
-int tunnels_apply(struct daemon *d, struct dt_config *c, json_t *report)
-{
-    int rc = 0;
-    json_object_set_new(report, "added", json_array());
-    json_object_set_new(report, "changed", json_array());
-    json_object_set_new(report, "removed", json_array());
-    dt_rules_unref(d->rules);
-    dt_rules_unref(d->config_rules);
-    d->rules = dt_rules_ref(c->rules);
-    d->config_rules = dt_rules_ref(c->rules);
-    /* First discovery: its gateway serves names below .ted alone, another one may serve everybody. */
-    if (discover_apply(d, c, report) != 0)
-        rc = -1;
-    size_t same = apply_gateways(d, c, report, &rc);
-    same += apply_tunnels(d, c, report);
-    json_object_set_new(report, "unchanged", json_integer((json_int_t)same));
-    if (plans_apply(d, &c->plans) != 0)
-        rc = -1;
-    d->config_loads++;
-    return rc;
 }
 
 void tunnels_clear(struct daemon *d)
@@ -351,36 +264,4 @@ void tunnels_clear(struct daemon *d)
     dt_rules_unref(d->rules);
     dt_rules_unref(d->config_rules);
     d->rules = d->config_rules = NULL;
-}
-
-int daemon_reload(struct daemon *d, json_t *report, struct dt_config *bad)
-{
-    struct dt_config c;
-    int rc = dt_config_load(&c, d->config_file);
-    for (size_t i = 0; i < c.nissue; i++)
-        LOG(c.issue[i].warning ? DT_LOG_WARN : DT_LOG_ERROR, "%s:%u: %s", c.file, c.issue[i].line,
-            c.issue[i].text);
-    if (rc != 0) {
-        d->config_errors++;
-        LOG(DT_LOG_ERROR, "nothing was changed");
-        if (bad != NULL)
-            *bad = c;
-        else
-            dt_config_free(&c);
-        return -1;
-    }
-    if (c.daemon.print != d->cfg.print) {
-        static const char note_text[] =
-            "the daemon section has changed: that takes a restart, and nothing of it was taken over";
-        LOG(DT_LOG_WARN, "%s", note_text);
-        json_object_set_new(report, "note", json_string(note_text));
-    }
-    tunnels_apply(d, &c, report);
-    LOG(DT_LOG_INFO, "configuration read again: %zu added, %zu changed, %zu removed, %lld unchanged",
-        json_array_size(json_object_get(report, "added")),
-        json_array_size(json_object_get(report, "changed")),
-        json_array_size(json_object_get(report, "removed")),
-        (long long)json_integer_value(json_object_get(report, "unchanged")));
-    dt_config_free(&c);
-    return 0;
 }

@@ -186,7 +186,7 @@ static void client_remove(struct tunnel *t, dt_time now, bool polite)
     ep->nclients--;
     if (ep->ops.tunnel)
         ep->ops.tunnel(ep->user, now, t->id, true);
-    ep_event(ep, t, now, DT_EVENT_TUNNEL_GONE, "the tunnel is not configured any more");
+    ep_event(ep, t, now, DT_EVENT_TUNNEL_GONE, "the tunnel is taken out");
     ep_tunnel_free(t);
 }
 
