@@ -151,10 +151,8 @@ const struct dt_cli_command dt_cli_down = {
     "down", "TUNNEL... | --all", "take tunnels down and keep them down",
     "Tells the gateway, removes the tunnel's SAs, routes and inside addresses, and keeps it down until\n"
     "`dovetail up`, a restart of the daemon, or another `start` in the configuration. A gateway's client, "
-    "named by
-"
-    "its identity, is thrown out; it may come again.
-"
+    "named by\n"
+    "its identity, is thrown out; it may come again.\n"
     "\n"
     "  --all   every tunnel\n"
     "\n"

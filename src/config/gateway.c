@@ -228,12 +228,8 @@ void read_gateway_section(struct reader *r, const struct dt_block *b)
                      sizeof(g->cfg.name) - 1);
     snprintf(g->cfg.name, sizeof(g->cfg.name), "%s", b->title);
     bool seen[DT_ARRAY_LEN(defs)] = {false};
-    size_t before = r->c->errors;
     reader_section(r, b, g, defs, DT_ARRAY_LEN(defs), seen);
     check(r, b, g, seen);
-    struct dt_err err = {0};
-    if (r->c->errors == before && dt_endpoint_gateway_check(&g->cfg, &err) != 0)
-        reader_error(r, b->line, "gateway %s", err.text);
     struct dt_digest d;
     reader_digest(r, b, &d);
     dt_digest_bytes(&d, g->psk.key, g->psk.len);

@@ -229,6 +229,23 @@ static void check_whole(struct reader *r)
                      r->f->top_key, r->f->top_key);
 }
 
+/* What the endpoint would refuse is said here, before anything of the file is applied. */
+static void check_endpoint(struct reader *r)
+{
+    struct dt_config *c = r->c;
+    struct dt_err err = {0};
+    for (size_t i = 0; i < c->ntunnel; i++) {
+        struct dt_tunnel_cfg cfg = c->tunnel[i].cfg;
+        if (cfg.ngateways == 0 && c->tunnel[i].nhost > 0)
+            cfg.gateways[cfg.ngateways++] = dt_addr4(0x7f000001); /* of a name, which is not resolved here */
+        if (dt_endpoint_tunnel_check(&cfg, &err) != 0)
+            reader_error(r, c->tunnel[i].line, "tunnel %s", err.text);
+    }
+    for (size_t i = 0; i < c->ngateway; i++)
+        if (dt_endpoint_gateway_check(&c->gateway[i].cfg, &err) != 0)
+            reader_error(r, c->gateway[i].line, "gateway %s", err.text);
+}
+
 static int by_line(const void *a, const void *b)
 {
     const struct dt_config_issue *x = a, *y = b;
@@ -259,6 +276,8 @@ int dt_config_parse(struct dt_config *out, const char *text, size_t len, const c
             if (strcmp(f.blocks[i].kind, "nat") != 0)
                 read_block(&r, &f.blocks[i]);
         check_whole(&r);
+        if (out->errors == 0)
+            check_endpoint(&r);
         read_rules(&r);
     }
     dt_block_file_free(&f);

@@ -208,17 +208,6 @@ static void check(struct reader *r, const struct dt_block *b, struct dt_config_t
     warn_unproved(r, b, t);
 }
 
-/* What the endpoint would refuse is said here, before anything of the file is applied. */
-static void check_endpoint(struct reader *r, const struct dt_block *b, const struct dt_config_tunnel *t)
-{
-    struct dt_tunnel_cfg cfg = t->cfg;
-    struct dt_err err = {0};
-    if (cfg.ngateways == 0 && t->nhost > 0)
-        cfg.gateways[cfg.ngateways++] = dt_addr4(0x7f000001); /* of a name that is not resolved here */
-    if (dt_endpoint_tunnel_check(&cfg, &err) != 0)
-        reader_error(r, b->line, "tunnel %s", err.text);
-}
-
 void read_tunnel_section(struct reader *r, const struct dt_block *b)
 {
     struct dt_config *c = r->c;
@@ -248,11 +237,8 @@ void read_tunnel_section(struct reader *r, const struct dt_block *b)
                      sizeof(t->cfg.name) - 1);
     snprintf(t->cfg.name, sizeof(t->cfg.name), "%s", b->title);
     bool seen[DT_ARRAY_LEN(defs)] = {false};
-    size_t before = r->c->errors;
     reader_section(r, b, t, defs, DT_ARRAY_LEN(defs), seen);
     check(r, b, t, seen);
-    if (r->c->errors == before)
-        check_endpoint(r, b, t);
     struct dt_digest d;
     reader_digest(r, b, &d);
     dt_digest_bytes(&d, t->psk.key, t->psk.len);

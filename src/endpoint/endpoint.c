@@ -156,7 +156,7 @@ struct dt_endpoint *dt_endpoint_new(const struct dt_endpoint_ops *ops, void *use
     return ep;
 }
 
-static void client_end(struct tunnel *t, dt_time now, bool polite)
+void ep_client_end(struct tunnel *t, dt_time now, bool polite)
 {
     struct dt_endpoint *ep = t->ep;
     struct client *c = t->c;
@@ -180,7 +180,7 @@ static void client_end(struct tunnel *t, dt_time now, bool polite)
 static void client_remove(struct tunnel *t, dt_time now, bool polite)
 {
     struct dt_endpoint *ep = t->ep;
-    client_end(t, now, polite);
+    ep_client_end(t, now, polite);
     for (unsigned i = 0; i < 2; i++)
         ep_conf_retire(ep, t->c->conf[i], now);
     ep->nclients--;
@@ -231,7 +231,7 @@ void dt_endpoint_shutdown(struct dt_endpoint *ep, dt_time now)
     while (!dt_list_empty(&ep->gateways))
         ep_server_gateway_remove(DT_CONTAINER_OF(ep->gateways.next, struct gateway, list), now);
     dt_list_for_each_safe (n, &ep->tunnels) {
-        client_end(DT_CONTAINER_OF(n, struct tunnel, list), now, true);
+        ep_client_end(DT_CONTAINER_OF(n, struct tunnel, list), now, true);
         ep_events_tell(ep);
     }
 }
@@ -301,7 +301,7 @@ void dt_endpoint_down(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
     EP_CALL(ep, now);
     struct tunnel *t = ep_tunnel(ep, tunnel);
     if (t && t->is_client)
-        client_end(t, now, true);
+        ep_client_end(t, now, true);
     else if (t)
         ep_server_free(t, now, "closed here");
 }

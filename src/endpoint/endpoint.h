@@ -326,7 +326,8 @@ int dt_endpoint_tunnel_check(const struct dt_tunnel_cfg *cfg, struct dt_err *err
  * epoch or session; another address for control packets takes a new epoch; anything that was negotiated
  * (identities, secret, proposals, selectors), and a gateway or local address in use that is not among those of
  * the new configuration, opens a new session beside the running epoch, which carries data until the new one is
- * verified. -1 with *err, and nothing is changed. */
+ * verified. Another identity of ours closes first: as another client it could not have what the old one has. -1 with *err,
+ * and nothing is changed. */
 int dt_endpoint_tunnel_update(struct dt_endpoint *ep, dt_time now, uint32_t tunnel,
                               const struct dt_tunnel_cfg *cfg, struct dt_err *err);
 void dt_endpoint_tunnel_remove(struct dt_endpoint *ep, dt_time now,

@@ -308,6 +308,7 @@ void ep_client_child_down(struct link *l, dt_time now, struct sa *sa, enum dt_ik
 void ep_client_settle(struct tunnel *t, dt_time now);
 void ep_client_due(struct tunnel *t, dt_time now);
 enum dt_unproved ep_client_unproved(const struct client *c); /* info.c */
+void ep_client_end(struct tunnel *t, dt_time now, bool polite); /* endpoint.c; as if it was never up */
 bool ep_client_open(struct tunnel *t, dt_time now, bool udp, bool beside);
 
 /* ---- race.c ---- */

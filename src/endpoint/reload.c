@@ -59,7 +59,10 @@ int dt_endpoint_tunnel_update(struct dt_endpoint *ep, dt_time now, uint32_t tunn
         return -1;
     struct client *c = t->c;
     bool same = ep_conf_same_client(&c->cfg, cfg), probe = same_probe(&c->cfg, cfg);
-    bool stays = path_stays(t, cfg, &c->place);
+    bool stays = path_stays(t, cfg, &c->place), started = c->e.started;
+    bool who = dt_ike_id_eq(&c->cfg.local_id, &cfg->local_id);
+    if (started && !who) /* the gateway would have two clients with one network: the old one goes first */
+        ep_client_end(t, now, true);
     c->cfg = *cfg;
     c->cfg.params = ep_conf_params(cfg);
     c->unprobed = false;
@@ -68,7 +71,11 @@ int dt_endpoint_tunnel_update(struct dt_endpoint *ep, dt_time now, uint32_t tunn
         ep_conf_retire(ep, c->conf[i], now);
         c->conf[i] = NULL;
     }
-    if (c->e.started && (!same || !stays)) {
+    if (started && !who) {
+        c->contacted = false;
+        ep->ops.outbound(ep->user, now, t->id, DT_OUTBOUND_HOLD, 0, false);
+        dt_epoch_client_start(&c->e, now);
+    } else if (c->e.started && (!same || !stays)) {
         c->keep_place = true;
         dt_epoch_client_reopen(&c->e, now); /* the running epoch carries data until the new one is verified */
     } else if (c->e.started && !probe) {

@@ -208,7 +208,7 @@ static void complaints(void **state)
     expect(CLIENT "}\n" CLIENT "}\n", 8, "in line 1 already", "another name");
     expect("keylife = 3\n" CLIENT "}\n", 1, "outside of every section", "");
     expect(SERVER "}\ngateway \"b\" {\n}\n", 8, "identity", "identity = ");
-    expect("\ngateway \"g\" { identity = a psk = c transport = yes }\n", 2, "nothing to protect", "at least one");
+    expect("\ngateway \"g\" { identity = a psk = c transport = yes peers = b remote = 10.2.0.0/16 }\n", 2, "nothing to protect", "at least one");
 }
 
 static void addresses(void **state)

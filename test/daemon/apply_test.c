@@ -11,7 +11,8 @@ static const char gateway_conf[] =
     "gateway \"g\" { identity = vpn.example.net psk = secret-one-of-sixteen\n"
     "protect = 10.0.0.0/8 pool = 10.9.0.0/16 }\n"
     "gateway \"sites\" { identity = sites.example.net psk = secret-one-of-sixteen\n"
-    "protect = 10.0.0.0/8 remote = 192.168.0.0/16 }\n";
+    "protect = 10.0.0.0/8 remote = 192.168.0.0/16 }\n"
+    "client \"*@example.net\" { gateway = sites networks = 192.168.0.0/16 }\n";
 
 struct net {
     struct fake_host *c, *g;
@@ -157,10 +158,11 @@ static void random_tunnel(struct text *t, struct dt_prng *p, int number)
 {
     bool site = below(p, 2) == 0;
     say(t, "tunnel \"t%d\" {\n gateway = 203.0.113.1\n psk = secret-one-of-sixteen\n", number);
-    say(t, " local = %s%d@example.net\n", PICK(p, "anna", "ben"), number);
+    bool ben = below(p, 2) == 0;
+    say(t, " local = %s%d@example.net\n", ben ? "ben" : "anna", number);
     say(t, " remote = %s\n", site ? "sites.example.net" : "vpn.example.net");
     if (site)
-        say(t, " inside = 192.168.%d.0/24\n", number);
+        say(t, " inside = 192.168.%d%d.0/24\n", ben + 1, number); /* no two clients bring the same */
     say(t, PICK(p, " protect = 10.%d.0.0/16\n", " protect = { 10.%d.0.0/16, 10.10.%d.0/24 }\n"), number,
         number);
     say(t, " start = %s\n", PICK(p, "always", "always", "demand", "manual"));
@@ -181,10 +183,10 @@ static void random_conf(struct text *t, struct dt_prng *p)
     for (int i = 1; i <= 2; i++)
         if (below(p, 2) == 0)
             say(t,
-                "gateway \"g%d\" { identity = g%d.example.net psk = secret-one-of-sixteen protect = %s %s = "
-                "%s }\n",
-                i, i, PICK(p, "10.20.0.0/16", "10.21.0.0/16"), PICK(p, "pool", "remote"),
-                PICK(p, "10.30.0.0/16", "10.31.0.0/24"));
+                "gateway \"g%d\" { identity = g%d.example.net psk = secret-one-of-sixteen protect = %s "
+                "peers = branch%d.example.net %s = 10.%s%d.0.0/16 }\n",
+                i, i, PICK(p, "10.20.0.0/16", "10.21.0.0/16"), i, PICK(p, "pool", "remote"),
+                PICK(p, "3", "4"), i);
     if (below(p, 2) == 0)
         say(t, "rule \"r\" { action = tunnel gateway = 203.0.113.1 to = 10.1.0.0/16 %s }\n",
             strstr(t->v, "tunnel \"t1\"") != NULL ? PICK(p, "", "use = t1") : "");
@@ -358,7 +360,8 @@ static void a_client_whose_secret_goes(void **state)
         {GATEWAY("psk = secret-one-of-sixteen pool = { 10.7.0.0/16, 10.9.0.0/16 }"), NULL, 1},
         {GATEWAY("psk = secret-one-of-sixteen pool = 10.9.0.0/16 peers = \"*@example.org\""),
          "it is not among the gateway's peers any more", 0},
-        {GATEWAY("psk = secret-one-of-sixteen remote = 192.168.0.0/16"), "leases no inside addresses", 0},
+        {GATEWAY("psk = secret-one-of-sixteen peers = anna@example.net remote = 192.168.0.0/16"),
+         "leases no inside addresses", 0},
     };
     for (size_t i = 0; i < DT_ARRAY_LEN(to); i++) {
         struct net n = net_new(GATEWAY("psk = secret-one-of-sixteen pool = 10.9.0.0/16"));

@@ -268,6 +268,22 @@ static void another_source_opens_another_session(void **state)
     done(w);
 }
 
+/* As another client it could not have what the old one has: that one is closed first, and not left to be missed. */
+static void another_identity_closes_first(void **state)
+{
+    struct dt_gateway_cfg g;
+    struct dt_tunnel_cfg cfg;
+    struct world *w = pair_up(&g, &cfg);
+    assert_int_equal(dt_ike_id_parse(&cfg.local_id, "somebody.else@example.net"), 0);
+    update_tunnel(w, &cfg);
+    world_pass(w, 1);
+    assert_true(world_up(w, 0));
+    assert_int_equal(w->host[1].seen[DT_EVENT_SESSION_DOWN], 1);
+    world_pass(w, 3);
+    assert_int_equal(clients(w), 1);
+    done(w);
+}
+
 static void another_probe_takes_another_epoch(void **state)
 {
     struct dt_gateway_cfg g;
@@ -314,6 +330,7 @@ int main(void)
         cmocka_unit_test(a_client_is_ended_with_a_reason),
         cmocka_unit_test(another_secret_opens_another_session),
         cmocka_unit_test(another_source_opens_another_session),
+        cmocka_unit_test(another_identity_closes_first),
         cmocka_unit_test(another_probe_takes_another_epoch),
         cmocka_unit_test(what_cannot_be_changes_nothing),
     };

@@ -208,7 +208,7 @@ tap_ok "nothing is routed for the old pool" sh -c "! ip -n $LAB-gateway route sh
 # ---- what cannot be is refused as a whole
 was=$(spis c2)
 gateway_conf 10.6.0.0/24 '"10.1.0.0/16"'
-printf 'gateway "other" {\n    identity = other.example.net psk = x\n    transport = yes\n}\n' >>"$LAB_DIR/dt-gateway/conf"
+printf 'gateway "other" {\n    identity = other.example.net psk = x\n    transport = yes peers = b remote = 10.2.0.0/16\n}\n' >>"$LAB_DIR/dt-gateway/conf"
 tap_ok "one gateway of the file cannot be: status 2, with its line" refused 2 'nothing to protect' dt gateway reload
 sleep 1
 tap_ok "and nothing was changed" [ "$(spis c2)" = "$was" ]
