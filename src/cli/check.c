@@ -8,10 +8,12 @@
 static json_t *issues_json(const struct dt_config *c)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < c->nissue; i++)
-        json_array_append_new(list, json_pack("{s:s, s:i, s:b, s:s}", "file", c->file, "line",
-                                              (int)c->issue[i].line, "warning", c->issue[i].warning, "text",
-                                              c->issue[i].text));
+    for (size_t i = 0; i < c->nissue; i++) {
+        unsigned line;
+        const char *file = dt_config_issue_at(c, &c->issue[i], &line);
+        json_array_append_new(list, json_pack("{s:s, s:i, s:b, s:s}", "file", file, "line", (int)line,
+                                              "warning", c->issue[i].warning, "text", c->issue[i].text));
+    }
     return list;
 }
 

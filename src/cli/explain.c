@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "cli/cli.h"
 #include "cli/explain.h"
+#include "config/file.h"
 #include "control/control.h"
 #include "policy/match.h"
 
@@ -71,37 +72,6 @@ static int read_flow(struct dt_cli *cli, int argc, char **argv, struct dt_flow *
     return 0;
 }
 
-static char *read_file(const char *path, size_t *len)
-{
-    FILE *in = fopen(path, "rb");
-    if (!in)
-        return NULL;
-    char *buf = NULL;
-    size_t n = 0, cap = 0, got;
-    do {
-        if (n == cap) {
-            cap = cap ? cap * 2 : 65536;
-            char *p = cap > (size_t)512 << 20 ? NULL : realloc(buf, cap);
-            if (!p) {
-                errno = EFBIG;
-                goto fail;
-            }
-            buf = p;
-        }
-        got = fread(buf + n, 1, cap - n, in);
-        n += got;
-    } while (got);
-    if (ferror(in))
-        goto fail;
-    fclose(in);
-    *len = n;
-    return buf;
-fail:
-    fclose(in);
-    free(buf);
-    return NULL;
-}
-
 /* --- finding out --- */
 
 static void fill(struct explain *e)
@@ -136,14 +106,17 @@ static json_t *plan_json(const struct explain *e)
     for (unsigned i = 0; i < e->n; i++) {
         const struct explain_layer *l = &e->layer[i];
         char peer[DT_ADDR_STRLEN];
+        unsigned line = l->rule->line;
+        const char *file = e->rules->sources ? dt_source_at(e->rules->sources, line, &line) : e->rules->file;
         json_array_append_new(
-            a, json_pack("{s:s, s:s, s:s, s:i, s:s, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:i, s:i, s:i}",
-                         "kind", kind_name(l->action->kind), "peer", dt_addr_str(peer, &l->action->peer),
-                         "rule", l->rule->name, "line", (int)l->rule->line, "encap",
-                         l->rule->udp ? "udp" : "esp", "bytes", "ip", l->cost.ip, "udp", l->cost.udp, "esp",
-                         l->cost.esp, "iv", l->cost.iv, "trailer", l->cost.tail, "align", l->cost.align,
-                         "icv", l->cost.icv, "overhead_min", (int)dt_overhead_least(&l->cost), "overhead_max",
-                         (int)dt_overhead_most(&l->cost), "mtu", (int)l->mtu));
+            a,
+            json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:i, s:i, s:i}",
+                      "kind", kind_name(l->action->kind), "peer", dt_addr_str(peer, &l->action->peer), "rule",
+                      l->rule->name, "file", file, "line", (int)line, "encap", l->rule->udp ? "udp" : "esp",
+                      "bytes", "ip", l->cost.ip, "udp", l->cost.udp, "esp", l->cost.esp, "iv", l->cost.iv,
+                      "trailer", l->cost.tail, "align", l->cost.align, "icv", l->cost.icv, "overhead_min",
+                      (int)dt_overhead_least(&l->cost), "overhead_max", (int)dt_overhead_most(&l->cost),
+                      "mtu", (int)l->mtu));
     }
     return a;
 }
@@ -165,6 +138,16 @@ static void say_json(struct dt_cli *cli, const struct explain *e)
     json_decref(v);
 }
 
+/* The line alone, and with its file where there are several. */
+static const char *line_of(const struct explain *e, uint32_t rule, char out[DT_SOURCE_STRLEN])
+{
+    const struct dt_sources *s = e->rules->sources;
+    if (s && s->n > 1)
+        return dt_rule_at(out, e->rules, &e->rules->v[rule]);
+    snprintf(out, DT_SOURCE_STRLEN, "%u", e->rules->v[rule].line);
+    return out;
+}
+
 static void say_rules(struct dt_cli *cli, const struct explain *e)
 {
     const char *const titles[] = {">#", "packet", "rule", "line", "says"};
@@ -172,11 +155,11 @@ static void say_rules(struct dt_cli *cli, const struct explain *e)
     struct dt_flow at = e->flow;
     for (unsigned i = 0; i < e->plan.n; i++) {
         const struct dt_action *a = &e->plan.pending[i];
-        char flow[DT_FLOW_STRLEN], peer[DT_ADDR_STRLEN];
+        char flow[DT_FLOW_STRLEN], peer[DT_ADDR_STRLEN], at_line[DT_SOURCE_STRLEN];
         dt_cli_table_cell(t, "%u", i + 1);
         dt_cli_table_cell(t, "%s", dt_flow_str(flow, &at));
         dt_cli_table_cell(t, "%s", e->rules->v[a->rule].name);
-        dt_cli_table_cell(t, "%u", e->rules->v[a->rule].line);
+        dt_cli_table_cell(t, "%s", line_of(e, a->rule, at_line));
         dt_cli_table_cell(t, "%s %s", a->kind == DT_RULE_TUNNEL ? "tunnel to" : "transport with",
                           dt_addr_str(peer, &a->peer));
         if (a->kind == DT_RULE_TUNNEL)
@@ -315,18 +298,15 @@ static int with_rules(struct dt_cli *cli, struct explain *e, struct dt_rules *ru
 
 static int with_file(struct dt_cli *cli, struct explain *e, bool embedded, bool svg, const char *svg_path)
 {
-    size_t len;
-    char *text = read_file(e->file, &len);
-    if (!text)
-        return dt_cli_error(cli, DT_CLI_USAGE, NULL, "%s: %s%s", e->file, strerror(errno),
-                            embedded ? " (--rules FILE names another)" : "");
     struct dt_err err = {0};
+    struct dt_block_file blocks;
     /* Whatever else a configuration has besides rules is not looked at. */
-    struct dt_rules *rules = dt_rules_parse(text, len, e->file, embedded, &err);
-    dt_wipe(text, len); /* it may hold secrets */
-    free(text);
+    struct dt_rules *rules =
+        dt_config_file_read(&blocks, e->file, &err) ? NULL : dt_rules_of(&blocks, e->file, embedded, &err);
+    dt_block_file_free(&blocks);
     if (!rules)
-        return dt_cli_error(cli, DT_CLI_USAGE, NULL, "%s", err.text);
+        return dt_cli_error(cli, DT_CLI_USAGE, NULL, "%s%s", err.text,
+                            embedded ? " (--rules FILE names another)" : "");
     int rc = with_rules(cli, e, rules, svg, svg_path);
     dt_rules_unref(rules);
     return rc;
@@ -347,6 +327,12 @@ static int pending_read(struct explain *e, struct dt_rules *rules, const json_t 
     r.gateway = a->peer;
     a->kind = r.kind;
     a->rule = e->plan.n++;
+    /* Rules of several files keep their lines: each is told with the place that it has here. */
+    if (rules->sources && *dt_cli_str(entry, "file")) {
+        if (!dt_source_place(rules->sources, dt_cli_str(entry, "file"), 1))
+            dt_sources_add(rules->sources, dt_cli_str(entry, "file"), 1u << 20);
+        r.line = dt_source_place(rules->sources, dt_cli_str(entry, "file"), r.line);
+    }
     return dt_rules_add(rules, &r, &err);
 }
 
@@ -369,7 +355,7 @@ static int with_daemon(struct dt_cli *cli, struct explain *e, bool svg, const ch
     snprintf(file, sizeof file, "in force, from %s", dt_cli_str(answer, "file"));
     e->file = file;
     struct dt_rules *rules = dt_rules_new(file);
-    bool bad = !rules;
+    bool bad = !rules || !(rules->sources = dt_sources_new());
     json_array_foreach(json_object_get(answer, "pending"), i, entry) bad =
         bad || pending_read(e, rules, entry);
     const char *error = dt_cli_str(answer, "error");

@@ -142,9 +142,9 @@ static void check_twice(struct reader *r)
             if (share_a_gateway(order[k - 1], order[i])) {
                 const struct dt_config_client *later =
                     order[i]->line > order[k - 1]->line ? order[i] : order[k - 1];
-                reader_error(r, later->line, "client \"%.64s\" stands in line %u already",
-                             dt_ike_id_str(id, &later->id),
-                             later == order[i] ? order[k - 1]->line : order[i]->line);
+                reader_error(
+                    r, later->line, "client \"%.64s\" stands in %s already", dt_ike_id_str(id, &later->id),
+                    reader_line(r, later == order[i] ? order[k - 1]->line : order[i]->line, later->line));
                 break;
             }
     free(order);
@@ -168,11 +168,10 @@ static void overlap_error(struct reader *r, const struct brought *a, const struc
     const struct brought *later = a->by->line > b->by->line ? a : b, *first = later == a ? b : a;
     char net[DT_SELECTOR_STRLEN], its[DT_SELECTOR_STRLEN], id[DT_IKE_ID_STRLEN];
     struct dt_selector x = dt_selector_range(&later->range), y = dt_selector_range(&first->range);
-    reader_error(
-        r, later->by->networks_line,
-        "networks: %s is claimed twice: client \"%.64s\" (line %u) has %s; each network is one client's",
-        dt_selector_str(net, &x), dt_ike_id_str(id, &first->by->id), first->by->line,
-        dt_selector_str(its, &y));
+    reader_error(r, later->by->networks_line,
+                 "networks: %s is claimed twice: client \"%.64s\" (%s) has %s; each network is one client's",
+                 dt_selector_str(net, &x), dt_ike_id_str(id, &first->by->id),
+                 reader_line(r, first->by->line, later->by->networks_line), dt_selector_str(its, &y));
 }
 
 /* In the order of addresses, only the range that reaches farthest so far can overlap the next one. */
@@ -250,8 +249,9 @@ static void check_inside(struct reader *r, const struct dt_config_gateway *g,
                          dt_addr_str(text, &x->inside[v]), g->cfg.name);
         for (size_t k = 0; k < g->nclient; k++)
             if (!same_id(&g->client[k].id, &x->id) && dt_addr_eq(&g->client[k].inside[v], &x->inside[v]))
-                reader_error(r, x->inside_line, "inside: %s is given twice: line %u has it too",
-                             dt_addr_str(text, &x->inside[v]), g->client[k].line);
+                reader_error(r, x->inside_line, "inside: %s is given twice: %s has it too",
+                             dt_addr_str(text, &x->inside[v]),
+                             reader_line(r, g->client[k].line, x->inside_line));
     }
 }
 

@@ -31,6 +31,7 @@ void dt_config_free(struct dt_config *c)
     dt_config_clients_free(c->client, c->nclient);
     dt_config_discover_free(c->discover, c->ndiscover);
     dt_rules_unref(c->rules);
+    dt_sources_unref(c->sources);
     free(c->tunnel);
     free(c->gateway);
     free(c->issue);

@@ -15,7 +15,7 @@
  *         pool     = { "10.9.0.0/16", "fd09::/64" }
  *     }
  *
- * docs/configuration.md lists every setting. The grammar is policy/block.h's. Everything that is wrong is collected, each
+ * docs/configuration.md lists every setting. The grammar is base/block.h's, and a file may include others. Everything that is wrong is collected, each
  * complaint with its line and what would be right; a file with errors gives no usable configuration, warnings do.
  * Reading a file twice gives equal structs for equal sections, so that a reload can tell what changed
  * (dt_config_tunnel_same). Secrets are in here: dt_config_free wipes them. */
@@ -31,13 +31,13 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/source.h"
 #include "endpoint/endpoint.h"
 #include "policy/policy.h"
 #include "policy/rule.h"
 #include "ted/ted.h"
 
 #define DT_CONFIG_FILE         "/etc/dovetail/dovetaild.conf"
-#define DT_CONFIG_TEXT_MAX     ((size_t)64 << 20) /* bytes of one file */
 #define DT_CONFIG_TUNNELS_MAX  16384
 #define DT_CONFIG_GATEWAYS_MAX 64
 #define DT_CONFIG_ISSUES_MAX   100 /* further ones are counted */
@@ -47,7 +47,7 @@
 #define DT_CONFIG_HOST_MAX     253 /* bytes of a host name (RFC 1035) */
 
 struct dt_config_issue {
-    unsigned line; /* 0: the file as a whole */
+    unsigned line; /* its place (base/source.h): with one file its line there; 0: the file as a whole */
     bool warning;
     char text[512]; /* "what, and what would be right" */
 };
@@ -154,6 +154,7 @@ struct dt_config_daemon {
 
 struct dt_config {
     char *file;
+    struct dt_sources *sources; /* what every `line` here is a place of; NULL when nothing could be read */
     struct dt_config_daemon daemon;
     struct dt_policy_limits plans; /* plans { ... } */
     struct dt_epoch_nat nat; /* what the inequalities are checked against: nat { t_out, n_out, t_ei, n } */
@@ -179,6 +180,8 @@ void dt_config_free(struct dt_config *c);
 
 /* One line each: "file:line: [warning: ]text". */
 void dt_config_print_issues(const struct dt_config *c, FILE *to);
+/* The file and the line of a complaint; line 0: the file as a whole. */
+const char *dt_config_issue_at(const struct dt_config *c, const struct dt_config_issue *i, unsigned *line);
 char *dt_config_issue_str(char *out, size_t cap, const struct dt_config *c, const struct dt_config_issue *i);
 
 /* Nothing that the daemon acts upon differs. */

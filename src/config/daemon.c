@@ -76,7 +76,8 @@ void read_daemon_section(struct reader *r, const struct dt_block *b)
     struct dt_config_daemon *d = &r->c->daemon;
     bool seen[DT_ARRAY_LEN(defs)] = {false};
     if (d->line != 0) {
-        reader_error(r, b->line, "there is a daemon section in line %u already; one would be right", d->line);
+        reader_error(r, b->line, "there is a daemon section in %s already; one would be right",
+                     reader_line(r, d->line, b->line));
         return;
     }
     d->line = b->line;

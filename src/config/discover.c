@@ -160,9 +160,9 @@ static void check(struct reader *r, const struct dt_block *b, struct dt_config_d
         for (size_t i = 0; i < n; i++)
             if (seen[i] && of_the_host(defs[i].key))
                 reader_error(r, b->line,
-                             "%s belongs to the host: it stands in the first discover section (line %u) for "
+                             "%s belongs to the host: it stands in the first discover section (%s) for "
                              "all of them",
-                             defs[i].key, r->c->discover[0].line);
+                             defs[i].key, reader_line(r, r->c->discover[0].line, b->line));
     check_total(r, b);
     reader_epoch_params(r, b, &d->gate.cfg.params, defs, n, seen, true);
 }
@@ -206,8 +206,8 @@ void read_discover_section(struct reader *r, const struct dt_block *b)
     for (size_t i = 0; i + 1 < c->ndiscover; i++)
         if (strcmp(c->discover[i].rule.name, d->rule.name) == 0)
             reader_error(r, b->line,
-                         "there is a discover section \"%s\" in line %u already; another name would be right",
-                         d->rule.name, c->discover[i].line);
+                         "there is a discover section \"%s\" in %s already; another name would be right",
+                         d->rule.name, reader_line(r, c->discover[i].line, b->line));
     bool seen[DT_ARRAY_LEN(defs)] = {false};
     reader_section(r, b, d, defs, DT_ARRAY_LEN(defs), seen);
     check(r, b, d, seen);

@@ -69,7 +69,9 @@ static void add_secret(struct reader *r, struct dt_config_gateway *g, unsigned l
     if (*id == '\0' || *id == '#')
         return;
     size_t idlen = strcspn(id, " \t"), gap = strspn(id + idlen, " \t");
-    char *psk = id + idlen + gap;
+    char *psk = id + idlen + gap, *end = psk + strlen(psk);
+    while (end > psk && (end[-1] == ' ' || end[-1] == '\t' || end[-1] == '\r'))
+        *--end = '\0'; /* what editors leave behind is no part of it */
     struct dt_config_secret s = {0};
     if (*psk == '\0') {
         reader_error(r, line, "secrets: %.200s:%u: an identity, a blank and its secret would be right", path,
@@ -121,7 +123,7 @@ void read_secrets(struct reader *r, const struct dt_setting *s, void *field, con
     if (n >= 0) {
         text[n] = '\0';
         unsigned line = 1;
-        for (char *p = text, *next; p != NULL; p = next, line++) {
+        for (char *p = text + value_mark(text, (size_t)n), *next; p != NULL; p = next, line++) {
             next = strchr(p, '\n');
             if (next != NULL)
                 *next++ = '\0';

@@ -4,13 +4,11 @@
 #define DT_CONFIG_READER_H
 
 #include "config/config.h"
-#include "policy/block.h"
+#include "base/block.h"
 
 struct reader {
     struct dt_config *c;
     const struct dt_block_file *f;
-    const char *text; /* the whole file, for rooms that read it again by themselves */
-    size_t len;
     unsigned flags;
 };
 
@@ -18,6 +16,8 @@ struct reader {
 void reader_error(struct reader *r, unsigned line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void reader_warn(struct reader *r, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* How a sentence about the place `from` speaks of another one: "line 7", or "FILE:7". Valid until the call after the next. */
+const char *reader_line(const struct reader *r, unsigned place, unsigned from);
 /* An error of another room that says "file:line: ..." already. */
 void reader_error_from(struct reader *r, const struct dt_err *err);
 
@@ -68,7 +68,9 @@ bool value_addr(struct reader *r, unsigned line, const char *key, const char *te
 /* The content of a file of secrets, at most cap bytes; its length, or -1 with a complaint, also when others than its
  * owner may read it. */
 long value_file(struct reader *r, unsigned line, const char *key, const char *path, void *out, size_t cap);
-/* A secret from text: 0x hex digits, else as it stands; line end cut off. False with a complaint. */
+/* The length of a byte order mark that the text begins with, or 0. */
+size_t value_mark(const char *text, size_t len);
+/* A secret from text: 0x hex digits, else as it stands. False with a complaint. */
 bool value_psk(struct reader *r, unsigned line, const char *text, size_t len, struct dt_config_psk *out);
 
 /* The parameters of the epoch engine, for a struct `type` with a struct dt_epoch_params `member`. */

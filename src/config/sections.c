@@ -1,11 +1,12 @@
 /* The file as sections, a section as a table of settings, and the collecting of complaints. */
-#include <errno.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/suggest.h"
+#include "config/file.h"
 #include "config/reader.h"
 
 /* A reader of NULL: the section belongs to a room that reads the text by itself (read_rules). */
@@ -58,18 +59,26 @@ void reader_warn(struct reader *r, unsigned line, const char *fmt, ...)
 
 void reader_error_from(struct reader *r, const struct dt_err *err)
 {
-    const char *text = err->text;
-    unsigned line = 0;
-    size_t n = strlen(r->c->file);
-    if (strncmp(text, r->c->file, n) == 0 && text[n] == ':') {
+    const struct dt_sources *sources = r->f->sources;
+    for (size_t i = 0; sources != NULL && i < sources->n; i++) {
+        size_t n = strlen(sources->v[i].file);
         char *end;
-        unsigned long l = strtoul(text + n + 1, &end, 10);
-        if (end[0] == ':' && end[1] == ' ') {
-            line = (unsigned)l;
-            text = end + 2;
-        }
+        if (strncmp(err->text, sources->v[i].file, n) != 0 || err->text[n] != ':')
+            continue;
+        unsigned long line = strtoul(err->text + n + 1, &end, 10);
+        if (end[0] != ':' || end[1] != ' ')
+            continue;
+        reader_error(r, sources->v[i].first + (unsigned)line, "%s", end + 2);
+        return;
     }
-    reader_error(r, line, "%s", text);
+    reader_error(r, 0, "%s", err->text);
+}
+
+const char *reader_line(const struct reader *r, unsigned place, unsigned from)
+{
+    static _Thread_local char text[2][DT_SOURCE_LINELEN];
+    static _Thread_local unsigned turn;
+    return dt_source_line(text[turn++ % 2], r->f->sources, place, from);
 }
 
 /* "; did you mean "x"?", or which names there are. */
@@ -112,7 +121,8 @@ void reader_section(struct reader *r, const struct dt_block *b, void *target, co
             continue;
         }
         if (seen[k] && line[k] != 0) {
-            reader_error(r, s->line, "%s was set in line %u already; once would be right", s->key, line[k]);
+            reader_error(r, s->line, "%s was set in %s already; once would be right", s->key,
+                         reader_line(r, line[k], s->line));
             continue;
         }
         seen[k] = true;
@@ -195,38 +205,60 @@ static void read_block(struct reader *r, const struct dt_block *b)
                      b->kind);
 }
 
-/* Rules and groups are read by their own room, from the same text. */
+/* Rules and groups are read by their own room, from the same blocks. */
 static void read_rules(struct reader *r)
 {
     struct dt_err err = {0};
-    r->c->rules = dt_rules_parse(r->text, r->len, r->c->file, true, &err);
+    r->c->rules = dt_rules_of(r->f, r->c->file, true, &err);
     if (r->c->rules == NULL)
         reader_error_from(r, &err);
     else
         config_check_rules(r);
 }
 
+struct named {
+    const char *name;
+    unsigned line;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    const struct named *x = a, *y = b;
+    int c = strcmp(x->name, y->name);
+    return c != 0 ? c : x->line < y->line ? -1 : x->line > y->line;
+}
+
+/* Sorted, the second of two with one name is a complaint. */
+static void check_names(struct reader *r, const char *kind, struct named *v, size_t n)
+{
+    qsort(v, n, sizeof(*v), by_name);
+    for (size_t i = 1; i < n; i++)
+        if (strcmp(v[i].name, v[i - 1].name) == 0)
+            reader_error(r, v[i].line, "there is a %s \"%s\" in %s already; another name would be right",
+                         kind, v[i].name, reader_line(r, v[i - 1].line, v[i].line));
+}
+
 /* Names that are used twice; what the sections say about each other. */
 static void check_whole(struct reader *r)
 {
     struct dt_config *c = r->c;
+    struct named *v = calloc(c->ntunnel + c->ngateway + 1, sizeof(*v));
+    if (v == NULL) {
+        reader_error(r, 0, "out of memory");
+        return;
+    }
     for (size_t i = 0; i < c->ntunnel; i++)
-        for (size_t k = 0; k < i && c->ntunnel <= 4096; k++)
-            if (strcmp(c->tunnel[i].cfg.name, c->tunnel[k].cfg.name) == 0)
-                reader_error(r, c->tunnel[i].line,
-                             "there is a tunnel \"%s\" in line %u already; another name would be right",
-                             c->tunnel[i].cfg.name, c->tunnel[k].line);
+        v[i] = (struct named){c->tunnel[i].cfg.name, c->tunnel[i].line};
+    check_names(r, "tunnel", v, c->ntunnel);
     for (size_t i = 0; i < c->ngateway; i++)
-        for (size_t k = 0; k < i; k++)
-            if (strcmp(c->gateway[i].cfg.name, c->gateway[k].cfg.name) == 0)
-                reader_error(r, c->gateway[i].line,
-                             "there is a gateway \"%s\" in line %u already; another name would be right",
-                             c->gateway[i].cfg.name, c->gateway[k].line);
+        v[i] = (struct named){c->gateway[i].cfg.name, c->gateway[i].line};
+    check_names(r, "gateway", v, c->ngateway);
+    free(v);
     config_check_clients(r);
-    if (r->f->top_n > 0)
-        reader_error(r, r->f->top_line,
+    if (r->f->ntop > 0)
+        reader_error(r, r->f->top[0].line,
                      "\"%.40s\" stands outside of every section; daemon { %.40s = ... } may be right",
-                     r->f->top_key, r->f->top_key);
+                     r->f->top[0].key, r->f->top[0].key);
 }
 
 /* What the endpoint would refuse is said here, before anything of the file is applied. */
@@ -246,26 +278,42 @@ static void check_endpoint(struct reader *r)
             reader_error(r, c->gateway[i].line, "gateway %s", err.text);
 }
 
+static int include_nothing(void *user, const char *from, const char *pattern, struct dt_block_text **list,
+                           size_t *n, struct dt_err *err)
+{
+    *list = NULL;
+    *n = 0;
+    return 0;
+}
+
+static void close_nothing(void *user, struct dt_block_text *list, size_t n)
+{
+}
+
 static int by_line(const void *a, const void *b)
 {
     const struct dt_config_issue *x = a, *y = b;
     return x->line < y->line ? -1 : x->line > y->line;
 }
 
-int dt_config_parse(struct dt_config *out, const char *text, size_t len, const char *file, unsigned flags)
+static int config_read(struct dt_config *out, const struct dt_block_text *first, unsigned flags)
 {
+    static const struct dt_block_includer nothing = {.open = include_nothing, .close = close_nothing};
     *out = (struct dt_config){.nat = dt_epoch_nat_default()};
     config_daemon_defaults(&out->daemon);
     dt_policy_limits_default(&out->plans);
     struct dt_block_file f = {0};
-    struct reader r = {.c = out, .f = &f, .text = text, .len = len, .flags = flags};
+    struct reader r = {.c = out, .f = &f, .flags = flags};
     struct dt_err err = {0};
-    out->file = strdup(file);
+    out->file = strdup(first->file);
     if (out->file == NULL) {
         out->errors = 1;
         return -1;
     }
-    if (dt_block_parse(&f, text, len, file, &err) != 0) {
+    int rc = dt_block_parse(&f, first, flags & DT_CONFIG_NO_FILES ? &nothing : &dt_config_includer, &err);
+    if (f.sources != NULL)
+        out->sources = dt_sources_ref(f.sources);
+    if (rc != 0) {
         reader_error_from(&r, &err);
     } else {
         /* First what the others are checked against. */
@@ -286,53 +334,44 @@ int dt_config_parse(struct dt_config *out, const char *text, size_t len, const c
     return out->errors > 0 ? -1 : 0;
 }
 
+int dt_config_parse(struct dt_config *out, const char *text, size_t len, const char *file, unsigned flags)
+{
+    const struct dt_block_text first = {
+        .file = (char *)(uintptr_t)file, .text = (char *)(uintptr_t)text, .len = len};
+    return config_read(out, &first, flags);
+}
+
 int dt_config_load(struct dt_config *out, const char *file)
 {
-    struct reader r = {.c = out};
-    FILE *fp = fopen(file, "re");
-    char *text = NULL;
-    size_t len = 0, cap = 0;
-    bool failed = fp == NULL;
-    while (!failed && !feof(fp) && len <= DT_CONFIG_TEXT_MAX) {
-        if (len == cap) {
-            cap = cap ? cap * 2 : 65536;
-            char *more = malloc(cap);
-            if (more != NULL && len > 0)
-                memcpy(more, text, len);
-            if (text != NULL)
-                dt_wipe(text, len); /* it may hold secrets */
-            free(text);
-            text = more;
-            failed = text == NULL;
-        }
-        if (!failed)
-            len += fread(text + len, 1, cap - len, fp);
-        failed = failed || ferror(fp);
-    }
-    int reason = errno;
-    if (fp != NULL)
-        fclose(fp);
-    int rc;
-    if (failed || len > DT_CONFIG_TEXT_MAX) {
-        *out = (struct dt_config){.file = strdup(file)};
-        reader_error(&r, 0, failed ? "cannot be read: %s" : "is longer than the 64 MiB that are read%s",
-                     failed ? strerror(reason) : "");
-        rc = -1;
+    struct dt_block_file none = {0};
+    struct reader r = {.c = out, .f = &none};
+    struct dt_block_text text;
+    struct dt_err err = {0};
+    int rc = dt_config_text_read(&text, file, &err);
+    if (rc == 0) {
+        rc = config_read(out, &text, 0);
     } else {
-        rc = dt_config_parse(out, text != NULL ? text : "", len, file, 0);
+        *out = (struct dt_config){.file = strdup(file)};
+        reader_error(&r, 0, "%s", err.text);
     }
-    if (text != NULL)
-        dt_wipe(text, len);
-    free(text);
+    dt_config_text_free(&text);
     return rc;
+}
+
+const char *dt_config_issue_at(const struct dt_config *c, const struct dt_config_issue *i, unsigned *line)
+{
+    *line = i->line;
+    return c->sources != NULL && i->line > 0 ? dt_source_at(c->sources, i->line, line) : c->file;
 }
 
 char *dt_config_issue_str(char *out, size_t cap, const struct dt_config *c, const struct dt_config_issue *i)
 {
-    if (i->line > 0)
-        snprintf(out, cap, "%s:%u: %s%s", c->file, i->line, i->warning ? "warning: " : "", i->text);
+    unsigned line;
+    const char *file = dt_config_issue_at(c, i, &line);
+    if (line > 0)
+        snprintf(out, cap, "%s:%u: %s%s", file, line, i->warning ? "warning: " : "", i->text);
     else
-        snprintf(out, cap, "%s: %s%s", c->file, i->warning ? "warning: " : "", i->text);
+        snprintf(out, cap, "%s: %s%s", file, i->warning ? "warning: " : "", i->text);
     return out;
 }
 

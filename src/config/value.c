@@ -235,13 +235,27 @@ long value_file(struct reader *r, unsigned line, const char *key, const char *pa
     }
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (fd < 0 && errno == EACCES && stat(path, &st) == 0 && st.st_uid != geteuid())
+        reader_error(
+            r, line,
+            "%s: cannot read %.200s: it belongs to user %u and this is user %u, which may not read the files "
+            "of "
+            "others (the daemon has given that right up once it runs); `chown %u %.200s` would be right",
+            key, path, (unsigned)st.st_uid, (unsigned)geteuid(), (unsigned)geteuid(), path);
+    else if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
         reader_error(r, line, "%s: cannot read %.200s: %s", key, path,
                      fd < 0 ? strerror(errno) : "not a regular file");
+    if (fd < 0 || !S_ISREG(st.st_mode)) {
         if (fd >= 0)
             close(fd);
         return -1;
     }
+    if (st.st_uid != geteuid())
+        reader_warn(r, line,
+                    "%s: %.200s belongs to user %u and not to user %u: the daemon, once it runs, cannot read "
+                    "it again, and "
+                    "a reload is refused; `chown %u %.200s` would be right",
+                    key, path, (unsigned)st.st_uid, (unsigned)geteuid(), (unsigned)geteuid(), path);
     if ((st.st_mode & (S_IRWXG | S_IRWXO)) !=
         0) { /* a secret that others know is none; as ssh does with keys */
         reader_error(r, line,
@@ -267,10 +281,13 @@ long value_file(struct reader *r, unsigned line, const char *key, const char *pa
     return (long)len;
 }
 
+size_t value_mark(const char *text, size_t len)
+{
+    return len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 bool value_psk(struct reader *r, unsigned line, const char *text, size_t len, struct dt_config_psk *out)
 {
-    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
-        len--;
     if (len > 2 && text[0] == '0' && text[1] == 'x') {
         char hex[2 * DT_PSK_MAX + 64];
         long n = -1;
@@ -300,6 +317,48 @@ bool value_psk(struct reader *r, unsigned line, const char *text, size_t len, st
     return true;
 }
 
+static bool blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* The secret of a file: its first line. Editors leave a byte order mark before it and blanks behind it, which are not meant.
+ * What follows may be empty or a comment; anything else is perhaps the rest of a secret, and is not left out silently. */
+static bool psk_line(struct reader *r, unsigned line, const char *path, const char *text, size_t len,
+                     struct dt_config_psk *out)
+{
+    size_t from = value_mark(text, len);
+    const char *end = memchr(text, '\n', len);
+    size_t to = end != NULL ? (size_t)(end - text) : len;
+    if (len >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0)) {
+        reader_error(r, line, "psk: %.200s is UTF-16; a file that is saved as UTF-8 would be right", path);
+        return false;
+    }
+    for (size_t i = to; i < len; i++) {
+        size_t stop = i;
+        while (stop < len && text[stop] != '\n')
+            stop++;
+        while (i < stop && blank(text[i]))
+            i++;
+        if (i < stop && text[i] != '#') {
+            reader_error(r, line,
+                         "psk: %.200s has more than one line; a secret is one line (bytes of any kind stand "
+                         "in it as 0x "
+                         "and hex digits), and what follows it is empty or begins with #",
+                         path);
+            return false;
+        }
+        i = stop;
+    }
+    if (to > from && (text[to - 1] == ' ' || text[to - 1] == '\t' ||
+                      (to - from > 1 && text[to - 1] == '\r' && blank(text[to - 2]))))
+        reader_warn(r, line,
+                    "psk: %.200s: the blanks at the end of its first line are not part of the secret", path);
+    while (to > from && blank(text[to - 1]))
+        to--;
+    return value_psk(r, line, text + from, to - from, out);
+}
+
 void read_psk(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def)
 {
     const char *v = reader_value(r, s, 0);
@@ -309,11 +368,16 @@ void read_psk(struct reader *r, const struct dt_setting *s, void *field, const s
         if (r->flags & DT_CONFIG_NO_FILES)
             *(struct dt_config_psk *)field = (struct dt_config_psk){.len = 1};
         else if (n >= 0)
-            value_psk(r, s->line, text, (size_t)n, field);
+            psk_line(r, s->line, v + 5, text, (size_t)n, field);
         dt_wipe(text, sizeof(text));
         return;
     }
     reader_warn(r, s->line,
                 "%s: the secret stands in the configuration itself; \"file:/PATH\" keeps it apart", s->key);
+    if (s->cut)
+        reader_warn(r, s->line,
+                    "%s: a # ends the secret here, and what follows it is a comment; psk = \"...\" in quotes "
+                    "takes all of it",
+                    s->key);
     value_psk(r, s->line, v, strlen(v), field);
 }

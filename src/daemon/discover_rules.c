@@ -48,6 +48,8 @@ static struct dt_rules *compose(const struct discover *x, struct dt_err *err)
 {
     const struct dt_rules *base = x->daemon->config_rules;
     struct dt_rules *rs = dt_rules_new(base->file);
+    if (rs != NULL && base->sources != NULL)
+        rs->sources = dt_sources_ref(base->sources);
     for (size_t i = 0; rs != NULL && i < base->n; i++)
         if (dt_rules_add(rs, &base->v[i], err) != 0)
             goto fail;

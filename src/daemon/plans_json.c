@@ -75,9 +75,12 @@ json_t *plans_explain_json(struct daemon *d, const struct dt_flow *f)
         const struct dt_action *a = &plan.pending[i];
         const struct dt_rule *r = &dt_match_rules(m)->v[a->rule];
         char peer[DT_ADDR_STRLEN];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:i, s:b}", "kind", kind_name(a->kind), "peer",
-                                              dt_addr_str(peer, &a->peer), "rule", r->name, "line",
-                                              (int)r->line, "udp", r->udp));
+        unsigned line = r->line;
+        const struct dt_rules *rs = dt_match_rules(m);
+        const char *file = rs->sources != NULL ? dt_source_at(rs->sources, r->line, &line) : rs->file;
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:i, s:b}", "kind", kind_name(a->kind),
+                                              "peer", dt_addr_str(peer, &a->peer), "rule", r->name, "file",
+                                              file, "line", (int)line, "udp", r->udp));
     }
     json_t *o = json_pack("{s:s, s:o}", "file", d->config_file, "pending", list);
     if (o != NULL && err.text[0] != '\0')

@@ -1,12 +1,14 @@
-/* The settings of dovetail-natd. The file is libconfuse's: name = value, lists in braces, comments with #. */
+/* The settings of dovetail-natd: names and values, from the command line or from a file of the same grammar as
+ * dovetaild's (base/block.h), in which they stand outside of sections. */
 #include "natd/natd.h"
 
-#include <confuse.h>
-#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "base/suggest.h"
+#include "config/file.h"
 
 void natd_config_defaults(struct natd_config *c)
 {
@@ -86,67 +88,108 @@ int natd_config_set(struct natd_config *c, const char *name, const char *value, 
     return dt_masq_set(&c->masq, name, value, why);
 }
 
-/* ---- the file -------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
-static char complaint[DT_ERR_TEXT];
-static struct natd_config *reading;
+#define NAMES_MAX 64
 
-static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
+static size_t setting_names(const char *out[NAMES_MAX])
 {
-    char text[192];
-    vsnprintf(text, sizeof(text), fmt, ap);
-    if (!complaint[0])
-        snprintf(complaint, sizeof(complaint), "%s:%d: %s", cfg->filename ? cfg->filename : "?", cfg->line,
-                 text);
-}
-
-/* libconfuse calls it at the line where the value ends, so an error carries that line; for a list after each value, and
- * once more at its end. */
-static int check(cfg_t *cfg, cfg_opt_t *opt)
-{
-    const char *name = cfg_opt_name(opt), *why = "";
-    const struct dt_masq_params *p = &reading->masq.params;
-    unsigned size = cfg_opt_size(opt);
-    unsigned from = !strcmp(name, "clients")     ? p->n_nets
-                    : !strcmp(name, "addresses") ? p->n_outside
-                                                 : size - 1;
-    for (unsigned i = from; i < size; i++) {
-        const char *value = cfg_opt_getnstr(opt, i);
-        if (natd_config_set(reading, name, value ? value : "", &why)) {
-            cfg_error(cfg, "%s \"%s\" %s", name, value ? value : "", why);
-            return -1;
-        }
-    }
-    return 0;
-}
-
-int natd_config_read(struct natd_config *c, const char *file, struct dt_err *err)
-{
-    static const char *const own[] = {"inside", "outside", "socket", "group", "pin", "metrics"};
-    const char *const *params = dt_masq_param_names();
-    cfg_opt_t opts[64] = {0};
+    static const char *const own[] = {"inside", "outside", "socket",  "group",
+                                      "pin",    "metrics", "clients", "addresses"};
     size_t n = 0;
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-        opts[n++] = (cfg_opt_t)CFG_STR(own[i], NULL, CFGF_NODEFAULT);
-    for (; *params && n < 60; params++)
-        opts[n++] = (cfg_opt_t)CFG_STR(*params, NULL, CFGF_NODEFAULT);
-    opts[n++] = (cfg_opt_t)CFG_STR_LIST("clients", NULL, CFGF_NODEFAULT);
-    opts[n++] = (cfg_opt_t)CFG_STR_LIST("addresses", NULL, CFGF_NODEFAULT);
-    opts[n] = (cfg_opt_t)CFG_END();
-    if (access(file, R_OK))
-        return dt_err_set(err, 0, "cannot read %s: %s", file, strerror(errno));
-    cfg_t *cfg = cfg_init(opts, CFGF_NONE);
-    if (!cfg)
-        return dt_err_set(err, 0, "out of memory");
-    complaint[0] = '\0';
-    reading = c;
-    cfg_set_error_function(cfg, on_error);
+        out[n++] = own[i];
+    for (const char *const *p = dt_masq_param_names(); *p && n < NAMES_MAX; p++)
+        out[n++] = *p;
+    return n;
+}
+
+bool natd_config_known(const char *name, char *hint, size_t cap)
+{
+    const char *names[NAMES_MAX];
+    size_t n = setting_names(names);
     for (size_t i = 0; i < n; i++)
-        cfg_set_validate_func(cfg, opts[i].name, check);
-    int rc = cfg_parse(cfg, file);
-    cfg_free(cfg);
-    reading = NULL;
-    if (rc == CFG_SUCCESS)
-        return 0;
-    return dt_err_set(err, 0, "%s", complaint[0] ? complaint : "the file cannot be read");
+        if (!strcmp(names[i], name))
+            return true;
+    const char *near = dt_suggest(name, names, n);
+    if (near)
+        snprintf(hint, cap, "there is no setting \"%.40s\"; did you mean \"%s\"?", name, near);
+    else
+        snprintf(hint, cap, "there is no setting \"%.40s\"; docs/examples/natd.conf has all of them", name);
+    return false;
+}
+
+/* ---- the file -------------------------------------------------------------------------------- */
+
+struct natd_reading {
+    struct natd_config *c;
+    const struct dt_block_file *f;
+    natd_complaint *complain;
+    void *ctx;
+    size_t errors;
+};
+
+static void complain(struct natd_reading *r, unsigned place, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void complain(struct natd_reading *r, unsigned place, const char *fmt, ...)
+{
+    char text[DT_ERR_TEXT], line[DT_ERR_TEXT + DT_SOURCE_STRLEN], at[DT_SOURCE_STRLEN];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    snprintf(line, sizeof(line), "%s: %s", dt_source_str(at, r->f->sources, place), text);
+    r->errors++;
+    r->complain(r->ctx, line);
+}
+
+static bool is_list(const char *name)
+{
+    return !strcmp(name, "clients") || !strcmp(name, "addresses");
+}
+
+static void read_setting(struct natd_reading *r, const struct dt_setting *s)
+{
+    char hint[160], line[DT_SOURCE_LINELEN];
+    if (!natd_config_known(s->key, hint, sizeof(hint))) {
+        complain(r, s->line, "%s", hint);
+        return;
+    }
+    for (const struct dt_setting *x = r->f->top; x < s; x++)
+        if (!strcmp(x->key, s->key) && !(s->add && is_list(s->key))) {
+            complain(r, s->line, "%s was set in %s already; once would be right%s", s->key,
+                     dt_source_line(line, r->f->sources, x->line, s->line), is_list(s->key) ? ", or +=" : "");
+            return;
+        }
+    if (s->n == 0)
+        complain(r, s->line, "%s is an empty list; at least one value would be right", s->key);
+    else if (s->n > 1 && !is_list(s->key))
+        complain(r, s->line, "%s has %zu values; one would be right", s->key, s->n);
+    for (size_t i = 0; i < s->n && (i == 0 || is_list(s->key)); i++) {
+        const char *value = r->f->values[s->value + i], *why = "";
+        if (natd_config_set(r->c, s->key, value, &why)) {
+            complain(r, s->line, "%s \"%.64s\" %s", s->key, value, why);
+            return;
+        }
+    }
+}
+
+int natd_config_read(struct natd_config *c, const char *file, natd_complaint *say, void *ctx)
+{
+    struct dt_block_file f;
+    struct dt_err err = {0};
+    struct natd_reading r = {.c = c, .f = &f, .complain = say, .ctx = ctx};
+    if (dt_config_file_read(&f, file, &err)) {
+        r.errors++;
+        say(ctx, err.text);
+    }
+    for (size_t i = 0; r.errors == 0 && i < f.nblocks; i++)
+        complain(&r, f.blocks[i].line,
+                 "\"%.40s\" is a section, and the settings of the NAT stand in none: name = value",
+                 f.blocks[i].kind);
+    bool readable = r.errors == 0;
+    for (size_t i = 0; readable && i < f.ntop; i++)
+        read_setting(&r, &f.top[i]);
+    dt_block_file_free(&f);
+    return r.errors ? -1 : 0;
 }

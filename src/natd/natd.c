@@ -66,15 +66,27 @@ static int usage(const char *fmt, const char *what, const char *why)
     return EXIT_USAGE;
 }
 
+static void print_complaint(void *ctx, const char *text)
+{
+    fprintf(stderr, "%s\n", text);
+}
+
+static void log_complaint(void *ctx, const char *text)
+{
+    dt_log(DT_LOG_WARN, "natd", "%s", text);
+}
+
 static int set_pair(struct natd_config *c, const char *pair)
 {
-    char name[64];
+    char name[64], hint[160];
     /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): getopt's argument is there */
     const char *eq = strchr(pair, '='), *why = "";
     if (!eq || (size_t)(eq - pair) >= sizeof(name))
         return usage("--set %s: it wants NAME=VALUE, as t_out=5%s", pair, "");
     memcpy(name, pair, (size_t)(eq - pair));
     name[eq - pair] = '\0';
+    if (!natd_config_known(name, hint, sizeof(hint)))
+        return usage("--set %s: %s", pair, hint);
     if (natd_config_set(c, name, eq + 1, &why))
         return usage("--set %s: the value %s", pair, why);
     return -1;
@@ -94,7 +106,6 @@ static const struct option options[] = {
 /* The file first, then what the command line says: two passes over the options. -1: go on; else the exit status. */
 static int read_settings(struct natd *d, struct args *a, int argc, char **argv)
 {
-    struct dt_err err = {0};
     natd_config_defaults(&d->cfg);
     int o;
     for (optind = 1; (o = getopt_long(argc, argv, "i:o:c:s:h", options, NULL)) >= 0;) {
@@ -118,10 +129,8 @@ static int read_settings(struct natd *d, struct args *a, int argc, char **argv)
                      argv[optind], "");
     if (!d->config_file && !access(NATD_CONFIG_FILE, R_OK))
         d->config_file = NATD_CONFIG_FILE;
-    if (d->config_file && natd_config_read(&d->cfg, d->config_file, &err)) {
-        fprintf(stderr, "%s\n", err.text);
+    if (d->config_file && natd_config_read(&d->cfg, d->config_file, print_complaint, NULL))
         return EXIT_USAGE;
-    }
     for (optind = 1; (o = getopt_long(argc, argv, "i:o:c:s:h", options, NULL)) >= 0;) {
         const char *name = o == 'i'       ? "inside"
                            : o == 'o'     ? "outside"
@@ -238,11 +247,10 @@ static void on_ring(uv_poll_t *p, int status, int events)
 static void reload(struct natd *d)
 {
     struct natd_config fresh;
-    struct dt_err err = {0};
     natd_config_defaults(&fresh);
-    if (!d->config_file || natd_config_read(&fresh, d->config_file, &err)) {
-        dt_log(DT_LOG_WARN, "natd", "the settings stay as they are: %s",
-               d->config_file ? err.text : "there is no file");
+    if (!d->config_file || natd_config_read(&fresh, d->config_file, log_complaint, NULL)) {
+        dt_log(DT_LOG_WARN, "natd", "the settings stay as they are%s",
+               d->config_file ? "" : ": there is no file");
         return;
     }
     /* Interfaces, socket and sizes are those of the start. */

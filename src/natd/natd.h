@@ -27,8 +27,11 @@ struct natd_config {
 };
 
 void natd_config_defaults(struct natd_config *c);
-/* The file. 0, or -1 with "file:line: what, and what would be right". */
-int natd_config_read(struct natd_config *c, const char *file, struct dt_err *err);
+/* The file. 0, or -1: `say` was called for all that is wrong, with "file:line: what, and what would be right". */
+typedef void natd_complaint(void *ctx, const char *text);
+int natd_config_read(struct natd_config *c, const char *file, natd_complaint *say, void *ctx);
+/* Is there a setting of that name? If not, `hint` says so, and which one may be meant. */
+bool natd_config_known(const char *name, char *hint, size_t cap);
 /* One setting by name, as in the file; *why is a sentence without a subject. */
 int natd_config_set(struct natd_config *c, const char *name, const char *value, const char **why);
 
@@ -47,11 +50,12 @@ struct natd {
     struct dt_page *metrics;
     unsigned metrics_calls;
     struct dt_list watchers;
-    unsigned inside, outside;  /* attached interface indexes; 0: not there */
-    unsigned slow;             /* the device for large packets; 0: none */
-    char trouble[DT_ERR_TEXT]; /* why it is not attached, once said */
-    int claim[2];              /* sockets that hold the interfaces' names; 0: none */
-    bool keep;                 /* at the end leave the program where it is */
+    unsigned inside, outside;                   /* attached interface indexes; 0: not there */
+    unsigned slow;                              /* the device for large packets; 0: none */
+    char trouble[DT_ERR_TEXT];                  /* why it is not attached, once said */
+    unsigned left_out_nets, left_out_addresses; /* of the interfaces, for want of room; once said */
+    int claim[2];                               /* sockets that hold the interfaces' names; 0: none */
+    bool keep;                                  /* at the end leave the program where it is */
     dt_time started;
     uint64_t sweeps, swept;
 };

@@ -41,26 +41,39 @@ static int order(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Every IPv4 address of the outside interface, in ascending order. */
-static void outside_addresses(struct natd *d, struct dt_masq_params *p)
+/* Every IPv4 address of the outside interface, in ascending order. How many there was no room for. */
+static unsigned outside_addresses(struct natd *d, struct dt_masq_params *p)
 {
     struct ifaddrs *all = NULL;
+    unsigned left_out = 0;
     p->n_outside = 0;
     if (getifaddrs(&all))
-        return;
+        return 0;
     for (struct ifaddrs *i = all; i; i = i->ifa_next) {
         if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || strcmp(i->ifa_name, d->cfg.outside))
             continue;
         if (p->n_outside < DT_MASQ_OUTSIDE_MAX)
             p->outside[p->n_outside++] = ntohl(((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr.s_addr);
+        else
+            left_out++;
     }
     freeifaddrs(all);
     qsort(p->outside, p->n_outside, sizeof(p->outside[0]), order);
+    return left_out;
 }
 
-/* Whatever is routed by the inside interface is a client. */
-static void inside_nets(struct natd *d, struct dt_masq_params *p)
+static bool in_nets(const struct dt_masq_params *p, const struct dt_masq_net *x)
 {
+    for (uint32_t i = 0; i < p->n_nets; i++)
+        if ((x->addr & p->nets[i].mask) == p->nets[i].addr && (x->mask & p->nets[i].mask) == p->nets[i].mask)
+            return true;
+    return false;
+}
+
+/* Whatever is routed by the inside interface is a client. How many prefixes there was no room for. */
+static unsigned inside_nets(struct natd *d, struct dt_masq_params *p)
+{
+    unsigned left_out = 0;
     char line[256], name[32];
     unsigned long dst, gw, flags, refs, use, metric, mask;
     FILE *f = fopen("/proc/net/route", "re");
@@ -70,12 +83,38 @@ static void inside_nets(struct natd *d, struct dt_masq_params *p)
         if (sscanf(line, "%31s %lx %lx %lx %lu %lu %lu %lx", name, &dst, &gw, &flags, &refs, &use, &metric,
                    &mask) != 8)
             continue;
-        if (strcmp(name, d->cfg.inside) || !mask || p->n_nets >= DT_MASQ_NETS_MAX)
+        struct dt_masq_net x = {ntohl((uint32_t)dst), ntohl((uint32_t)mask)};
+        if (strcmp(name, d->cfg.inside) || !mask || in_nets(p, &x))
             continue;
-        p->nets[p->n_nets++] = (struct dt_masq_net){ntohl((uint32_t)dst), ntohl((uint32_t)mask)};
+        if (p->n_nets < DT_MASQ_NETS_MAX)
+            p->nets[p->n_nets++] = x;
+        else
+            left_out++;
     }
     if (f)
         fclose(f);
+    return left_out;
+}
+
+/* Said once for each number: clients that nobody serves look like strangers. */
+static void tell_left_out(struct natd *d, unsigned nets, unsigned addresses)
+{
+    if (nets == d->left_out_nets && addresses == d->left_out_addresses)
+        return;
+    d->left_out_nets = nets;
+    d->left_out_addresses = addresses;
+    if (nets)
+        dt_log(DT_LOG_ERROR, "natd",
+               "interface \"%s\" routes %u prefixes more than the %d that are taken: their clients are not "
+               "served; "
+               "clients = { ... } with fewer and wider prefixes would be right",
+               d->cfg.inside, nets, DT_MASQ_NETS_MAX);
+    if (addresses)
+        dt_log(DT_LOG_ERROR, "natd",
+               "interface \"%s\" has %u addresses more than the %d that are taken: what comes to them is not "
+               "the NAT's; "
+               "addresses = { ... } names those that are",
+               d->cfg.outside, addresses, DT_MASQ_OUTSIDE_MAX);
 }
 
 /* True once, when the text differs from the last trouble. */
@@ -103,10 +142,8 @@ static void take_addresses(struct natd *d)
 {
     struct dt_masq_params p = d->cfg.masq.params;
     const struct dt_masq_params *now = dt_kernel_params(d->k);
-    if (!d->cfg.addresses_given)
-        outside_addresses(d, &p);
-    if (!d->cfg.clients_given)
-        inside_nets(d, &p);
+    unsigned addresses = d->cfg.addresses_given ? 0 : outside_addresses(d, &p);
+    tell_left_out(d, d->cfg.clients_given ? 0 : inside_nets(d, &p), addresses);
     p.gen = now->gen;
     if (memcmp(&p, now, sizeof(p))) {
         p.gen = now->gen + 1;

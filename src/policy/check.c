@@ -236,7 +236,7 @@ static void never_one(struct never *n, const struct dt_rule *r, struct dt_prng *
     }
     if (reached(n, r, prng))
         return;
-    char by[256] = "";
+    char by[512] = "", at[DT_SOURCE_LINELEN];
     size_t len = 0, takers = 0;
     for (uint32_t i = 0; i < r->index && n->left.n; i++) {
         const struct dt_rule *s = &n->c->rules->v[i];
@@ -248,8 +248,8 @@ static void never_one(struct never *n, const struct dt_rule *r, struct dt_prng *
             return;
         }
         if (t && ++takers <= 3)
-            len += (size_t)snprintf(by + len, sizeof by - len, "%s\"%.40s\" (line %u)",
-                                    takers == 1 ? "" : ", ", s->name, s->line);
+            len += (size_t)snprintf(by + len, sizeof by - len, "%s\"%.40s\" (%s)", takers == 1 ? "" : ", ",
+                                    s->name, dt_rule_line(at, n->c->rules, s, r));
     }
     if (n->left.n)
         return;

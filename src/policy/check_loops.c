@@ -136,12 +136,12 @@ static void tell_loop(struct loops *l, unsigned at, const struct dt_rule *r)
     for (unsigned i = 1; i < n; i++)
         if (ring[i]->index < ring[first]->index)
             first = i;
-    char text[400];
+    char text[400], where[DT_SOURCE_LINELEN];
     size_t len = 0;
     for (unsigned i = 0; i < n && len < sizeof text; i++) {
         const struct dt_rule *x = ring[(first + i) % n];
-        len += (size_t)snprintf(text + len, sizeof text - len, "\"%.*s\" (line %u) > ", n > 4 ? 20 : 64,
-                                x->name, x->line);
+        len += (size_t)snprintf(text + len, sizeof text - len, "\"%.*s\" (%s) > ", n > 4 ? 20 : 64, x->name,
+                                dt_rule_line(where, l->c->rules, x, ring[first]));
     }
     dt_check_add(
         l->c, DT_CHECK_LOOP, ring[first]->line,
@@ -172,8 +172,9 @@ static void tell(struct loops *l, const struct dt_rule *r)
             return;
         }
     dt_check_add(l->c, DT_CHECK_DEPTH, r->line,
-                 "more than %d tunnels in one plan: rule \"%s\" is the ninth after rule \"%s\" (line %u)",
-                 DT_PLAN_TUNNELS, r->name, l->path[0]->name, l->path[0]->line);
+                 "more than %d tunnels in one plan: rule \"%s\" is the ninth after rule \"%s\" (%s)",
+                 DT_PLAN_TUNNELS, r->name, l->path[0]->name,
+                 dt_rule_line((char[DT_SOURCE_LINELEN]){0}, l->c->rules, l->path[0], r));
 }
 
 static bool in_path(const struct loops *l, const struct dt_addr *gateway)

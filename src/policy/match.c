@@ -22,9 +22,9 @@ static int side_add(struct side *s, const struct dt_rules *rs, const struct dt_r
 {
     if (dt_l4_boxes(r) > BOXES_MAX)
         return dt_err_set(err, 0,
-                          "%s:%u: rule \"%.64s\" makes %zu combinations of protocols and ports; at most %d "
+                          "%s: rule \"%.64s\" makes %zu combinations of protocols and ports; at most %d "
                           "are taken: split it, or use ranges",
-                          rs->file, r->line, r->name, dt_l4_boxes(r), BOXES_MAX);
+                          dt_rule_at((char[DT_SOURCE_STRLEN]){0}, rs, r), r->name, dt_l4_boxes(r), BOXES_MAX);
     if (dt_tree_boxes(r) <= TREE_BOXES_MAX && s->v4.nent + s->v6.nent < ENTS_MAX)
         return dt_tree_add(&s->v4, r) || dt_tree_add(&s->v6, r) ? dt_err_set(err, 0, "out of memory") : 0;
     if (!s->large) {

@@ -25,15 +25,16 @@ static int check_loop(const struct dt_plan *plan, const struct dt_rules *rs, con
         if (i + 1 == plan->n)
             return dt_err_set(
                 err, 0,
-                "gateway %s inside its own tunnel: rule \"%.64s\" (%s:%u) sends the tunnel's own packets "
+                "gateway %s inside its own tunnel: rule \"%.64s\" (%s) sends the tunnel's own packets "
                 "to it; let a pass rule for protocol esp stand before it",
-                gw, r->name, rs->file, r->line);
-        char way[512] = "";
+                gw, r->name, dt_rule_at((char[DT_SOURCE_STRLEN]){0}, rs, r));
+        char way[512] = "", at[DT_SOURCE_LINELEN];
         for (size_t k = i, n = 0; k < plan->n && n < sizeof(way); k++)
-            n += (size_t)snprintf(way + n, sizeof(way) - n, "\"%.64s\" (line %u), ",
-                                  rs->v[plan->pending[k].rule].name, rs->v[plan->pending[k].rule].line);
-        return dt_err_set(err, 0, "the rules loop, back to gateway %s: %s\"%.64s\" (line %u)", gw, way,
-                          r->name, r->line);
+            n += (size_t)snprintf(way + n, sizeof(way) - n, "\"%.64s\" (%s), ",
+                                  rs->v[plan->pending[k].rule].name,
+                                  dt_rule_line(at, rs, &rs->v[plan->pending[k].rule], r));
+        return dt_err_set(err, 0, "the rules loop, back to gateway %s: %s\"%.64s\" (%s)", gw, way, r->name,
+                          dt_rule_line(at, rs, r, r));
     }
     return 0;
 }
@@ -53,8 +54,8 @@ int dt_plan_make(struct dt_plan *plan, const struct dt_match *m, const struct dt
             return -1;
         if (tunnels++ == DT_PLAN_TUNNELS)
             return dt_err_set(err, 0,
-                              "more than %d tunnels in one plan: rule \"%.64s\" (%s:%u) asks for another",
-                              DT_PLAN_TUNNELS, rule->name, rs->file, rule->line);
+                              "more than %d tunnels in one plan: rule \"%.64s\" (%s) asks for another",
+                              DT_PLAN_TUNNELS, rule->name, dt_rule_at((char[DT_SOURCE_STRLEN]){0}, rs, rule));
         plan->pending[plan->n++] = (struct dt_action){DT_RULE_TUNNEL, rule->gateway, r};
         at = dt_plan_next_flow(f, &rule->gateway);
     }

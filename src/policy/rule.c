@@ -119,6 +119,22 @@ struct dt_rules *dt_rules_new(const char *file)
     return &o->rules;
 }
 
+char *dt_rule_at(char *out, const struct dt_rules *rs, const struct dt_rule *r)
+{
+    if (rs->sources)
+        return dt_source_str(out, rs->sources, r->line);
+    snprintf(out, DT_SOURCE_STRLEN, "%.480s:%u", rs->file, r->line);
+    return out;
+}
+
+char *dt_rule_line(char *out, const struct dt_rules *rs, const struct dt_rule *r, const struct dt_rule *from)
+{
+    if (rs->sources)
+        return dt_source_line(out, rs->sources, r->line, from->line);
+    snprintf(out, DT_SOURCE_LINELEN, "line %u", r->line);
+    return out;
+}
+
 static uint64_t set_hash(const struct dt_range *v, size_t n)
 {
     static const struct dt_siphash_key key = {{0x6475667461696c21u, 0x72756c6573657421u}};
@@ -189,8 +205,8 @@ int dt_rules_push(struct dt_rules *rs, const struct dt_rule *r, struct dt_err *e
 {
     struct rules_own *o = DT_CONTAINER_OF(rs, struct rules_own, rules);
     if (rs->n >= DT_RULES_MAX)
-        return dt_err_set(err, 0, "%s:%u: rule number %zu; at most %d are taken", rs->file, r->line,
-                          rs->n + 1, DT_RULES_MAX);
+        return dt_err_set(err, 0, "%s: rule number %zu; at most %d are taken",
+                          dt_rule_at((char[DT_SOURCE_STRLEN]){0}, rs, r), rs->n + 1, DT_RULES_MAX);
     if (rs->n == o->cap) {
         size_t want = o->cap ? o->cap * 2 : 16;
         struct dt_rule *v = realloc(rs->v, want * sizeof *v);
@@ -217,8 +233,9 @@ int dt_rules_add(struct dt_rules *rs, const struct dt_rule *r, struct dt_err *er
 {
     struct dt_rule c = *r;
     if (set_copy(rs, &r->from, &c.from) || set_copy(rs, &r->to, &c.to))
-        return dt_err_set(err, 0, "%s:%u: rule \"%s\": out of memory, or more than %d address ranges",
-                          rs->file, r->line, r->name ? r->name : "", DT_RULE_RANGES_MAX);
+        return dt_err_set(err, 0, "%s: rule \"%s\": out of memory, or more than %d address ranges",
+                          dt_rule_at((char[DT_SOURCE_STRLEN]){0}, rs, r), r->name ? r->name : "",
+                          DT_RULE_RANGES_MAX);
     return dt_rules_push(rs, &c, err);
 }
 
@@ -243,6 +260,7 @@ void dt_rules_unref(struct dt_rules *rs)
     }
     dt_table_free(&o->sets);
     free(rs->file);
+    dt_sources_unref(rs->sources);
     free(o);
 }
 

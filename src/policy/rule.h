@@ -30,6 +30,7 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "base/source.h"
 
 #define DT_RULES_MAX       1000000 /* rules in one set */
 #define DT_RULE_NAME_MAX   64      /* bytes of a rule's or a group's name */
@@ -65,7 +66,7 @@ struct dt_addrset {
 struct dt_rule {
     enum dt_rule_kind kind;
     uint32_t index; /* place among the rules, from 0: a lower one wins */
-    unsigned line;  /* where it stands in the file */
+    unsigned line;  /* its place (base/source.h): with one file its line there; 0: none */
     char *name;
     char *use;              /* or NULL */
     struct dt_addr gateway; /* tunnel rules */
@@ -82,7 +83,8 @@ struct dt_rule {
 struct dt_rules {
     struct dt_rule *v;
     size_t n;
-    char *file; /* for messages */
+    char *file;                 /* for messages */
+    struct dt_sources *sources; /* what the rules' places are of; NULL: of the one file */
     unsigned refs;
 };
 
@@ -91,6 +93,14 @@ struct dt_rules {
  * what, and what would be right". The result holds one reference. */
 struct dt_rules *dt_rules_parse(const char *text, size_t len, const char *file, bool embedded,
                                 struct dt_err *err);
+/* The same of a text that was read already, which may be of several files. */
+struct dt_block_file;
+struct dt_rules *dt_rules_of(const struct dt_block_file *b, const char *file, bool embedded,
+                             struct dt_err *err);
+/* "file:line" of a rule, into DT_SOURCE_STRLEN bytes; and how a sentence about `from` speaks of where it is
+ * (dt_source_line), into DT_SOURCE_LINELEN. Both return out. */
+char *dt_rule_at(char *out, const struct dt_rules *rs, const struct dt_rule *r);
+char *dt_rule_line(char *out, const struct dt_rules *rs, const struct dt_rule *r, const struct dt_rule *from);
 /* An empty set, and adding to it: takes copies of what *r points at. For callers that have rules from
  * elsewhere. */
 struct dt_rules *dt_rules_new(const char *file);

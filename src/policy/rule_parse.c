@@ -1,8 +1,9 @@
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/block.h"
+#include "base/block.h"
 #include "policy/rules_priv.h"
 
 /* A group or tunnel section, found by name. */
@@ -26,8 +27,7 @@ struct server {
 };
 
 struct parser {
-    const char *file;
-    struct dt_block_file b;
+    const struct dt_block_file *b;
     struct names groups, tunnels;
     struct server *servers; /* in the order of the file; none unless a tunnel has encap = "udp" */
     size_t nservers;
@@ -39,7 +39,11 @@ struct parser {
 #define GROUP_DEPTH_MAX 16
 
 /* "file:line: " and the rest; evaluates to -1. */
-#define FAIL(p, line, fmt, ...) dt_err_set((p)->err, 0, "%s:%u: " fmt, (p)->file, (line), ##__VA_ARGS__)
+#define FAIL(p, line, fmt, ...)                                                                              \
+    dt_err_set((p)->err, 0, "%s: " fmt, dt_source_str((char[DT_SOURCE_STRLEN]){0}, (p)->b->sources, (line)), \
+               ##__VA_ARGS__)
+/* How a sentence about `from` speaks of another place. */
+#define LINE(p, line, from) dt_source_line((char[DT_SOURCE_LINELEN]){0}, (p)->b->sources, (line), (from))
 
 static int by_name(const void *a, const void *b)
 {
@@ -64,14 +68,14 @@ static struct named *find(const struct names *ns, const char *name)
     return NULL;
 }
 
-/* All sections of a kind, sorted by name; the same name twice is an error. */
+/* All sections of a kind, sorted by name; the same name twice is an error, but of tunnels, which are somebody else's. */
 static int collect(struct parser *p, const char *kind, struct names *out)
 {
-    out->v = calloc(p->b.nblocks + 1, sizeof *out->v);
+    out->v = calloc(p->b->nblocks + 1, sizeof *out->v);
     if (!out->v)
         return FAIL(p, 1u, "out of memory");
-    for (size_t i = 0; i < p->b.nblocks; i++) {
-        const struct dt_block *b = &p->b.blocks[i];
+    for (size_t i = 0; i < p->b->nblocks; i++) {
+        const struct dt_block *b = &p->b->blocks[i];
         if (strcmp(b->kind, kind))
             continue;
         if (!b->title || !*b->title)
@@ -82,11 +86,10 @@ static int collect(struct parser *p, const char *kind, struct names *out)
         out->v[out->n++] = (struct named){.name = b->title, .block = b};
     }
     qsort(out->v, out->n, sizeof *out->v, by_name);
-    for (size_t i = 1; i < out->n; i++)
+    for (size_t i = 1; i < out->n && strcmp(kind, "tunnel"); i++)
         if (!strcmp(out->v[i].name, out->v[i - 1].name))
-            return FAIL(p, out->v[i].block->line,
-                        "%s \"%s\" is on line %u already; it wants a name of its own", kind, out->v[i].name,
-                        out->v[i - 1].block->line);
+            return FAIL(p, out->v[i].block->line, "%s \"%s\" is on %s already; it wants a name of its own",
+                        kind, out->v[i].name, LINE(p, out->v[i - 1].block->line, out->v[i].block->line));
     return 0;
 }
 
@@ -139,7 +142,7 @@ static int group_resolve(struct parser *p, struct named *g, unsigned line);
 static int addresses(struct parser *p, const struct dt_setting *s, struct ranges *rg, bool *any)
 {
     for (size_t i = 0; i < s->n; i++) {
-        const char *text = p->b.values[s->value + i];
+        const char *text = p->b->values[s->value + i];
         struct dt_range r;
         struct named *g;
         if (!strcmp(text, "any")) {
@@ -163,8 +166,8 @@ static int group_resolve(struct parser *p, struct named *g, unsigned line)
     if (g->state == DONE)
         return 0;
     if (g->state == OPEN)
-        return FAIL(p, line, "group \"%s\" (line %u) holds itself; take one of its members away", g->name,
-                    g->block->line);
+        return FAIL(p, line, "group \"%s\" (%s) holds itself; take one of its members away", g->name,
+                    LINE(p, g->block->line, line));
     if (p->depth == GROUP_DEPTH_MAX)
         return FAIL(p, line, "groups stand in groups more than %d deep", GROUP_DEPTH_MAX);
     g->state = OPEN;
@@ -175,7 +178,7 @@ static int group_resolve(struct parser *p, struct named *g, unsigned line)
     struct ranges rg = {0};
     int rc = 0;
     for (size_t i = 0; i < g->block->n && !rc; i++) {
-        const struct dt_setting *s = &p->b.settings[g->block->setting + i];
+        const struct dt_setting *s = &p->b->settings[g->block->setting + i];
         bool any = false;
         if (strcmp(s->key, "members"))
             rc = FAIL(p, s->line, "a group has no `%.64s`; it wants members = { \"10.0.0.0/8\", ... }",
@@ -197,7 +200,7 @@ static int group_resolve(struct parser *p, struct named *g, unsigned line)
 static int rule_addresses(struct parser *p, const struct dt_setting *s, struct dt_addrset *out)
 {
     if (s->n == 1) { /* one group: its set is there already */
-        struct named *g = find(&p->groups, p->b.values[s->value]);
+        struct named *g = find(&p->groups, p->b->values[s->value]);
         struct dt_range r;
         if (g && dt_range_parse(&r, g->name)) {
             if (group_resolve(p, g, s->line))
@@ -232,7 +235,7 @@ static int number(const char *text, size_t n, unsigned *out)
 static int rule_ports(struct parser *p, const struct dt_setting *s, struct dt_ports *v, uint8_t *count)
 {
     for (size_t i = 0; i < s->n; i++) {
-        const char *text = p->b.values[s->value + i], *dash = strchr(text, '-');
+        const char *text = p->b->values[s->value + i], *dash = strchr(text, '-');
         unsigned from, to;
         if (!strcmp(text, "any") && s->n == 1)
             return 0;
@@ -255,7 +258,7 @@ static int rule_ports(struct parser *p, const struct dt_setting *s, struct dt_po
 static int rule_protocols(struct parser *p, const struct dt_setting *s, struct dt_rule *r)
 {
     for (size_t i = 0; i < s->n; i++) {
-        const char *text = p->b.values[s->value + i];
+        const char *text = p->b->values[s->value + i];
         if (!strcmp(text, "any") && s->n == 1)
             return 0;
         int proto = dt_proto_parse(text);
@@ -277,7 +280,7 @@ static int rule_protocols(struct parser *p, const struct dt_setting *s, struct d
 static const char *single(struct parser *p, const struct dt_setting *s)
 {
     if (s->n == 1)
-        return p->b.values[s->value];
+        return p->b->values[s->value];
     FAIL(p, s->line, "`%s` has %zu values; it wants one", s->key, s->n);
     return NULL;
 }
@@ -306,16 +309,16 @@ static int rule_gateway(struct parser *p, const struct dt_setting *s, struct dt_
                         "\"203.0.113.1\"",
                         v);
         for (size_t i = 0; i < t->block->n && !r->gateway.ver; i++) {
-            const struct dt_setting *g = &p->b.settings[t->block->setting + i];
+            const struct dt_setting *g = &p->b->settings[t->block->setting + i];
             for (size_t k = 0; !strcmp(g->key, "gateway") && k < g->n && !r->gateway.ver; k++)
-                if (dt_addr_parse(&r->gateway, p->b.values[g->value + k]))
+                if (dt_addr_parse(&r->gateway, p->b->values[g->value + k]))
                     r->gateway.ver = 0;
         }
         if (!r->gateway.ver)
             return FAIL(p, s->line,
-                        "tunnel \"%s\" (line %u) has no gateway written as an address, and rules need one "
+                        "tunnel \"%s\" (%s) has no gateway written as an address, and rules need one "
                         "to find a plan; it wants gateway = \"203.0.113.1\"",
-                        v, t->block->line);
+                        v, LINE(p, t->block->line, s->line));
         if (!r->use)
             r->use = (char *)v;
     }
@@ -377,9 +380,9 @@ static int rule_setting(struct parser *p, const struct dt_setting *s, struct dt_
 static const char *tunnel_value(const struct parser *p, const struct dt_block *b, const char *key)
 {
     for (size_t i = 0; i < b->n; i++) {
-        const struct dt_setting *s = &p->b.settings[b->setting + i];
+        const struct dt_setting *s = &p->b->settings[b->setting + i];
         if (!strcmp(s->key, key) && s->n)
-            return p->b.values[s->value];
+            return p->b->values[s->value];
     }
     return "";
 }
@@ -390,8 +393,8 @@ static int collect_servers(struct parser *p)
     bool any = false;
     for (size_t i = 0; i < p->tunnels.n; i++)
         any |= !strcmp(tunnel_value(p, p->tunnels.v[i].block, "encap"), "udp");
-    for (size_t i = 0; any && i < p->b.nblocks; i++) {
-        const struct dt_block *b = &p->b.blocks[i];
+    for (size_t i = 0; any && i < p->b->nblocks; i++) {
+        const struct dt_block *b = &p->b->blocks[i];
         const char *transport = tunnel_value(p, b, "transport");
         struct server of = {
             .block = b,
@@ -399,9 +402,9 @@ static int collect_servers(struct parser *p)
             .udp = !strcmp(tunnel_value(p, b, "encap"), "udp"),
         };
         for (size_t k = 0; !strcmp(b->kind, "tunnel") && k < b->n; k++) {
-            const struct dt_setting *s = &p->b.settings[b->setting + k];
+            const struct dt_setting *s = &p->b->settings[b->setting + k];
             for (size_t j = 0; !strcmp(s->key, "gateway") && j < s->n; j++) {
-                if (dt_addr_parse(&of.gateway, p->b.values[s->value + j]))
+                if (dt_addr_parse(&of.gateway, p->b->values[s->value + j]))
                     continue;
                 if (p->nservers == max) {
                     max = max ? max * 2 : 16;
@@ -440,12 +443,12 @@ static int rule(struct parser *p, const struct dt_block *b)
         return FAIL(p, b->inner, "a section inside rule \"%s\"; it wants settings alone: name = value",
                     b->title);
     for (size_t i = 0; i < b->n; i++) {
-        const struct dt_setting *s = &p->b.settings[b->setting + i];
+        const struct dt_setting *s = &p->b->settings[b->setting + i];
         for (size_t k = 0; k < i; k++)
-            if (!strcmp(p->b.settings[b->setting + k].key, s->key))
+            if (!strcmp(p->b->settings[b->setting + k].key, s->key))
                 return FAIL(p, s->line,
-                            "`%.64s` stands in rule \"%s\" twice (line %u); write a list: { \"a\", \"b\" }",
-                            s->key, b->title, p->b.settings[b->setting + k].line);
+                            "`%.64s` stands in rule \"%s\" twice (%s); write a list: { \"a\", \"b\" }",
+                            s->key, b->title, LINE(p, p->b->settings[b->setting + k].line, s->line));
         if (rule_setting(p, s, &r))
             return -1;
     }
@@ -482,14 +485,14 @@ static int sections(struct parser *p, bool embedded)
             ? -1
             : collect_servers(p);
     free(rules.v);
-    if (!rc && !embedded && p->b.top_n)
-        rc = FAIL(p, p->b.top_line,
+    if (!rc && !embedded && p->b->ntop)
+        rc = FAIL(p, p->b->top[0].line,
                   "`%.64s` stands outside of any section; it wants rule \"name\" { ... } around it",
-                  p->b.top_key);
+                  p->b->top[0].key);
     for (size_t i = 0; i < p->groups.n && !rc; i++)
         rc = group_resolve(p, &p->groups.v[i], p->groups.v[i].block->line);
-    for (size_t i = 0; i < p->b.nblocks && !rc; i++) {
-        const struct dt_block *b = &p->b.blocks[i];
+    for (size_t i = 0; i < p->b->nblocks && !rc; i++) {
+        const struct dt_block *b = &p->b->blocks[i];
         if (!strcmp(b->kind, "rule"))
             rc = rule(p, b);
         else if (!embedded && !other_section(b->kind))
@@ -500,22 +503,33 @@ static int sections(struct parser *p, bool embedded)
     return rc;
 }
 
-struct dt_rules *dt_rules_parse(const char *text, size_t len, const char *file, bool embedded,
-                                struct dt_err *err)
+struct dt_rules *dt_rules_of(const struct dt_block_file *b, const char *file, bool embedded,
+                             struct dt_err *err)
 {
-    struct parser p = {.file = file, .err = err, .rs = dt_rules_new(file)};
+    struct parser p = {.b = b, .err = err, .rs = dt_rules_new(file)};
     if (!p.rs) {
         dt_err_set(err, 0, "%s:1: out of memory", file);
         return NULL;
     }
-    int rc = dt_block_parse(&p.b, text, len, file, err) ? -1 : sections(&p, embedded);
+    p.rs->sources = dt_sources_ref(b->sources);
+    int rc = sections(&p, embedded);
     free(p.groups.v);
     free(p.tunnels.v);
     free(p.servers);
-    dt_block_file_free(&p.b);
     if (rc) {
         dt_rules_unref(p.rs);
         return NULL;
     }
     return p.rs;
+}
+
+struct dt_rules *dt_rules_parse(const char *text, size_t len, const char *file, bool embedded,
+                                struct dt_err *err)
+{
+    struct dt_block_file b;
+    const struct dt_block_text first = {
+        .file = (char *)(uintptr_t)file, .text = (char *)(uintptr_t)text, .len = len};
+    struct dt_rules *rs = dt_block_parse(&b, &first, NULL, err) ? NULL : dt_rules_of(&b, file, embedded, err);
+    dt_block_file_free(&b);
+    return rs;
 }

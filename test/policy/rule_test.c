@@ -62,7 +62,6 @@ static void a_whole_file(void **state)
 static void inside_a_configuration(void **state)
 {
     static const char text[] = "log = info\n"
-                               "include(\"other.conf\")\n"
                                "tunnel \"office\" {\n gateway = { \"vpn.example.net\", \"203.0.113.9\" }\n"
                                "  probe { every = 1 }\n psk = \"file:/x\"\n}\n"
                                "gateway \"g\" { listen = { \"203.0.113.1\" } }\n"
