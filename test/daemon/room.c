@@ -74,7 +74,7 @@ static void begin_daemon(struct room *r)
     r->w.host[0].ep = d->ep;
     loop_start(d);
     json_t *report = json_object();
-    assert_int_equal(tunnels_apply(d, &c, report), 0);
+    assert_int_equal(daemon_apply(d, &c, report, &err), 0);
     json_decref(report);
     dt_config_free(&c);
     loop_wake(d);
