@@ -196,8 +196,7 @@ static dt_time last_heard(void *user, uint64_t sa)
     return ((struct host *)user)->b->now;
 }
 
-static bool local_addr(void *user, uint32_t id, const struct dt_addr *remote, uint32_t n,
-                       struct dt_addr *local)
+static bool local_addr(void *user, uint32_t id, const struct dt_addr *remote, struct dt_addr *local)
 {
     *local = dt_addr4(0xc6120000 + id);
     return true;

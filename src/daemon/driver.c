@@ -262,30 +262,29 @@ static void tunnel_changed(void *user, dt_time now, uint32_t tunnel, bool gone)
         routes_tunnel(d, t);
 }
 
-static bool local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote, uint32_t n,
-                       struct dt_addr *local)
+/* An inside address is nobody's way to a gateway; the kernel may take one for an uplink that has no address of its own. */
+static bool is_inside(struct daemon *d, const struct dt_addr *a)
+{
+    dt_list_for_each (l, &d->tuns) {
+        const struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
+        struct dt_tunnel_info info;
+        if (t->id != 0 && dt_endpoint_tunnel_info(d->ep, t->id, &info) &&
+            (dt_addr_eq(&info.inside.addr4, a) || dt_addr_eq(&info.inside.addr6, a)))
+            return true;
+    }
+    return false;
+}
+
+/* The kernel's choice towards that gateway, asked anew each time. Any other address of this host, of a bridge or a LAN, has
+ * no way there, or one that nobody meant: `source` names those that are meant. */
+static bool local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote, struct dt_addr *local)
 {
     struct daemon *d = user;
-    struct dt_addr first = {0}, all[64];
     struct tun *t = tun_by_id(d, tunnel);
     uint32_t mark = t != NULL && t->below != 0 ? DT_DP_MARK_NESTED : DT_DP_MARK;
-    bool way = dt_nl_route_get(d->nl, remote, mark, &first, NULL, NULL) == 0 && first.ver == remote->ver;
-    if (n == 0) {
-        *local = first;
-        return way;
-    }
-    int count = dt_nl_addrs(d->nl, dt_dp_tun_index(d->dp), all, (int)DT_ARRAY_LEN(all), NULL);
-    struct dt_addr usable[65];
-    uint32_t k = 0;
-    if (way)
-        usable[k++] = first;
-    for (int i = 0; i < count; i++)
-        if (all[i].ver == remote->ver && !dt_addr_eq(&all[i], &first))
-            usable[k++] = all[i];
-    if (k == 0)
-        return false;
-    *local = usable[n % k];
-    return true;
+    memset(local, 0, sizeof(*local));
+    return dt_nl_route_get(d->nl, remote, mark, local, NULL, NULL) == 0 && local->ver == remote->ver &&
+           (mark == DT_DP_MARK_NESTED || !is_inside(d, local));
 }
 
 static int psk(void *user, uint32_t tunnel, uint32_t gateway, const struct dt_ike_id *local,
@@ -432,7 +431,7 @@ static void event(void *user, const struct dt_event *ev)
     if (t != NULL && (ev->kind == DT_EPOCH_SESSION_DROPPED || ev->kind == DT_EPOCH_SESSION_LOST) &&
         t->resolve_at == DT_NEVER)
         t->resolve_at = daemon_now(); /* perhaps the name has another address by now */
-    routes_flush(d); /* who hears that it is up may send at once */
+    routes_flush(d);                  /* who hears that it is up may send at once */
     refusals_event(d, ev);
     discover_event(d, ev);
     monitors_event(d, ev);

@@ -33,7 +33,7 @@ static bool choose_path(struct tunnel *t, struct dt_path *path)
         }
     }
     return ep->ops.local_addr &&
-           ep->ops.local_addr(ep->user, t->id, &path->remote.addr, round, &path->local.addr) &&
+           ep->ops.local_addr(ep->user, t->id, &path->remote.addr, &path->local.addr) &&
            path->local.addr.ver == path->remote.addr.ver;
 }
 

@@ -169,6 +169,7 @@ void ep_client_end(struct tunnel *t, dt_time now, bool polite)
         ep_sa_remove(DT_CONTAINER_OF(t->sas.next, struct sa, list), now);
     c->race = (struct race){.at = DT_NEVER};
     c->won = 0;
+    c->place = 0; /* the first gateway, and the first of our addresses, again */
     t->why[0] = 0;
     t->local_ts.n = t->remote_ts.n = 0; /* the next session's are news again */
     if (was)
@@ -484,8 +485,7 @@ void dt_endpoint_network_changed(struct dt_endpoint *ep, dt_time now)
         } else if (c->cfg.nlocals == 0 && ep->ops.local_addr) {
             const struct dt_path *path = dt_ike_session_path(c->link->s);
             struct dt_addr local = {0};
-            unsigned round = c->place / c->cfg.ngateways;
-            if (ep->ops.local_addr(ep->user, t->id, &path->remote.addr, round, &local) &&
+            if (ep->ops.local_addr(ep->user, t->id, &path->remote.addr, &local) &&
                 dt_addr_eq(&local, &path->local.addr))
                 continue;
             c->keep_place = true;

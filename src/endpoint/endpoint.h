@@ -271,10 +271,9 @@ struct dt_endpoint_ops {
      * more (gone): routes, inside addresses on the device. */
     void (*tunnel)(void *user, dt_time now, uint32_t tunnel, bool gone);
 
-    /* Our address towards `remote`, for the n-th attempt (from 0: other paths may exist). False: no way there
+    /* Our address towards `remote` where the tunnel names none (locals), asked for each session. False: no way there
      * now. */
-    bool (*local_addr)(void *user, uint32_t tunnel, const struct dt_addr *remote, uint32_t n,
-                       struct dt_addr *local);
+    bool (*local_addr)(void *user, uint32_t tunnel, const struct dt_addr *remote, struct dt_addr *local);
     /* The pre-shared key; exactly one of tunnel and gateway is not 0. Length, or -1. */
     int (*psk)(void *user, uint32_t tunnel, uint32_t gateway, const struct dt_ike_id *local,
                const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX]);

@@ -20,7 +20,7 @@ static bool local_stays(struct tunnel *t, const struct dt_tunnel_cfg *cfg, const
     if (cfg->nlocals > 0)
         return false;
     return t->c->cfg.nlocals == 0 || !ep->ops.local_addr ||
-           (ep->ops.local_addr(ep->user, t->id, &path->remote.addr, 0, &now_chosen) &&
+           (ep->ops.local_addr(ep->user, t->id, &path->remote.addr, &now_chosen) &&
             dt_addr_eq(&now_chosen, &path->local.addr));
 }
 

@@ -92,8 +92,7 @@ static void release(void *user, dt_time now, uint32_t gateway, const struct dt_i
 {
 }
 
-static bool local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote, uint32_t n,
-                       struct dt_addr *local)
+static bool local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote, struct dt_addr *local)
 {
     struct sim_host *h = user;
     *local = dt_addr4(h->addr);

@@ -2,6 +2,8 @@
  * not disturbed. */
 #include "daemon/fake_host.h"
 
+#include <unistd.h>
+
 #include "base/rand.h"
 
 #define CLIENT_AT  dt_addr4(0xc6336402)
@@ -128,6 +130,7 @@ static void say_tunnel(struct text *t, struct fake_host *h, const char *name)
 static void snapshot(struct text *t, struct fake_host *h)
 {
     t->len = 0;
+    t->v[0] = '\0';
     for (char name[] = "t1"; name[1] <= '4'; name[1]++)
         say_tunnel(t, h, name);
     for (char name[] = "g1"; name[1] <= '2'; name[1]++) {
@@ -418,6 +421,25 @@ static void a_removed_gateway_ends_its_clients(void **state)
     net_free(&n);
 }
 
+/* ---- where a session is opened from ---- */
+
+static void no_other_address_is_tried(void **state)
+{
+    struct net n = net_new(gateway_conf);
+    n.g->deaf = true;
+    for (size_t i = 0; i < DT_ARRAY_LEN(n.c->host_addr); i++)
+        n.c->host_addr[i] = dt_addr4(0xac110001 + ((uint32_t)i << 16)); /* bridges of containers */
+    fake_strays = 0;
+    apply(&n, n.c, TUNNEL("timeout = 20ms elimit = 0"), NULL);
+    for (int i = 0; i < 2000 && n.c->sessions_opened < 12; i++) {
+        usleep(5000);
+        run(&n);
+    }
+    assert_true(n.c->sessions_opened >= 12);
+    assert_int_equal(fake_strays, 0);
+    net_free(&n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -428,6 +450,7 @@ int main(void)
         cmocka_unit_test(a_client_whose_secret_goes),
         cmocka_unit_test(a_secret_is_taken_out_of_the_file),
         cmocka_unit_test(a_removed_gateway_ends_its_clients),
+        cmocka_unit_test(no_other_address_is_tried),
         cmocka_unit_test(a_reload_is_as_a_start),
     };
     return TEST_RUN(tests);

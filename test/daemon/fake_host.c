@@ -21,8 +21,11 @@ static struct fake_host *host_at(const struct dt_addr *a)
     return NULL;
 }
 
+unsigned fake_strays;
+
 static void send_datagram(const struct dt_path *path, const void *msg, size_t len)
 {
+    fake_strays += host_at(&path->local.addr) == NULL;
     assert_true(len <= sizeof(queue[0].data) && queued < FAKE_QUEUE);
     queue[queued].path = *path;
     queue[queued].len = len;
@@ -282,6 +285,7 @@ static void count_event(void *user, const struct dt_event *ev)
 {
     struct fake_host *h = DT_CONTAINER_OF((struct daemon *)user, struct fake_host, d);
     driver_ops.event(user, ev);
+    h->sessions_opened += ev->kind == DT_EPOCH_SESSION_OPENING;
     h->sessions_down += ev->kind == DT_EVENT_SESSION_DOWN;
     h->gone += ev->kind == DT_EVENT_TUNNEL_GONE;
     if (ev->kind == DT_EVENT_TUNNEL_GONE)
@@ -313,6 +317,7 @@ struct fake_host *fake_host_new(struct dt_addr addr)
     uv_timer_init(&d->loop, &d->second);
     d->ike4_fd = d->ike6_fd = d->nl_fd = d->janitor = -1;
     d->started = daemon_now();
+    d->routes_changed = true; /* as routes_begin brings the device up */
     d->cfg.ike_port = DT_PORT_IKE;
     d->cfg.natt_port = DT_PORT_NATT;
     struct dt_list *lists[] = {&d->tuns, &d->gates, &d->waits, &d->monitors};

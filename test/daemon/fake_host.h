@@ -31,10 +31,12 @@ struct fake_host {
     } sa[FAKE_SAS];
     size_t nfact; /* of the kernel: routes, addresses, rules */
     struct dt_host_fact fact[FAKE_FACTS];
-    struct dt_addr host_addr[4];  /* of the host's other interfaces; ver 0: none */
-    unsigned sessions_down, gone; /* events */
-    char why[DT_ERR_TEXT];        /* of the last tunnel that was gone */
+    struct dt_addr host_addr[4];                   /* of the host's other interfaces; ver 0: none */
+    unsigned sessions_opened, sessions_down, gone; /* events */
+    char why[DT_ERR_TEXT];                         /* of the last tunnel that was gone */
 };
+
+extern unsigned fake_strays; /* datagrams that were sent from an address that is no host's `addr` */
 
 struct fake_host *fake_host_new(struct dt_addr addr);
 void fake_host_free(struct fake_host *h);

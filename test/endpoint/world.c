@@ -438,8 +438,7 @@ static void op_tunnel(void *user, dt_time now, uint32_t tunnel, bool gone)
         memset(t, 0, sizeof(*t));
 }
 
-static bool op_local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote, uint32_t n,
-                          struct dt_addr *local)
+static bool op_local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote, struct dt_addr *local)
 {
     look(user);
     *local = ((struct world_host *)user)->addr;
