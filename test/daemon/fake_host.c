@@ -308,9 +308,9 @@ struct fake_host *fake_host_new(struct dt_addr addr)
     struct daemon *d = &h->d;
     h->addr = addr;
     dt_ike_params_default(&ike);
-    ike.unauth_rate = 100000;
     ops.event = count_event;
     ops.keylog = NULL;
+    ops.work = NULL; /* key exchanges are done at once */
     uv_loop_init(&d->loop);
     uv_timer_init(&d->loop, &d->timer);
     uv_timer_init(&d->loop, &d->settle);
