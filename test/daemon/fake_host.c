@@ -314,7 +314,7 @@ struct fake_host *fake_host_new(struct dt_addr addr)
     uv_loop_init(&d->loop);
     uv_timer_init(&d->loop, &d->timer);
     uv_timer_init(&d->loop, &d->settle);
-    uv_timer_init(&d->loop, &d->second);
+    uv_timer_init(&d->loop, &d->beat);
     d->ike4_fd = d->ike6_fd = d->nl_fd = d->janitor = -1;
     d->started = daemon_now();
     d->routes_changed = true; /* as routes_begin brings the device up */
@@ -325,6 +325,7 @@ struct fake_host *fake_host_new(struct dt_addr addr)
         dt_list_init(lists[i]);
     dt_table_init(&d->dptuns);
     dt_table_init(&d->tun_ids);
+    dt_table_init(&d->resolves);
     d->dp = (struct dt_dp *)h; /* the functions above know what it is */
     d->nl = (struct dt_nl *)h;
     d->host = dt_host_new(&host_ops, h);
@@ -365,6 +366,7 @@ void fake_host_free(struct fake_host *h)
     d->leases->close(d->leases);
     dt_table_free(&d->dptuns);
     dt_table_free(&d->tun_ids);
+    dt_table_free(&d->resolves);
     free(h);
     queued = nprobe = 0;
 }
