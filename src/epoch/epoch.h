@@ -117,8 +117,11 @@ struct dt_epoch_ops {
     void (*abandon)(void *user, dt_time now);
     /* Client. Send a control packet on that epoch's outbound SA. Its reply's ident is (uint16_t)epoch. */
     void (*probe)(void *user, dt_time now, uint32_t epoch, uint16_t seq);
-    /* Data goes out on that epoch from now on; 0: hold it in the bounded queue. `forced`: the exception past
-     * t0 + keylife - rekeymargin, or the server's fallback. */
+    /* Data goes out on that epoch from now on; 0: hold it in the bounded queue. `forced`: the seed's exception, data on an
+     * epoch that is not verified (not heard). The client makes it at the old epoch's t0 + keylife - rekeymargin. The
+     * server makes it only when the old epoch is gone: by the DELETE of a peer that does not probe, or at t0 + keylife
+     * (FIG. 7). Until then the old one still carries, and its packets on a new SPI, before the client has spoken on it,
+     * are what race 1 is made of. */
     void (*use)(void *user, dt_time now, uint32_t epoch, bool forced);
     /* Tell the peer that the epoch is deleted. True: `deleted` will follow; false: there is nobody to tell
      * (its session is gone), it counts as done. */
