@@ -232,6 +232,7 @@ static void digest_tunnel(const struct tunnel *t, dt_time now, struct dt_digest 
         dt_digest_u64(d, (uint64_t)c->place << 8 | (uint64_t)c->race.stage << 4 |
                              (uint64_t)c->race.done << 3 | (uint64_t)c->race.suspect << 2 |
                              (uint64_t)c->contacted << 1 | c->keep_place);
+        dt_digest_u64(d, c->unprobed);
         digest_time(d, c->race.at, now);
         digest_time(d, c->suspected, now);
     } else {
