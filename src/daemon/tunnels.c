@@ -96,6 +96,7 @@ void tun_up(struct daemon *d, struct tun *t)
     t->taken_down = false;
     t->refusals = 0;
     if (t->id != 0) {
+        dt_endpoint_claim(d->ep, daemon_now(), t->id);
         dt_endpoint_up(d->ep, daemon_now(), t->id);
         routes_tunnel(d, t);
     } else if (t->resolve == NULL) {
@@ -357,6 +358,8 @@ int daemon_reload(struct daemon *d, json_t *report, struct dt_config *bad)
 {
     struct dt_config c;
     int rc = dt_config_load(&c, d->config_file);
+    if (rc == 0 && dt_config_check_host(&c) > 0)
+        rc = -1;
     for (size_t i = 0; i < c.nissue; i++)
         LOG(c.issue[i].warning ? DT_LOG_WARN : DT_LOG_ERROR, "%s:%u: %s", c.file, c.issue[i].line,
             c.issue[i].text);

@@ -243,6 +243,8 @@ void dt_epoch_client_busy(struct dt_epoch_client *c, dt_time now);
 /* The peer does not know the epoch that was to be replaced (CHILD_SA_NOT_FOUND; `peer_deleted` came before): another is
  * asked for at once. */
 void dt_epoch_client_not_found(struct dt_epoch_client *c, dt_time now);
+/* By the peer's word this session will bring no epoch at all: it is dropped, and the next one waits. */
+void dt_epoch_client_hopeless(struct dt_epoch_client *c, dt_time now);
 /* An authenticated packet came in on that epoch. At least the first must be reported. */
 void dt_epoch_client_heard(struct dt_epoch_client *c, dt_time now, uint32_t no);
 /* The reply to the probe (ident, seq) came in on epoch `came_on`. Counts as heard. */
