@@ -59,6 +59,7 @@ gateway "bench" {
     psk      = "file:$LAB_DIR/psk"
     protect  = { "10.4.0.0/16" }
     remote   = { "10.3.0.0/16" }
+    peers    = "t1.example.net"
 }
 C
 dt_start d2 && dt_start t2 || { echo "bench ted: a gateway does not start" >&2; cat "$LAB_DIR"/dt-*.log >&2; exit 1; }

@@ -76,6 +76,15 @@ bool dt_addr_prev(struct dt_addr *a)
     return false;
 }
 
+bool dt_addr_is_host(const struct dt_addr *a)
+{
+    static const uint8_t loopback[16] = {[15] = 1};
+    if (a->ver == 4)
+        return a->b[0] != 0 && a->b[0] != 127 && a->b[0] < 224;
+    return a->ver == 6 && !dt_addr_is_any(a) && memcmp(a->b, loopback, 16) != 0 && a->b[0] != 0xff &&
+           !(a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80);
+}
+
 bool dt_addrport_eq(const struct dt_addrport *a, const struct dt_addrport *b)
 {
     return a->port == b->port && dt_addr_eq(&a->addr, &b->addr);

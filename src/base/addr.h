@@ -44,6 +44,9 @@ int dt_addr_cmp(const struct dt_addr *a, const struct dt_addr *b);
 /* The next (or previous) address; false, and *a unchanged, past the last. */
 bool dt_addr_next(struct dt_addr *a);
 bool dt_addr_prev(struct dt_addr *a);
+/* An address that a host can be given: not 0.0.0.0/8, 127.0.0.0/8 or 224.0.0.0 and above, nor ::, ::1, a link-local or a
+ * multicast one. */
+bool dt_addr_is_host(const struct dt_addr *a);
 bool dt_addrport_eq(const struct dt_addrport *a, const struct dt_addrport *b);
 
 /* 0, or -1 when the text is not exactly one address or prefix. A prefix with host bits set is refused unless

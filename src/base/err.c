@@ -8,6 +8,8 @@ int(dt_err_set)(struct dt_err *err, uint16_t notify, const char *fmt, ...)
     if (err) {
         va_list ap;
         err->notify = notify;
+        err->why = 0;
+        err->where.addr.ver = 0;
         va_start(ap, fmt);
         vsnprintf(err->text, sizeof err->text, fmt, ap);
         va_end(ap);

@@ -102,6 +102,8 @@ static int run(struct dt_cli *cli, int argc, char **argv)
     if (argc > 2)
         return dt_cli_usage(cli, "one file, please");
     int rc = dt_config_load(&c, argc == 2 ? argv[1] : DT_CONFIG_FILE) == 0 ? DT_CLI_DONE : DT_CLI_USAGE;
+    if (rc == DT_CLI_DONE && dt_config_check_host(&c) > 0)
+        rc = DT_CLI_USAGE;
     dt_config_print_issues(&c, cli->err);
     if (cli->json) {
         json_t *tunnels = json_array();

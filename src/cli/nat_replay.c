@@ -286,7 +286,8 @@ static void one(struct replay *r, const struct capture_packet *p)
         f.src = 0; /* which nobody has: to the rules all forged sources are alike */
     dt_masq_packet(r->nat, p->at, &f, &v);
     r->n[v.verdict & 3]++;
-    if (v.verdict == DT_MASQ_PASS)
+    if (v.verdict == DT_MASQ_PASS &&
+        v.rule == DT_MASQ_RULE_PASS) /* what is left to the stack for a reason is told */
         return;
     if (r->cli->json)
         print_json(r, p, &v);

@@ -77,6 +77,10 @@ static void notes(struct dt_cli_table *t, const json_t *o)
         dt_cli_table_note(t, "brings %s", list);
     }
     protects(t, o);
+    const json_t *elsewhere = json_object_get(o, "elsewhere");
+    if (elsewhere != NULL)
+        dt_cli_table_note(t, "another machine came with the same identity from %s, %.0f s ago",
+                          dt_cli_str(elsewhere, "address"), dt_cli_num(elsewhere, "s_ago"));
     if (*dt_cli_str(o, "remote_address"))
         dt_cli_table_note(t, "from %s to %s%s%s", dt_cli_str(o, "local_address"),
                           dt_cli_str(o, "remote_address"), *dt_cli_str(o, "encap_why") ? "; " : "",

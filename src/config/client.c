@@ -348,6 +348,7 @@ void config_check_clients(struct reader *r)
                          c->client[i].gateway, c->client[i].gateway[0] ? "\"" : "");
     check_twice(r);
     check_overlaps(r);
+    config_check_pools(r);
     for (size_t i = 0; i < c->ngateway; i++) {
         attach(r, &c->gateway[i]);
         check_gateway(r, &c->gateway[i]);

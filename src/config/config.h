@@ -94,7 +94,7 @@ struct dt_config_client {
 };
 
 struct dt_config_gateway {
-    unsigned line, remote_line;
+    unsigned line, remote_line, pool_line;
     uint64_t print;
     struct dt_gateway_cfg cfg;
     struct dt_config_psk psk; /* for whoever has no secret of his own */
@@ -170,6 +170,18 @@ struct dt_config {
     struct dt_config_issue *issue;
     size_t nissue, errors, warnings; /* counts of all, also those past DT_CONFIG_ISSUES_MAX */
 };
+
+/* An address of this host with its network, for what a configuration means here. */
+struct dt_config_network {
+    struct dt_prefix prefix; /* host bits kept: the address */
+    char ifname[16];
+    bool proxy_arp; /* the interface answers for others (or proxy_ndp): a pool may lie in its network */
+};
+/* Complains of pools that meet a network of this host. `list` without the daemon's own device. Adds to the issues of *c;
+ * the number of errors. */
+size_t dt_config_check_networks(struct dt_config *c, const struct dt_config_network *list, size_t n);
+/* The same with what this host has now (getifaddrs). */
+size_t dt_config_check_host(struct dt_config *c);
 
 #define DT_CONFIG_NO_FILES 1u /* do not open files that are named in the text (fuzzing) */
 

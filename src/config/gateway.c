@@ -23,6 +23,7 @@ static void read_pool(struct reader *r, const struct dt_setting *s, void *field,
                       const struct setting_def *def)
 {
     struct dt_config_gateway *g = field;
+    g->pool_line = s->line;
     if (s->n > DT_CONFIG_POOLS_MAX) {
         reader_error(r, s->line, "%s has %zu values; at most %d are possible", s->key, s->n,
                      DT_CONFIG_POOLS_MAX);

@@ -94,6 +94,7 @@ void reader_epoch_params(struct reader *r, const struct dt_block *b, struct dt_e
 void read_tunnel_section(struct reader *r, const struct dt_block *b);
 void read_gateway_section(struct reader *r, const struct dt_block *b);
 void read_client_section(struct reader *r, const struct dt_block *b);
+void config_check_pools(struct reader *r); /* against each other, and the addresses that gateways listen at */
 void config_check_clients(
     struct reader *r); /* when all sections are read: gives gateways their clients too */
 void read_discover_section(struct reader *r, const struct dt_block *b);

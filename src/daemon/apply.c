@@ -257,6 +257,8 @@ enum reload daemon_reload(struct daemon *d, json_t *report, struct dt_config *ba
 {
     struct dt_config c;
     int rc = dt_config_load(&c, d->config_file);
+    if (rc == 0 && dt_config_check_host(&c) > 0)
+        rc = -1;
     log_issues(&c);
     if (rc != 0) {
         d->config_errors++;

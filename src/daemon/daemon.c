@@ -175,7 +175,10 @@ static int open_endpoint(struct daemon *d, struct dt_err *err)
     if (d->keylog == NULL)
         ops.keylog = NULL;
     d->ep = dt_endpoint_new(&ops, d, &ike, NULL, dt_crypto_best(), &rand);
-    return d->ep != NULL ? 0 : dt_err_set(err, 0, "out of memory");
+    if (d->ep == NULL)
+        return dt_err_set(err, 0, "out of memory");
+    installation_set(d);
+    return 0;
 }
 
 /* In the order of who might be disturbed: another daemon's socket first, then its ports, then the kernel. Threads keep the
@@ -384,6 +387,8 @@ int dt_daemon_main(int argc, char **argv)
         return open_what_is_closed(a.socket);
     struct dt_config c;
     rc = dt_config_load(&c, a.config);
+    if (rc == 0 && dt_config_check_host(&c) > 0)
+        rc = -1;
     dt_config_print_issues(&c, stderr);
     if (rc != 0 || a.check) {
         dt_config_free(&c);

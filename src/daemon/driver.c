@@ -96,10 +96,34 @@ static int check_nat(struct daemon *d, const struct dt_endpoint_admission *a, st
     return -1;
 }
 
+/* A gateway may lease nothing that this host has already: it would take that address's traffic, or lock the host out. What
+ * stands on our own device is a lease. */
+static int check_inside(struct daemon *d, const struct dt_endpoint_admission *a, struct dt_err *err)
+{
+    struct dt_nl_addrs here = {.v = NULL};
+    char text[DT_ADDR_STRLEN];
+    int rc = 0;
+    if (!a->client || a->inside == NULL || (!a->inside->addr4.ver && !a->inside->addr6.ver))
+        return 0;
+    if (dt_nl_addrs_of(d->nl, 0, &here, err) != 0)
+        return -1;
+    for (size_t i = 0; i < here.n && rc == 0; i++) {
+        const struct dt_addr *x = &here.v[i].addr;
+        if (here.v[i].ifindex != dt_dp_tun_index(d->dp) &&
+            (dt_addr_eq(x, &a->inside->addr4) || dt_addr_eq(x, &a->inside->addr6)))
+            rc = dt_err_set(err, DT_N_INTERNAL_ADDRESS_FAILURE,
+                            "the gateway leases %s, which is an address of this host already",
+                            dt_addr_str(text, x));
+    }
+    dt_nl_addrs_free(&here);
+    return rc;
+}
+
 static int admit(void *user, dt_time now, const struct dt_endpoint_admission *a, struct dt_err *err)
 {
     struct daemon *d = user;
-    return discover_admit(d, a, err) != 0 || check_nat(d, a, err) != 0 ? -1 : 0;
+    return discover_admit(d, a, err) != 0 || check_nat(d, a, err) != 0 || check_inside(d, a, err) != 0 ? -1
+                                                                                                       : 0;
 }
 
 static void forget_dptun(struct daemon *d, uint32_t id)
@@ -317,60 +341,6 @@ static void authority(void *user, uint32_t gateway, const struct dt_ike_id *peer
         dt_config_gateway_networks(&g->cfg, peer, &out->networks);
 }
 
-static int lease(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
-                 const struct dt_ike_inside *want, struct dt_ike_inside *give, struct dt_err *err)
-{
-    struct daemon *d = user;
-    struct gate *g = gate_by_id(d, gateway);
-    char who[DT_IKE_ID_STRLEN];
-    int64_t at = (int64_t)time(NULL);
-    const struct dt_addr *wish[2] = {&want->addr4, &want->addr6};
-    struct dt_addr *out[2] = {&give->addr4, &give->addr6};
-    memset(give, 0, sizeof(*give));
-    if (g == NULL)
-        return dt_err_set(err, 0, "the gateway is gone");
-    dt_ike_id_key(who, peer);
-    bool wanted = false, given = false;
-    struct dt_err last = {0};
-    for (size_t i = 0; i < 2; i++) {
-        uint8_t ver = i == 0 ? 4 : 6;
-        bool has_pool = false;
-        for (size_t k = 0; k < g->cfg.npool; k++)
-            has_pool = has_pool || g->cfg.pool[k].addr.ver == ver;
-        if (wish[i]->ver == 0)
-            continue;
-        wanted = true;
-        if (!has_pool)
-            dt_err_set(&last, 0, "%s asks for an IPv%u address and the pool has none", who, ver);
-        else if (d->leases->take(d->leases, g->cfg.cfg.name, who, ver, g->cfg.pool, g->cfg.npool, wish[i], at,
-                                 out[i], &last) == 0)
-            given = true;
-    }
-    if (wanted && !given)
-        return dt_err_set(err, 0, "%s", last.text);
-    if (!wanted)
-        return dt_err_set(err, 0, "%s asks for no inside address, and this gateway leases them", who);
-    give->addr6_len = give->addr6.ver ? 128 : 0;
-    for (size_t i = 0; i < g->cfg.ndns; i++)
-        give->dns[give->ndns++] = g->cfg.dns[i];
-    return 0;
-}
-
-static void release(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
-                    const struct dt_ike_inside *given)
-{
-    struct daemon *d = user;
-    struct gate *g = gate_by_id(d, gateway);
-    char who[DT_IKE_ID_STRLEN];
-    if (g == NULL)
-        return;
-    dt_ike_id_key(who, peer);
-    if (given->addr4.ver)
-        d->leases->release(d->leases, g->cfg.cfg.name, who, 4, (int64_t)time(NULL));
-    if (given->addr6.ver)
-        d->leases->release(d->leases, g->cfg.cfg.name, who, 6, (int64_t)time(NULL));
-}
-
 /* ---- events ---- */
 
 static enum dt_log_level level_of(const struct dt_event *ev)
@@ -379,6 +349,7 @@ static enum dt_log_level level_of(const struct dt_event *ev)
     case DT_EVENT_IKE: /* refusals, but also collisions and NATs that were found */
         return strstr(ev->text, "refused") != NULL ? DT_LOG_WARN : DT_LOG_INFO;
     case DT_EVENT_TURNED_AWAY:
+    case DT_EVENT_ELSEWHERE:
     case DT_EVENT_DOWN:
     case DT_EVENT_UNPROVED:
     case DT_EVENT_LIMIT:
@@ -461,8 +432,8 @@ const struct dt_endpoint_ops driver_ops = {
     .local_addr = local_addr,
     .psk = psk,
     .authority = authority,
-    .lease = lease,
-    .release = release,
+    .lease = leases_take,
+    .release = leases_release,
     .event = event,
     .keylog = keylog,
 };

@@ -20,13 +20,28 @@ struct dt_lease_counters {
     uint64_t taken, again, recycled, refused; /* again: the same address as last time */
 };
 
+/* Who wants an address, out of what. */
+struct dt_lease_ask {
+    const char *gateway, *identity;
+    uint8_t ver;
+    const struct dt_prefix *pool; /* may hold both versions */
+    size_t npool;
+    struct dt_addr wish; /* given where it is free; ver 0: none */
+    bool fixed;          /* the configuration gives `wish` to this identity: nothing else will do */
+    int64_t now;
+    /* Whether an address may not be given to this identity though the store knows of no lease: it is the host's, or
+     * fixed for somebody else. NULL: every address of the pools may be. */
+    bool (*reserved)(void *ctx, const struct dt_addr *a);
+    void *ctx;
+};
+
 /* What a store must do. All calls may block for a disk's time, not for a network's. */
 struct dt_lease_store {
-    /* An address for this identity out of the pools of one version (`npool` of them, `pool` may hold both): the one it
-     * had, else `wish` where that is free (ver 0: none), else a new one. -1 with *err: the pools are used up. */
-    int (*take)(struct dt_lease_store *s, const char *gateway, const char *identity, uint8_t ver,
-                const struct dt_prefix *pool, size_t npool, const struct dt_addr *wish, int64_t now,
-                struct dt_addr *out, struct dt_err *err);
+    /* An address for this identity: the one it had, else the one it wishes, else a new one. Never the first of a pool,
+     * nor the last of an IPv4 pool. -1 with *err: the pools are used up (DT_WHY_POOL_USED_UP), or what is fixed is
+     * somebody's lease still. */
+    int (*take)(struct dt_lease_store *s, const struct dt_lease_ask *ask, struct dt_addr *out,
+                struct dt_err *err);
     void (*release)(struct dt_lease_store *s, const char *gateway, const char *identity, uint8_t ver,
                     int64_t now);
     void (*close)(struct dt_lease_store *s);

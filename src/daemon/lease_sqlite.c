@@ -10,6 +10,7 @@
 #include <sqlite3.h>
 
 #include "base/bytes.h"
+#include "wire/ike_notify.h"
 
 enum query { OWN, BY_ADDR, TOP, RECYCLE, PUT, DROP, RELEASE, QUERIES };
 
@@ -18,7 +19,7 @@ static const char *const sql[QUERIES] = {
     [BY_ADDR] = "SELECT taken FROM lease WHERE gateway=?1 AND ver=?2 AND addr=?3",
     [TOP] = "SELECT max(addr), count(*) FROM lease WHERE gateway=?1 AND ver=?2 AND addr BETWEEN ?3 AND ?4",
     [RECYCLE] = "SELECT addr FROM lease WHERE gateway=?1 AND ver=?2 AND addr BETWEEN ?3 AND ?4 AND taken=0 "
-                "ORDER BY at, addr LIMIT 1",
+                "ORDER BY at, addr",
     [PUT] = "INSERT OR REPLACE INTO lease (gateway, ver, identity, addr, taken, at) VALUES (?1, ?2, ?3, ?4, "
             "1, ?5)",
     [DROP] = "DELETE FROM lease WHERE gateway=?1 AND ver=?2 AND (identity=?3 OR addr=?4)",
@@ -37,7 +38,7 @@ struct ask {
     const char *gateway, *identity;
     uint8_t ver;
     size_t size; /* bytes of an address */
-    int64_t now;
+    const struct dt_lease_ask *in;
 };
 
 static sqlite3_stmt *prepare(const struct ask *a, enum query which)
@@ -98,12 +99,28 @@ static enum holder holder(const struct ask *a, const struct dt_addr *addr)
     return sqlite3_column_int(q, 0) ? TAKEN : RELEASED;
 }
 
+static bool reserved(const struct ask *a, const struct dt_addr *addr)
+{
+    return a->in->reserved != NULL && a->in->reserved(a->in->ctx, addr);
+}
+
+/* The first address after *out, at most `to`, that may be given; false: none. */
+static bool next_open(const struct ask *a, struct dt_addr *out, const struct dt_addr *to)
+{
+    do {
+        if (dt_addr_cmp(out, to) >= 0 || !dt_addr_next(out))
+            return false;
+    } while (reserved(a, out));
+    return true;
+}
+
 /* An address of this pool that nobody has or had: the one after the highest; else, in a pool with holes, the first
  * hole. */
 static bool fresh(const struct ask *a, const struct dt_prefix *pool, struct dt_addr *out)
 {
-    struct dt_addr from, to, top;
+    struct dt_addr before, from, to, top;
     usable(pool, &from, &to);
+    before = dt_prefix_range(pool).from;
     sqlite3_stmt *q = prepare(a, TOP);
     bind_addr(a, q, 3, &from);
     bind_addr(a, q, 4, &to);
@@ -112,21 +129,13 @@ static bool fresh(const struct ask *a, const struct dt_prefix *pool, struct dt_a
     sqlite3_int64 count = sqlite3_column_int64(q, 1);
     if (count >= DT_LEASE_POOL_MAX)
         return false;
-    if (!column_addr(a, q, &top)) {
-        *out = from;
+    *out = column_addr(a, q, &top) ? top : before;
+    if (next_open(a, out, &to))
         return true;
-    }
-    if (dt_addr_cmp(&top, &to) < 0) {
-        *out = top;
-        return dt_addr_next(out);
-    }
-    *out = from;
-    for (sqlite3_int64 i = 0; i <= count && dt_addr_cmp(out, &to) <= 0; i++) {
+    *out = before;
+    for (sqlite3_int64 i = 0; i <= count && next_open(a, out, &to); i++)
         if (holder(a, out) == NOBODY)
             return true;
-        if (!dt_addr_next(out))
-            break;
-    }
     return false;
 }
 
@@ -137,28 +146,40 @@ static bool recycle(const struct ask *a, const struct dt_prefix *pool, struct dt
     sqlite3_stmt *q = prepare(a, RECYCLE);
     bind_addr(a, q, 3, &from);
     bind_addr(a, q, 4, &to);
+    while (sqlite3_step(q) == SQLITE_ROW)
+        if (column_addr(a, q, out) && !reserved(a, out))
+            return true;
+    return false;
+}
+
+/* The address that this identity has, or had. */
+static bool own(const struct ask *a, struct dt_addr *out)
+{
+    sqlite3_stmt *q = prepare(a, OWN);
+    sqlite3_bind_text(q, 3, a->identity, -1, SQLITE_STATIC);
     return sqlite3_step(q) == SQLITE_ROW && column_addr(a, q, out);
 }
 
-static bool choose(const struct ask *a, const struct dt_prefix *pool, size_t npool,
-                   const struct dt_addr *wish, struct dt_addr *out)
+static bool choose(const struct ask *a, struct dt_addr *out)
 {
+    const struct dt_lease_ask *in = a->in;
     struct dt_lease_counters *count = &a->s->pub.count;
-    sqlite3_stmt *q = prepare(a, OWN);
-    sqlite3_bind_text(q, 3, a->identity, -1, SQLITE_STATIC);
-    if (sqlite3_step(q) == SQLITE_ROW && column_addr(a, q, out) && dt_lease_in_pools(out, pool, npool)) {
+    if (own(a, out) && dt_lease_in_pools(out, in->pool, in->npool) &&
+        (in->fixed ? dt_addr_eq(out, &in->wish) : !reserved(a, out))) {
         count->again++;
         return true;
     }
-    if (wish->ver == a->ver && dt_lease_in_pools(wish, pool, npool) && holder(a, wish) == NOBODY) {
-        *out = *wish;
+    bool wish = in->wish.ver == a->ver && dt_lease_in_pools(&in->wish, in->pool, in->npool);
+    *out = in->wish;
+    if (in->fixed)
+        return wish && holder(a, out) != TAKEN;
+    if (wish && holder(a, out) == NOBODY && !reserved(a, out))
         return true;
-    }
-    for (size_t i = 0; i < npool; i++)
-        if (pool[i].addr.ver == a->ver && fresh(a, &pool[i], out))
+    for (size_t i = 0; i < in->npool; i++)
+        if (in->pool[i].addr.ver == a->ver && fresh(a, &in->pool[i], out))
             return true;
-    for (size_t i = 0; i < npool; i++)
-        if (pool[i].addr.ver == a->ver && recycle(a, &pool[i], out)) {
+    for (size_t i = 0; i < in->npool; i++)
+        if (in->pool[i].addr.ver == a->ver && recycle(a, &in->pool[i], out)) {
             count->recycled++;
             return true;
         }
@@ -174,7 +195,7 @@ static int put(const struct ask *a, const struct dt_addr *addr, struct dt_err *e
     q = prepare(a, PUT);
     sqlite3_bind_text(q, 3, a->identity, -1, SQLITE_STATIC);
     bind_addr(a, q, 4, addr);
-    sqlite3_bind_int64(q, 5, a->now);
+    sqlite3_bind_int64(q, 5, a->in->now);
     if (!ok || sqlite3_step(q) != SQLITE_DONE)
         return dt_err_set(err, 0, "the lease cannot be written: %s", sqlite3_errmsg(a->s->db));
     return 0;
@@ -186,22 +207,32 @@ static void finish(struct store *s)
         sqlite3_reset(s->q[i]);
 }
 
-static int take(struct dt_lease_store *st, const char *gateway, const char *identity, uint8_t ver,
-                const struct dt_prefix *pool, size_t npool, const struct dt_addr *wish, int64_t now,
-                struct dt_addr *out, struct dt_err *err)
+static int take_refused(const struct ask *a, struct dt_err *err)
+{
+    char text[DT_ADDR_STRLEN];
+    a->s->pub.count.refused++;
+    if (a->in->fixed)
+        return dt_err_set(err, 0, "%s, which is fixed for %s at gateway \"%s\", is leased to another still",
+                          dt_addr_str(text, &a->in->wish), a->identity, a->gateway);
+    dt_err_set(err, 0, "the IPv%u pool of gateway \"%s\" has no address left for %s", a->ver, a->gateway,
+               a->identity);
+    if (err != NULL)
+        err->why = DT_WHY_POOL_USED_UP;
+    return -1;
+}
+
+static int take(struct dt_lease_store *st, const struct dt_lease_ask *ask, struct dt_addr *out,
+                struct dt_err *err)
 {
     struct store *s = DT_CONTAINER_OF(st, struct store, pub);
-    struct ask a = {s, gateway, identity, ver, ver == 4 ? 4 : 16, now};
-    struct dt_addr none = {0};
+    struct ask a = {s, ask->gateway, ask->identity, ask->ver, ask->ver == 4 ? 4 : 16, ask};
     int rc;
     sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-    if (choose(&a, pool, npool, wish != NULL ? wish : &none, out)) {
+    if (choose(&a, out)) {
         rc = put(&a, out, err);
         st->count.taken += rc == 0;
     } else {
-        st->count.refused++;
-        rc = dt_err_set(err, 0, "the IPv%u pool of gateway \"%s\" has no address left for %s", ver, gateway,
-                        identity);
+        rc = take_refused(&a, err);
     }
     finish(s);
     sqlite3_exec(s->db, rc == 0 ? "COMMIT" : "ROLLBACK", NULL, NULL, NULL);
@@ -212,7 +243,7 @@ static void release(struct dt_lease_store *st, const char *gateway, const char *
                     int64_t now)
 {
     struct store *s = DT_CONTAINER_OF(st, struct store, pub);
-    struct ask a = {s, gateway, identity, ver, 0, now};
+    struct ask a = {s, gateway, identity, ver, 0, NULL};
     sqlite3_stmt *q = prepare(&a, RELEASE);
     sqlite3_bind_text(q, 3, identity, -1, SQLITE_STATIC);
     sqlite3_bind_int64(q, 4, now);

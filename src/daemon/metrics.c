@@ -261,6 +261,8 @@ static void write_page(void *ctx, FILE *f)
     single(f, "sessions", "gauge", "IKE sessions now", (double)e.sessions);
     single(f, "sas", "gauge", "SA pairs now", (double)e.sas);
     single(f, "unknown_spi_total", "counter", "ESP packets for no SA, as reported", (double)e.unknown_spi);
+    single(f, "identity_conflicts_total", "counter",
+           "times that a second machine with the identity of another was found", (double)e.elsewhere);
     single(f, "events_total", "counter", "events", (double)d->events);
     single(f, "config_loads_total", "counter", "configurations taken", (double)d->config_loads);
     single(f, "config_errors_total", "counter", "configurations refused", (double)d->config_errors);

@@ -8,6 +8,7 @@
  *   refusals.c   whom a gateway turned away      targets.c    whom a command names
  *   jobs.c       key exchanges on a thread of their own
  *   apply.c      a configuration: what is wanted, what is, and the difference
+ *   leases.c     inside addresses for clients    installation.c  which machine this is
  */
 #ifndef DT_DAEMON_STATE_H
 #define DT_DAEMON_STATE_H
@@ -166,6 +167,16 @@ int jobs_open(struct daemon *d, struct dt_err *err); /* starts a thread: after p
 void jobs_add(void *user, struct dt_ike_work *w); /* the endpoint's ops.work; user is the daemon */
 void jobs_stop(struct daemon *d); /* after the endpoint was freed: all jobs are wiped */
 void jobs_free(struct daemon *d); /* after the loop was closed */
+
+/* leases.c */
+int leases_take(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
+                const struct dt_ike_inside *want, struct dt_ike_inside *give, struct dt_err *err);
+void leases_release(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
+                    const struct dt_ike_inside *given);
+
+/* installation.c */
+void installation_set(
+    struct daemon *d); /* tells the endpoint which installation this is; made where there is none */
 
 /* refusals.c */
 void refusals_event(struct daemon *d, const struct dt_event *ev);

@@ -202,6 +202,12 @@ static json_t *info_json(struct daemon *d, const struct dt_tunnel_info *i)
         json_object_set_new(o, "rtt_ms", json_real((double)i->rtt / 1e6));
     if (!i->verified)
         set_why(o, i);
+    if (i->elsewhere.addr.ver != 0) {
+        char at[DT_ADDRPORT_STRLEN];
+        json_object_set_new(o, "elsewhere",
+                            json_pack("{s:s, s:f}", "address", dt_addrport_str(at, &i->elsewhere), "s_ago",
+                                      dt_time_seconds(dt_time_sub(now, i->elsewhere_at))));
+    }
     set_id(o, "local", &i->local_id);
     set_id(o, "remote", &i->remote_id);
     /* What was is not told of what is down: addresses, and what had been negotiated. */

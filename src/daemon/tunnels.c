@@ -97,6 +97,7 @@ void tun_up(struct daemon *d, struct tun *t)
     t->taken_down = false;
     t->refusals = 0;
     if (t->id != 0) {
+        dt_endpoint_claim(d->ep, daemon_now(), t->id);
         dt_endpoint_up(d->ep, daemon_now(), t->id);
         routes_tunnel(d, t);
     } else if (t->resolve == NULL) {

@@ -80,6 +80,8 @@ int ep_authority_admit(struct tunnel *t, struct link *l, dt_time now, const stru
                        struct dt_err *err)
 {
     struct dt_endpoint *ep = t->ep;
+    if (!t->is_client && ep_place_admit(t, l, now, err))
+        return -1;
     if (!t->is_client) {
         char mine[160], its[160];
         const struct tunnel *other = holder_of(t, &in->remote_ts);

@@ -160,8 +160,10 @@ static void op_liveness(void *user, dt_time now)
 static void op_event(void *user, dt_time now, const struct dt_epoch_event *ev)
 {
     struct tunnel *t = user;
-    if (ev->kind == DT_EPOCH_VERIFIED)
+    if (ev->kind == DT_EPOCH_VERIFIED) {
         t->c->won = ev->epoch;
+        t->c->lost = false;
+    }
     char at[DT_ADDRPORT_STRLEN];
     if (ev->kind == DT_EPOCH_VERIFIED || ev->kind == DT_EPOCH_SWITCHED)
         t->why[0] = 0;
@@ -193,19 +195,14 @@ const struct dt_epoch_ops ep_client_ops = {
 
 /* ---- what IKE reports ---- */
 
-static void take_inside(struct link *l, dt_time now)
+/* After a new epoch is there: the inside addresses that its session was given are the tunnel's, and news if they were
+ * not before. */
+static void say_inside(struct tunnel *t, const struct dt_ike_inside *before, dt_time now)
 {
-    struct tunnel *t = l->t;
-    struct dt_endpoint *ep = t->ep;
-    const struct dt_ike_inside *in = dt_ike_session_inside(l->s);
-    if (!in || memcmp(in, &t->inside, sizeof(*in)) == 0)
-        return;
     char a4[DT_ADDR_STRLEN], a6[DT_ADDR_STRLEN];
-    t->inside = *in;
-    ep_event(ep, t, now, DT_EVENT_LEASED, "inside addresses: %s, %s", dt_addr_str(a4, &in->addr4),
-             dt_addr_str(a6, &in->addr6));
-    if (ep->ops.tunnel)
-        ep->ops.tunnel(ep->user, now, t->id, false);
+    if (memcmp(before, &t->inside, sizeof(*before)) != 0 && (t->inside.addr4.ver || t->inside.addr6.ver))
+        ep_event(t->ep, t, now, DT_EVENT_LEASED, "inside addresses: %s, %s",
+                 dt_addr_str(a4, &t->inside.addr4), dt_addr_str(a6, &t->inside.addr6));
 }
 
 void ep_client_session_up(struct link *l, dt_time now)
@@ -219,7 +216,6 @@ void ep_client_session_up(struct link *l, dt_time now)
     ep_event(t->ep, t, now, DT_EVENT_SESSION_UP, "a session with %s at %s is up%s",
              dt_ike_id_str(id, dt_ike_session_remote_id(l->s)), dt_addrport_str(at, &t->path.remote),
              l->udp ? ", for ESP in UDP" : "");
-    take_inside(l, now);
     ep_link_keep(l, now);
     if (l == c->race.beside && c->race.suspect) {
         /* The peer has proved who it is, in a new session; its hint that it forgot the old one was true. */
@@ -263,6 +259,7 @@ void ep_client_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
     struct tunnel *t = l->t;
     struct client *c = t->c;
     struct dt_err err = {0};
+    struct dt_ike_inside before = t->inside;
     bool ours = in->initiator;
     if (l->asked == child)
         l->asked = NULL;
@@ -276,6 +273,7 @@ void ep_client_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
         ep_settle(t, now);
         return;
     }
+    say_inside(t, &before, now);
     bool can = ep_probe_choose(sa, t, l, in);
     if (c->cfg.params.probe && c->unprobed == can) {
         struct dt_epoch_params p = c->cfg.params;
@@ -293,13 +291,26 @@ void ep_client_child_up(struct link *l, dt_time now, struct dt_ike_child *child,
     ep_settle(t, now);
 }
 
+/* Addresses are asked for in IKE_AUTH alone: a session that has none though they are needed will never have a child. */
+static bool lacks_address(const struct tunnel *t, const struct link *l)
+{
+    const struct dt_ike_inside *in = l->s ? dt_ike_session_inside(l->s) : NULL;
+    bool wanted = t->c->cfg.inside4 || t->c->cfg.inside6;
+    return wanted && in && !in->addr4.ver && !in->addr6.ver;
+}
+
 void ep_client_child_failed(struct link *l, dt_time now, struct dt_ike_child *child, const struct dt_err *err)
 {
     struct tunnel *t = l->t;
     ep_why(t, err);
     if (l->asked == child)
         l->asked = NULL;
-    if (l != t->c->link)
+    bool hopeless = ep_place_lost(t, now, err) || lacks_address(t, l) || err->why != DT_WHY_NONE ||
+                    err->notify == DT_N_INTERNAL_ADDRESS_FAILURE;
+    if (l == t->c->link && hopeless) {
+        ep_link_close(l, now, true);
+        dt_epoch_client_hopeless(&t->c->e, now);
+    } else if (l != t->c->link)
         ep_race_end(t, now, l, true);
     else if (err->notify == DT_N_TEMPORARY_FAILURE)
         dt_epoch_client_busy(&t->c->e, now);
@@ -343,7 +354,12 @@ void ep_client_session_down(struct link *l, dt_time now, const struct ended *how
              : how->silence      ? "no answer"
                                  : "the peer ended it");
     ep_link_gone(l);
-    if (ours && c->race.beside && c->race.beside->up) {
+    if (ep_place_lost(t, now, why)) {
+        if (ours && c->race.beside)
+            ep_link_close(c->race.beside, now, true);
+        if (ours)
+            dt_epoch_client_hopeless(&c->e, now);
+    } else if (ours && c->race.beside && c->race.beside->up) {
         c->link = c->race.beside;
         c->race.beside = NULL;
     } else if (ours) {

@@ -170,6 +170,7 @@ void ep_client_end(struct tunnel *t, dt_time now, bool polite)
     c->race = (struct race){.at = DT_NEVER};
     c->won = 0;
     c->place = 0; /* the first gateway, and the first of our addresses, again */
+    c->lost = false;
     t->why[0] = 0;
     t->local_ts.n = t->remote_ts.n = 0; /* the next session's are news again */
     if (was)
@@ -290,6 +291,8 @@ void dt_endpoint_up(struct dt_endpoint *ep, dt_time now, uint32_t tunnel)
     EP_CALL(ep, now);
     struct tunnel *t = client_of(ep, tunnel);
     if (!t)
+        return;
+    if (t->c->e.started && t->c->lost)
         return;
     if (!t->c->e.started)
         ep->ops.outbound(ep->user, now, t->id, DT_OUTBOUND_HOLD, 0, false);

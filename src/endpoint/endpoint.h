@@ -227,6 +227,7 @@ enum dt_event_kind {
     DT_EVENT_SUSPECT, /* an unproved hint that the peer forgot us */
     DT_EVENT_UNKNOWN_SPI,
     DT_EVENT_LIMIT,       /* something bounded is full */
+    DT_EVENT_ELSEWHERE,   /* another machine has, or wants, the same identity; text says from where */
     DT_EVENT_TURNED_AWAY, /* a peer's request was refused: both sides' values; `remote` is whose */
     DT_EVENT_UNPROVED,    /* client: it carries data, and nothing proves that this arrives; text says why */
 };
@@ -331,6 +332,14 @@ int dt_endpoint_tunnel_update(struct dt_endpoint *ep, dt_time now, uint32_t tunn
                               const struct dt_tunnel_cfg *cfg, struct dt_err *err);
 void dt_endpoint_tunnel_remove(struct dt_endpoint *ep, dt_time now,
                                uint32_t tunnel); /* down, then forgotten */
+/* Which installation this host is, told to peers that are Dovetails: random octets that last. Zeros, as at first: nothing
+ * is told. */
+#define DT_INSTALLATION_LEN 16
+void dt_endpoint_installation(struct dt_endpoint *ep, const uint8_t id[DT_INSTALLATION_LEN]);
+/* Somebody wants this tunnel here: the next session takes its identity from another machine that has it now. Without
+ * this, a tunnel that has lost it asks politely. */
+void dt_endpoint_claim(struct dt_endpoint *ep, dt_time now, uint32_t tunnel);
+/* A tunnel that waits because another machine has its identity goes on waiting. */
 void dt_endpoint_up(struct dt_endpoint *ep, dt_time now, uint32_t tunnel);
 void dt_endpoint_down(struct dt_endpoint *ep, dt_time now,
                       uint32_t tunnel); /* also throws out a gateway's client */
@@ -431,6 +440,8 @@ struct dt_tunnel_info {
     struct dt_ike_id local_id, remote_id;
     struct dt_ike_inside inside;             /* client: ours; server: the client's */
     struct dt_selectors local_ts, remote_ts; /* of the newest epoch */
+    struct dt_addrport elsewhere; /* another machine that came with the same identity; ver 0: none */
+    dt_time elsewhere_at;
     struct dt_ike_id owner;                  /* server: of the networks (struct dt_authority) */
     struct dt_path path;
     bool natt, peer_is_dovetail;
@@ -453,6 +464,7 @@ uint32_t dt_endpoint_tunnel_by_name(const struct dt_endpoint *ep, const char *na
 struct dt_endpoint_counters {
     uint64_t tunnels, gateways, sas, sessions; /* now */
     uint64_t unknown_spi, heard_unknown, reply_unknown, full;
+    uint64_t elsewhere; /* times that a second machine with one identity was found */
     uint64_t untold;    /* events that found no room among those of one call (8192), or no memory */
     uint64_t reentered; /* calls from within a callback: a fault of the driver's */
 };

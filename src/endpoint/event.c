@@ -47,6 +47,8 @@ static const char *name_of(enum dt_event_kind kind)
         return "unknown_spi";
     case DT_EVENT_LIMIT:
         return "limit";
+    case DT_EVENT_ELSEWHERE:
+        return "elsewhere";
     case DT_EVENT_TURNED_AWAY:
         return "turned_away";
     case DT_EVENT_UNPROVED:

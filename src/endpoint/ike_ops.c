@@ -4,9 +4,6 @@
 
 #include <string.h>
 
-#define AUTH_FAILED       24 /* RFC 7296 section 3.10.1 */
-#define NO_ADDITIONAL_SAS 35
-
 static struct link *owner(struct dt_ike_session *s)
 {
     struct link *l = dt_ike_session_owner(s);
@@ -51,12 +48,12 @@ static const struct dt_ike_cfg *op_authorize(void *ctx, struct dt_ike_session *s
     struct gateway *asked = ep_server_of_path(ctx, dt_ike_session_path(s), me, NULL);
     struct gateway *here = ep_server_of_path(ctx, dt_ike_session_path(s), NULL, NULL);
     if (asked)
-        dt_err_set(err, AUTH_FAILED, "%.80s is not among the peers that %.80s serves: %.80s",
+        dt_err_set(err, DT_N_AUTHENTICATION_FAILED, "%.80s is not among the peers that %.80s serves: %.80s",
                    dt_ike_id_str(p, peer), dt_ike_id_str(h, &asked->cfg.identity),
                    dt_ike_id_str(m, &asked->cfg.peers));
     else
-        dt_err_set(err, AUTH_FAILED, "%.80s asks for %.80s; here is %.60s", dt_ike_id_str(p, peer),
-                   me ? dt_ike_id_str(m, me) : "anybody",
+        dt_err_set(err, DT_N_AUTHENTICATION_FAILED, "%.80s asks for %.80s; here is %.60s",
+                   dt_ike_id_str(p, peer), me ? dt_ike_id_str(m, me) : "anybody",
                    here ? dt_ike_id_str(h, &here->cfg.identity) : "nobody");
     return NULL;
 }
@@ -106,7 +103,7 @@ static int op_child_admit(void *ctx, struct dt_ike_session *s, const struct dt_c
     if (!l || !l->t) {
         if (!err->text[0])
             dt_err_set(err, 0, "the tunnel is closed");
-        err->notify = err->notify ? err->notify : NO_ADDITIONAL_SAS;
+        err->notify = err->notify ? err->notify : DT_N_NO_ADDITIONAL_SAS;
         return -1;
     }
     return ep_authority_admit(l->t, l, ep->now, sa, err);
@@ -116,24 +113,46 @@ static void op_notify_in(void *ctx, struct dt_ike_session *s, const struct dt_ik
 {
     struct dt_endpoint *ep = ctx;
     struct dt_err err;
-    if (n->type != DT_NOTIFY_PROBE || n->len < 1 || n->data[0] == 0 || n->data[0] > ep->limits.probe_rule)
+    bool probes =
+        n->type == DT_NOTIFY_PROBE && n->len >= 1 && n->data[0] != 0 && n->data[0] <= ep->limits.probe_rule;
+    bool place = n->type == DT_N_DOVETAIL_PLACE && !dt_ike_session_initiator(s);
+    if (!probes && !place)
         return;
     uint8_t newest = n->len > 1 && n->data[1] > n->data[0] ? n->data[1] : n->data[0];
     struct link *l = dt_ike_session_initiator(s) ? owner(s) : ep_server_adopt(ep, ep->now, s, &err);
-    if (l)
+    if (l && probes)
         l->peer_probes = newest < ep->limits.probe_rule ? newest : ep->limits.probe_rule;
+    if (l && place)
+        ep_place_says(l, n);
+}
+
+static bool op_replaces(void *ctx, struct dt_ike_session *s, struct dt_ike_session *old)
+{
+    return ep_place_replaces(owner(s), owner(old));
+}
+
+static void op_alive(void *ctx, struct dt_ike_session *s)
+{
+    struct dt_endpoint *ep = ctx;
+    struct link *l = owner(s);
+    if (l && !l->t->is_client)
+        ep_place_alive(l, ep->now);
 }
 
 static size_t op_notify_out(void *ctx, struct dt_ike_session *s, struct dt_ike_notify *v, size_t cap)
 {
     struct dt_endpoint *ep = ctx;
     struct dt_err err;
+    size_t n = 0;
     struct link *l = dt_ike_session_initiator(s) ? owner(s) : ep_server_adopt(ep, ep->now, s, &err);
-    if (!l || !l->t || cap == 0 || !ep_answers_probes(l->t))
+    if (!l || !l->t)
         return 0;
-    v[0] = (struct dt_ike_notify){
-        .type = DT_NOTIFY_PROBE, .len = 2, .data = {DT_PROBE_RULE_ADDRESS, ep->limits.probe_rule}};
-    return 1;
+    if (n < cap && ep_answers_probes(l->t))
+        v[n++] = (struct dt_ike_notify){
+            .type = DT_NOTIFY_PROBE, .len = 2, .data = {DT_PROBE_RULE_ADDRESS, ep->limits.probe_rule}};
+    if (n < cap && l->t->is_client && l->s)
+        n += ep_place_tell(l, &v[n]);
+    return n;
 }
 
 static void op_session_up(void *ctx, struct dt_ike_session *s)
@@ -361,6 +380,8 @@ const struct dt_ike_ops ep_ike_ops = {
     .networks = op_networks,
     .child_admit = op_child_admit,
     .notify_in = op_notify_in,
+    .replaces = op_replaces,
+    .alive = op_alive,
     .notify_out = op_notify_out,
     .session_up = op_session_up,
     .session_down = op_session_down,

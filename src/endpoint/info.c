@@ -151,7 +151,8 @@ bool dt_endpoint_tunnel_info(const struct dt_endpoint *ep, uint32_t tunnel, stru
     memset(out, 0, sizeof(*out));
     out->tunnel = t->id;
     out->client = t->is_client;
-    out->inside = t->inside;
+    if (!t->is_client || t->c->e.started) /* a lease is no more when its tunnel is down */
+        out->inside = t->inside;
     out->local_ts = t->local_ts;
     out->remote_ts = t->remote_ts;
     out->path = t->path;
@@ -159,6 +160,8 @@ bool dt_endpoint_tunnel_info(const struct dt_endpoint *ep, uint32_t tunnel, stru
     out->answer4 = t->answer4;
     out->answer6 = t->answer6;
     out->rtt = t->rtt;
+    out->elsewhere = t->elsewhere;
+    out->elsewhere_at = t->elsewhere_at;
     const struct link *l = NULL;
     if (t->is_client) {
         const struct client *c = t->c;
@@ -231,7 +234,8 @@ static void digest_tunnel(const struct tunnel *t, dt_time now, struct dt_digest 
         dt_epoch_client_digest(&c->e, now, d);
         dt_digest_u64(d, (uint64_t)c->place << 8 | (uint64_t)c->race.stage << 4 |
                              (uint64_t)c->race.done << 3 | (uint64_t)c->race.suspect << 2 |
-                             (uint64_t)c->contacted << 1 | c->keep_place);
+                             (uint64_t)c->contacted << 1 | c->keep_place | (uint64_t)c->lost << 40);
+        dt_digest_u64(d, c->unprobed);
         digest_time(d, c->race.at, now);
         digest_time(d, c->suspected, now);
     } else {
@@ -244,7 +248,8 @@ static void digest_tunnel(const struct tunnel *t, dt_time now, struct dt_digest 
         dt_digest_u64(d, (uint64_t)l->up | (uint64_t)l->udp << 1 | (uint64_t)l->peer_probes << 8 |
                              (uint64_t)l->spoke << 3 | (uint64_t)(l->asked != NULL) << 4 |
                              (uint64_t)(t->is_client && t->c->link == l) << 5 | (uint64_t)l->overtaken << 6 |
-                             (uint64_t)(t->is_client && t->c->parting == l) << 7);
+                             (uint64_t)(t->is_client && t->c->parting == l) << 7 |
+                             (uint64_t)l->has_place << 8 | (uint64_t)l->yields << 9);
         digest_time(d, l->timer.t.slot ? l->timer.t.at : DT_NEVER, now);
     }
     dt_digest_u64(d, 0x5a);

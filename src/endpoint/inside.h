@@ -44,6 +44,8 @@ struct link {
     struct timer timer;
     uint64_t order;
     bool up, udp, spoke; /* up: then it has a session */
+    uint8_t place[DT_INSTALLATION_LEN]; /* server: which installation speaks (place.c) */
+    bool has_place, yields;
     bool overtaken;      /* server: a newer session of the same client was heard */
     /* The newest version of DT_NOTIFY_PROBE's rule that the peer follows too; 0: it is no Dovetail. */
     uint8_t peer_probes;
@@ -91,6 +93,7 @@ struct client {
     unsigned place; /* which gateway and which local path */
     bool keep_place, contacted, up, unprobed;
     bool verified; /* as far as it has been told; so is `up` */
+    bool lost;    /* another machine has the identity: ask politely (place.c) */
     uint32_t won; /* an epoch was verified: to be looked at when the engine has returned */
     dt_time suspected;
 };
@@ -103,6 +106,7 @@ struct server {
     struct dt_ike_id owner;  /* of what it brings */
     struct dt_list bringers; /* in the endpoint's list while its selectors are more than its lease */
     bool leased, up;
+    dt_time contested; /* until then peers without an installation wait for each other (place.c) */
     /* Its last session is over, or it is silent for too long: it ends then; DT_NEVER: not. */
     dt_time orphan_at;
 };
@@ -125,6 +129,8 @@ struct tunnel {
     dt_time rtt, probed_at;
     uint16_t probe_ident, probe_seq;
     char why[DT_ERR_TEXT];
+    struct dt_addrport elsewhere; /* of another machine with the same identity */
+    dt_time elsewhere_at;
     union {
         struct client *c;
         struct server *s;
@@ -164,6 +170,7 @@ struct dt_endpoint {
     struct dt_ike *ike;
     struct dt_heap heap;
     struct dt_siphash_key key;
+    uint8_t installation[DT_INSTALLATION_LEN];
     struct dt_table tunnel_table, peer_table, sa_table;
     struct dt_list tunnels, gateways, retired, networks, closing;
     struct dt_list dead; /* tunnels that events speak of which were not told yet */
@@ -241,6 +248,7 @@ bool ep_link_delete(struct tunnel *t, dt_time now, uint32_t epoch);
 void ep_link_due(struct link *l, dt_time now);
 /* Server: a session without a child, which no engine looks after, is asked from time to time whether it lives. */
 void ep_link_childless(struct link *l, dt_time now);
+bool ep_link_has_child(const struct link *l);
 /* How long a server waits for any sign of a Dovetail client before it gives it up. */
 dt_time ep_link_silence(const struct dt_epoch_params *p);
 /* A client's session is up: from now on it is not left silent for half of that. */
@@ -279,6 +287,19 @@ int ep_authority_admit(struct tunnel *t, struct link *l, dt_time now, const stru
                        struct dt_err *err);
 /* The tunnel's selectors are in force now. */
 void ep_authority_took(struct tunnel *t);
+
+/* ---- place.c ---- */
+void ep_place_says(struct link *l, const struct dt_ike_notify *n); /* server: DT_N_DOVETAIL_PLACE came */
+size_t ep_place_tell(const struct link *l,
+                     struct dt_ike_notify *v); /* client: how many were written, 0 or 1 */
+bool ep_place_replaces(const struct link *l,
+                       const struct link *old); /* INITIAL_CONTACT; either may be NULL */
+/* Server: may this session have its first child, or does another machine have the identity? */
+int ep_place_admit(struct tunnel *t, struct link *l, dt_time now, struct dt_err *err);
+void ep_place_heard(struct link *l, dt_time now); /* server: for the first time: others lose the identity */
+void ep_place_alive(struct link *m, dt_time now); /* server: a session says that it lives */
+/* Client: true when the peer ended, or refused, because of another machine. */
+bool ep_place_lost(struct tunnel *t, dt_time now, const struct dt_err *why);
 
 /* ---- probe.c ---- */
 /* What its sessions say by DT_NOTIFY_PROBE, and its SAs do. */

@@ -132,7 +132,7 @@ void ep_link_keep(struct link *l, dt_time now)
     ep_timer_set(l->t->ep, &l->timer, due);
 }
 
-static bool has_child(const struct link *l)
+bool ep_link_has_child(const struct link *l)
 {
     dt_list_for_each (n, &l->t->sas) {
         const struct sa *sa = DT_CONTAINER_OF(n, struct sa, list);
@@ -144,7 +144,7 @@ static bool has_child(const struct link *l)
 
 void ep_link_childless(struct link *l, dt_time now)
 {
-    if (!has_child(l))
+    if (!ep_link_has_child(l))
         ep_timer_set(l->t->ep, &l->timer, dt_time_add(now, dt_epoch_server_reap_after(&l->t->s->e)));
 }
 

@@ -123,6 +123,19 @@ static int sa_to_data_path(const struct sa *sa, dt_time now, const struct dt_chi
     return t->ep->ops.sa_install(t->ep->user, now, &out, err);
 }
 
+/* A client's session was given what its epoch's packets come from. True: it is news. */
+static bool take_inside(const struct sa *sa)
+{
+    struct tunnel *t = sa->t;
+    if (!t->is_client)
+        return false;
+    const struct dt_ike_inside *in = dt_ike_session_inside(sa->link->s);
+    if (memcmp(in, &t->inside, sizeof(*in)) == 0)
+        return false;
+    t->inside = *in;
+    return true;
+}
+
 /* It is the tunnel's newest epoch now. True: its selectors are news. */
 static bool sa_commit(struct sa *sa, const struct dt_child_sa *in)
 {
@@ -136,7 +149,7 @@ static bool sa_commit(struct sa *sa, const struct dt_child_sa *in)
     t->remote_ts = in->remote_ts;
     answer_addrs(t, in, &t->answer4, &t->answer6);
     ep_authority_took(t);
-    return news;
+    return take_inside(sa) || news;
 }
 
 /* Build, install, commit, publish, in this order; the child was admitted before it was agreed (authority.c). What fails

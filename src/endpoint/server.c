@@ -222,10 +222,12 @@ struct link *ep_server_adopt(struct dt_endpoint *ep, dt_time now, struct dt_ike_
         ep->count.full++;
         if (now >= ep->limit_told) {
             ep->limit_told = dt_time_add(now, DT_SEC);
-            ep_event(ep, NULL, now, DT_EVENT_LIMIT, "%s serves %u clients already, tunnels_max is %u",
+            ep_event(ep, NULL, now, DT_EVENT_LIMIT, "%s serves %u clients already, clients_max is %u",
                      g->cfg.name, g->tunnels, g->cfg.tunnels_max);
         }
-        dt_err_set(err, 0, "no room: %u clients of %u", g->tunnels, g->cfg.tunnels_max);
+        dt_err_set(err, DT_N_NO_ADDITIONAL_SAS, "clients_max is reached: %u clients of %u", g->tunnels,
+                   g->cfg.tunnels_max);
+        err->why = DT_WHY_CLIENTS_MAX;
         return NULL;
     }
     unsigned links = 0;
@@ -341,7 +343,8 @@ void ep_server_heard(struct sa *sa, dt_time now)
 {
     struct tunnel *t = sa->t;
     struct link *l = sa->link;
-    if (l && !l->spoke) {
+    bool first = l && !l->spoke;
+    if (first) {
         l->spoke = true;
         dt_list_for_each (n, &t->links) {
             struct link *other = DT_CONTAINER_OF(n, struct link, node);
@@ -352,6 +355,8 @@ void ep_server_heard(struct sa *sa, dt_time now)
         }
     }
     dt_epoch_server_heard(&t->s->e, now, sa->epoch);
+    if (first)
+        ep_place_heard(l, now);
     ep_settle(t, now);
 }
 

@@ -214,7 +214,7 @@ enum drop {
 /* 614, then 601. Epochs on probation end with their session; the one that carries data goes on. If a session that was
  * refused has brought nothing at all, its successor waits, or we would ask for the same again and again, each time with all
  * the work of a new session. */
-static void drop_and_open(struct dt_epoch_client *c, dt_time now, enum drop why)
+static void drop_session(struct dt_epoch_client *c, dt_time now, enum drop why)
 {
     uint32_t after = c->nepoch > c->unverified ? c->nepoch : c->unverified;
     c->stats.sessions_dropped++;
@@ -226,6 +226,11 @@ static void drop_and_open(struct dt_epoch_client *c, dt_time now, enum drop why)
         if (c->e[i].phase == DT_EPOCH_PROBING)
             retire(&c->e[i], now);
     choose(c, now);
+}
+
+static void drop_and_open(struct dt_epoch_client *c, dt_time now, enum drop why)
+{
+    drop_session(c, now, why);
     if (why == DROP_REFUSED && c->opens > 0)
         wait_and_open(c, now);
     else
@@ -306,6 +311,16 @@ void dt_epoch_client_not_found(struct dt_epoch_client *c, dt_time now)
     }
     c->negotiating = false;
     start_negotiation(c, now);
+}
+
+void dt_epoch_client_hopeless(struct dt_epoch_client *c, dt_time now)
+{
+    if (!c->started || c->session == DT_EPOCH_NO_SESSION)
+        return;
+    c->stats.refused++;
+    emit(c, now, DT_EPOCH_REFUSED, 0, 0, c->refused + 1, 0);
+    drop_session(c, now, DROP_REFUSED);
+    wait_and_open(c, now);
 }
 
 /* ---- what is told ---- */

@@ -117,8 +117,11 @@ struct dt_epoch_ops {
     void (*abandon)(void *user, dt_time now);
     /* Client. Send a control packet on that epoch's outbound SA. Its reply's ident is (uint16_t)epoch. */
     void (*probe)(void *user, dt_time now, uint32_t epoch, uint16_t seq);
-    /* Data goes out on that epoch from now on; 0: hold it in the bounded queue. `forced`: the exception past
-     * t0 + keylife - rekeymargin, or the server's fallback. */
+    /* Data goes out on that epoch from now on; 0: hold it in the bounded queue. `forced`: the seed's exception, data on an
+     * epoch that is not verified (not heard). The client makes it at the old epoch's t0 + keylife - rekeymargin. The
+     * server makes it only when the old epoch is gone: by the DELETE of a peer that does not probe, or at t0 + keylife
+     * (FIG. 7). Until then the old one still carries, and its packets on a new SPI, before the client has spoken on it,
+     * are what race 1 is made of. */
     void (*use)(void *user, dt_time now, uint32_t epoch, bool forced);
     /* Tell the peer that the epoch is deleted. True: `deleted` will follow; false: there is nobody to tell
      * (its session is gone), it counts as done. */
@@ -240,6 +243,8 @@ void dt_epoch_client_busy(struct dt_epoch_client *c, dt_time now);
 /* The peer does not know the epoch that was to be replaced (CHILD_SA_NOT_FOUND; `peer_deleted` came before): another is
  * asked for at once. */
 void dt_epoch_client_not_found(struct dt_epoch_client *c, dt_time now);
+/* By the peer's word this session will bring no epoch at all: it is dropped, and the next one waits. */
+void dt_epoch_client_hopeless(struct dt_epoch_client *c, dt_time now);
 /* An authenticated packet came in on that epoch. At least the first must be reported. */
 void dt_epoch_client_heard(struct dt_epoch_client *c, dt_time now, uint32_t no);
 /* The reply to the probe (ident, seq) came in on epoch `came_on`. Counts as heard. */

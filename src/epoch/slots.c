@@ -21,13 +21,39 @@ struct dt_epoch *dt_slots_newest(struct dt_epoch *e, enum dt_epoch_phase phase)
     return best;
 }
 
+/* By their numbers, free ones last. Whatever is due at once for several is then done to the oldest first, and does not
+ * depend on which places were free when they came. */
+static void slots_order(struct dt_epoch *e)
+{
+    for (unsigned i = 1; i < DT_EPOCH_MAX; i++)
+        for (unsigned k = i; k > 0; k--) {
+            bool after =
+                e[k - 1].phase == DT_EPOCH_FREE || (e[k].phase != DT_EPOCH_FREE && e[k].no < e[k - 1].no);
+            if (!after || e[k].phase == DT_EPOCH_FREE)
+                break;
+            struct dt_epoch moved = e[k];
+            e[k] = e[k - 1];
+            e[k - 1] = moved;
+        }
+}
+
+static struct dt_epoch *slots_free(struct dt_epoch *e)
+{
+    for (unsigned i = 0; i < DT_EPOCH_MAX; i++)
+        if (e[i].phase == DT_EPOCH_FREE)
+            return &e[i];
+    return NULL;
+}
+
 struct dt_epoch *dt_slots_take(struct dt_epoch *e, uint32_t keep, uint32_t *pushed)
 {
     struct dt_epoch *oldest = NULL;
     *pushed = 0;
+    slots_order(e);
+    struct dt_epoch *room = slots_free(e);
+    if (room)
+        return room;
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++) {
-        if (e[i].phase == DT_EPOCH_FREE)
-            return &e[i];
         if (e[i].no == keep)
             continue;
         /* Epochs that retire go before others, older before newer. */
@@ -37,7 +63,9 @@ struct dt_epoch *dt_slots_take(struct dt_epoch *e, uint32_t keep, uint32_t *push
             oldest = &e[i];
     }
     *pushed = oldest->no;
-    return oldest;
+    oldest->phase = DT_EPOCH_FREE;
+    slots_order(e);
+    return slots_free(e);
 }
 
 void dt_slots_start(struct dt_epoch *s, uint32_t no, enum dt_epoch_origin origin, dt_time now)

@@ -155,7 +155,7 @@ static void refused(struct dt_ike_session *s, uint16_t type, bool session, const
     else if (type == DT_N_TS_UNACCEPTABLE)
         ike_takes_explain_ts(&err, s, in);
     else
-        dt_err_set(&err, type, "the peer answers %s", ike_notify_text(type, text));
+        ike_why_explain(&err, type, ike_takes_of(s, in));
     ike_event(s->ike, s, DT_IKE_EV_PEER_REFUSED, &s->path, type, "%s", err.text);
     if (session) {
         s->ike->count.auth_failed += type == DT_N_AUTHENTICATION_FAILED;
@@ -186,7 +186,7 @@ void ike_auth_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ik
         not_the_peer(sa, &err);
         return;
     }
-    ike_cp_got_reply(s, &m->inner);
+    bool no_address = ike_cp_got_reply(s, &m->inner, &err) != 0;
     ike_auth_private_notifies(s, &m->inner);
     if (s->state != DT_SESSION_DEAD)
         ike_session_established(s, sa);
@@ -197,7 +197,7 @@ void ike_auth_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ik
             ike_queue_delete_spi(s, spi_in, NULL);
     } else if (error) {
         refused(s, error, false, &m->inner);
-    } else if (ike_offer_check(s, &m->inner, true, spi_in, &chosen, &child, &err)) {
+    } else if (no_address || ike_offer_check(s, &m->inner, true, spi_in, &chosen, &child, &err)) {
         ike_queue_delete_spi(s, spi_in, NULL);
         ike_child_fail(s->first, &err);
     } else if (ike_keys_child(sa, dt_span(NULL, 0), ike_nonce_span(&ni), ike_nonce_span(&nr), true, &child,

@@ -145,6 +145,8 @@ static size_t build(struct ike_sa *sa, const struct answer *a, const struct dt_e
         ike_write_notify(&b, child_err->notify ? child_err->notify : DT_N_NO_ADDITIONAL_SAS,
                          dt_span(NULL, 0));
         ike_takes_add(s, &b, child_err->notify);
+        if (s->same_vendor)
+            ike_why_write(&b, child_err->why, &child_err->where);
     }
     if (s->same_vendor) {
         ike_auth_vendor_write(s, &b);
@@ -171,10 +173,9 @@ void ike_auth_got_request(struct ike_sa *sa, struct ike_msg *m)
             refuse(sa, m, &err);
         return;
     }
-    if (ike_find_notify(&m->inner, DT_N_INITIAL_CONTACT, &n))
+    ike_auth_private_notifies(s, &m->inner); /* among them: which installation speaks */
+    if (s->state != DT_SESSION_DEAD && ike_find_notify(&m->inner, DT_N_INITIAL_CONTACT, &n))
         ike_session_initial_contact(s);
-    if (s->state != DT_SESSION_DEAD)
-        ike_auth_private_notifies(s, &m->inner);
     if (s->state == DT_SESSION_DEAD)
         return;
     if (make_child(sa, m, &a, &err)) {

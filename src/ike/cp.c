@@ -17,21 +17,57 @@ void ike_cp_request(struct dt_ike_session *s, struct dt_ike_builder *b)
         dt_ike_cp_write(b, &cp);
 }
 
-void ike_cp_got_reply(struct dt_ike_session *s, const struct dt_ike_payloads *in)
+static int bad_lease(struct dt_err *err, const struct dt_ike_session *s, const struct dt_addr *a)
+{
+    char text[DT_ADDR_STRLEN];
+    dt_addr_str(text, a);
+    if (!dt_addr_is_host(a))
+        return dt_err_set(err, DT_N_INTERNAL_ADDRESS_FAILURE, "the peer leases %s, which no host can have",
+                          text);
+    if (dt_addr_eq(a, &s->path.local.addr) || dt_addr_eq(a, &s->path.remote.addr))
+        return dt_err_set(err, DT_N_INTERNAL_ADDRESS_FAILURE,
+                          "the peer leases %s, which is the address that %s is reached at", text,
+                          dt_addr_eq(a, &s->path.local.addr) ? "this host" : "the peer itself");
+    return 0;
+}
+
+/* What was given. Where an address was asked for, there must be one, and one that can be. */
+int ike_cp_got_reply(struct dt_ike_session *s, const struct dt_ike_payloads *in, struct dt_err *err)
 {
     const struct dt_ike_payload *p = dt_ike_find(in, DT_P_CP);
-    struct dt_ike_cp cp;
-    if (!p || dt_ike_cp_read(&cp, p->body) || cp.type != DT_CFG_REPLY)
-        return;
+    struct dt_ike_inside got = {0};
+    struct dt_ike_cp cp = {0};
+    bool wanted = s->cfg->want4 || s->cfg->want6;
     memset(&s->inside, 0, sizeof(s->inside));
-    if (s->cfg->want4)
-        s->inside.addr4 = cp.addr4;
-    if (s->cfg->want6) {
-        s->inside.addr6 = cp.addr6;
-        s->inside.addr6_len = cp.addr6.ver && !cp.addr6_len ? 128 : cp.addr6_len;
+    bool malformed = p && dt_ike_cp_read(&cp, p->body);
+    if (malformed || cp.type != DT_CFG_REPLY) {
+        if (!wanted)
+            return 0;
+        return dt_err_set(
+            err, DT_N_INTERNAL_ADDRESS_FAILURE,
+            "no inside address: the peer's configuration payload %s; a pool there, or inside here, "
+            "would be right",
+            !p          ? "is absent"
+            : malformed ? "is malformed"
+                        : "is no CFG_REPLY");
     }
-    for (size_t i = 0; s->cfg->want_dns && i < cp.ndns && s->inside.ndns < DT_IKE_DNS_MAX; i++)
-        s->inside.dns[s->inside.ndns++] = cp.dns[i];
+    if (s->cfg->want4)
+        got.addr4 = cp.addr4;
+    if (s->cfg->want6) {
+        got.addr6 = cp.addr6;
+        got.addr6_len = cp.addr6.ver && !cp.addr6_len ? 128 : cp.addr6_len;
+    }
+    if (wanted && !got.addr4.ver && !got.addr6.ver)
+        return dt_err_set(
+            err, DT_N_INTERNAL_ADDRESS_FAILURE,
+            "no inside address: the peer's CFG_REPLY has none; a pool there, or inside here, would be "
+            "right");
+    if ((got.addr4.ver && bad_lease(err, s, &got.addr4)) || (got.addr6.ver && bad_lease(err, s, &got.addr6)))
+        return -1;
+    for (size_t i = 0; s->cfg->want_dns && i < cp.ndns && got.ndns < DT_IKE_DNS_MAX; i++)
+        got.dns[got.ndns++] = cp.dns[i];
+    s->inside = got;
+    return 0;
 }
 
 int ike_cp_lease(struct dt_ike_session *s, const struct dt_ike_payloads *in, struct dt_ike_cp *reply,
@@ -46,6 +82,9 @@ int ike_cp_lease(struct dt_ike_session *s, const struct dt_ike_payloads *in, str
     if (dt_ike_cp_read(&cp, p->body))
         return dt_err_set(err, DT_N_INVALID_SYNTAX, "the configuration payload is malformed");
     if (cp.type != DT_CFG_REQUEST || !s->cfg->lease || !s->ike->ops.lease)
+        return 0;
+    if (!cp.has4 &&
+        !cp.has6) /* no address is asked for: whether it may do without is seen with its selectors */
         return 0;
     want.addr4 = cp.addr4;
     want.addr6 = cp.addr6;

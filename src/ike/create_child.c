@@ -78,7 +78,6 @@ static bool other_group(struct dt_ike_session *s, struct ike_exchange *ex,
 static void refused(struct dt_ike_session *s, struct ike_exchange *ex, uint16_t type,
                     const struct dt_ike_notify_payload *n, const struct dt_ike_payloads *in)
 {
-    char text[16];
     struct dt_err err = {0};
     struct dt_ike_child *old = ex->old;
     if (type == DT_N_INVALID_KE_PAYLOAD && ex->child && other_group(s, ex, n)) {
@@ -99,7 +98,7 @@ static void refused(struct dt_ike_session *s, struct ike_exchange *ex, uint16_t 
     else if (type == DT_N_TS_UNACCEPTABLE)
         ike_takes_explain_ts(&err, s, in);
     else
-        dt_err_set(&err, type, "the peer answers %s", ike_notify_text(type, text));
+        ike_why_explain(&err, type, ike_takes_of(s, in));
     ike_event(s->ike, s, DT_IKE_EV_PEER_REFUSED, &s->path, type, "%s", err.text);
     /* 2.25: the child is gone at the peer; there is nothing to delete. */
     if (type == DT_N_CHILD_SA_NOT_FOUND && old && old->state == CHILD_UP)

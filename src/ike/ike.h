@@ -230,6 +230,10 @@ struct dt_ike_ops {
     void (*notify_in)(void *ctx, struct dt_ike_session *s, const struct dt_ike_notify *n);
     size_t (*notify_out)(void *ctx, struct dt_ike_session *s, struct dt_ike_notify *v, size_t cap);
 
+    /* Responder, INITIAL_CONTACT of a peer that is authenticated on `s` (after notify_in): is its session `old` of a life
+     * before, and ends? False: it may be another machine's with the same identity, and stays. NULL: all end. */
+    bool (*replaces)(void *ctx, struct dt_ike_session *s, struct dt_ike_session *old);
+
     /* IKE_AUTH done, both ends authenticated; child_up or child_failed of the first child follows. */
     void (*session_up)(void *ctx, struct dt_ike_session *s);
     /* The end, for whatever reason; not after dt_ike_close(silently). All its children had child_down (or
@@ -351,6 +355,9 @@ struct dt_ike_session *dt_ike_open(struct dt_ike *ike, dt_time now, const struct
  * outstanding) and session_down follows when it was answered or given up; a session that is not up goes at
  * once. */
 void dt_ike_close(struct dt_ike_session *s, dt_time now, bool silently);
+/* Before dt_ike_close: a reason that goes with the DELETE to a peer that is a Dovetail (enum dt_why). where: the address
+ * that it speaks of, or NULL. The peer's session_down has both in its error. */
+void dt_ike_session_close_why(struct dt_ike_session *s, uint16_t why, const struct dt_addrport *where);
 /* Rekeys the IKE SA now. Nothing happens if that is under way or the session is not up; with params.ike_sas_max IKE SAs
  * it is tried again later. */
 void dt_ike_session_rekey(struct dt_ike_session *s, dt_time now);

@@ -12,6 +12,8 @@ bool ike_informational_start(struct ike_sa *sa, struct ike_exchange *ex)
         dt_ike_delete_write(&b, DT_PROTO_ESP, ex->spis, (uint16_t)ex->nspis);
     } else if (ex->kind == EX_DELETE_IKE) {
         dt_ike_delete_write(&b, DT_PROTO_IKE, NULL, 0);
+        if (sa->session->same_vendor)
+            ike_why_write(&b, sa->session->close_why, &sa->session->close_where);
     }
     return !ike_request_send(sa, ex, sa->session->ike->scratch, ike_sk_end(sa, &b));
 }
@@ -115,6 +117,7 @@ void ike_informational_got_request(struct ike_sa *sa, struct ike_msg *m)
     struct dt_ike_notify_payload n;
     struct dt_ike_builder b;
     struct deletion d = {0};
+    struct dt_err why = {0};
     if (sa->state == SA_AUTH || sa->state == SA_INIT || sa->state == SA_FAILED) {
         s->ike->count.malformed++;
         return;
@@ -129,7 +132,10 @@ void ike_informational_got_request(struct ike_sa *sa, struct ike_msg *m)
         return;
     ike_response_send(sa, m->path, 0);
     count_notifies(s, m);
-    if (d.ike)
+    if (d.ike && sa == s->current && s->state == DT_SESSION_UP && ike_why_read(ike_takes_of(s, &m->inner), &why.where)) {
+        ike_why_explain(&why, 0, &m->inner);
+        ike_session_end(s, &why);
+    } else if (d.ike)
         ike_sa_deleted(sa);
     else if (ike_find_notify(&m->inner, DT_N_AUTHENTICATION_FAILED, &n))
         ike_session_fail(

@@ -226,6 +226,8 @@ struct dt_ike_session {
     bool alive_wanted;
     bool unanswered; /* ended by silence */
     const char *closing; /* why our DELETE is sent; NULL: the owner wants it */
+    uint16_t close_why; /* told beside our DELETE; DT_WHY_NONE: nothing */
+    struct dt_addrport close_where;
     bool silent;     /* no callbacks any more */
     struct dt_ike_id local_id, remote_id;
     struct dt_ike_inside inside;
@@ -505,6 +507,11 @@ const struct dt_ike_payloads *ike_takes_of(const struct dt_ike_session *s, const
 /* The refusal as a protected answer, all of it. list: what would have been taken; NULL: of a child. */
 void ike_takes_answer(struct ike_sa *sa, const struct ike_msg *m, uint16_t refusal,
                       const struct dt_proposals *list);
+/* Beside any refusal: Dovetail's own reason; DT_WHY_NONE: nothing is written, nothing was said. */
+void ike_why_write(struct dt_ike_builder *b, uint16_t why, const struct dt_addrport *where);
+uint16_t ike_why_read(const struct dt_ike_payloads *in, struct dt_addrport *where);
+/* The sentence about a refusal, with the peer's reason where it gave one. -1. */
+int ike_why_explain(struct dt_err *err, uint16_t notify, const struct dt_ike_payloads *in);
 /* The sentence about TS_UNACCEPTABLE. */
 void ike_takes_explain_ts(struct dt_err *err, const struct dt_ike_session *s,
                           const struct dt_ike_payloads *in);
@@ -541,7 +548,8 @@ void ike_informational_got_request(struct ike_sa *sa, struct ike_msg *m);
 
 /* ---- cp.c ---- */
 void ike_cp_request(struct dt_ike_session *s, struct dt_ike_builder *b);
-void ike_cp_got_reply(struct dt_ike_session *s, const struct dt_ike_payloads *in);
+/* Initiator. -1 with *err: an inside address was asked for, and there is none, or none that can be. */
+int ike_cp_got_reply(struct dt_ike_session *s, const struct dt_ike_payloads *in, struct dt_err *err);
 /* Responder: leases what is asked. 0 (with *reply ready, type 0: none is to be sent), or -1 with *err. */
 int ike_cp_lease(struct dt_ike_session *s, const struct dt_ike_payloads *in, struct dt_ike_cp *reply,
                  struct dt_err *err);

@@ -113,19 +113,26 @@ void ike_session_free(struct dt_ike_session *s)
     free(s);
 }
 
-void ike_session_initial_contact(struct dt_ike_session *s)
+/* A session of the same two identities that `s` replaces; NULL: none (any more). */
+static struct dt_ike_session *replaced_by(struct dt_ike_session *s, uint64_t hash)
 {
     struct dt_ike *ike = s->ike;
-    uint64_t hash = dt_ike_id_hash(&ike->hash_key, &s->remote_id);
-    for (struct dt_table_node *n = dt_table_first(&ike->by_peer, hash), *next; n; n = next) {
+    for (struct dt_table_node *n = dt_table_first(&ike->by_peer, hash); n; n = dt_table_next(n)) {
         struct dt_ike_session *old = DT_CONTAINER_OF(n, struct dt_ike_session, peer_node);
-        next = dt_table_next(n);
-        if (old == s || !dt_ike_id_eq(&old->remote_id, &s->remote_id) ||
-            !dt_ike_id_eq(&old->local_id, &s->local_id))
-            continue;
-        ike_session_fail(old, 0, "the peer began anew (INITIAL_CONTACT)");
-        next = dt_table_first(&ike->by_peer, hash); /* the callback may have ended others */
+        if (old != s && dt_ike_id_eq(&old->remote_id, &s->remote_id) &&
+            dt_ike_id_eq(&old->local_id, &s->local_id) &&
+            (!ike->ops.replaces || ike->ops.replaces(ike->ctx, s, old)))
+            return old;
     }
+    return NULL;
+}
+
+void ike_session_initial_contact(struct dt_ike_session *s)
+{
+    struct dt_ike_session *old;
+    uint64_t hash = dt_ike_id_hash(&s->ike->hash_key, &s->remote_id);
+    while (s->state != DT_SESSION_DEAD && (old = replaced_by(s, hash)))
+        ike_session_fail(old, 0, "the peer began anew (INITIAL_CONTACT)");
 }
 
 /* IKE_AUTH is done on sa. */
@@ -261,6 +268,12 @@ void dt_ike_close(struct dt_ike_session *s, dt_time now, bool silently)
         ike_session_end(s, &why);
     }
     ike_leave(ike);
+}
+
+void dt_ike_session_close_why(struct dt_ike_session *s, uint16_t why, const struct dt_addrport *where)
+{
+    s->close_why = why;
+    s->close_where = where ? *where : (struct dt_addrport){0};
 }
 
 void dt_ike_session_rekey(struct dt_ike_session *s, dt_time now)

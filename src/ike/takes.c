@@ -31,6 +31,54 @@ const struct dt_ike_payloads *ike_takes_of(const struct dt_ike_session *s, const
     return s->same_vendor ? in : &nothing;
 }
 
+void ike_why_write(struct dt_ike_builder *b, uint16_t why, const struct dt_addrport *where)
+{
+    uint8_t data[2 + 2 + 16];
+    size_t len = dt_addr_size(&where->addr);
+    if (why == DT_WHY_NONE)
+        return;
+    dt_put_be16(data, why);
+    dt_put_be16(data + 2, where->port);
+    memcpy(data + 4, where->addr.b, len);
+    ike_write_notify(b, DT_N_DOVETAIL_WHY, dt_span(data, len ? 4 + len : 2));
+}
+
+uint16_t ike_why_read(const struct dt_ike_payloads *in, struct dt_addrport *where)
+{
+    struct dt_ike_notify_payload n;
+    memset(where, 0, sizeof(*where));
+    if (!ike_find_notify(in, DT_N_DOVETAIL_WHY, &n) || n.data.len < 2)
+        return DT_WHY_NONE;
+    if (n.data.len == 4 + 4)
+        where->addr = dt_addr4_bytes(n.data.p + 4);
+    else if (n.data.len == 4 + 16)
+        where->addr = dt_addr6_bytes(n.data.p + 4);
+    if (where->addr.ver)
+        where->port = dt_get_be16(n.data.p + 2);
+    return dt_get_be16(n.data.p);
+}
+
+int ike_why_explain(struct dt_err *err, uint16_t notify, const struct dt_ike_payloads *in)
+{
+    char text[16], at[DT_ADDRPORT_STRLEN];
+    struct dt_addrport where;
+    uint16_t why = ike_why_read(in, &where);
+    if (why == DT_WHY_ELSEWHERE && where.addr.ver)
+        dt_err_set(err, notify, "%s (it is at %s)", dt_why_str(why), dt_addrport_str(at, &where));
+    else if (dt_why_str(why))
+        dt_err_set(err, notify, "%s", dt_why_str(why));
+    else if (notify == DT_N_INTERNAL_ADDRESS_FAILURE)
+        dt_err_set(err, notify, "the gateway has no inside address for us (INTERNAL_ADDRESS_FAILURE)");
+    else if (notify == DT_N_FAILED_CP_REQUIRED)
+        dt_err_set(err, notify,
+                   "the gateway serves only who asks for an inside address (FAILED_CP_REQUIRED)");
+    else
+        dt_err_set(err, notify, "the peer answers %s", ike_notify_text(notify, text));
+    err->why = why;
+    err->where = where;
+    return -1;
+}
+
 void ike_takes_add(struct dt_ike_session *s, struct dt_ike_builder *b, uint16_t refusal)
 {
     if (!s->same_vendor)

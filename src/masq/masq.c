@@ -325,6 +325,8 @@ void dt_masq_packet(struct dt_masq *m, dt_time now, const struct dt_masq_facts *
     struct mq_out o = {.verdict = DT_MASQ_PASS};
     if (f->side == DT_MASQ_INSIDE)
         mq_from_inside(m, now, f, &o);
+    else if (f->side == DT_MASQ_ROUTER)
+        mq_from_router(m, now, f, &o);
     else
         mq_from_outside(m, now, f, &o);
     m->rule[o.rule]++;
@@ -608,6 +610,14 @@ static void digest_late(const struct dt_masq *m, struct digesting *g)
     while ((h = dt_table_iterate(&m->tab[MQ_T_server].t, &it))) {
         const struct node *n = DT_CONTAINER_OF(h, struct node, hash);
         const struct mq_server *s = (const void *)n->value;
+        if (s->state == MQ_SLOT_OUTSTANDING && s->own_spi &&
+            !mq_past(g->now, s->created, m->c.params.t_out)) {
+            struct dt_digest d;
+            dt_digest_init(&d);
+            dt_digest_bytes(&d, n->key, m->tab[MQ_T_server].key);
+            dt_digest_u64(&d, (uint64_t)s->n_own << 32 | s->own_spi);
+            g->sum += dt_digest_value(&d);
+        }
         for (size_t i = 0; i < MQ_LATE_MAX; i++) {
             const struct mq_late *l = &s->late[i];
             dt_time end = dt_time_add(l->until, MQ_LATE_LONG * m->c.params.t_out);

@@ -48,6 +48,8 @@ MQ_COLD int mq_frag_later(struct mq *m, uint64_t now, const struct dt_masq_facts
             mq_frag_gone(m, &k, fr->client);
         if (f->proto == 17) /* may be anybody's UDP */
             return mq_pass(v);
+        if (f->side == DT_MASQ_OUTSIDE) /* may be the router's own */
+            return mq_leave(v, DT_MASQ_RULE_FRAG_UNKNOWN);
         return mq_drop(v, DT_MASQ_RULE_FRAG_UNKNOWN);
     }
     if (f->frag_off < fr->first_len)
@@ -132,8 +134,8 @@ MQ_COLD int mq_quote_out(struct mq *m, uint64_t now, const struct dt_masq_facts 
         return mq_drop(v, DT_MASQ_RULE_ICMP_UNKNOWN);
     uint32_t client =
         f->proto == 50 ? mq_esp_sender(m, now, f->qdst, f->spi) : mq_ike_client(m, now, f, f->qdst);
-    if (!client)
-        return mq_drop(v, DT_MASQ_RULE_ICMP_UNKNOWN);
+    if (!client || mq_is_outside(m, client))
+        return mq_leave(v, DT_MASQ_RULE_ICMP_UNKNOWN);
     return mq_forward(v, DT_MASQ_RULE_ICMP_ERROR, client);
 }
 
@@ -191,7 +193,7 @@ MQ_FN int mq_from_outside(struct mq *m, uint64_t now, const struct dt_masq_facts
 {
     if (f->flags & DT_MASQ_F_QUOTE)
         return mq_quote_out(m, now, f, v);
-    if (MQ_P(m)->n_outside && !mq_is_outside(m, f->dst))
+    if (!mq_is_outside(m, f->dst))
         return mq_pass(v);
     if (mq_no_source(f->src) || mq_is_outside(m, f->src) || mq_in_nets(m, f->src))
         return mq_drop(v, DT_MASQ_RULE_SPOOFED);
@@ -203,15 +205,35 @@ MQ_FN int mq_from_outside(struct mq *m, uint64_t now, const struct dt_masq_facts
         mq_esp_in(m, now, f, v);
     else
         mq_ike_in(m, now, f, v);
+    if (v->verdict == DT_MASQ_FORWARD && mq_is_outside(m, v->to))
+        return mq_leave(v, v->rule); /* an item of the router's own */
     if ((f->flags & DT_MASQ_F_MORE) && (v->verdict == DT_MASQ_FORWARD || v->verdict == DT_MASQ_MULTICAST))
         return mq_frag_first(m, now, f, v);
     return 0;
 }
 
+/* The router's own packet, on its way out. The router is one more client, whose address nobody changes: its items tell
+ * what a server sends to it from what it sends to clients. It waits for another client's outstanding item as all do; for
+ * whatever else nobody holds it back, and it has no item then. */
+MQ_FN int mq_from_router(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    if (f->flags & (DT_MASQ_F_QUOTE | DT_MASQ_F_TRUNCATED) || f->frag_off || !mq_is_outside(m, f->src) ||
+        mq_is_outside(m, f->dst) || mq_in_nets(m, f->dst) || mq_no_source(f->dst))
+        return mq_pass(v);
+    if (f->proto == 50)
+        mq_esp_out(m, now, f, v);
+    else
+        mq_ike_out(m, now, f, v);
+    if (v->rule == DT_MASQ_RULE_ESP_WAIT || v->rule == DT_MASQ_RULE_ESP_N_OUT ||
+        v->rule == DT_MASQ_RULE_ESP_BACK_OFF || v->rule == DT_MASQ_RULE_IKE_COLLISION)
+        return 0;
+    return mq_leave(v, v->rule);
+}
+
 /* A dropped or multicast packet as an event (at, and rule, are the caller's). */
 MQ_FN void mq_describe(struct dt_masq_event *ev, const struct dt_masq_facts *f, const struct mq_out *v)
 {
-    int inside = f->side == DT_MASQ_INSIDE;
+    int inside = f->side != DT_MASQ_OUTSIDE;
     ev->what = v->verdict == DT_MASQ_MULTICAST ? DT_MASQ_EV_MULTICAST : DT_MASQ_EV_DROPPED;
     ev->kind = f->proto == 50 ? DT_MASQ_ESP : DT_MASQ_IKE;
     ev->client = inside ? f->src : 0;
@@ -274,9 +296,9 @@ MQ_FN void mq_reap_server(struct mq *m, uint64_t now, const struct mq_server_key
            s->held <= now;
     s->dead = (uint32_t)idle;
     MQ_UNLOCK(s);
-    uint32_t server = k->server;
-    if (idle)
-        MQ_DELETE(m, server, k);
+    uint32_t server = k->server, owner = s->owner;
+    if (idle && !MQ_DELETE(m, server, k))
+        mq_release(m, owner, MQ_N_SERVER);
     if (client)
         mq_esp_outstanding_gone(m, now, client, server, spi_out);
 }
@@ -320,7 +342,8 @@ MQ_FN void mq_reap_client(struct mq *m, uint64_t now, const struct mq_client_key
 {
     struct mq_client *c = MQ_LOOKUP(m, client, k);
     /* A fragment lives no longer than t_frag: what is still counted then, two processors at one id have miscounted. */
-    if (c && !c->n_esp && !c->n_ike && mq_past(now, c->used, c->n_frag ? MQ_IDLE + MQ_P(m)->t_frag : MQ_IDLE))
+    if (c && !c->n_esp && !c->n_ike && !c->n_server &&
+        mq_past(now, c->used, c->n_frag ? MQ_IDLE + MQ_P(m)->t_frag : MQ_IDLE))
         MQ_DELETE(m, client, k);
 }
 

@@ -57,6 +57,14 @@ MQ_FN int mq_pass(struct mq_out *v)
     return 0;
 }
 
+/* Of no client: the kernel's own stack may know what to do with it. The rule says why. */
+MQ_FN int mq_leave(struct mq_out *v, uint8_t rule)
+{
+    v->verdict = DT_MASQ_PASS;
+    v->rule = rule;
+    return 0;
+}
+
 /* ---- addresses ------------------------------------------------------------------------------- */
 
 MQ_FN int mq_is_outside(struct mq *m, uint32_t a)
@@ -147,7 +155,7 @@ MQ_FN uint32_t mq_esp_nat(struct mq *m, uint64_t now, uint32_t client, uint32_t 
     return c->nat;
 }
 
-enum { MQ_N_ESP, MQ_N_IKE, MQ_N_FRAG };
+enum { MQ_N_ESP, MQ_N_IKE, MQ_N_FRAG, MQ_N_SERVER };
 
 MQ_COLD void mq_release(struct mq *m, uint32_t client, int what)
 {
@@ -155,25 +163,33 @@ MQ_COLD void mq_release(struct mq *m, uint32_t client, int what)
     struct mq_client *c = MQ_LOOKUP(m, client, &k);
     if (!c)
         return;
-    uint32_t *n = what == MQ_N_ESP ? &c->n_esp : what == MQ_N_IKE ? &c->n_ike : &c->n_frag;
+    uint32_t *n = what == MQ_N_ESP    ? &c->n_esp
+                  : what == MQ_N_IKE  ? &c->n_ike
+                  : what == MQ_N_FRAG ? &c->n_frag
+                                      : &c->n_server;
     if (*n)
         MQ_ADD(n, -1);
 }
 
 /* ---- servers and their recent clients -------------------------------------------------------- */
 
-MQ_COLD struct mq_server *mq_server_get(struct mq *m, uint64_t now, uint32_t server)
+/* For that client; NULL: there is none yet, and the table is full or the client has had its share. */
+MQ_COLD struct mq_server *mq_server_get(struct mq *m, uint64_t now, uint32_t server, uint32_t client)
 {
     struct mq_server_key k = {server};
     struct mq_server *s = MQ_LOOKUP(m, server, &k);
     if (s)
         return s;
     const struct mq_server *zero = MQ_NEW_SERVER(m);
-    if (!zero)
+    struct mq_client_key kc = {client};
+    struct mq_client *c = MQ_LOOKUP(m, client, &kc);
+    if (!zero || !c || c->n_server >= MQ_P(m)->share_server)
         return 0;
-    MQ_INSERT(m, server, &k, zero);
+    int fresh = !MQ_INSERT(m, server, &k, zero);
     s = MQ_LOOKUP(m, server, &k);
-    if (s) {
+    if (s && fresh) {
+        MQ_ADD(&c->n_server, 1);
+        s->owner = client;
         s->used = now;
         MQ_TOUCH(m, server, s);
     }
@@ -194,7 +210,7 @@ MQ_COLD void mq_peer_note(struct mq *m, uint64_t now, uint32_t client, uint32_t 
     }
     if (p->until < until)
         p->until = until;
-    struct mq_server *s = mq_server_get(m, now, server);
+    struct mq_server *s = mq_server_get(m, now, server, client);
     if (!s)
         return;
     uint32_t at = p->peer;
@@ -410,9 +426,9 @@ MQ_COLD int mq_esp_create(struct mq *m, uint64_t now, const struct dt_masq_facts
     if (c->n_esp >= p->share_esp)
         return mq_drop(v, DT_MASQ_RULE_SHARE);
     if (!s)
-        s = mq_server_get(m, now, f->dst);
+        s = mq_server_get(m, now, f->dst, f->src);
     if (!s)
-        return mq_drop(v, DT_MASQ_RULE_FULL);
+        return mq_drop(v, c->n_server >= p->share_server ? DT_MASQ_RULE_SHARE : DT_MASQ_RULE_FULL);
     MQ_ADD(&c->n_esp, 1);
     uint32_t nat = c->nat;
     int won = 0;
@@ -543,16 +559,19 @@ MQ_COLD int mq_esp_establish(struct mq *m, uint64_t now, const struct mq_esp_key
     return 0;
 }
 
-MQ_COLD int mq_esp_multicast(struct mq *m, uint64_t now, struct mq_server *s, struct mq_out *v)
+/* Where the router itself speaks IKE with the server, it is one of the addressees. */
+MQ_COLD int mq_esp_multicast(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_server *s,
+                             struct mq_out *v)
 {
     const struct dt_masq_params *p = MQ_P(m);
     uint32_t n = mq_peers(m, now, s, p->multicast_cap);
-    if (!n)
-        return mq_drop(v, DT_MASQ_RULE_ESP_UNKNOWN);
+    int own = mq_pair_live(m, now, f->dst, f->src);
+    if (!n || (own && (n == 1 || !p->multicast)))
+        return mq_leave(v, DT_MASQ_RULE_ESP_UNKNOWN);
     if (!p->multicast)
         return mq_drop(v, DT_MASQ_RULE_MULTICAST_OFF);
     if (!mq_multicast_may(m, now, s))
-        return mq_drop(v, DT_MASQ_RULE_MULTICAST_RATE);
+        return own ? mq_leave(v, DT_MASQ_RULE_MULTICAST_RATE) : mq_drop(v, DT_MASQ_RULE_MULTICAST_RATE);
     v->verdict = DT_MASQ_MULTICAST;
     v->rule = DT_MASQ_RULE_ESP_MULTICAST;
     v->n = (uint16_t)n;
@@ -565,7 +584,7 @@ MQ_COLD int mq_esp_in_new(struct mq *m, uint64_t now, const struct dt_masq_facts
     struct mq_server_key ks = {f->src};
     struct mq_server *s = MQ_LOOKUP(m, server, &ks);
     if (!s)
-        return mq_drop(v, DT_MASQ_RULE_ESP_UNKNOWN);
+        return mq_leave(v, DT_MASQ_RULE_ESP_UNKNOWN);
     struct mq_esp_key k = {0, f->src, 0};
     struct mq_esp it = {.last = now, .server = f->src, .spi_in = f->spi};
     uint64_t t_out = mq_t_out(m), created = 0;
@@ -592,7 +611,7 @@ MQ_COLD int mq_esp_in_new(struct mq *m, uint64_t now, const struct dt_masq_facts
     if (found == -1)
         mq_esp_outstanding_gone(m, now, k.client, f->src, k.spi_out);
     if (found <= 0)
-        return mq_esp_multicast(m, now, s, v);
+        return mq_esp_multicast(m, now, f, s, v);
     if (found == 2)
         return mq_forward(v, DT_MASQ_RULE_ESP_IN_ESTABLISHED, k.client);
     it.client = k.client;

@@ -170,12 +170,12 @@ MQ_COLD int mq_ike_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f,
     struct mq_ike_o_key ko = {f->icookie, f->src, 0};
     struct mq_ike_o *o = MQ_LOOKUP(m, ike_o, &ko);
     if (!o)
-        return mq_drop(v, DT_MASQ_RULE_IKE_UNKNOWN);
+        return mq_leave(v, DT_MASQ_RULE_IKE_UNKNOWN);
     uint32_t client = o->client;
     uint64_t created = o->created;
     if (mq_past(now, created, MQ_P(m)->t_ike_out)) {
         mq_ike_o_end(m, now, &ko, o, created);
-        return mq_drop(v, DT_MASQ_RULE_IKE_UNKNOWN);
+        return mq_leave(v, DT_MASQ_RULE_IKE_UNKNOWN);
     }
     if (!f->rcookie) {
         MQ_ADD(&o->packets_in, 1);
@@ -183,7 +183,7 @@ MQ_COLD int mq_ike_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f,
     }
     client = mq_ike_o_take(o, created);
     if (!client) /* another processor was first */
-        return mq_drop(v, DT_MASQ_RULE_IKE_UNKNOWN);
+        return mq_leave(v, DT_MASQ_RULE_IKE_UNKNOWN);
     struct mq_ike_c_key k = {f->icookie, client, f->src};
     struct mq_ike_c it = {.rcookie = f->rcookie,
                           .created = created,

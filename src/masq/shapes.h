@@ -15,10 +15,11 @@
 #define DT_MASQ_NETS_MAX    16  /* prefixes that count as clients */
 #define DT_MASQ_PEERS_MAX   128 /* clients of one server that a multicast can reach */
 
-enum dt_masq_side { DT_MASQ_INSIDE, DT_MASQ_OUTSIDE }; /* the interface on which the packet arrived */
+/* The interface on which the packet arrived; or it is the router's own, on its way out of the outside one. */
+enum dt_masq_side { DT_MASQ_INSIDE, DT_MASQ_OUTSIDE, DT_MASQ_ROUTER };
 
 enum dt_masq_verdict_kind {
-    DT_MASQ_PASS,      /* not ours: leave it to the kernel, untouched */
+    DT_MASQ_PASS,      /* of no client: leave it to the kernel, untouched */
     DT_MASQ_FORWARD,   /* to the one address in to[0] */
     DT_MASQ_DROP,      /* count it by rule, tell nobody */
     DT_MASQ_MULTICAST, /* to each address in to[] */
@@ -120,6 +121,7 @@ struct dt_masq_params {
     uint32_t multicast_cap;      /* clients that one packet may reach, at most DT_MASQ_PEERS_MAX */
     uint32_t n_out;              /* packets on an outstanding item after it made another client wait */
     uint32_t share_esp, share_ike, share_frag; /* entries that one client may have */
+    uint32_t share_server;                     /* servers that it may be the first to speak with */
     uint32_t multicast;                        /* 0: off */
     uint32_t require_ike; /* 1: an ESP item needs an unexpired IKE item of that client with that server */
     uint32_t gen;         /* changes whenever outside[] does */
@@ -127,7 +129,6 @@ struct dt_masq_params {
     uint32_t outside[DT_MASQ_OUTSIDE_MAX]; /* the NAT's own addresses; a client keeps the one it was given */
     uint32_t n_nets;                       /* 0: any source from inside is a client */
     struct dt_masq_net nets[DT_MASQ_NETS_MAX];
-    uint32_t pad;
 };
 
 enum dt_masq_event_kind {

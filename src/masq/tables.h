@@ -84,6 +84,7 @@ struct mq_server {
     uint32_t waited, n_after, waiting, dead;
     uint32_t n_own, own_spi; /* the client's other SPIs, as they follow each other */
     uint32_t found, spare;   /* of one search under the lock */
+    uint32_t owner, pad;     /* the client that was first to speak with it: it counts for its share */
     struct mq_late late[MQ_LATE_MAX];
     struct mq_peer peer[DT_MASQ_PEERS_MAX];
 };
@@ -132,7 +133,7 @@ struct mq_client_key {
 struct mq_client {
     uint64_t used;
     uint32_t nat, gen;
-    uint32_t n_esp, n_ike, n_frag, pad;
+    uint32_t n_esp, n_ike, n_frag, n_server;
 };
 
 struct mq_frag_key {

@@ -39,6 +39,10 @@ static const struct {
     {"e", "  --face NAME             one of its bounds alone ('--face list' names them)\n"},
     {"e", "  --depth N, --losses N, --duplicates N, --states N\n"
           "                          other counts than the bounds have\n"},
+    {"e",
+     "  --audit N               of one in N states that are met again, both ways there are replayed, and "
+     "must\n"
+     "                          have the same futures: is a field missing in a digest? Takes one process\n"},
     {"d", "  --gateways N            so many (1000)\n"},
     {"res", "  --jobs N                processes (as many as there are processors)\n"},
     {"resd", "  --quiet                 no progress on standard error\n"},
@@ -129,6 +133,7 @@ static int option(struct sim_options *o, const char *word, const char *value)
         {"--losses", NULL, &o->losses, 0, 16},
         {"--duplicates", NULL, &o->duplicates, 0, 16},
         {"--states", NULL, &o->states, 1, 400000000},
+        {"--audit", NULL, &o->audit, 1, 1000000000},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (strcmp(word, known[i].word))

@@ -13,6 +13,7 @@ struct sim_options {
     uint32_t clients, days, depth;
     uint32_t gateways; /* discover; 0: not said */
     uint64_t losses, duplicates, states;
+    uint64_t audit; /* 0: none */
     unsigned jobs;
     struct sim_params params;
     bool params_set; /* by --set */

@@ -7,7 +7,7 @@
 
 struct totals {
     struct sim_text wrong; /* objects of JSON */
-    uint64_t states, transitions;
+    uint64_t states, transitions, audited;
     unsigned depth, violations, faces;
     bool exhausted;
     double worst_s, bound_s;
@@ -17,6 +17,7 @@ static void add_up(struct totals *t, const struct sim_explore_config *cfg, const
 {
     t->states += e->states;
     t->transitions += e->transitions;
+    t->audited += e->audited;
     t->violations += e->violations;
     t->exhausted &= e->exhausted;
     t->faces++;
@@ -55,15 +56,25 @@ static void face_json(struct sim_text *out, const struct sim_explore_config *cfg
     sim_text_json(out, cfg->what);
     sim_text_add(out,
                  ", \"states\": %llu, \"transitions\": %llu, \"depth\": %u, \"exhausted\": %s, "
-                 "\"violations\": %u, \"fair_plays\": %llu, \"longest_recovery_s\": %.3f, \"bound_s\": %.3f, "
+                 "\"violations\": %u, \"fair_plays\": %llu, \"audited\": %llu, \"longest_recovery_s\": %.3f, "
+                 "\"bound_s\": %.3f, "
                  "\"pairing\": \"%s\", \"begin\": \"%s\", \"counts\": ",
                  (unsigned long long)e->states, (unsigned long long)e->transitions, cfg->depth,
-                 e->exhausted ? "true" : "false", e->violations, (unsigned long long)e->fair, e->worst_s,
-                 e->bound_s, cfg->pairing->name, sim_begin_name(cfg->begin));
+                 e->exhausted ? "true" : "false", e->violations, (unsigned long long)e->fair,
+                 (unsigned long long)e->audited, e->worst_s, e->bound_s, cfg->pairing->name,
+                 sim_begin_name(cfg->begin));
     counts_json(out, &cfg->budget);
     if (cfg->plant)
         sim_text_add(out, ", \"plant\": \"%s\"", cfg->plant);
     sim_text_put(out, "}");
+}
+
+static void way_json(struct sim_text *out, const char *name, const struct sim_trace *t)
+{
+    sim_text_add(out, ", \"%s\": [", name);
+    for (int i = 0; i < t->n; i++)
+        sim_text_add(out, "%s\"%s %u\"", i ? ", " : "", sim_kind_name(t->v[i].kind), t->v[i].arg);
+    sim_text_put(out, "]");
 }
 
 static void violation_json(struct sim_text *out, const struct sim_explore_config *cfg,
@@ -73,10 +84,10 @@ static void violation_json(struct sim_text *out, const struct sim_explore_config
     sim_text_json(out, cfg->face ? cfg->face : "plant");
     sim_text_put(out, ", \"what\": ");
     sim_text_json(out, e->what);
-    sim_text_put(out, ", \"trace\": [");
-    for (int i = 0; i < e->trace.n; i++)
-        sim_text_add(out, "%s\"%s %u\"", i ? ", " : "", sim_kind_name(e->trace.v[i].kind), e->trace.v[i].arg);
-    sim_text_put(out, "]}");
+    way_json(out, "trace", &e->trace);
+    if (e->parted)
+        way_json(out, "other", &e->other);
+    sim_text_put(out, "}");
 }
 
 static void all_json(const struct totals *t, const struct sim_text *faces)
@@ -122,6 +133,26 @@ static int show_violation(const struct sim_explore_config *cfg, const struct sim
     return 0;
 }
 
+static int show_way(const struct sim_explore_config *cfg, const struct sim_trace *t, const char *which)
+{
+    struct sim_explore_config wide = *cfg;
+    struct sim_text out = {0};
+    char wrong[SIM_WRONG_TEXT];
+    struct dt_err err;
+    wide.budget = sim_budget_wide();
+    int bad = sim_trace_tell(&wide, t, &out, false, wrong, &err);
+    printf("\nthe %s way:\n%s", which, bad ? err.text : out.p ? out.p : "(the beginning)\n");
+    sim_text_free(&out);
+    return bad;
+}
+
+/* What the audit found. */
+static int show_parting(const struct sim_explore_config *cfg, const struct sim_explored *e)
+{
+    printf("\nviolated: %s\na digest leaves out what changes the future\n", e->what);
+    return show_way(cfg, &e->trace, "first") || show_way(cfg, &e->other, "other") ? 1 : 0;
+}
+
 static void list_plants(void)
 {
     const char *what, *name;
@@ -149,8 +180,9 @@ static struct sim_explore_config configure(const struct sim_options *o)
     if (o->depth)
         cfg.depth = o->depth;
     cfg.bounded = o->depth > 0;
-    if (o->states)
-        cfg.jobs = 1; /* what was seen when the room ends depends on the order */
+    if (o->states || o->audit)
+        cfg.jobs = 1; /* what was seen when the room ends, and which way was first, depends on the order */
+    cfg.audit = (uint32_t)o->audit;
     return cfg;
 }
 
@@ -188,7 +220,7 @@ static int one(struct sim_explorer *x, const struct sim_explore_config *cfg, con
             cfg->what);
     }
     add_up(t, cfg, &e);
-    if (e.violations && !o->json && show_violation(cfg, &e))
+    if (e.violations && !o->json && (e.parted ? show_parting(cfg, &e) : show_violation(cfg, &e)))
         return 1;
     if (e.violations && o->trace && sim_trace_write(o->trace, cfg, &e.trace, &err))
         return sim_complain(1, "%s", err.text);
@@ -251,7 +283,9 @@ int sim_cmd_explore(const struct sim_options *o)
     if (!status && !o->json && t.faces > 1)
         row("all", t.states, t.transitions, t.exhausted, t.worst_s, t.bound_s, "");
     if (!status && !o->json && !t.violations)
-        printf("nothing is violated\n");
+        printf("nothing is violated%s\n", o->audit ? ", and no two ways to one state part" : "");
+    if (!status && !o->json && o->audit)
+        printf("%llu pairs of ways to one state were compared\n", (unsigned long long)t.audited);
     sim_text_free(&json);
     sim_text_free(&t.wrong);
     return status ? status : t.violations ? 1 : 0;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "sim/arena.h"
+#include "sim/explore_audit.h"
 
 #define TASKS_MAX  4096
 #define COLLECT_AT 4 /* actions from the beginning to where tasks are shared out */
@@ -64,6 +65,12 @@ struct sim_explorer {
     char *copies[SIM_TRACE_MAX + 2];
     size_t copy_cap[SIM_TRACE_MAX + 2];
     bool kept[SIM_TRACE_MAX + 2];
+    struct sim_audit *audit; /* NULL: none */
+    uint64_t audited;
+    char *audit_copy; /* the state at the end of the first way */
+    size_t audit_cap;
+    char audit_what[SIM_AUDIT_TEXT];
+    struct sim_trace other;
     struct timespec began, told;
 };
 
@@ -203,6 +210,59 @@ static bool judge_fair(struct sim_explorer *x, uint64_t world)
     return !wrong;
 }
 
+/* ---- the audit ------------------------------------------------------------------------------- */
+
+/* The future of the copy. */
+static void audit_follow(struct sim_explorer *x, const char *copy, uint64_t digest, unsigned walk,
+                         struct sim_future *out)
+{
+    sim_arena_load(copy);
+    sim_arena_on(true);
+    sim_audit_follow(x->state, digest ^ x->cfg->seed, walk, out);
+    sim_arena_on(false);
+}
+
+/* The state that stands in the arena was met before, on the way `first`: are they the same to all that comes? */
+static void audit_pair(struct sim_explorer *x, uint64_t digest, const struct sim_trace *first)
+{
+    struct sim_future one, two;
+    unsigned depth = (unsigned)x->path.n;
+    if (!keep(x, depth))
+        return;
+    sim_arena_to_ground();
+    sim_arena_on(true);
+    for (int i = 0; i < first->n; i++)
+        sim_state_apply(x->state, first->v[i]);
+    sim_arena_on(false);
+    size_t size = sim_arena_copy_size();
+    if (size > x->audit_cap) {
+        char *p = realloc(x->audit_copy, size + COPY_SLACK);
+        if (!p) {
+            atomic_store(&x->sh->cut, 1);
+            sim_arena_load(x->copies[depth]);
+            return;
+        }
+        x->audit_copy = p;
+        x->audit_cap = size + COPY_SLACK;
+    }
+    sim_arena_save(x->audit_copy);
+    bool same = true;
+    for (unsigned walk = 0; same && walk < SIM_AUDIT_WALKS; walk++) {
+        audit_follow(x, x->audit_copy, digest, walk, &one);
+        audit_follow(x, x->copies[depth], digest, walk, &two);
+        same = sim_audit_same(&one, &two, x->audit_what);
+    }
+    x->audited++;
+    sim_arena_load(x->copies[depth]);
+    if (same)
+        return;
+    x->sh->trace = *first;
+    x->other = x->path;
+    atomic_store(&x->sh->stop, 1);
+}
+
+/* ---- states ---------------------------------------------------------------------------------- */
+
 /* Enters the state that stands in the arena, and judges it. True: go on from here. */
 static bool arrive(struct sim_explorer *x)
 {
@@ -210,7 +270,11 @@ static bool arrive(struct sim_explorer *x)
     uint64_t digest = sim_state_digest(x->state, &world);
     unsigned depth = (unsigned)x->path.n;
     x->kept[depth] = false;
-    if (!enter(x, digest, depth))
+    bool fresh = enter(x, digest, depth);
+    const struct sim_trace *first = x->audit ? sim_audit_met(x->audit, digest, fresh, &x->path) : NULL;
+    if (first)
+        audit_pair(x, digest, first);
+    if (!fresh)
         return false;
     const char *wrong = sim_state_violation(x->state);
     if (wrong)
@@ -393,7 +457,7 @@ static int search(struct sim_explorer *x)
     }
     if (!arrive(x))
         return 0;
-    x->collect = x->cfg->jobs > 1;
+    x->collect = x->cfg->jobs > 1 && !x->cfg->audit; /* the audit keeps its ways in this process */
     expand(x, x->entry); /* the first levels here, so that there is work to share out */
     if (!x->collect)
         return 0;
@@ -453,6 +517,7 @@ void sim_explorer_free(struct sim_explorer *x)
         return;
     for (int i = 0; i < SIM_TRACE_MAX + 2; i++)
         free(x->copies[i]);
+    free(x->audit_copy);
     table_free(&x->states);
     table_free(&x->fair);
     if (x->sh)
@@ -473,6 +538,9 @@ int sim_explorer_run(struct sim_explorer *x, const struct sim_explore_config *cf
     x->by_depth = cfg->bounded;
     x->shortest = x->collect = false;
     x->path.n = 0;
+    x->audited = 0;
+    *x->audit_what = 0;
+    x->audit = cfg->audit ? sim_audit_new(cfg->seed, cfg->audit) : NULL;
     sim_arena_clear();
     sim_arena_on(true);
     x->state = sim_state_new(cfg, err);
@@ -483,6 +551,19 @@ int sim_explorer_run(struct sim_explorer *x, const struct sim_explore_config *cf
         dt_err_set(err, 0, "a process of the search came to a sudden end");
     if (x->state && !bad)
         conclude(x, out, bad);
+    if (cfg->audit) {
+        out->audited = x->audited;
+        out->parted = *x->audit_what;
+    }
+    if (out->parted) {
+        out->violations = 1;
+        out->exhausted = false;
+        snprintf(out->what, sizeof out->what, "(e) of two ways to one state: %.150s", x->audit_what);
+        out->trace = x->sh->trace;
+        out->other = x->other;
+    }
+    sim_audit_free(x->audit);
+    x->audit = NULL;
     x->total += out->states;
     x->room = room > out->states ? room - out->states : 1;
     if (cfg->progress)

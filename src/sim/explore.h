@@ -41,6 +41,7 @@ enum sim_env {
     SIM_ENV_REKEY_SESSION_A, /* the IKE SA */
     SIM_ENV_CUT,             /* nothing gets through between the NAT and the server ... */
     SIM_ENV_JOIN,            /* ... until this, which has no count */
+    SIM_ENV_NO_ESP,          /* A's raw ESP gets no further than its own network from now on */
     SIM_ENVS,
 };
 
@@ -63,10 +64,17 @@ struct sim_budget {
     uint8_t env[SIM_ENVS];
 };
 
+/* Parts of the digest. */
+enum sim_blind {
+    SIM_BLIND_ENDPOINT = 1, /* all of an endpoint */
+    SIM_BLIND_NAT = 2,      /* all of the NAT's items */
+};
+
 enum sim_begin {
     SIM_BEGIN_UP,    /* both tunnels are up and verified */
     SIM_BEGIN_COLD,  /* nothing was negotiated */
     SIM_BEGIN_ALIKE, /* likewise, and both clients will draw the same cookie and the same SPI */
+    SIM_BEGIN_ONE,   /* B's tunnel is up and verified, A begins */
 };
 
 struct sim_explore_config {
@@ -75,6 +83,7 @@ struct sim_explore_config {
     struct sim_params params;
     struct sim_budget budget;
     enum sim_begin begin;
+    enum dt_encap encap; /* of A; B's is ESP */
     /* The world acts, and time goes on, only while at most so many packets are under way; 0: however many. */
     uint8_t crowd;
     bool mute; /* the server says nothing to packets of sessions that it does not know */
@@ -88,6 +97,9 @@ struct sim_explore_config {
     bool progress;
     bool
         fair_everywhere; /* fair play from each state, though those with nothing under way suffice: for the test */
+    uint32_t audit;      /* replay one of so many states that are met again from both ways; 0: none */
+    /* Bits of enum sim_blind: left out of the digests, for the test of the audit. */
+    unsigned blind;
     const char *plant; /* name of the mistake; NULL: none */
     const char *face;  /* name of the bound (explore_faces.c); NULL: one of one's own */
     const char *what;  /* it, in words */
@@ -122,6 +134,8 @@ bool sim_state_overflowed(const struct sim_state *s); /* more packets under way 
 
 /* ---- the search (explore.c) ---- */
 
+#define SIM_AUDIT_TEXT 200
+
 struct sim_explored {
     uint64_t states, transitions;
     uint64_t fair; /* worlds from which fair play was followed */
@@ -129,6 +143,10 @@ struct sim_explored {
     unsigned violations; /* 0 or 1: the search ends with the first */
     char what[200];
     struct sim_trace trace;  /* the shortest */
+    /* The audit: pairs of ways to one state that were compared, and the first that lead to different futures. */
+    uint64_t audited; /* pairs */
+    bool parted;      /* this is the violation: `trace` and `other` are the two ways */
+    struct sim_trace other;
     double worst_s, bound_s; /* the longest way back to traffic, and the bound */
 };
 /* Several searches after each other look each state up in the same table. */

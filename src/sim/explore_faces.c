@@ -17,6 +17,7 @@
 #define SERVER(n)  [SIM_ENV_SERVER_REKEYS_A] = n
 #define SESSION(n) [SIM_ENV_REKEY_SESSION_A] = n
 #define CUT(n)     [SIM_ENV_CUT] = n
+#define NO_ESP(n)  [SIM_ENV_NO_ESP] = n
 
 static const struct face {
     const char *name, *what;
@@ -78,6 +79,9 @@ static const struct face {
          BOUND(.lose = 1, .late = 1, .tick = 1), {0}),
     FACE("alike", "both", SIM_BEGIN_ALIKE, false, 0, "both begin, with the same cookie and the same SPI",
          BOUND(.lose = 1, .late = 1, .tick = 1), {0}),
+    FACE("auto", "both", SIM_BEGIN_ONE, false, 0,
+         "a client begins, and its ESP may be blocked: ESP and UDP race",
+         BOUND(.lose = 1, .late = 1, .tick = 3, .env = {UP_A(1), NO_ESP(1)}), {0}),
 #undef FACE
 #undef BOUND
 };
@@ -96,6 +100,7 @@ struct sim_explore_config sim_explore_default(void)
         .seed = 1,
         .pairing = sim_pairing_by_name("both"),
         .params = sim_params_default(),
+        .encap = DT_ENCAP_ESP,
         .budget = {.lose = 1, .late = 1, .tick = 1, .env = {UP_A(1), DOWN_B(1), REKEY_A(1), CRASH(1)}},
         .depth = SIM_TRACE_MAX,
         .jobs = 1,
@@ -113,6 +118,7 @@ bool sim_explore_face(struct sim_explore_config *cfg, int i)
     cfg->what = f->what;
     cfg->pairing = sim_pairing_by_name(f->pairing);
     cfg->begin = f->begin;
+    cfg->encap = f->begin == SIM_BEGIN_ONE ? DT_ENCAP_AUTO : DT_ENCAP_ESP;
     cfg->budget = f->budget;
     cfg->crowd = f->crowd;
     cfg->mute = f->mute;

@@ -2,40 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
-#include "sim/explore.h"
-
-#define PENDING 40
-#define PARTS   4
-#define ALL     ((1u << PARTS) - 1)
-#define ALIKE   0xd07e7a11d07e7a11u /* cookie and SPI that both clients draw first */
-
-struct sim_state {
-    struct sim_world *w;
-    const struct sim_explore_config *cfg;
-    struct {
-        struct sim_packet *p;
-        uint32_t from, to; /* nodes */
-        uint64_t hash;
-    } pending[PENDING];
-    int n;
-    bool overflowed;
-    bool cut;   /* nothing gets through between the NAT and the server */
-    bool again; /* clients that began with the same cookie may have sent something twice */
-    struct sim_budget left;
-    uint64_t config; /* its digest */
-    /* Of three hosts and the NAT, each with what it has: an action changes one of them, unless time goes on. */
-    uint64_t part[PARTS];
-    uint8_t stale; /* bits of those that must be looked at again */
-    char violation[200];
-    void (*say)(void *ctx, dt_time now, const char *text);
-    void *say_ctx;
-};
-
-static struct sim_host *host(const struct sim_state *s, int i)
-{
-    return i < 2 ? s->w->clients[i] : s->w->server;
-}
+#include "sim/explore_inside.h"
 
 /* Is it a packet under way that the action is about? */
 static bool of_packet(uint8_t kind)
@@ -53,7 +20,7 @@ static int news_waiting(const struct sim_state *s)
 {
     int n = 0;
     for (int i = 0; i < 3; i++)
-        n += host(s, i)->nnews != 0;
+        n += sim_state_host(s, i)->nnews != 0;
     return n;
 }
 
@@ -82,23 +49,12 @@ static void tell(struct sim_state *s, struct sim_action a)
     s->say(s->say_ctx, s->w->net->now, text);
 }
 
-/* What makes two packets different: all bytes of IKE and of a ping, of data only what a router and an SA look at. */
-static uint64_t packet_hash(const struct sim_packet *p, uint32_t from, uint32_t to)
-{
-    struct dt_digest d;
-    dt_digest_init(&d);
-    dt_digest_u64(&d, (uint64_t)from << 32 | to);
-    dt_digest_u64(&d, (uint64_t)p->src << 32 | p->dst);
-    dt_digest_u64(&d, (uint64_t)p->ghost.unheard << 16 | (uint64_t)p->proto << 8 | p->ghost.load);
-    dt_digest_bytes(&d, p->bytes, p->ghost.load == SIM_LOAD_DATA && p->len > 8 ? 8 : p->len);
-    return dt_digest_value(&d);
-}
-
 static void in_flight(void *ctx, struct sim_node *from, struct sim_node *to, struct sim_packet *p)
 {
     struct sim_state *s = ctx;
-    uint32_t server = s->w->server->node.index;
-    bool lost = s->cut && (from->index == server || to->index == server);
+    uint32_t server = s->w->server->node.index, a = s->w->clients[0]->node.index;
+    bool lost = (s->cut && (from->index == server || to->index == server)) ||
+                (s->no_esp && p->proto == SIM_ESP && (from->index == a || to->index == a));
     if (lost || s->n == PENDING) {
         s->overflowed |= !lost;
         sim_packet_free(&s->w->net->pool, p);
@@ -107,7 +63,7 @@ static void in_flight(void *ctx, struct sim_node *from, struct sim_node *to, str
     s->pending[s->n].p = p;
     s->pending[s->n].from = from->index;
     s->pending[s->n].to = to->index;
-    s->pending[s->n].hash = packet_hash(p, from->index, to->index);
+    s->pending[s->n].hash = sim_state_packet_hash(p, from->index, to->index);
     s->n++;
 }
 
@@ -121,7 +77,7 @@ static struct sim_packet *take(struct sim_state *s, int i)
 
 static const struct sim_node *part_node(const struct sim_state *s, int i)
 {
-    return i < 3 ? &host(s, i)->node : &s->w->routers[0]->node;
+    return i < 3 ? &sim_state_host(s, i)->node : &s->w->routers[0]->node;
 }
 
 static void arrive(struct sim_state *s, uint32_t to, struct sim_packet *p)
@@ -142,7 +98,7 @@ struct earliest {
 static bool look_at(void *ctx, const struct dt_masq_item *it)
 {
     struct earliest *e = ctx;
-    if (it->kind == DT_MASQ_ESP && it->expires > e->now)
+    if (it->expires > e->now)
         e->at = dt_time_min(e->at, it->expires);
     return true;
 }
@@ -151,7 +107,9 @@ static dt_time next_timer(const struct sim_state *s)
 {
     struct earliest e = {s->w->net->now, DT_NEVER};
     for (int i = 0; i < 3; i++)
-        e.at = dt_time_min(e.at, dt_time_sub(dt_endpoint_deadline(host(s, i)->ep), host(s, i)->skew));
+        if (sim_state_host(s, i)->ep)
+            e.at = dt_time_min(e.at, dt_time_sub(dt_endpoint_deadline(sim_state_host(s, i)->ep),
+                                                 sim_state_host(s, i)->skew));
     dt_masq_items(s->w->routers[0]->masq, e.now, look_at, &e);
     return e.at;
 }
@@ -163,8 +121,8 @@ static void go_to(struct sim_state *s, dt_time at)
     if (at > s->w->net->now)
         s->w->net->now = at;
     for (int i = 0; i < 3; i++) {
-        struct sim_host *h = host(s, i);
-        if (dt_endpoint_deadline(h->ep) <= sim_host_now(h))
+        struct sim_host *h = sim_state_host(s, i);
+        if (h->ep && dt_endpoint_deadline(h->ep) <= sim_host_now(h))
             dt_endpoint_tick(h->ep, sim_host_now(h));
     }
     dt_masq_tick(s->w->routers[0]->masq, s->w->net->now);
@@ -177,7 +135,17 @@ static void go_to(struct sim_state *s, dt_time at)
 static void read_news(struct sim_state *s, int i)
 {
     s->stale |= (uint8_t)(1u << i);
-    sim_host_read_news(host(s, i));
+    sim_host_read_news(sim_state_host(s, i));
+}
+
+void sim_state_sort(struct sim_state *s)
+{
+    for (int i = 1; i < s->n; i++)
+        for (int k = i; k && s->pending[k].hash < s->pending[k - 1].hash; k--) {
+            struct sim_pending p = s->pending[k];
+            s->pending[k] = s->pending[k - 1];
+            s->pending[k - 1] = p;
+        }
 }
 
 static bool drain(struct sim_state *s)
@@ -186,10 +154,14 @@ static bool drain(struct sim_state *s)
         if (i == DRAIN_MAX)
             return false;
         for (int k = 0; k < 3; k++)
-            if (host(s, k)->nnews)
+            if (sim_state_host(s, k)->nnews)
                 read_news(s, k);
         if (!s->n)
             continue;
+        if (s->canonical)
+            sim_state_sort(s);
+        if (s->step)
+            s->step(s->step_ctx, s);
         uint32_t to = s->pending[0].to;
         if (s->pending[0].p->ghost.load != SIM_LOAD_DATA)
             tell(s, (struct sim_action){SIM_DELIVER, 0});
@@ -210,7 +182,7 @@ static bool all_arrived(const struct sim_state *s)
 static bool probing(const struct sim_state *s)
 {
     for (int k = 0; k < 2; k++) {
-        const struct sim_host *h = host(s, k);
+        const struct sim_host *h = sim_state_host(s, k);
         struct dt_table_iter it = {0};
         for (struct dt_table_node *n; (n = dt_table_iterate(&h->sa_by_id, &it));) {
             const struct sim_sa *sa = DT_CONTAINER_OF(n, struct sim_sa, by_id);
@@ -221,10 +193,10 @@ static bool probing(const struct sim_state *s)
     return false;
 }
 
-static void traffic(struct sim_state *s)
+static void traffic(struct sim_state *s, int first)
 {
     dt_time next = s->w->net->now + DT_SEC;
-    for (uint32_t i = 0; i < 2; i++) {
+    for (uint32_t i = (uint32_t)first; i < 2; i++) {
         sim_host_traffic(s->w->clients[i], i, next);
         sim_host_traffic(s->w->server, i, next);
     }
@@ -241,7 +213,7 @@ const char *sim_state_unfair(struct sim_state *s, dt_time *took)
         if (!drain(s))
             return "(c) a storm of packets: it does not end";
         if (s->w->net->now >= say) {
-            traffic(s);
+            traffic(s, 0);
             say = s->w->net->now + 700 * DT_MSEC; /* out of step with the pings */
             if (!drain(s))
                 return "(c) a storm of packets: it does not end";
@@ -277,7 +249,7 @@ static const char *timers(struct sim_state *s)
 {
     dt_time sleep = longest_sleep(&s->cfg->params.epoch);
     for (int i = 0; i < 3; i++) {
-        const struct sim_host *h = host(s, i);
+        const struct sim_host *h = sim_state_host(s, i);
         dt_time at = dt_endpoint_deadline(h->ep);
         if (at != DT_NEVER && (!h->client || at <= sim_host_now(h) + sleep))
             continue;
@@ -309,7 +281,7 @@ static const char *check(struct sim_state *s)
     if (s->w->clients[0]->sins.needless_hold || s->w->clients[1]->sins.needless_hold)
         return "(b) a client's data waits though the epoch that carried it is alive";
     for (int i = 0; i < 3; i++)
-        if (host(s, i)->sins.no_such_sa)
+        if (sim_state_host(s, i)->sins.no_such_sa)
             return "(b) data is to go out on an SA that is not there";
     return timers(s);
 }
@@ -338,8 +310,8 @@ static bool may(const struct sim_state *s, int what)
 static bool is_news(const struct sim_state *s, int packet)
 {
     for (int k = 0; k < 3; k++)
-        if (host(s, k)->node.index == s->pending[packet].to)
-            return sim_host_is_news(host(s, k), s->pending[packet].p);
+        if (sim_state_host(s, k)->node.index == s->pending[packet].to)
+            return sim_host_is_news(sim_state_host(s, k), s->pending[packet].p);
     return false;
 }
 
@@ -371,7 +343,7 @@ int sim_state_actions(const struct sim_state *s, struct sim_action out[SIM_ACTIO
             n = add(out, n, SIM_UNTOLD, i);
     }
     for (int i = 0; i < 3; i++)
-        if (host(s, i)->nnews)
+        if (sim_state_host(s, i)->nnews)
             n = add(out, n, SIM_NEWS, i);
     bool calm = !s->cfg->crowd || s->n + news_waiting(s) <= s->cfg->crowd;
     for (int e = 0; e < SIM_ENVS; e++)
@@ -420,6 +392,9 @@ static void environment(struct sim_state *s, int what)
     case SIM_ENV_JOIN:
         s->cut = what == SIM_ENV_CUT;
         return;
+    case SIM_ENV_NO_ESP:
+        s->no_esp = true;
+        return;
     case SIM_ENV_CRASH:
         sim_router_reboot(w->routers[0]);
         return;
@@ -438,11 +413,11 @@ static bool arrive_untold(struct sim_state *s, struct sim_action a)
         return false;
     --*left;
     for (int i = 0; i < 3; i++)
-        if (host(s, i)->node.index == to)
-            host(s, i)->ring = a.kind == SIM_BEHIND ? SIM_RING_BEHIND : SIM_RING_FULL;
+        if (sim_state_host(s, i)->node.index == to)
+            sim_state_host(s, i)->ring = a.kind == SIM_BEHIND ? SIM_RING_BEHIND : SIM_RING_FULL;
     arrive(s, to, take(s, a.arg));
     for (int i = 0; i < 3; i++)
-        host(s, i)->ring = SIM_RING_READ;
+        sim_state_host(s, i)->ring = SIM_RING_READ;
     return true;
 }
 
@@ -480,7 +455,7 @@ bool sim_state_apply(struct sim_state *s, struct sim_action a)
     case SIM_UNTOLD:
         return arrive_untold(s, a);
     case SIM_NEWS:
-        if (a.arg > 2 || !host(s, a.arg)->nnews)
+        if (a.arg > 2 || !sim_state_host(s, a.arg)->nnews)
             return false;
         read_news(s, a.arg);
         return true;
@@ -505,7 +480,8 @@ static const char *const env_names[SIM_ENVS] = {"data A to the server",
                                                 "the server rekeys A",
                                                 "A rekeys its IKE session",
                                                 "nothing gets through between NAT and server",
-                                                "packets get through again"};
+                                                "packets get through again",
+                                                "A's raw ESP gets through no more"};
 
 const char *sim_env_name(int e)
 {
@@ -531,132 +507,41 @@ void sim_state_tell(const struct sim_state *s, struct sim_action a, char out[SIM
                  dt_time_seconds(dt_time_sub(next_timer(s), s->w->net->now)));
     else if (a.kind == SIM_NEWS && a.arg < 3)
         snprintf(out, SIM_ACTION_TEXT, "%s: the endpoint hears what its data path has to tell",
-                 host(s, a.arg)->node.name);
+                 sim_state_host(s, a.arg)->node.name);
     else if (a.kind == SIM_ENV && a.arg < SIM_ENVS)
         snprintf(out, SIM_ACTION_TEXT, "%s", env_names[a.arg]);
     else
         snprintf(out, SIM_ACTION_TEXT, "nothing: there is no such packet now");
 }
 
-/* ---- digest ---------------------------------------------------------------------------------- */
-
-static uint64_t sa_digest(const struct sim_host *h, const struct sim_sa *sa)
-{
-    struct dt_digest d;
-    struct dt_esp_counters in, out;
-    dt_esp_in_counters(sa->in, &in);
-    dt_esp_out_counters(sa->out, &out);
-    dt_digest_init(&d);
-    dt_digest_u64(&d, (uint64_t)sa->spi_in << 32 | sa->spi_out);
-    dt_digest_u64(&d, (uint64_t)sa->tunnel << 32 | sa->epoch);
-    dt_digest_u64(&d, sa->heard ? sim_host_now(h) - sa->heard : DT_NEVER);
-    dt_digest_u64(&d, sa->first.due);
-    dt_digest_u64(&d, in.packets << 32 ^ out.packets);
-    dt_esp_in_digest(sa->in, &d);
-    dt_digest_u64(&d, dt_addr4_host(&sa->path.remote.addr) ^ (uint64_t)sa->ended << 40);
-    return dt_digest_value(&d);
-}
-
-static uint64_t host_digest(const struct sim_host *h)
-{
-    struct dt_digest d;
-    uint64_t sum = 0;
-    struct dt_table_iter it = {0};
-    dt_digest_init(&d);
-    dt_endpoint_digest(h->ep, sim_host_now(h), &d);
-    for (struct dt_table_node *n; (n = dt_table_iterate(&h->sa_by_id, &it));)
-        sum += sa_digest(h, DT_CONTAINER_OF(n, struct sim_sa, by_id));
-    it = (struct dt_table_iter){0};
-    for (struct dt_table_node *n; (n = dt_table_iterate(&h->tunnels, &it));) {
-        const struct sim_tunnel *t = DT_CONTAINER_OF(n, struct sim_tunnel, by_id);
-        struct dt_digest one;
-        dt_digest_init(&one);
-        dt_digest_u64(&one, t->id);
-        const struct sim_sa *sa = sim_tunnel_sa(t);
-        dt_digest_u64(&one, (sa ? sa->id : 0) << 8 | (uint64_t)t->out.state);
-        dt_digest_u64(&one, (uint64_t)t->part.packets << 32 | t->proved);
-        dt_digest_u64(&one, dt_time_sub(t->limit, sim_host_now(h)));
-        sum += dt_digest_value(&one);
-    }
-    dt_digest_u64(&d, sum);
-    dt_digest_u64(&d, h->nnews);
-    for (unsigned i = 0; i < h->nnews; i++) {
-        dt_digest_u64(&d, h->news[i].sa);
-        dt_digest_u64(&d,
-                      (uint64_t)h->news[i].reply << 32 | (uint32_t)h->news[i].ident << 16 | h->news[i].seq);
-    }
-    for (int i = 0; i < 4; i++)
-        dt_digest_u64(&d, h->prng.s[i]);
-    return dt_digest_value(&d);
-}
-
-static uint64_t nat_digest(const struct sim_state *s)
-{
-    const struct sim_router *r = s->w->routers[0];
-    struct dt_digest d;
-    dt_digest_init(&d);
-    dt_masq_digest(r->masq, s->w->net->now, &d);
-    dt_digest_u64(&d, r->forgot > 0);
-    return dt_digest_value(&d);
-}
-
-/* What makes worlds of one configuration differ from those of another. */
-static uint64_t config_digest(const struct sim_explore_config *cfg)
-{
-    struct dt_digest d;
-    dt_digest_init(&d);
-    dt_digest_u64(&d, cfg->seed);
-    dt_digest_bytes(&d, &cfg->params.nat, sizeof cfg->params.nat);
-    const struct dt_epoch_params *p = &cfg->params.epoch;
-    const uint64_t numbers[] = {p->keylife,   p->rekeymargin, p->rekeyfuzz,  p->maxidle, p->pingtime,
-                                p->pingtries, p->pingtime2,   p->pingtries2, p->timeout, p->elimit};
-    dt_digest_bytes(&d, numbers, sizeof numbers);
-    dt_digest_bytes(&d, cfg->pairing->name, strlen(cfg->pairing->name));
-    dt_digest_u64(&d, (uint64_t)cfg->crowd << 8 | (uint64_t)cfg->begin << 1 | cfg->mute);
-    return dt_digest_value(&d);
-}
-
-uint64_t sim_state_digest(struct sim_state *s, uint64_t *world)
-{
-    struct dt_digest d;
-    uint64_t packets = 0;
-    for (int i = 0; i < PARTS; i++)
-        if (s->stale & 1u << i)
-            s->part[i] = i < 3 ? host_digest(host(s, i)) : nat_digest(s);
-    s->stale = 0;
-    dt_digest_init(&d);
-    dt_digest_u64(&d, s->config);
-    for (int i = 0; i < PARTS; i++)
-        dt_digest_u64(&d, s->part[i]);
-    for (int i = 0; i < s->n; i++)
-        packets += s->pending[i].hash * (s->pending[i].hash | 1);
-    dt_digest_u64(&d, packets);
-    dt_digest_u64(&d, (uint64_t)s->n << 2 | (uint64_t)s->again << 1 | s->cut);
-    *world = dt_digest_value(&d);
-    dt_digest_bytes(&d, &s->left, sizeof s->left);
-    return dt_digest_value(&d);
-}
-
-void sim_state_digest_anew(struct sim_state *s)
-{
-    s->stale = ALL;
-}
-
 /* ---- the beginning --------------------------------------------------------------------------- */
 
-/* Plays fairly until both tunnels are up and verified, and nothing is under way. */
-static bool warm_up(struct sim_state *s)
+/* Plays fairly until the tunnels of client `first` and those after it are up and verified, and nothing is under way. */
+static bool warm_up(struct sim_state *s, int first)
 {
     for (int i = 0; i < 10000; i++) {
         if (!drain(s))
             return false;
-        if (s->w->clients[0]->sa_by_id.count && s->w->clients[1]->sa_by_id.count && !probing(s)) {
-            traffic(s);
-            return drain(s) && all_arrived(s);
+        if (s->w->clients[first]->sa_by_id.count && s->w->clients[1]->sa_by_id.count && !probing(s)) {
+            traffic(s, first);
+            return drain(s) && (first || all_arrived(s));
         }
         go_to(s, next_timer(s));
     }
     return false;
+}
+
+static int begin(struct sim_state *s, struct dt_err *err)
+{
+    const struct sim_explore_config *cfg = s->cfg;
+    bool one = cfg->begin == SIM_BEGIN_ONE;
+    if (sim_host_start(s->w->server, err) || (!one && sim_host_start(s->w->clients[0], err)) ||
+        sim_host_start(s->w->clients[1], err))
+        return -1;
+    if ((one || cfg->begin == SIM_BEGIN_UP) && !warm_up(s, one))
+        return dt_err_set(err, 0, "the tunnels do not come up on a fair network with these parameters%s%s",
+                          cfg->plant ? " and " : "", cfg->plant ? cfg->plant : "");
+    return one ? sim_host_start(s->w->clients[0], err) : 0;
 }
 
 struct sim_state *sim_state_new(const struct sim_explore_config *cfg, struct dt_err *err)
@@ -668,7 +553,7 @@ struct sim_state *sim_state_new(const struct sim_explore_config *cfg, struct dt_
     s->cfg = cfg;
     s->left = cfg->budget;
     s->stale = ALL;
-    s->config = config_digest(cfg);
+    s->config = sim_state_config_digest(cfg);
     wc.masq_faults = cfg->masq_faults;
     wc.host_faults = cfg->host_faults;
     wc.ike_patience = true;
@@ -678,6 +563,7 @@ struct sim_state *sim_state_new(const struct sim_explore_config *cfg, struct dt_
         free(s);
         return NULL;
     }
+    s->w->clients[0]->cfg.encap = cfg->encap;
     s->w->net->in_flight = in_flight;
     s->w->net->in_flight_ctx = s;
     s->w->net->now = DT_SEC;
@@ -686,14 +572,7 @@ struct sim_state *sim_state_new(const struct sim_explore_config *cfg, struct dt_
             s->w->clients[i]->cookie_script = ALIKE;
             s->w->clients[i]->spi_script = (uint32_t)ALIKE;
         }
-    if (sim_host_start(s->w->server, err) || sim_host_start(s->w->clients[0], err) ||
-        sim_host_start(s->w->clients[1], err)) {
-        sim_state_free(s);
-        return NULL;
-    }
-    if (cfg->begin == SIM_BEGIN_UP && !warm_up(s)) {
-        dt_err_set(err, 0, "the tunnels do not come up on a fair network with these parameters%s%s",
-                   cfg->plant ? " and " : "", cfg->plant ? cfg->plant : "");
+    if (begin(s, err)) {
         sim_state_free(s);
         return NULL;
     }

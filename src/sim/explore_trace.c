@@ -12,10 +12,13 @@
 
 static const char *const kind_names[] = {"deliver", "lose",   "double", "tick",
                                          "world",   "behind", "untold", "news"};
+static const char *const encap_names[] = {
+    [DT_ENCAP_AUTO] = "auto", [DT_ENCAP_ESP] = "esp", [DT_ENCAP_UDP] = "udp"};
 static const char *const begin_names[] = {
-    [SIM_BEGIN_UP] = "up", [SIM_BEGIN_COLD] = "cold", [SIM_BEGIN_ALIKE] = "alike"};
+    [SIM_BEGIN_UP] = "up", [SIM_BEGIN_COLD] = "cold", [SIM_BEGIN_ALIKE] = "alike", [SIM_BEGIN_ONE] = "one"};
 #define KINDS  (sizeof kind_names / sizeof *kind_names)
 #define BEGINS (sizeof begin_names / sizeof *begin_names)
+#define ENCAPS (sizeof encap_names / sizeof *encap_names)
 
 const char *sim_kind_name(uint8_t kind)
 {
@@ -91,9 +94,9 @@ int sim_trace_write(const char *path, const struct sim_explore_config *cfg, cons
     char wrong[SIM_WRONG_TEXT];
     const char *name;
     double value, before;
-    sim_text_add(&out, FIRST_LINE "seed %llu\npairing %s\nbegin %s\nserver %s\nplant %s\n",
+    sim_text_add(&out, FIRST_LINE "seed %llu\npairing %s\nbegin %s\nencap %s\nserver %s\nplant %s\n",
                  (unsigned long long)cfg->seed, cfg->pairing->name, sim_begin_name(cfg->begin),
-                 cfg->mute ? "mute" : "answers", cfg->plant ? cfg->plant : "none");
+                 encap_names[cfg->encap], cfg->mute ? "mute" : "answers", cfg->plant ? cfg->plant : "none");
     for (int i = 0; (name = sim_params_get(&cfg->params, i, &value)); i++) {
         sim_params_get(&usual, i, &before);
         if (value < before || value > before)
@@ -129,6 +132,12 @@ static int read_head(const char *word, char *value, struct sim_explore_config *c
     if (!strcmp(word, "set") && (end = strchr(value, '='))) {
         *end = 0;
         return sim_params_set(&cfg->params, value, end + 1, &err);
+    }
+    for (unsigned e = 0; e < ENCAPS && !strcmp(word, "encap"); e++) {
+        if (!strcmp(value, encap_names[e])) {
+            cfg->encap = (enum dt_encap)e;
+            return 0;
+        }
     }
     for (unsigned b = 0; b < BEGINS && !strcmp(word, "begin"); b++) {
         if (!strcmp(value, begin_names[b])) {

@@ -41,8 +41,8 @@ struct sim_tunnel {
     uint32_t peer;   /* node at the other end */
     uint32_t number; /* of the client: its flows are 2 * number (to the server) and 2 * number + 1 */
     struct dt_out out; /* its SA: a struct sim_sa */
-    /* The newest epoch that was verified, or heard, and its t0 + keylife - rekeymargin: until then nothing unheard may
-     * carry data. */
+    /* The newest epoch that was verified, or heard, and until when nothing unheard may carry data: a client's
+     * t0 + keylife - rekeymargin, a server's t0 + keylife (epoch/epoch.h, DT_EPOCH_UNVERIFIED_USE). */
     uint32_t proved;
     dt_time limit;
     struct dt_hold hold;
@@ -69,7 +69,7 @@ enum sim_ring {
 struct sim_sins {
     /* Client: data on an epoch it had not verified, before the previous one's t0 + keylife - rekeymargin. */
     uint64_t unverified_data;
-    uint64_t unheard_data;  /* server: likewise, not heard */
+    uint64_t unheard_data;  /* server: on one that it had not heard, before the previous one's t0 + keylife */
     uint64_t needless_hold; /* client: data waits though the epoch that carried it is alive */
     uint64_t no_such_sa;    /* the endpoint wants data on an SA that was not installed, or is gone */
 };

@@ -309,7 +309,7 @@ static void prove(struct sim_host *h, const struct dt_event *ev)
         const struct sim_sa *sa = DT_CONTAINER_OF(n, struct sim_sa, by_id);
         if (sa->tunnel == ev->tunnel && sa->epoch == ev->epoch && sa->heard && sa->epoch > t->proved) {
             t->proved = sa->epoch;
-            t->limit = sa->t0 + h->cfg.params.keylife - h->cfg.params.rekeymargin;
+            t->limit = sa->t0 + h->cfg.params.keylife - (h->client ? h->cfg.params.rekeymargin : 0);
         }
     }
 }

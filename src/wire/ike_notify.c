@@ -42,3 +42,20 @@ const char *dt_notify_name(uint16_t type)
         return NULL;
     }
 }
+
+const char *dt_why_str(uint16_t why)
+{
+    switch ((enum dt_why)why) {
+    case DT_WHY_NONE:
+        break;
+    case DT_WHY_POOL_USED_UP:
+        return "the gateway has no inside address left: its pool is used up";
+    case DT_WHY_NO_POOL:
+        return "the gateway leases no inside address of the IP version that is asked for";
+    case DT_WHY_CLIENTS_MAX:
+        return "the gateway serves as many clients as its clients_max allows";
+    case DT_WHY_ELSEWHERE:
+        return "another machine is connected with the same identity: give each machine one of its own";
+    }
+    return NULL;
+}

@@ -42,8 +42,25 @@ enum dt_ike_notify_type {
     DT_N_DOVETAIL_TAKES = 40987,
     /* Beside TS_UNACCEPTABLE: what would have been allowed (dt_ike_allows_read), once for each side. */
     DT_N_DOVETAIL_ALLOWS = 40988,
+    /* Beside the refusal of a child, and beside our DELETE of a session: enum dt_why, two octets, and for some the
+     * port and the address that it speaks of (2, and 4 or 16 octets). */
+    DT_N_DOVETAIL_WHY = 40989,
+    /* In IKE_AUTH: which installation speaks, 16 random octets, and an octet of flags (1: it takes its identity from no
+     * other installation that has it). */
+    DT_N_DOVETAIL_PLACE = 40990,
     DT_N_PRIVATE_LAST = 65535,
 };
+
+/* Reasons for which the numbers of RFC 7296 are too coarse. */
+enum dt_why {
+    DT_WHY_NONE,
+    DT_WHY_POOL_USED_UP, /* no inside address is left */
+    DT_WHY_NO_POOL,      /* none of the IP versions that were asked for is leased */
+    DT_WHY_CLIENTS_MAX,  /* the gateway serves as many clients as it may */
+    DT_WHY_ELSEWHERE, /* another machine is connected with the same identity, from the address that follows */
+};
+/* A sentence about the peer that said so; NULL for a number without one here. */
+const char *dt_why_str(uint16_t why);
 
 /* "NO_PROPOSAL_CHOSEN"; NULL for a number without a name here. */
 const char *dt_notify_name(uint16_t type);

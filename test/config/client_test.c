@@ -139,6 +139,49 @@ static void secrets_that_are_everybodys(void **state)
     dt_config_free(&c);
 }
 
+static void a_pool_is_one_gateways(void **state)
+{
+    expect("gateway \"g\" { identity = a protect = 10.1.0.0/16 secrets = \"file:/x\" pool = 10.9.0.0/16 }\n"
+           "gateway \"h\" { identity = b protect = 10.1.0.0/16 secrets = \"file:/x\"\npool = 10.9.8.0/24 }\n",
+           false, 3, "10.9.8.0/24 overlaps 10.9.0.0/16 of gateway \"g\" in line 1", "one address");
+    expect(
+        "gateway \"g\" { identity = a protect = 10.1.0.0/16 secrets = \"file:/x\" listen = 10.9.3.1\npool = "
+        "10.9.0.0/16 }\n",
+        false, 2, "holds 10.9.3.1", "gateway \"g\" listens");
+}
+
+static void check_here(const char *pool, const char *here, bool proxy_arp, const char *what)
+{
+    char text[300];
+    struct dt_config c;
+    struct dt_config_network net = {.ifname = "eth1", .proxy_arp = proxy_arp};
+    snprintf(text, sizeof(text), GATE "\npool = %s }\n", pool);
+    assert_int_equal(parse(&c, text), 0);
+    char *slash = strchr(here, '/');
+    snprintf(text, sizeof(text), "%.*s", (int)(slash - here), here);
+    assert_int_equal(dt_addr_parse(&net.prefix.addr, text), 0);
+    net.prefix.len = (uint8_t)atoi(slash + 1);
+    if (dt_config_check_networks(&c, &net, 1) != (what != NULL))
+        fail_msg("pool %s at %s", pool, here);
+    if (what) {
+        assert_int_equal(c.issue[c.nissue - 1].line, 2);
+        assert_non_null(strstr(c.issue[c.nissue - 1].text, what));
+        assert_non_null(strstr(c.issue[c.nissue - 1].text, "eth1"));
+    }
+    dt_config_free(&c);
+}
+
+static void a_pool_is_not_the_hosts_network(void **state)
+{
+    check_here("10.1.4.0/24", "10.1.0.1/16", false, "lies in this host's own network 10.1.0.0/16");
+    check_here("10.0.0.0/8", "10.1.0.1/16", false, "holds this host's own network 10.1.0.0/16");
+    check_here("10.1.0.0/16", "10.1.0.1/16", false, "lies in");
+    check_here("fd01::100/120", "fd01::1/64", false, "lies in this host's own network fd01::/64");
+    check_here("10.1.4.0/24", "10.1.0.1/16", true, NULL); /* it answers for the clients */
+    check_here("10.9.0.0/16", "10.1.0.1/16", false, NULL);
+    check_here("10.9.0.0/16", "10.9.0.1/32", false, "holds");
+}
+
 static void a_changed_client_changes_its_gateway(void **state)
 {
     struct dt_config a, b, d;
@@ -161,6 +204,8 @@ int main(void)
         cmocka_unit_test(a_network_is_one_clients),
         cmocka_unit_test(fixed_addresses),
         cmocka_unit_test(secrets_that_are_everybodys),
+        cmocka_unit_test(a_pool_is_one_gateways),
+        cmocka_unit_test(a_pool_is_not_the_hosts_network),
         cmocka_unit_test(a_changed_client_changes_its_gateway),
     };
     return TEST_RUN(tests);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "daemon/lease.h"
+#include "wire/ike_notify.h"
 #include "wire/ike_id.h"
 
 static struct dt_prefix prefix(const char *text)
@@ -19,11 +20,21 @@ static const char *take(struct dt_lease_store *s, const char *who, uint8_t ver, 
     static unsigned i;
     struct dt_addr out;
     struct dt_err err = {0};
-    if (s->take(s, "g", who, ver, pool, n, NULL, now, &out, &err) != 0) {
+    struct dt_lease_ask ask = {
+        .gateway = "g", .identity = who, .ver = ver, .pool = pool, .npool = n, .now = now};
+    if (s->take(s, &ask, &out, &err) != 0) {
         assert_string_not_equal(err.text, "");
         return "none";
     }
     return dt_addr_str(text[i++ % 4], &out);
+}
+
+static int wish_for(struct dt_lease_store *s, const char *gateway, const char *who,
+                    const struct dt_prefix *pool, const struct dt_addr *wish, struct dt_addr *out)
+{
+    struct dt_lease_ask ask = {
+        .gateway = gateway, .identity = who, .ver = 4, .pool = pool, .npool = 1, .wish = *wish, .now = 1};
+    return s->take(s, &ask, out, NULL);
 }
 
 static struct dt_lease_store *store(const char *path)
@@ -75,15 +86,15 @@ static void wishes(void **state)
     struct dt_prefix pool = prefix("10.9.0.0/24");
     struct dt_addr wish, out;
     dt_addr_parse(&wish, "10.9.0.77");
-    assert_int_equal(s->take(s, "g", "a", 4, &pool, 1, &wish, 1, &out, NULL), 0);
+    assert_int_equal(wish_for(s, "g", "a", &pool, &wish, &out), 0);
     assert_true(dt_addr_eq(&out, &wish));
-    assert_int_equal(s->take(s, "g", "b", 4, &pool, 1, &wish, 1, &out, NULL), 0);
+    assert_int_equal(wish_for(s, "g", "b", &pool, &wish, &out), 0);
     assert_false(dt_addr_eq(&out, &wish)); /* a has it */
     dt_addr_parse(&wish, "10.10.0.1");
-    assert_int_equal(s->take(s, "g", "c", 4, &pool, 1, &wish, 1, &out, NULL), 0);
+    assert_int_equal(wish_for(s, "g", "c", &pool, &wish, &out), 0);
     assert_false(dt_addr_eq(&out, &wish)); /* not of the pool */
     dt_addr_parse(&wish, "10.9.0.255");
-    assert_int_equal(s->take(s, "g", "d", 4, &pool, 1, &wish, 1, &out, NULL), 0);
+    assert_int_equal(wish_for(s, "g", "d", &pool, &wish, &out), 0);
     assert_false(dt_addr_eq(&out, &wish)); /* broadcast */
     s->close(s);
 }
@@ -134,8 +145,76 @@ static void another_pool_and_gateway(void **state)
     assert_string_equal(take(s, "a", 4, &one, 1, 1), "10.9.0.1");
     assert_string_equal(take(s, "a", 4, &two, 1, 2), "10.8.0.1"); /* the configuration changed */
     assert_string_equal(take(s, "b", 4, &one, 1, 3), "10.9.0.1");
-    assert_int_equal(s->take(s, "h", "z", 4, &one, 1, NULL, 4, &out, NULL), 0);
+    assert_int_equal(wish_for(s, "h", "z", &one, &(struct dt_addr){0}, &out), 0);
     assert_string_equal(dt_addr_str(text, &out), "10.9.0.1"); /* gateways do not share */
+    s->close(s);
+}
+
+static bool odd(void *ctx, const struct dt_addr *a)
+{
+    return a->b[3] & 1;
+}
+
+static bool below_five(void *ctx, const struct dt_addr *a)
+{
+    return a->b[3] < 5;
+}
+
+/* What is the host's, or fixed for somebody, is leased to nobody: not at first, not by a wish, not again, not recycled. */
+static void reserved_addresses_are_never_leased(void **state)
+{
+    struct dt_lease_store *s = store(":memory:");
+    struct dt_prefix pool = prefix("10.9.0.0/29");
+    struct dt_addr out;
+    struct dt_err err = {0};
+    char text[DT_ADDR_STRLEN];
+    assert_string_equal(take(s, "a", 4, &pool, 1, 1), "10.9.0.1"); /* before it was reserved */
+    struct dt_lease_ask ask = {
+        .gateway = "g", .identity = "a", .ver = 4, .pool = &pool, .npool = 1, .now = 2, .reserved = odd};
+    assert_int_equal(s->take(s, &ask, &out, &err), 0);
+    assert_string_equal(dt_addr_str(text, &out), "10.9.0.2");
+    ask.identity = "b";
+    dt_addr_parse(&ask.wish, "10.9.0.5");
+    assert_int_equal(s->take(s, &ask, &out, &err), 0);
+    assert_string_equal(dt_addr_str(text, &out), "10.9.0.4");
+    ask.identity = "c";
+    ask.wish.ver = 0;
+    assert_int_equal(s->take(s, &ask, &out, &err), 0);
+    assert_string_equal(dt_addr_str(text, &out), "10.9.0.6");
+    ask.identity = "d";
+    assert_int_equal(s->take(s, &ask, &out, &err), -1);
+    assert_int_equal(err.why, DT_WHY_POOL_USED_UP);
+    s->release(s, "g", "a", 4, 3);
+    s->release(s, "g", "c", 4, 4);
+    ask.reserved = below_five; /* a's is reserved now: the one released later is recycled */
+    assert_string_equal(take(s, "x", 4, &pool, 1, 5), "10.9.0.1");
+    assert_string_equal(take(s, "y", 4, &pool, 1, 5), "10.9.0.3");
+    assert_string_equal(take(s, "z", 4, &pool, 1, 5), "10.9.0.5");
+    assert_int_equal(s->take(s, &ask, &out, &err), 0);
+    assert_string_equal(dt_addr_str(text, &out), "10.9.0.6");
+    s->close(s);
+}
+
+static void a_fixed_address_is_its_identitys(void **state)
+{
+    struct dt_lease_store *s = store(":memory:");
+    struct dt_prefix pool = prefix("10.9.0.0/24");
+    struct dt_addr out;
+    struct dt_err err = {0};
+    char text[DT_ADDR_STRLEN];
+    assert_string_equal(take(s, "a", 4, &pool, 1, 1), "10.9.0.1");
+    assert_string_equal(take(s, "b", 4, &pool, 1, 1), "10.9.0.2");
+    struct dt_lease_ask ask = {
+        .gateway = "g", .identity = "a", .ver = 4, .pool = &pool, .npool = 1, .now = 2, .fixed = true};
+    dt_addr_parse(&ask.wish, "10.9.0.7");
+    assert_int_equal(s->take(s, &ask, &out, &err), 0); /* not the one that it had */
+    assert_string_equal(dt_addr_str(text, &out), "10.9.0.7");
+    dt_addr_parse(&ask.wish, "10.9.0.2");
+    assert_int_equal(s->take(s, &ask, &out, &err), -1); /* b has it still */
+    assert_non_null(strstr(err.text, "10.9.0.2"));
+    s->release(s, "g", "b", 4, 3);
+    assert_int_equal(s->take(s, &ask, &out, &err), 0);
+    assert_string_equal(dt_addr_str(text, &out), "10.9.0.2");
     s->close(s);
 }
 
@@ -155,6 +234,8 @@ int main(void)
         cmocka_unit_test(one_lease_for_an_identity),
         cmocka_unit_test(survives_a_restart),
         cmocka_unit_test(another_pool_and_gateway),
+        cmocka_unit_test(reserved_addresses_are_never_leased),
+        cmocka_unit_test(a_fixed_address_is_its_identitys),
         cmocka_unit_test(not_a_database),
     };
     return TEST_RUN(tests);

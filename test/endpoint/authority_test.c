@@ -292,6 +292,112 @@ static void a_failed_rekey_changes_nothing(void **state)
     done(w);
 }
 
+/* ---- no inside address ---- */
+
+static void lease_from(struct world *w, struct dt_gateway_cfg *g)
+{
+    struct dt_err err;
+    world_gateway_cfg(g);
+    assert_int_equal(dt_endpoint_gateway_update(w->host[1].ep, w->now, w->host[1].gateway, g, &err), 0);
+}
+
+static void why_is(struct world *w, int host, const char *text)
+{
+    struct dt_tunnel_info info;
+    ours(w, host, &info);
+    assert_false(info.up);
+    if (!strstr(info.why, text))
+        fail_msg("wanted \"%s\" in \"%s\"", text, info.why);
+}
+
+/* The first reason stays: the child is not asked for again without an address, but the session anew. */
+static void a_pool_that_is_used_up_is_said(void **state)
+{
+    struct world *w = sites(12, by_name);
+    struct dt_gateway_cfg g;
+    struct dt_tunnel_cfg cfg;
+    lease_from(w, &g);
+    w->host[1].pool_used_up = true;
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    world_connect(w, 0, 1, &cfg);
+    for (int i = 0; i < 40; i++) {
+        world_pass(w, 0.5);
+        why_is(w, 0, "the gateway has no inside address left: its pool is used up");
+    }
+    assert_true(dt_ike_usage(dt_endpoint_ike(w->host[1].ep)).sessions <= 1);
+    w->host[1].pool_used_up = false;
+    world_pass(w, 61);
+    assert_true(world_up(w, 0));
+    done(w);
+}
+
+static void whoever_leases_nothing_has_no_client(void **state)
+{
+    struct world *w = sites(13, NULL);
+    struct dt_tunnel_cfg cfg;
+    struct dt_selector all = dt_selector_all4();
+    dt_selectors_add(&w->host[1].networks, &all); /* it would agree to a child */
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    world_connect(w, 0, 1, &cfg);
+    world_pass(w, 3);
+    why_is(w, 0, "no inside address");
+    assert_int_equal(world_sas(&w->host[0]), 0);
+    assert_int_equal(w->host[0].published, 0);
+    dt_endpoint_down(w->host[0].ep, w->now, w->host[0].client);
+    world_pass(w, 5);
+    assert_int_equal(world_sas(&w->host[1]), 0); /* each was deleted there */
+    done(w);
+}
+
+static void a_lease_is_not_forgotten_for_a_refusal(void **state)
+{
+    struct world *w = sites(14, NULL);
+    struct dt_gateway_cfg g;
+    struct dt_tunnel_cfg cfg;
+    struct dt_tunnel_info info;
+    struct dt_err err;
+    struct dt_selector all = dt_selector_all4();
+    lease_from(w, &g);
+    world_tunnel_cfg(w, &cfg, 0, 1);
+    world_connect(w, 0, 1, &cfg);
+    world_pass(w, 1);
+    assert_true(world_up(w, 0));
+    ours(w, 0, &info);
+    struct dt_addr lease = info.inside.addr4;
+    assert_int_equal(lease.ver, 4);
+    dt_selectors_add(&w->host[1].networks, &all);
+    g.lease = false;
+    g.remote = w->host[1].networks;
+    assert_int_equal(dt_endpoint_gateway_update(w->host[1].ep, w->now, w->host[1].gateway, &g, &err), 0);
+    world_pass(w, 5);
+    why_is(w, 0, "no inside address");
+    ours(w, 0, &info);
+    assert_true(dt_addr_eq(&info.inside.addr4, &lease)); /* routes stay */
+    dt_endpoint_down(w->host[0].ep, w->now, w->host[0].client);
+    ours(w, 0, &info);
+    assert_int_equal(info.inside.addr4.ver, 0);
+    done(w);
+}
+
+static void a_gateway_that_is_full_says_so(void **state)
+{
+    struct world *w = sites(15, NULL);
+    struct dt_gateway_cfg g;
+    struct dt_tunnel_cfg cfg;
+    struct dt_err err;
+    lease_from(w, &g);
+    g.tunnels_max = 1;
+    assert_int_equal(dt_endpoint_gateway_update(w->host[1].ep, w->now, w->host[1].gateway, &g, &err), 0);
+    for (int host = 0; host < 3; host += 2) {
+        world_tunnel_cfg(w, &cfg, host, 1);
+        world_connect(w, host, 1, &cfg);
+        world_pass(w, 2);
+    }
+    assert_true(world_up(w, 0));
+    why_is(w, 2, "clients_max");
+    done(w);
+}
+
 /* ---- sessions that have no child ---- */
 
 static void a_session_without_a_child_is_asked_whether_it_lives(void **state)
@@ -319,6 +425,10 @@ int main(void)
         cmocka_unit_test(a_refused_child_leaves_nothing_at_the_gateway),
         cmocka_unit_test(a_failed_install_leaves_nothing_at_either_end),
         cmocka_unit_test(a_failed_rekey_changes_nothing),
+        cmocka_unit_test(a_pool_that_is_used_up_is_said),
+        cmocka_unit_test(whoever_leases_nothing_has_no_client),
+        cmocka_unit_test(a_lease_is_not_forgotten_for_a_refusal),
+        cmocka_unit_test(a_gateway_that_is_full_says_so),
         cmocka_unit_test(a_session_without_a_child_is_asked_whether_it_lives),
     };
     return TEST_RUN(tests);

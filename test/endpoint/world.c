@@ -460,6 +460,11 @@ static int op_lease(void *user, dt_time now, uint32_t gateway, const struct dt_i
 {
     struct world_host *h = user;
     look(h);
+    if (h->pool_used_up) {
+        dt_err_set(err, 0, "the pool has no address left");
+        err->why = DT_WHY_POOL_USED_UP;
+        return -1;
+    }
     memset(give, 0, sizeof(*give));
     if (want->addr4.ver)
         give->addr4 = dt_addr4(0x0a090000u + 1 + h->leases);
@@ -651,6 +656,8 @@ void world_boot(struct world *w, int host, const struct dt_endpoint_limits *limi
         h->ops.event = h->event;
     h->ep = dt_endpoint_new(&h->ops, h, &ike, &l, dt_crypto_null(), &r);
     assert_non_null(h->ep);
+    const uint8_t id[DT_INSTALLATION_LEN] = {h->installation};
+    dt_endpoint_installation(h->ep, id);
     h->dead = false;
 }
 

@@ -72,6 +72,8 @@ struct world_host {
     const char *refuse_admit;     /* the reason; NULL: admitted */
     struct dt_selectors networks; /* what this gateway's clients may bring, each of them ... */
     void (*authority)(const struct dt_ike_id *peer, struct dt_authority *out); /* ... or who may bring what */
+    uint8_t installation; /* 0: it says nothing of which it is */
+    bool pool_used_up;                                                         /* leases nothing */
     unsigned published; /* calls of ops.tunnel for a living tunnel */
     uint64_t soft_at, hard_at; /* packets that an outbound SA may send; 0: any number */
     uint64_t soft_sa, hard_sa; /* reached its limit: to be reported when the endpoint has returned */

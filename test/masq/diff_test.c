@@ -33,6 +33,10 @@ static struct dt_masq_facts any_packet(const struct dt_rand *rnd, unsigned n_out
     default:
         f = dt_masq_ike_in(s, to, ic, rc);
     }
+    if (f.side == DT_MASQ_INSIDE && !dt_rand_below(rnd, 4)) { /* the router's own */
+        f.side = DT_MASQ_ROUTER;
+        f.src = to;
+    }
     f.ip_id = (uint16_t)dt_rand_below(rnd, 6);
     uint64_t kind = dt_rand_below(rnd, 16);
     if (kind == 0) { /* a first fragment */
@@ -43,7 +47,8 @@ static struct dt_masq_facts any_packet(const struct dt_rand *rnd, unsigned n_out
         f.flags = dt_rand_below(rnd, 2) ? DT_MASQ_F_MORE : 0;
         f.spi = 0;
         f.icookie = f.rcookie = 0;
-    } else if (kind == 2) { /* an ICMP error about such a packet from the other side */
+    } else if (kind == 2 &&
+               f.side != DT_MASQ_ROUTER) { /* an ICMP error about such a packet from the other side */
         struct dt_masq_facts q = f;
         q.qsrc = f.side == DT_MASQ_INSIDE ? to : s;
         q.qdst = f.side == DT_MASQ_INSIDE ? s : c;

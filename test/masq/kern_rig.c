@@ -12,7 +12,7 @@
 #include "masq/packets.h"
 #include "masq/tables.h"
 
-#define TC_OK       0
+#define TC_OK       (-1) /* TC_ACT_UNSPEC: filters behind ours look at it, too */
 #define TC_SHOT     2
 #define TC_REDIRECT 7
 
@@ -71,7 +71,7 @@ int kern_rig_frame(struct kern_rig *r, dt_time now, enum dt_masq_side side, cons
 {
     uint8_t in[PACKET_MAX];
     memcpy(in, frame, len);
-    memcpy(in, r->mac[side], 6);
+    memcpy(in, r->mac[side == DT_MASQ_INSIDE ? DT_MASQ_INSIDE : DT_MASQ_OUTSIDE], 6);
     if (now)
         dt_kernel_setup(r->k)->clock = now;
     struct nat_last *last = (struct nat_last *)(uintptr_t)dt_kernel_last(r->k);
@@ -81,9 +81,11 @@ int kern_rig_frame(struct kern_rig *r, dt_time now, enum dt_masq_side side, cons
     ctx.ingress_ifindex = 0; /* only ifindex may be given */
     LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in, .data_size_in = (__u32)len, .data_out = r->out,
                 .data_size_out = sizeof(r->out), .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = 1);
-    int fd = dt_kernel_prog_fd(r->k, side == DT_MASQ_INSIDE ? DT_KERNEL_INSIDE : DT_KERNEL_OUTSIDE);
+    int fd = dt_kernel_prog_fd(r->k, side == DT_MASQ_INSIDE    ? DT_KERNEL_INSIDE
+                                     : side == DT_MASQ_OUTSIDE ? DT_KERNEL_OUTSIDE
+                                                               : DT_KERNEL_EGRESS);
     if (bpf_prog_test_run_opts(fd, &opts))
-        return -1;
+        return KERN_RIG_FAILED;
     r->out_len = opts.data_size_out;
     r->ret = (int)opts.retval;
     return r->ret;
@@ -128,8 +130,8 @@ static void packet(struct rig *rig, dt_time now, const struct dt_masq_facts *f, 
     struct kern_rig *r = rig->ctx;
     uint8_t in[PACKET_MAX];
     size_t len = packet_build(in, f);
-    memcpy(in, r->mac[f->side], 6);
-    if (kern_rig_frame(r, now, f->side, in, len) < 0)
+    memcpy(in, r->mac[f->side == DT_MASQ_INSIDE ? DT_MASQ_INSIDE : DT_MASQ_OUTSIDE], 6);
+    if (kern_rig_frame(r, now, f->side, in, len) == KERN_RIG_FAILED)
         fail_msg("BPF_PROG_TEST_RUN: %s", strerror(errno));
     const struct nat_last *last = dt_kernel_last(r->k);
     *v = (struct dt_masq_verdict){.verdict = last->verdict, .rule = last->rule};

@@ -23,7 +23,8 @@ struct kern_rig {
 /* NULL when it is ready, else what is missing (the test is skipped). */
 const char *kern_rig_open(struct kern_rig *r);
 void kern_rig_close(struct kern_rig *r);
-/* A frame as it is, at that side; `now` 0 leaves the clock alone. TC_ACT_*, or -1. */
+/* A frame as it is, at that side; `now` 0 leaves the clock alone. TC_ACT_*, or KERN_RIG_FAILED. */
+#define KERN_RIG_FAILED (-1000)
 int kern_rig_frame(struct kern_rig *r, dt_time now, enum dt_masq_side side, const void *frame, size_t len);
 
 #endif

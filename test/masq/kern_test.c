@@ -7,7 +7,7 @@
 #include "masq/packets.h"
 #include "masq/tables.h"
 
-#define TC_OK       0
+#define TC_OK       (-1) /* TC_ACT_UNSPEC: filters behind ours look at it, too */
 #define TC_SHOT     2
 #define TC_REDIRECT 7
 

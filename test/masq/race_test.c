@@ -75,7 +75,8 @@ static void *send_all(void *arg)
             dt_kernel_prog_fd(rig.k, f.side == DT_MASQ_INSIDE ? DT_KERNEL_INSIDE : DT_KERNEL_OUTSIDE), &o);
         s->redirected += o.retval == 7;
         s->dropped += o.retval == 2;
-        s->other += o.retval != 7 && o.retval != 2;
+        /* from outside, what is of no client is left to the stack (TC_ACT_UNSPEC) */
+        s->other += o.retval != 7 && o.retval != 2 && !((int)o.retval == -1 && f.side == DT_MASQ_OUTSIDE);
     }
     return NULL;
 }

@@ -41,6 +41,12 @@ static void expect_at(struct rig *r, dt_time now, struct dt_masq_facts f, enum d
     if (to && (v.verdict != DT_MASQ_FORWARD || v.n != 1 || v.to[0] != to))
         fail_msg("%s, script.c:%d: %s to %08x, expected forward to %08x", r->name, line,
                  dt_masq_verdict_name(v.verdict), v.n ? v.to[0] : 0, to);
+    bool left =
+        f.side == DT_MASQ_OUTSIDE && (rule == DT_MASQ_RULE_ESP_UNKNOWN || rule == DT_MASQ_RULE_IKE_UNKNOWN ||
+                                      rule == DT_MASQ_RULE_ICMP_UNKNOWN);
+    if (left && v.verdict != DT_MASQ_PASS)
+        fail_msg("%s, script.c:%d: %s, and not left to the stack", r->name, line,
+                 dt_masq_verdict_name(v.verdict));
     if (!to && v.verdict == DT_MASQ_FORWARD)
         fail_msg("%s, script.c:%d: forwarded to %08x", r->name, line, v.to[0]);
     if (v.verdict == DT_MASQ_FORWARD && f.side == DT_MASQ_INSIDE && v.nat != OUT && v.nat != OUT2)
@@ -676,6 +682,94 @@ static void several_outside(struct rig *r)
     }
 }
 
+/* ---- the router itself as an IPsec end ------------------------------------------------------- */
+
+static struct dt_masq_facts own(struct dt_masq_facts f)
+{
+    f.side = DT_MASQ_ROUTER;
+    return f;
+}
+
+#define OWN_ESP(s, spi)   own(dt_masq_esp_out(OUT, s, spi))
+#define OWN_IKE(s, i, rc) own(dt_masq_ike_out(OUT, s, i, rc))
+
+/* The packet goes on, untouched, to the stack or out. */
+static void expect_left(struct rig *r, double t, struct dt_masq_facts f, enum dt_masq_rule rule, int line)
+{
+    struct dt_masq_verdict v;
+    r->packet(r, at(r, t), &f, &v);
+    if (v.rule != rule || v.verdict != DT_MASQ_PASS)
+        fail_msg("%s, script.c:%d: %s by %s, expected pass by %s", r->name, line,
+                 dt_masq_verdict_name(v.verdict), dt_masq_rule_name(v.rule), dt_masq_rule_name(rule));
+}
+#define LEFT(t, facts, rule) expect_left(r, t, facts, DT_MASQ_RULE_##rule, __LINE__)
+
+/* As a client of a gateway with which its clients speak, too. */
+static void router_client(struct rig *r)
+{
+    begin(r);
+    LEFT(0, OWN_IKE(S1, 11, 0), IKE_CREATE);
+    LEFT(0, IKE_IN(S1, 11, 22), IKE_CONVERT);
+    LEFT(0, IKE_IN(S1, 11, 22), IKE_IN_ESTABLISHED);
+    LEFT(0, OWN_IKE(S1, 11, 22), IKE_OUT_ESTABLISHED);
+    LEFT(0, OWN_ESP(S1, 0x1001), ESP_CREATE);
+    EXPECT(0.1, ESP_OUT(C1, S1, 0x1002), ESP_WAIT, 0);
+    LEFT(0.2, ESP_IN(S1, 0x2001), ESP_CONVERT);
+    EXPECT(0.3, ESP_OUT(C1, S1, 0x1002), ESP_CREATE, S1);
+    LEFT(0.4, ESP_IN(S1, 0x2001), ESP_IN_ESTABLISHED); /* and makes no item of C1's */
+    LEFT(0.4, OWN_ESP(S1, 0x1001), ESP_OUT_ESTABLISHED);
+    EXPECT(0.5, OWN_ESP(S1, 0x1003), ESP_WAIT, 0); /* its turn comes */
+    EXPECT(0.6, ESP_IN(S1, 0x2002), ESP_CONVERT, C1);
+    LEFT(0.7, OWN_ESP(S1, 0x1003), ESP_CREATE);
+    LEFT(0.7, OWN_ESP(S1, 0x1004), ESP_WAIT_OWN); /* nobody else waits: it is not held back */
+    LEFT(0.8, ESP_IN(S1, 0x2003), ESP_CONVERT);
+    EXPECT(0.9, IKE_OUT(C1, S1, 11, 0), IKE_CREATE, S1); /* the same cookie, with another answer */
+    EXPECT(0.9, IKE_IN(S1, 11, 23), IKE_CONVERT, C1);
+    LEFT(0.9, IKE_IN(S1, 11, 22), IKE_IN_ESTABLISHED);
+    /* a server that speaks first, on an SPI that nobody has: to its clients, and the router is one */
+    uint32_t both[] = {C1, OUT};
+    expect_multicast(r, 1, ESP_IN(S1, 0x2009), 2, both, __LINE__);
+    struct dt_masq_config c = rig_config();
+    c.params.multicast = 0;
+    r->configure(r, &c);
+    LEFT(1, ESP_IN(S1, 0x2009), ESP_UNKNOWN);
+    EXPECT(61, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1); /* t_ei for its items, too */
+    EXPECT(61, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+}
+
+/* As a gateway of others: who begins is outside. */
+static void router_gateway(struct rig *r)
+{
+    begin(r);
+    EXPECT(0, IKE_OUT(C1, S1, 5, 0), IKE_CREATE, S1);
+    LEFT(0, IKE_IN(S2, 7, 0), IKE_UNKNOWN);
+    LEFT(0, OWN_IKE(S2, 7, 8), IKE_CREATE);
+    LEFT(0, IKE_IN(S2, 7, 8), IKE_CONVERT);
+    LEFT(0, ESP_IN(S2, 0x3001), ESP_UNKNOWN); /* it alone speaks IKE with that one */
+    LEFT(0, OWN_ESP(S2, 0x4001), ESP_CREATE);
+    LEFT(0, ESP_IN(S2, 0x3001), ESP_CONVERT);
+    LEFT(0, quote(DT_MASQ_OUTSIDE, ROUTER, seen(OWN_ESP(S2, 0x4001))),
+         ICMP_UNKNOWN); /* the size of its path */
+    LEFT(0, frag(ESP_IN(S2, 0), 9, 400, 400, true), FRAG_UNKNOWN);
+    struct dt_masq_config c = rig_config();
+    c.params.n_outside = 0; /* no address, nothing is ours */
+    r->configure(r, &c);
+    LEFT(1, ESP_IN(S2, 0x3001), PASS);
+    LEFT(1, IKE_IN(S1, 5, 6), PASS);
+    LEFT(1, OWN_ESP(S2, 0x4001), PASS);
+}
+
+/* Its share is its share, and what has no item goes all the same. */
+static void router_share(struct rig *r)
+{
+    struct dt_masq_config c = rig_config();
+    c.params.share_esp = 1;
+    r->start(r, &c);
+    LEFT(0, OWN_ESP(S1, 0x1001), ESP_CREATE);
+    LEFT(0, OWN_ESP(S2, 0x1002), SHARE);
+    LEFT(0, ESP_IN(S2, 0x2002), ESP_UNKNOWN);
+}
+
 static void truncated(struct rig *r)
 {
     begin(r);
@@ -687,6 +781,26 @@ static void truncated(struct rig *r)
     f.flags |= DT_MASQ_F_TRUNCATED;
     f.len = 20;
     EXPECT(0, f, TRUNCATED, 0);
+}
+
+/* Clients that speak with ever new servers take what is their share of the table, and leave the rest to others. */
+static void server_share(struct rig *r)
+{
+    struct dt_masq_config c = rig_config();
+    c.sizes.servers = 16;
+    c.params.share_server = 4;
+    r->start(r, &c);
+    for (uint32_t i = 0; i < 3; i++)
+        for (uint32_t k = 0; k < 40; k++)
+            expect_at(r, at(r, 0), ESP_OUT(C1 + i, S1 + 256 * i + k, 0x1001),
+                      k < 4 ? DT_MASQ_RULE_ESP_CREATE : DT_MASQ_RULE_SHARE, k < 4 ? S1 + 256 * i + k : 0,
+                      __LINE__);
+    EXPECT(0, ESP_OUT(C1, S1 + 256, 0x1001), ESP_WAIT, 0); /* another's counts for that one */
+    EXPECT(0, IKE_OUT(C1 + 4, S1 + 900, 1, 0), IKE_CREATE, S1 + 900);
+    EXPECT(0, ESP_OUT(C1 + 4, S1 + 900, 0x1001), ESP_CREATE, S1 + 900);
+    EXPECT(0, ESP_IN(S1 + 900, 0x2001), ESP_CONVERT, C1 + 4);
+    r->sweep(r, at(r, 20)); /* nothing came of them: they are forgotten, and the share is free */
+    EXPECT(20, ESP_OUT(C1, S1 + 77, 0x1001), ESP_CREATE, S1 + 77);
 }
 
 /* What does not fit is dropped, and those who are in the table do not notice. */
@@ -758,6 +872,10 @@ const struct script rig_scripts[] = {
     SCRIPT(icmp_from_outside),
     SCRIPT(icmp_from_inside),
     SCRIPT(several_outside),
+    SCRIPT(router_client),
+    SCRIPT(router_gateway),
+    SCRIPT(router_share),
+    SCRIPT(server_share),
     SCRIPT(tables_full),
     SCRIPT(truncated),
     {NULL, NULL},

@@ -373,30 +373,31 @@ static __always_inline int from_inside(struct __sk_buff *skb)
 {
     struct dt_masq_facts f = {};
     if (facts_of(skb, &f, DT_MASQ_INSIDE) != MQ_OURS)
-        return TC_ACT_OK;
+        return TC_ACT_UNSPEC;
     if (skb->pkt_type != 0 /* PACKET_HOST */)
-        return TC_ACT_OK;
+        return TC_ACT_UNSPEC;
     struct header h = header_of(skb);
     uint64_t now = clock_now();
     if (h.ttl <= 1)
-        return TC_ACT_OK; /* the kernel answers it */
+        return TC_ACT_UNSPEC; /* the kernel answers it */
     struct hop *hop = hop_get(skb, now, f.src, f.dst);
     if (!hop || hop->kind == HOP_NONE || hop->ifindex != setup.outside)
-        return TC_ACT_OK; /* not on its way through us */
+        return TC_ACT_UNSPEC; /* not on its way through us */
     bool large = too_large(skb, &h, hop);
     if (large && h.df)
-        return TC_ACT_OK; /* so that the client learns the path MTU */
+        return TC_ACT_UNSPEC; /* so that the client learns the path MTU */
     struct mq_out v = {.verdict = DT_MASQ_PASS};
     mq_from_inside(0, now, &f, &v);
     settle(&f, &v, now);
     if (v.verdict == DT_MASQ_DROP)
         return TC_ACT_SHOT;
     if (v.verdict != DT_MASQ_FORWARD || !v.nat)
-        return TC_ACT_OK;
+        return TC_ACT_UNSPEC;
     if ((f.flags & DT_MASQ_F_QUOTE) && rewrite_quote(skb, IP_DST, f.qdst, v.nat, f.proto))
         return TC_ACT_SHOT;
     if (rewrite(skb, &f, IP_SRC, f.src, v.nat, !large))
         return TC_ACT_SHOT;
+    skb->tc_index = NAT_TRANSLATED;
     if (large)
         return send_slowly(skb);
     return hop_send(skb, hop);
@@ -408,11 +409,13 @@ int nat_inside(struct __sk_buff *skb)
     return from_inside(skb);
 }
 
-/* One copy to each addressee. The packet's destination is rewritten in place, again and again. */
+/* One copy to each addressee. The packet's destination is rewritten in place, again and again. Where the router itself
+ * is one of them, the packet goes to its stack in the end. */
 static __attribute__((noinline)) int multicast(struct __sk_buff *skb, const struct dt_masq_facts *f,
                                                uint64_t now, uint32_t n)
 {
     uint32_t was = f->dst;
+    bool own = false, first = true;
     struct header h = header_of(skb);
     if (h.ttl <= 1)
         return TC_ACT_SHOT;
@@ -421,9 +424,14 @@ static __attribute__((noinline)) int multicast(struct __sk_buff *skb, const stru
         if (i >= n || !list)
             break;
         uint32_t to = list->client[i & (DT_MASQ_PEERS_MAX - 1)];
-        if (rewrite(skb, f, IP_DST, was, to, i == 0))
+        if (to == f->dst) {
+            own = true;
+            continue;
+        }
+        if (rewrite(skb, f, IP_DST, was, to, first))
             return TC_ACT_SHOT;
         was = to;
+        first = false;
         struct hop *hop = hop_get(skb, now, f->src, to);
         if (!hop || hop->kind == HOP_NONE || too_large(skb, &h, hop)) {
             count(DT_MASQ_RULE_COUNT + NAT_MULTICAST_UNROUTED, 1);
@@ -437,6 +445,8 @@ static __attribute__((noinline)) int multicast(struct __sk_buff *skb, const stru
         }
         count(DT_MASQ_RULE_COUNT + NAT_MULTICAST_COPIES, 1);
     }
+    if (own && !rewrite(skb, f, IP_DST, was, f->dst, false))
+        return TC_ACT_UNSPEC;
     return TC_ACT_SHOT; /* the copies are on their way */
 }
 
@@ -444,9 +454,9 @@ static __always_inline int from_outside(struct __sk_buff *skb)
 {
     struct dt_masq_facts f = {};
     if (facts_of(skb, &f, DT_MASQ_OUTSIDE) != MQ_OURS)
-        return TC_ACT_OK;
+        return TC_ACT_UNSPEC;
     if (skb->pkt_type != 0)
-        return TC_ACT_OK;
+        return TC_ACT_UNSPEC;
     uint64_t now = clock_now();
     struct mq_out v = {.verdict = DT_MASQ_PASS};
     mq_from_outside(0, now, &f, &v);
@@ -456,7 +466,7 @@ static __always_inline int from_outside(struct __sk_buff *skb)
     if (v.verdict == DT_MASQ_MULTICAST)
         return multicast(skb, &f, now, v.n);
     if (v.verdict != DT_MASQ_FORWARD)
-        return TC_ACT_OK;
+        return TC_ACT_UNSPEC;
     struct header h = header_of(skb);
     struct hop *hop = hop_get(skb, now, f.src, v.to);
     if ((f.flags & DT_MASQ_F_QUOTE) && rewrite_quote(skb, IP_SRC, f.qsrc, v.to, f.proto))
@@ -466,7 +476,7 @@ static __always_inline int from_outside(struct __sk_buff *skb)
                 too_large(skb, &h, hop);
     if (rewrite(skb, &f, IP_DST, f.dst, v.to, !slow))
         return TC_ACT_SHOT;
-    return slow ? TC_ACT_OK : hop_send(skb, hop);
+    return slow ? TC_ACT_UNSPEC : hop_send(skb, hop);
 }
 
 SEC("tc")
@@ -475,24 +485,37 @@ int nat_outside(struct __sk_buff *skb)
     return from_outside(skb);
 }
 
-/* ICMP errors that the router itself sends about a packet from a server quote it as translated: undo that. */
+static __attribute__((noinline)) int from_router(struct __sk_buff *skb, const struct dt_masq_facts *f)
+{
+    struct mq_out v = {.verdict = DT_MASQ_PASS};
+    uint64_t now = clock_now();
+    mq_from_router(0, now, f, &v);
+    settle(f, &v, now);
+    return v.verdict == DT_MASQ_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}
+
+/* What leaves by the outside interface and was not translated by nat_inside is the router's own: its IPsec, which has items
+ * as a client's has; and ICMP errors about a packet from a server, which quote it as translated: that is undone. */
 SEC("tc")
 int nat_egress(struct __sk_buff *skb)
 {
-    uint8_t *data = (uint8_t *)(long)skb->data, *end = (uint8_t *)(long)skb->data_end;
-    if (skb->protocol != bpf_htons(ETH_P_IP) || data + IP_OFF + 20 > end || data[IP_OFF + 9] != IPPROTO_ICMP)
-        return TC_ACT_OK;
+    if (skb->tc_index == NAT_TRANSLATED) {
+        skb->tc_index = 0;
+        return TC_ACT_UNSPEC;
+    }
     struct dt_masq_facts f = {};
-    if (facts_of(skb, &f, DT_MASQ_INSIDE) != MQ_OURS || !(f.flags & DT_MASQ_F_QUOTE))
-        return TC_ACT_OK;
+    if (facts_of(skb, &f, DT_MASQ_ROUTER) != MQ_OURS)
+        return TC_ACT_UNSPEC;
+    if (!(f.flags & DT_MASQ_F_QUOTE))
+        return from_router(skb, &f);
     struct mq_out v = {.verdict = DT_MASQ_PASS};
     mq_quote_in(0, clock_now(), &f, &v);
     if (v.verdict != DT_MASQ_FORWARD || !v.nat)
-        return TC_ACT_OK;
+        return TC_ACT_UNSPEC;
     count(DT_MASQ_RULE_ICMP_ERROR, 1);
     if (rewrite_quote(skb, IP_DST, f.qdst, v.nat, f.proto))
         return TC_ACT_SHOT;
-    return TC_ACT_OK;
+    return TC_ACT_UNSPEC;
 }
 
 /* ---- forgetting, at the sweeper's request ---------------------------------------------------- */

@@ -17,6 +17,8 @@ enum nat_counter {
     NAT_COUNTERS,
 };
 
+#define NAT_TRANSLATED 0x4e41 /* skb->tc_index between nat_inside and nat_egress */
+
 struct nat_setup {
     uint64_t clock;        /* tests: the time; 0: the kernel's monotonic clock */
     uint32_t outside;      /* interface index */
