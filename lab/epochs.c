@@ -8,6 +8,7 @@
  *
  *   lab-epochs -c|-g [-r] [-n EPOCHS] [-p PORT] CAPTURE KEYLOG.esp
  *
+ * The exception (an epoch used unverified when its predecessor's time is over) is a breach too: whoever captures leaves room.
  * Control packets are echo requests, replies, times exceeded, and dummies; whatever else the tunnel carries is data. Prints a
  * line for each breach (seconds since the capture began, SPI, number, packet), then one JSON object. Ends with 0: no breach;
  * 1: some; 2: it cannot be judged, also when data went out on fewer than EPOCHS epochs (1). PORT: UDP with ESP in it (4500). */

@@ -218,8 +218,10 @@ lab_in a ping -n -q -c 2 -i 0.1 -W 1 -Q 0x00 10.77.0.2 >/dev/null
 sleep 0.5
 lab_stop dump3 INT
 lab_in r nft delete table ip congest
-tap_ok 'ECN: congestion outside is congestion inside (ECT(0) becomes CE)' grep -q 'tos 0x3,CE' "$LAB_DIR/dump3.log"
-tap_ok 'ECN: CE on what cannot carry it is dropped (RFC 6040)' test "$(count b in_ecn)" = 2
+tap_ok 'ECN: congestion outside is congestion inside (ECT(0) becomes CE)' test "$(grep -c 'tos 0x3,CE' "$LAB_DIR/dump3.log")" = 2
+tap_ok 'ECN: CE on what cannot carry it is dropped (RFC 6040): it does not come out' \
+    test "$(grep -c ' ICMP (1)' "$LAB_DIR/dump3.log")" = 2
+tap_ok 'ECN: and is counted' test "$(count b in_ecn)" = 2
 
 # --- what a tunnel does with its packets
 both 4 udp
@@ -338,11 +340,20 @@ AOPT='--mine 10.99.0.0/24'
 both 4 udp
 AOPT=''
 ip -n "$LAB-a" addr add 10.99.0.1/32 dev dta
+came_out() # packets that the kernel of b has had from its device
+{
+    lab_in b cat /sys/class/net/dtb/statistics/rx_packets
+}
+before=$(came_out)
 lab_in a ping -n -q -c 2 -i 0.1 -W 1 -I 10.99.0.1 10.77.0.2 >/dev/null
 tap_ok 'selectors: authentic, but not what was agreed: dropped and counted' test "$(count b in_selector)" = 2
-tap_ok 'garbage on the port: counted, nothing else' sh -c "
+tap_ok 'selectors: none of it came out' test "$(came_out)" = "$before"
+before=$(came_out) arrived=$(lab_in b nstat -asz UdpInDatagrams | awk '/Udp/ { print $2 }')
+tap_ok 'garbage is sent to the port' sh -c "
     for s in '' x '\\377' 'abcdefgh' 'abcdefghijklmnopqrstuvwxyz0123456789'; do
-        printf \"\$s\" | ip netns exec $LAB-a timeout 1 bash -c 'cat >/dev/udp/$B4/4500'; done; true"
+        printf \"\$s\" | ip netns exec $LAB-a timeout 1 bash -c 'cat >/dev/udp/$B4/4500' || exit 1; done"
+tap_ok 'garbage on the port: it arrives' lab_wait 3 "[ \$(lab_in b nstat -asz UdpInDatagrams | awk '/Udp/ { print \$2 }') -ge $((arrived + 4)) ]"
+tap_ok 'garbage on the port: nothing of it comes out' test "$(came_out)" = "$before"
 tap_ok 'and the tunnel goes on' pings a 10.77.0.2
 ip netns exec "$LAB-a" "$TUNNEL" --side a --tun dtx --local $A4 --remote $B4 --inside 10.66.0.1 --protect 10.66.0.2/32 \
     </dev/null >"$LAB_DIR/second" 2>&1
@@ -405,8 +416,12 @@ both 4 udp
 lab_in a ip rule add fwmark 0x44560002 table 78
 lab_in a ip route add $B4/32 dev dta table 78
 lab_in a ip route add 10.78.0.0/24 dev dta table 78
+lab_run r dump5 tcpdump --immediate-mode -l -nn -i left 'udp port 4500 and udp[8:4] != 0'
+lab_wait 5 "grep -q 'listening on' '$LAB_DIR/dump5.log'"
 lab_in a ping -n -q -c 3 -i 0.1 -W 1 10.90.0.1 >/dev/null
-tap_ok 'nested: a ring of tunnels goes nowhere and is counted' test "$(count a out_loop)" = 3
+tap_ok 'nested: a ring of tunnels is counted' test "$(count a out_loop)" = 3
+lab_stop dump5 INT
+tap_ok 'nested: and goes nowhere' sh -c "! grep ESP '$LAB_DIR/dump5.log'"
 lab_in a ip rule del fwmark 0x44560002 table 78
 AOPT=''
 stop_both

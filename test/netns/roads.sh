@@ -116,7 +116,11 @@ rm -rf "/etc/netns/$LAB-client"
 client_conf '"203.0.113.1"' 'encap = udp' '{ "0.0.0.0/0", "::/0" }'
 up "protect = 0.0.0.0/0"
 tap_ok "protect = 0.0.0.0/0: carries" carries client
-tap_ok "protect = 0.0.0.0/0: even what the internet has goes inside" sh -c "ip netns exec $LAB-client ip route get 192.0.2.1 2>&1 | grep -q 'dev eth0\|local'; ip netns exec $LAB-client ip route get 203.0.113.1 | grep -q dovetail"
+lab_in internet nft 'add table ip plain; add counter ip plain seen; add chain ip plain in { type filter hook prerouting priority raw; }; add rule ip plain in iifname { "c0", "c1" } ip protocol icmp counter name seen'
+lab_in client ping -n -q -c 2 -i 0.2 -W 1 203.0.113.254 >"$LAB_DIR/pinged" 2>&1
+tap_ok "protect = 0.0.0.0/0: even what the internet has goes inside" sh -c "ip netns exec $LAB-client ip route get 203.0.113.254 | grep dovetail"
+tap_ok "protect = 0.0.0.0/0: no plain packet for it is on the road" sh -c "ip netns exec $LAB-internet nft list counter ip plain seen | tee /dev/stderr | grep 'packets 0 '"
+lab_in internet nft delete table ip plain
 dt_stop client
 tap_ok "afterwards the way out is free" lab_in client ping -q -c 1 -W 2 203.0.113.1
 

@@ -9,6 +9,7 @@ LAB=${LAB:-dtset}
 . "$LAB_ROOT/lab/dovetail.sh"
 . "$LAB_ROOT/lab/capture.sh"
 FLOW=$LAB_BIN/../lab/lab-flow GUN=$LAB_BIN/../lab/lab-tedgun
+POOL='pool = 10.9.0.0/24 psk = settings-psk-0123456789abcdef'
 PARAMS='maxidle = 2s pingtime = 300ms pingtries = 8 pingtime2 = 500ms pingtries2 = 3 timeout = 2s elimit = 1'
 
 topology()
@@ -25,23 +26,20 @@ topology()
     lab_forward gateway
 }
 
-# gateway [SETTINGS] [DAEMON_SETTINGS]: restarted with them
+# gateway [SETTINGS] [DAEMON_SETTINGS]: restarted with them; who was connected before is stopped first
 gateway()
 {
-    dt_stop gateway
+    for ns in client other gateway; do dt_stop $ns; done
     dt_conf gateway "${2:-}" <<C
 gateway "head-office" {
     identity = "vpn.example.net"
     protect  = "10.1.0.0/16"
     $PARAMS
-    ${1:-"pool = 10.9.0.0/24 psk = settings-psk-0123456789abcdef"}
+    ${1:-$POOL}
 }
-${3:-}
 C
     dt_start gateway || tap_note "gateway: $(tail -n 3 "$LAB_DIR/dt-gateway.log")"
 }
-
-POOL='pool = 10.9.0.0/24 psk = settings-psk-0123456789abcdef'
 
 tunnel() # NAME IDENTITY [SETTINGS] [PSK]
 {

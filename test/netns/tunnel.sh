@@ -120,7 +120,8 @@ rekey_under_load() # ENCAP SECONDS
     tap_note "encap = $1: $((last - first)) epochs in $2 s, $(jq -r '.end.sum_received.bits_per_second / 1e6 | floor' "$LAB_DIR/iperf.json") Mb/s TCP beside $(flow_field flow sent) numbered packets, $(flow_field flow lost_out) lost out, $(flow_field flow lost_back) lost back"
     tap_ok "encap = $1: a new epoch about every 2 s" [ $((last - first)) -ge $(($2 / 3)) ]
     tap_ok "encap = $1: no packet lost on account of the rekeys" [ "$(flow_field flow lost_out)$(flow_field flow lost_back)" = 00 ]
-    tap_ok "encap = $1: data never on an epoch that was not verified" [ "$(dt_field c1 office .counters.forced_uses)" = 0 ]
+    # What was on the wire meanwhile is judged by epochs.sh; this is the engine's own word.
+    tap_ok "encap = $1: no epoch had to be used unverified" [ "$(dt_field c1 office .counters.forced_uses)" = 0 ]
 }
 
 # ---- outages: how long is the numbered flow silent?
