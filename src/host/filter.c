@@ -252,9 +252,10 @@ static void pass_peers(struct dt_host_filter *f, uint8_t proto, uint16_t port)
     rule_end(f, r, NFT_RETURN);
 }
 
-static void pass_icmp(struct dt_host_filter *f, uint8_t proto, uint8_t from, uint8_t to, bool to_us)
+static void pass_icmp(struct dt_host_filter *f, const char *chain, uint8_t proto, uint8_t from, uint8_t to,
+                      bool to_us)
 {
-    struct rule r = rule_begin(f, "in");
+    struct rule r = rule_begin(f, chain);
     if (!r.h)
         return;
     match_l4(r.h, proto);
@@ -299,6 +300,8 @@ static void put_rules(struct dt_host_filter *f)
     pass_device(f, "out", NFT_META_OIFNAME, "lo");
     pass_device(f, "out", NFT_META_OIFNAME, f->device);
     pass_mark(f);
+    pass_icmp(f, "out", 58, 135, 136,
+              false); /* a neighbour that is protected itself is answered by unicast */
     drop_of_set(f, "out", CLOSED4, DST4);
     drop_of_set(f, "out", CLOSED6, DST6);
 
@@ -309,10 +312,10 @@ static void put_rules(struct dt_host_filter *f)
     pass_peers(f, 50, 0);
     pass_peers(f, 17, f->ike_port);
     pass_peers(f, 17, f->natt_port);
-    pass_icmp(f, 1, 3, 3, true); /* destination unreachable; time exceeded and parameter problem */
-    pass_icmp(f, 1, 11, 12, true);
-    pass_icmp(f, 58, 1, 4, true);
-    pass_icmp(f, 58, 133, 137, false); /* RFC 4861 */
+    pass_icmp(f, "in", 1, 3, 3, true); /* destination unreachable; time exceeded and parameter problem */
+    pass_icmp(f, "in", 1, 11, 12, true);
+    pass_icmp(f, "in", 58, 1, 4, true);
+    pass_icmp(f, "in", 58, 133, 137, false); /* RFC 4861 */
     pass_dhcp(f, 67, 68);
     pass_dhcp(f, 547, 546);
     drop_of_set(f, "in", CLOSED4, SRC4);

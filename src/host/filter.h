@@ -2,7 +2,8 @@
  * nothing in that should have come through a tunnel (RFC 4301 section 5.2). It is of another kind than the routes, so
  * that no single change of the host opens both.
  *
- *   out   what goes to a closed network leaves through our device, or bears the data path's mark, or is dropped
+ *   out   what goes to a closed network leaves through our device, or bears the data path's mark, or is dropped. Neighbour
+ *         solicitation and advertisement (RFC 4861) go: a peer on the link may be protected itself
  *   in    what comes from a closed network, or to an inside address, and not through our device, is dropped. Let in are
  *         IKE and ESP to this host, ICMP errors to this host, neighbour and router discovery, and DHCP
  *
