@@ -106,12 +106,21 @@ table inet guard {
     }
 }
 N
-tap_ok 'five gateways start; none names another in its configuration' true
 conf 1 '10.1.0.0/16 10.0.0.0/8' 'fd01::/64 fd00::/8' || tap_note "g1: $(tail -n 3 "$LAB_DIR/dt-g1.log")"
 conf 2 '10.2.1.0/24 10.0.0.0/8' '10.2.2.0/24 10.0.0.0/8' 'fd02::/64 fd00::/8 udp'
 conf 3 '10.3.0.0/16 10.0.0.0/8 udp'
 conf 4 '10.4.0.0/16 10.0.0.0/8 udp 4411 any'
 conf 5 '10.5.0.0/16 10.1.1.0/24' '10.5.0.0/16 10.2.0.0/16'
+strangers()
+{
+    for i in 1 2 3 4 5; do
+        dt "g$i" status >"$LAB_DIR/started" || { cat "$LAB_DIR/dt-g$i.log"; return 1; }
+        for other in 1 2 3 4 5; do
+            [ $i = $other ] || ! grep -E "192\.0\.$other\.|g$other\.example" "$LAB_DIR/dt-g$i/conf" || return 1
+        done
+    done
+}
+tap_ok 'five gateways start; none names another in its configuration' strangers
 for i in 1 2 3 4 5; do dt_monitor g$i; done
 for i in 1 2; do
     "$LAB_BIN/dovetail" --socket "$LAB_DIR/dt-g$i/sock" --json discover --listen >"$LAB_DIR/listen$i" 2>/dev/null &
@@ -167,8 +176,9 @@ exact()
 tap_ok 'tunnels carry exactly the intersections' exact
 one_each()
 {
-    lab_wait 5 "[ \$(dt g1 --json status | jq '[.tunnels[], .gateways[].clients[]] | length') -le 12 ]"
     for i in 1 2 3 4 5; do dt "g$i" --json status | jq -c '{tunnels: [.tunnels[].name], clients: [.gateways[].clients[].identity]}'; done
+    # g1's pairs above: with each of g2's two proxies, g3, g4 and g5 (IPv4), and with g2 in IPv6
+    lab_wait 5 "[ \$(dt g1 --json status | jq '[.tunnels[], .gateways[].clients[]] | length') -le 12 ]"
 }
 tap_ok 'each intersection has one tunnel, whoever began' one_each
 
@@ -348,9 +358,10 @@ reflected()
 {
     # A probe whose reply would go to the gateway itself, or to a broadcast of probes back: it draws nothing.
     a=$(counter 2 probes_answered)
-    lab_in core "$GUN" probe 10.1.1.10 10.2.1.10 192.0.2.1 -n 10
+    lab_in core nft reset counter inet guard replies
+    lab_in core "$GUN" probe 10.1.1.10 10.2.1.10 192.0.2.1 -n 10 || return 1
     sleep 0.5
-    [ "$(counter 2 probes_answered)" = "$a" ]
+    [ "$(counter 2 probes_answered)" = "$a" ] && [ "$(replies packets)" = 0 ]
 }
 tap_ok 'a probe in our own name is not answered (no reflection)' reflected
 replayed()
