@@ -305,6 +305,8 @@ layers ''
 tap_ok "rules without pass: the inner tunnel is carried" [ $CARRIED = 0 ]
 tap_ok "rules without pass: its ESP goes inside the outer one" none 'esp and dst 10.1.0.10'
 tap_ok "rules without pass: to the first gateway" seen 'esp and dst 192.0.2.1' 2
+# The gateway must not demand protection of this client itself, or it drops what passes by it (RFC 4301 section 5.2).
+gateway
 layers 'rule "bare" { action = pass to = 10.1.0.10 protocol = esp }'
 tap_ok "rule, pass: the inner tunnel is carried" [ $CARRIED = 0 ]
 tap_ok "rule, pass: by itself" seen 'esp and dst 10.1.0.10' 2
