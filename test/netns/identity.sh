@@ -73,6 +73,7 @@ heard_by() # NS: do the server's datagrams for the lease arrive on this machine'
 
 plain_on() # NS: packets for what is protected that leave NS in the clear while it tries
 {
+    rm -f "$LAB_DIR/plain.log"
     lab_run "$1" plain tcpdump -ni eth0 -U -w "$LAB_DIR/plain.pcap" 'net 10.1.0.0/16 or udp port 4500 or udp port 500'
     lab_wait 20 "grep -q listening $LAB_DIR/plain.log"
     lab_in "$1" ping -q -c 10 -i 0.2 -W 1 10.1.0.10 >/dev/null 2>&1

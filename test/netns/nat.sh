@@ -61,6 +61,7 @@ rule() # NAME -> packets
 
 capture() # NS IF NAME
 {
+    rm -f "$LAB_DIR/cap-$3.log" # an earlier one's "listening" is not this one's
     lab_run "$1" "cap-$3" tcpdump -i "$2" -U -s 0 -w "$LAB_DIR/$3.pcap" 'udp port 500 or ip proto 50 or icmp'
     lab_wait 5 "grep -q listening $LAB_DIR/cap-$3.log"
 }

@@ -86,11 +86,12 @@ MARK=doVetaiLdoVetaiL
 STREAM='\xa7\x4e\xf5\x9c\x43\xea\x91\x38\xdf\x86\x2d\xd4\x7b\x22\xc9'
 capture_start()
 {
+    rm -f "$LAB_DIR"/cap-[abcd].log # an earlier capture's "listening" is not this one's
     lab_run client cap-a tcpdump -ni eth0 -s 0 -U -w "$LAB_DIR/a.pcap"
     lab_run g1 cap-b tcpdump -ni in -s 0 -U -w "$LAB_DIR/b.pcap"
     lab_run g2 cap-c tcpdump -ni in -s 0 -U -w "$LAB_DIR/c.pcap"
     lab_run g3 cap-d tcpdump -ni in -s 0 -U -w "$LAB_DIR/d.pcap"
-    lab_wait 5 "grep -q listening $LAB_DIR/cap-a.log $LAB_DIR/cap-b.log $LAB_DIR/cap-c.log $LAB_DIR/cap-d.log"
+    for c_link in a b c d; do lab_wait 5 "grep -q listening $LAB_DIR/cap-$c_link.log"; done
     sleep 0.3
 }
 
