@@ -242,7 +242,7 @@ static void match_dport(struct nlmsghdr *h, uint16_t port)
 /* ESP (port 0), or UDP to a port of ours, to this host. */
 static void pass_peers(struct dt_host_filter *f, uint8_t proto, uint16_t port)
 {
-    struct rule r = rule_begin(f, "in");
+    struct rule r = rule_begin(f, "judge");
     if (!r.h)
         return;
     match_l4(r.h, proto);
@@ -269,7 +269,7 @@ static void pass_icmp(struct dt_host_filter *f, const char *chain, uint8_t proto
 static void pass_dhcp(struct dt_host_filter *f, uint16_t sport, uint16_t dport)
 {
     uint8_t be[4] = {(uint8_t)(sport >> 8), (uint8_t)sport, (uint8_t)(dport >> 8), (uint8_t)dport};
-    struct rule r = rule_begin(f, "in");
+    struct rule r = rule_begin(f, "judge");
     if (!r.h)
         return;
     match_l4(r.h, 17);
@@ -278,48 +278,70 @@ static void pass_dhcp(struct dt_host_filter *f, uint16_t sport, uint16_t dport)
     rule_end(f, r, NFT_RETURN);
 }
 
-/* Drops and counts what has an address of the set at `at` of its IP header. */
-static void drop_of_set(struct dt_host_filter *f, const char *chain, enum filter_set set, uint32_t at)
+/* What has an address of the set at `at` of its IP header. */
+static void match_set(struct nlmsghdr *h, enum filter_set set, uint32_t at)
 {
     bool four = set == CLOSED4 || set == INSIDE4;
     uint8_t family = four ? NFPROTO_IPV4 : NFPROTO_IPV6;
+    dt_nft_meta(h, NFT_META_NFPROTO);
+    dt_nft_is(h, &family, 1);
+    dt_nft_payload(h, NFT_PAYLOAD_NETWORK_HEADER, at, four ? 4 : 16);
+    dt_nft_in_set(h, set_name[set]);
+}
+
+static void judge_of_set(struct dt_host_filter *f, enum filter_set set, uint32_t at)
+{
+    struct rule r = rule_begin(f, "in");
+    if (!r.h)
+        return;
+    match_set(r.h, set, at);
+    dt_nft_jump(r.h, "judge");
+    mnl_attr_nest_end(r.h, r.list);
+    dt_nft_next(f->nft);
+}
+
+/* Drops it, and counts it under `counter`. */
+static void drop_of_set(struct dt_host_filter *f, const char *chain, const char *counter, enum filter_set set,
+                        uint32_t at)
+{
     struct rule r = rule_begin(f, chain);
     if (!r.h)
         return;
-    dt_nft_meta(r.h, NFT_META_NFPROTO);
-    dt_nft_is(r.h, &family, 1);
-    dt_nft_payload(r.h, NFT_PAYLOAD_NETWORK_HEADER, at, four ? 4 : 16);
-    dt_nft_in_set(r.h, set_name[set]);
-    dt_nft_count(r.h, chain);
+    match_set(r.h, set, at);
+    dt_nft_count(r.h, counter);
     rule_end(f, r, NF_DROP);
 }
 
+/* Most packets are of no closed network: two look-ups, and they are through. The rest is judged. */
 static void put_rules(struct dt_host_filter *f)
 {
     enum { SRC4 = 12, DST4 = 16, SRC6 = 8, DST6 = 24 };
-    pass_device(f, "out", NFT_META_OIFNAME, "lo");
     pass_device(f, "out", NFT_META_OIFNAME, f->device);
     pass_mark(f);
+    pass_device(f, "out", NFT_META_OIFNAME, "lo");
     pass_icmp(f, "out", 58, 135, 136,
               false); /* a neighbour that is protected itself is answered by unicast */
-    drop_of_set(f, "out", CLOSED4, DST4);
-    drop_of_set(f, "out", CLOSED6, DST6);
+    drop_of_set(f, "out", "out", CLOSED4, DST4);
+    drop_of_set(f, "out", "out", CLOSED6, DST6);
 
-    pass_device(f, "in", NFT_META_IIFNAME, "lo");
     pass_device(f, "in", NFT_META_IIFNAME, f->device);
-    drop_of_set(f, "in", INSIDE4, DST4);
-    drop_of_set(f, "in", INSIDE6, DST6);
+    pass_device(f, "in", NFT_META_IIFNAME, "lo");
+    judge_of_set(f, CLOSED4, SRC4);
+    judge_of_set(f, CLOSED6, SRC6);
+    drop_of_set(f, "in", "in", INSIDE4, DST4);
+    drop_of_set(f, "in", "in", INSIDE6, DST6);
+
     pass_peers(f, 50, 0);
-    pass_peers(f, 17, f->ike_port);
     pass_peers(f, 17, f->natt_port);
-    pass_icmp(f, "in", 1, 3, 3, true); /* destination unreachable; time exceeded and parameter problem */
-    pass_icmp(f, "in", 1, 11, 12, true);
-    pass_icmp(f, "in", 58, 1, 4, true);
-    pass_icmp(f, "in", 58, 133, 137, false); /* RFC 4861 */
+    pass_peers(f, 17, f->ike_port);
+    pass_icmp(f, "judge", 1, 3, 3, true); /* destination unreachable; time exceeded and parameter problem */
+    pass_icmp(f, "judge", 1, 11, 12, true);
+    pass_icmp(f, "judge", 58, 1, 4, true);
+    pass_icmp(f, "judge", 58, 133, 137, false); /* RFC 4861 */
     pass_dhcp(f, 67, 68);
     pass_dhcp(f, 547, 546);
-    drop_of_set(f, "in", CLOSED4, SRC4);
-    drop_of_set(f, "in", CLOSED6, SRC6);
+    drop_of_set(f, "judge", "in", CLOSED4, SRC4);
+    drop_of_set(f, "judge", "in", CLOSED6, SRC6);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------ */
@@ -332,6 +354,17 @@ static void put_table(struct dt_host_filter *f, uint8_t what, uint16_t flags)
     mnl_attr_put_strz(h, NFTA_TABLE_NAME, DT_HOST_FILTER_TABLE);
     if (what == NFT_MSG_NEWTABLE)
         dt_nft_be32(h, NFTA_TABLE_FLAGS, 0);
+    dt_nft_next(f->nft);
+}
+
+/* A chain that others jump to. */
+static void put_plain_chain(struct dt_host_filter *f, const char *name)
+{
+    struct nlmsghdr *h = dt_nft_message(f->nft, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+    if (!h)
+        return;
+    mnl_attr_put_strz(h, NFTA_CHAIN_TABLE, DT_HOST_FILTER_TABLE);
+    mnl_attr_put_strz(h, NFTA_CHAIN_NAME, name);
     dt_nft_next(f->nft);
 }
 
@@ -525,6 +558,7 @@ int dt_host_filter_set(struct dt_host_filter *f, struct dt_err *err)
     }
     put_chain(f, "out", NF_INET_POST_ROUTING, 0);
     put_chain(f, "in", NF_INET_PRE_ROUTING, BEFORE_FILTERS);
+    put_plain_chain(f, "judge");
     put_rules(f);
     if (dt_nft_commit(f->nft) < 0)
         return dt_err_set(err, 0, "nftables does not take the table inet %s: %s", DT_HOST_FILTER_TABLE,

@@ -352,14 +352,26 @@ void dt_nft_count(struct nlmsghdr *h, const char *counter)
     close_expression(h, e);
 }
 
-void dt_nft_verdict(struct nlmsghdr *h, int32_t verdict)
+static void put_verdict(struct nlmsghdr *h, int32_t verdict, const char *chain)
 {
     struct nft_expression e = open_expression(h, "immediate");
     dt_nft_be32(h, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
     struct nlattr *data = mnl_attr_nest_start(h, NFTA_IMMEDIATE_DATA);
     struct nlattr *value = mnl_attr_nest_start(h, NFTA_DATA_VERDICT);
     dt_nft_be32(h, NFTA_VERDICT_CODE, (uint32_t)verdict);
+    if (chain)
+        mnl_attr_put_strz(h, NFTA_VERDICT_CHAIN, chain);
     mnl_attr_nest_end(h, value);
     mnl_attr_nest_end(h, data);
     close_expression(h, e);
+}
+
+void dt_nft_verdict(struct nlmsghdr *h, int32_t verdict)
+{
+    put_verdict(h, verdict, NULL);
+}
+
+void dt_nft_jump(struct nlmsghdr *h, const char *chain)
+{
+    put_verdict(h, NFT_JUMP, chain);
 }

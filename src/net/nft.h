@@ -53,6 +53,7 @@ void dt_nft_in_set(struct nlmsghdr *h, const char *set);
 void dt_nft_to_this_host(struct nlmsghdr *h);               /* the destination is an address of this host */
 void dt_nft_count(struct nlmsghdr *h, const char *counter); /* NULL: a counter of the rule's own */
 void dt_nft_set_mark(struct nlmsghdr *h, uint32_t mark);
-void dt_nft_verdict(struct nlmsghdr *h, int32_t verdict);   /* NF_DROP, NF_ACCEPT, NFT_RETURN */
+void dt_nft_verdict(struct nlmsghdr *h, int32_t verdict); /* NF_DROP, NF_ACCEPT, NFT_RETURN */
+void dt_nft_jump(struct nlmsghdr *h, const char *chain);
 
 #endif
