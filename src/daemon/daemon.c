@@ -24,6 +24,7 @@
 
 #define EXIT_FAILED 1
 #define EXIT_USAGE  2
+#define TUNNELS_MAX 131072 /* in the data path: a gateway alone may have clients_max = 65536 */
 #define STOP_AFTER  (2 * DT_SEC) /* how long DELETEs may take at the end */
 
 static const char help[] =
@@ -145,6 +146,8 @@ static int open_data_path(struct daemon *d, struct dt_err *err)
     struct dt_dp_config cfg = {.tun_name = d->cfg.device,
                                .workers = d->cfg.workers,
                                .mtu = d->cfg.mtu,
+                               .tunnels_max = TUNNELS_MAX,
+                               .sas_max = 4 * TUNNELS_MAX,
                                .natt_port = d->cfg.natt_port,
                                .hold_packets = d->cfg.hold_packets,
                                .hold_nothing = d->cfg.hold_packets == 0,
