@@ -184,16 +184,16 @@ static int host_read(void *user, struct dt_host_facts *have, struct dt_err *err)
     return dt_host_kernel_read(&d->kernel, have, err);
 }
 
-static int host_change(void *user, bool set, const struct dt_host_fact *f, struct dt_err *err)
+static int host_change(void *user, bool set, const void *fact, struct dt_err *err)
 {
     struct daemon *d = user;
-    return dt_host_kernel_change(&d->kernel, set, f, err);
+    return dt_host_kernel_change(&d->kernel, set, fact, err);
 }
 
-static void host_mended(void *user, bool set, const struct dt_host_fact *f, const struct dt_err *err)
+static void host_mended(void *user, bool set, const void *fact, const struct dt_err *err)
 {
     char text[DT_HOST_FACT_STRLEN];
-    dt_host_fact_str(text, f);
+    dt_host_fact_str(text, fact);
     if (err != NULL)
         LOG(DT_LOG_ERROR, "somebody changed this host: %s: %s", text, err->text);
     else if (set)
@@ -210,9 +210,9 @@ static int open_read(void *user, struct dt_host_facts *have, struct dt_err *err)
     return dt_host_kernel_read(user, have, err);
 }
 
-static int open_change(void *user, bool set, const struct dt_host_fact *f, struct dt_err *err)
+static int open_change(void *user, bool set, const void *fact, struct dt_err *err)
 {
-    return dt_host_kernel_change(user, set, f, err);
+    return dt_host_kernel_change(user, set, fact, err);
 }
 
 int routes_open(struct dt_err *err)
@@ -226,7 +226,7 @@ int routes_open(struct dt_err *err)
                                .filter = dt_host_filter_open(&cfg, NULL)};
     struct dt_host_facts none = {.v = NULL};
     struct dt_host_result result;
-    struct dt_host *h = k.nl != NULL ? dt_host_new(&open_ops, &k) : NULL;
+    struct dt_host *h = k.nl != NULL ? dt_host_new(&dt_host_sort, &open_ops, &k) : NULL;
     int rc = h != NULL ? dt_host_want(h, &none, &result) : -1;
     if (h != NULL && (rc != 0 || result.why.text[0] != '\0'))
         rc = dt_err_set(err, 0, "%s", result.why.text);
@@ -253,7 +253,7 @@ int routes_begin(struct daemon *d, struct dt_err *err)
     if (d->filter == NULL)
         LOG(DT_LOG_WARN, "the routes are the only barrier on this host: %s", no_filter.text);
     d->kernel.filter = d->filter;
-    d->host = dt_host_new(&host_ops, d);
+    d->host = dt_host_new(&dt_host_sort, &host_ops, d);
     if (d->host == NULL)
         return dt_err_set(err, 0, "out of memory");
     no_link_local(dt_dp_tun_name(d->dp));
@@ -264,7 +264,7 @@ static void tell_result(const struct dt_host_result *r)
 {
     char text[DT_HOST_FACT_STRLEN];
     if (r->missing)
-        LOG(DT_LOG_ERROR, "this host does not take %s%s: %s", dt_host_fact_str(text, &r->first),
+        LOG(DT_LOG_ERROR, "this host does not take %s%s: %s", dt_host_fact_str(text, r->first),
             r->missing > 1 ? " and more" : "", r->why.text[0] ? r->why.text : "it is gone again at once");
     else
         LOG(DT_LOG_ERROR, "this host's routes cannot be looked at: %s", r->why.text);

@@ -155,7 +155,7 @@ int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want)
     for (int i = 0; i < SETS; i++)
         f->set[i].n = 0;
     for (size_t i = 0; i < want->n; i++) {
-        const struct dt_host_fact *x = &want->v[i];
+        const struct dt_host_fact *x = dt_host_facts_at(want, &dt_host_sort, i);
         bool six = x->prefix.addr.ver == 6;
         struct dt_range r = dt_prefix_range(&x->prefix);
         if (x->kind == DT_HOST_BARRIER && list_add(&f->set[six ? CLOSED6 : CLOSED4], &r) < 0)

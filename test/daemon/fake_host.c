@@ -239,8 +239,9 @@ static int host_read(void *user, struct dt_host_facts *have, struct dt_err *err)
     return 0;
 }
 
-static int host_change(void *user, bool set, const struct dt_host_fact *f, struct dt_err *err)
+static int host_change(void *user, bool set, const void *fact, struct dt_err *err)
 {
+    const struct dt_host_fact *f = fact;
     struct fake_host *h = user;
     for (size_t i = 0; i < h->nfact; i++)
         if (dt_host_place_cmp(&h->fact[i], f) == 0)
@@ -328,7 +329,7 @@ struct fake_host *fake_host_new(struct dt_addr addr)
     dt_table_init(&d->resolves);
     d->dp = (struct dt_dp *)h; /* the functions above know what it is */
     d->nl = (struct dt_nl *)h;
-    d->host = dt_host_new(&host_ops, h);
+    d->host = dt_host_new(&dt_host_sort, &host_ops, h);
     d->leases = dt_lease_sqlite(":memory:", &err);
     assert_non_null(d->host);
     d->ep = dt_endpoint_new(&ops, d, &ike, NULL, dt_crypto_null(), &rand);

@@ -353,7 +353,7 @@ bool dt_nl_monitor_drain(int fd)
     return false;
 }
 
-struct dt_host *dt_host_new(const struct dt_host_ops *ops, void *user)
+struct dt_host *dt_host_new(const struct dt_host_sort *sort, const struct dt_host_ops *ops, void *user)
 {
     return (struct dt_host *)&nl;
 }

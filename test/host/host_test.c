@@ -16,10 +16,15 @@ struct fake_host {
     bool open; /* was there a moment with the rule and without a barrier? */
 };
 
+static struct dt_host_fact *fact_at(const struct dt_host_facts *l, size_t i)
+{
+    return (struct dt_host_fact *)l->v + i;
+}
+
 static ssize_t find_place(const struct dt_host_facts *l, const struct dt_host_fact *f)
 {
     for (size_t i = 0; i < l->n; i++)
-        if (dt_host_place_cmp(&l->v[i], f) == 0)
+        if (dt_host_place_cmp(fact_at(l, i), f) == 0)
             return (ssize_t)i;
     return -1;
 }
@@ -30,18 +35,19 @@ static int fake_read(void *user, struct dt_host_facts *have, struct dt_err *err)
     if (h->unreadable)
         return dt_err_set(err, 0, "the kernel says nothing");
     for (size_t i = 0; i < h->has.n; i++)
-        assert_int_equal(dt_host_facts_add(have, &h->has.v[i]), 0);
+        assert_int_equal(dt_host_facts_add(have, fact_at(&h->has, i)), 0);
     return 0;
 }
 
 static void take_out(struct fake_host *h, size_t i)
 {
-    h->has.v[i] = h->has.v[--h->has.n];
+    *fact_at(&h->has, i) = *fact_at(&h->has, --h->has.n);
 }
 
-static int fake_change(void *user, bool set, const struct dt_host_fact *f, struct dt_err *err)
+static int fake_change(void *user, bool set, const void *fact, struct dt_err *err)
 {
     struct fake_host *h = user;
+    const struct dt_host_fact *f = fact;
     ssize_t at = find_place(&h->has, f);
     h->changes++;
     if (h->forgets)
@@ -55,12 +61,12 @@ static int fake_change(void *user, bool set, const struct dt_host_fact *f, struc
     struct dt_host_fact rule = {.kind = DT_HOST_RULE, .ver = 4};
     bool barrier = false;
     for (size_t i = 0; i < h->has.n; i++)
-        barrier = barrier || h->has.v[i].kind == DT_HOST_BARRIER;
+        barrier = barrier || fact_at(&h->has, i)->kind == DT_HOST_BARRIER;
     h->open = h->open || (find_place(&h->has, &rule) >= 0 && !barrier);
     return 0;
 }
 
-static void fake_mended(void *user, bool set, const struct dt_host_fact *f, const struct dt_err *err)
+static void fake_mended(void *user, bool set, const void *fact, const struct dt_err *err)
 {
     ((struct fake_host *)user)->mended++;
 }
@@ -103,7 +109,7 @@ static struct dt_host_facts client_want(const char *inside)
 static bool has(const struct fake_host *h, struct dt_host_fact f)
 {
     ssize_t at = find_place(&h->has, &f);
-    return at >= 0 && dt_host_fact_eq(&h->has.v[at], &f);
+    return at >= 0 && dt_host_fact_eq(fact_at(&h->has, (size_t)at), &f);
 }
 
 /* ---- tests ---- */
@@ -111,7 +117,7 @@ static bool has(const struct fake_host *h, struct dt_host_fact f)
 static void what_is_wanted_is_set_and_what_is_there_is_left(void **state)
 {
     struct fake_host fake = {.changes = 0};
-    struct dt_host *h = dt_host_new(&fake_ops, &fake);
+    struct dt_host *h = dt_host_new(&dt_host_sort, &fake_ops, &fake);
     struct dt_host_facts want = client_want("10.9.0.1/32");
     struct dt_host_result r;
     assert_int_equal(dt_host_want(h, &want, &r), 0);
@@ -129,7 +135,7 @@ static void what_is_wanted_is_set_and_what_is_there_is_left(void **state)
 static void another_lease_replaces_the_address_and_the_route(void **state)
 {
     struct fake_host fake = {.changes = 0};
-    struct dt_host *h = dt_host_new(&fake_ops, &fake);
+    struct dt_host *h = dt_host_new(&dt_host_sort, &fake_ops, &fake);
     struct dt_host_facts want = client_want("10.9.0.1/32");
     assert_int_equal(dt_host_want(h, &want, NULL), 0);
     want = client_want("10.9.0.2/32");
@@ -152,7 +158,7 @@ static void another_lease_replaces_the_address_and_the_route(void **state)
 static void two_owners_of_one_place(void **state)
 {
     struct fake_host fake = {.changes = 0};
-    struct dt_host *h = dt_host_new(&fake_ops, &fake);
+    struct dt_host *h = dt_host_new(&dt_host_sort, &fake_ops, &fake);
     struct dt_host_facts want = {.v = NULL};
     struct dt_host_fact one = {
         .kind = DT_HOST_ROUTE, .prefix = prefix("10.1.0.0/16"), .src = addr("10.9.0.1"), .owner = 1};
@@ -174,7 +180,7 @@ static void two_owners_of_one_place(void **state)
 static void what_the_host_refuses_is_missing_and_says_whose_it_is(void **state)
 {
     struct fake_host fake = {.changes = 0};
-    struct dt_host *h = dt_host_new(&fake_ops, &fake);
+    struct dt_host *h = dt_host_new(&dt_host_sort, &fake_ops, &fake);
     struct dt_host_facts want = client_want("10.9.0.1/32");
     struct dt_host_fact route = {.kind = DT_HOST_ROUTE, .prefix = prefix("10.1.0.0/16")};
     struct dt_host_result r;
@@ -199,7 +205,7 @@ static void what_the_host_refuses_is_missing_and_says_whose_it_is(void **state)
 static void what_is_not_kept_is_missing(void **state)
 {
     struct fake_host fake = {.forgets = true};
-    struct dt_host *h = dt_host_new(&fake_ops, &fake);
+    struct dt_host *h = dt_host_new(&dt_host_sort, &fake_ops, &fake);
     struct dt_host_facts want = client_want("10.9.0.1/32");
     struct dt_host_result r;
     assert_int_equal(dt_host_want(h, &want, &r), -1);
@@ -212,7 +218,7 @@ static void what_is_not_kept_is_missing(void **state)
 static void a_foreign_address_is_left_and_a_foreign_route_is_not(void **state)
 {
     struct fake_host fake = {.changes = 0};
-    struct dt_host *h = dt_host_new(&fake_ops, &fake);
+    struct dt_host *h = dt_host_new(&dt_host_sort, &fake_ops, &fake);
     struct dt_host_fact theirs = {.kind = DT_HOST_ADDR, .prefix = prefix("10.9.0.77/32"), .foreign = true};
     struct dt_host_fact same = {.kind = DT_HOST_ADDR, .prefix = prefix("10.9.0.1/32"), .foreign = true};
     struct dt_host_fact route = {
@@ -271,7 +277,7 @@ static void any_host_becomes_what_is_wanted(void **state)
     struct dt_rand rand = dt_prng_rand(&source);
     for (int round = 0; round < 2000; round++) {
         struct fake_host fake = {.changes = 0};
-        struct dt_host *h = dt_host_new(&fake_ops, &fake);
+        struct dt_host *h = dt_host_new(&dt_host_sort, &fake_ops, &fake);
         for (int step = 0; step < 6; step++) {
             struct dt_host_facts want = {.v = NULL}, copy = {.v = NULL};
             add(&want, (struct dt_host_fact){.kind = DT_HOST_RULE, .ver = 4});
@@ -279,8 +285,8 @@ static void any_host_becomes_what_is_wanted(void **state)
             for (int i = 0; i < step * 3; i++)
                 add(&want, random_fact(&rand));
             for (size_t i = 0; i < want.n; i++)
-                add(&copy, want.v[i]);
-            dt_host_facts_settle(&copy);
+                add(&copy, *fact_at(&want, i));
+            assert_int_equal(dt_host_facts_settle(&copy, &dt_host_sort), 0);
             struct dt_host_result r;
             assert_int_equal(dt_host_want(h, &want, &r), 0);
             for (int i = 0; i < step; i++)
@@ -288,7 +294,7 @@ static void any_host_becomes_what_is_wanted(void **state)
             assert_int_equal(dt_host_reconcile(h, &r), 0);
             assert_int_equal(fake.has.n, copy.n);
             for (size_t i = 0; i < copy.n; i++)
-                assert_true(has(&fake, copy.v[i]));
+                assert_true(has(&fake, *fact_at(&copy, i)));
             dt_host_facts_free(&copy);
         }
         dt_host_free(h);

@@ -1,24 +1,27 @@
 /* Want, have, difference. */
-#include "host/host.h"
+#include "host/reconcile.h"
 
 #include <stdlib.h>
 
 #define PASSES 3 /* reading, changing, reading again: a change may take another fact with it */
 
 struct dt_host {
+    const struct dt_host_sort *sort;
     const struct dt_host_ops *ops;
     void *user;
     struct dt_host_facts want, have, set, remove;
     struct dt_host_facts stood; /* what was wanted and there at the end of the last reconciliation */
     struct dt_host_facts missing;
     struct dt_err why;
-    bool unread; /* the host could not be read: nothing is known of it */
+    bool unread;    /* the host could not be read: nothing is known of it */
+    bool unsettled; /* there was no memory to sort what is wanted */
 };
 
-struct dt_host *dt_host_new(const struct dt_host_ops *ops, void *user)
+struct dt_host *dt_host_new(const struct dt_host_sort *sort, const struct dt_host_ops *ops, void *user)
 {
     struct dt_host *h = calloc(1, sizeof *h);
     if (h) {
+        h->sort = sort;
         h->ops = ops;
         h->user = user;
     }
@@ -35,19 +38,16 @@ void dt_host_free(struct dt_host *h)
     free(h);
 }
 
-static bool stood_before(const struct dt_host *h, const struct dt_host_fact *f)
+static bool stood_before(const struct dt_host *h, const void *f)
 {
-    const struct dt_host_fact *found = h->stood.n
-                                           ? bsearch(f, h->stood.v, h->stood.n, sizeof *f,
-                                                     (int (*)(const void *, const void *))dt_host_place_cmp)
-                                           : NULL;
-    return found && dt_host_fact_eq(found, f);
+    const void *found = dt_host_facts_find(&h->stood, h->sort, f);
+    return found && h->sort->serves(found, f);
 }
 
-static void change_one(struct dt_host *h, bool set, const struct dt_host_fact *f, struct dt_host_result *r)
+static void change_one(struct dt_host *h, bool set, const void *f, struct dt_host_result *r)
 {
     struct dt_err err = {0};
-    bool drift = set ? stood_before(h, f) : f->foreign;
+    bool drift = set ? stood_before(h, f) : h->sort->foreign(f);
     int rc = h->ops->change(h->user, set, f, &err);
     if (rc < 0 && !h->why.text[0])
         h->why = err;
@@ -59,13 +59,22 @@ static void change_one(struct dt_host *h, bool set, const struct dt_host_fact *f
         h->ops->mended(h->user, set, f, rc < 0 ? &err : NULL);
 }
 
+static void change_all(struct dt_host *h, bool set, const struct dt_host_facts *l, struct dt_host_result *r)
+{
+    for (size_t i = 0; i < l->n; i++)
+        change_one(h, set, dt_host_facts_at(l, h->sort, i), r);
+}
+
 static int read_difference(struct dt_host *h, struct dt_err *err)
 {
     h->have.n = 0;
+    if (h->unsettled && dt_host_facts_settle(&h->want, h->sort) < 0)
+        return dt_err_set(err, 0, "out of memory");
+    h->unsettled = false;
     if (h->ops->read(h->user, &h->have, err) < 0)
         return -1;
-    dt_host_facts_settle(&h->have);
-    if (dt_host_diff(&h->want, &h->have, &h->set, &h->remove) < 0)
+    if (dt_host_facts_settle(&h->have, h->sort) < 0 ||
+        dt_host_diff(h->sort, &h->want, &h->have, &h->set, &h->remove) < 0)
         return dt_err_set(err, 0, "out of memory");
     return 0;
 }
@@ -76,9 +85,10 @@ static void take_stock(struct dt_host *h)
     h->stood.n = h->missing.n = 0;
     size_t m = 0;
     for (size_t i = 0; i < h->want.n; i++) {
-        bool gone = m < h->set.n && dt_host_place_cmp(&h->set.v[m], &h->want.v[i]) == 0;
+        const void *f = dt_host_facts_at(&h->want, h->sort, i);
+        bool gone = m < h->set.n && h->sort->place_cmp(dt_host_facts_at(&h->set, h->sort, m), f) == 0;
         m += gone;
-        if (dt_host_facts_add(gone ? &h->missing : &h->stood, &h->want.v[i]) < 0)
+        if (dt_host_facts_put(gone ? &h->missing : &h->stood, h->sort, f) < 0)
             return; /* what is forgotten here is found missing next time */
     }
 }
@@ -99,17 +109,15 @@ int dt_host_reconcile(struct dt_host *h, struct dt_host_result *result)
         if (pass == PASSES || (!h->set.n && !h->remove.n))
             break;
         /* First what closes and leads in, then what is no longer wanted. */
-        for (size_t i = 0; i < h->set.n; i++)
-            change_one(h, true, &h->set.v[i], r);
-        for (size_t i = 0; i < h->remove.n; i++)
-            change_one(h, false, &h->remove.v[i], r);
+        change_all(h, true, &h->set, r);
+        change_all(h, false, &h->remove, r);
         h->stood.n = 0; /* what drifted has been told once */
     }
     take_stock(h);
     r->missing = (unsigned)h->missing.n;
     r->why = h->why;
     if (h->missing.n)
-        r->first = h->missing.v[0];
+        r->first = h->missing.v;
     return h->missing.n ? -1 : 0;
 }
 
@@ -118,8 +126,13 @@ int dt_host_want(struct dt_host *h, struct dt_host_facts *want, struct dt_host_r
     dt_host_facts_free(&h->want);
     h->want = *want;
     *want = (struct dt_host_facts){.v = NULL};
-    dt_host_facts_settle(&h->want);
+    h->unsettled = true;
     return dt_host_reconcile(h, result);
+}
+
+const struct dt_host_facts *dt_host_missing_facts(const struct dt_host *h)
+{
+    return &h->missing;
 }
 
 const char *dt_host_missing(const struct dt_host *h, uint32_t owner)
@@ -127,7 +140,7 @@ const char *dt_host_missing(const struct dt_host *h, uint32_t owner)
     if (h->unread)
         return h->why.text;
     for (size_t i = 0; i < h->missing.n; i++)
-        if (h->missing.v[i].owner == owner || h->missing.v[i].owner == 0)
+        if (h->sort->concerns(dt_host_facts_at(&h->missing, h->sort, i), owner))
             return h->why.text[0] ? h->why.text : "the kernel does not keep what is set";
     return NULL;
 }

@@ -1,0 +1,108 @@
+/* The kinds of dovetaild's facts, and what tells two of them apart. */
+#include <stdio.h>
+#include <string.h>
+
+#include "host/host.h"
+
+static int cmp_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+static int cmp_addr(const struct dt_addr *a, const struct dt_addr *b)
+{
+    if (a->ver != b->ver)
+        return a->ver < b->ver ? -1 : 1;
+    return a->ver ? memcmp(a->b, b->b, dt_addr_size(a)) : 0;
+}
+
+int dt_host_place_cmp(const struct dt_host_fact *a, const struct dt_host_fact *b)
+{
+    int c = cmp_u32(a->kind, b->kind);
+    if (!c)
+        c = cmp_addr(&a->prefix.addr, &b->prefix.addr);
+    if (!c)
+        c = cmp_u32(a->prefix.len, b->prefix.len);
+    if (!c)
+        c = cmp_u32(a->ver, b->ver);
+    /* A foreign route with another metric stands beside ours. */
+    return c ? c : cmp_u32(a->metric, b->metric);
+}
+
+bool dt_host_fact_eq(const struct dt_host_fact *a, const struct dt_host_fact *b)
+{
+    return !dt_host_place_cmp(a, b) && !cmp_addr(&a->src, &b->src) && a->mtu == b->mtu &&
+           a->value == b->value && (a->foreign == b->foreign || a->kind == DT_HOST_ADDR);
+}
+
+static int sort_place_cmp(const void *a, const void *b)
+{
+    return dt_host_place_cmp(a, b);
+}
+
+static bool sort_serves(const void *wanted, const void *had)
+{
+    return dt_host_fact_eq(wanted, had);
+}
+
+static bool sort_stays(const void *had)
+{
+    const struct dt_host_fact *f = had;
+    return f->kind == DT_HOST_LINK || (f->kind == DT_HOST_ADDR && f->foreign);
+}
+
+static bool sort_foreign(const void *had)
+{
+    return ((const struct dt_host_fact *)had)->foreign;
+}
+
+static bool sort_concerns(const void *wanted, uint32_t owner)
+{
+    const struct dt_host_fact *f = wanted;
+    return f->owner == owner || f->owner == 0;
+}
+
+const struct dt_host_sort dt_host_sort = {.size = sizeof(struct dt_host_fact),
+                                          .place_cmp = sort_place_cmp,
+                                          .serves = sort_serves,
+                                          .stays = sort_stays,
+                                          .foreign = sort_foreign,
+                                          .concerns = sort_concerns};
+
+int dt_host_facts_add(struct dt_host_facts *l, const struct dt_host_fact *f)
+{
+    return dt_host_facts_put(l, &dt_host_sort, f);
+}
+
+const char *dt_host_fact_str(char buf[DT_HOST_FACT_STRLEN], const struct dt_host_fact *f)
+{
+    char prefix[DT_PREFIX_STRLEN] = "", src[DT_ADDR_STRLEN] = "";
+    if (f->prefix.addr.ver)
+        dt_prefix_str(prefix, &f->prefix);
+    if (f->src.ver)
+        dt_addr_str(src, &f->src);
+    switch (f->kind) {
+    case DT_HOST_FILTER:
+        snprintf(buf, DT_HOST_FACT_STRLEN, "the table inet %s of nftables", DT_HOST_FILTER_TABLE);
+        break;
+    case DT_HOST_BARRIER:
+        snprintf(buf, DT_HOST_FACT_STRLEN, "the unreachable route of %s", prefix);
+        break;
+    case DT_HOST_LINK:
+        snprintf(buf, DT_HOST_FACT_STRLEN, "the device being up");
+        break;
+    case DT_HOST_ADDR:
+        snprintf(buf, DT_HOST_FACT_STRLEN, "the address %s", prefix);
+        break;
+    case DT_HOST_ROUTE:
+        if (f->foreign)
+            snprintf(buf, DT_HOST_FACT_STRLEN, "a route of %s that is not ours", prefix);
+        else
+            snprintf(buf, DT_HOST_FACT_STRLEN, "the route of %s%s%s", prefix, src[0] ? " from " : "", src);
+        break;
+    case DT_HOST_RULE:
+        snprintf(buf, DT_HOST_FACT_STRLEN, "the routing rule for IPv%u", f->ver);
+        break;
+    }
+    return buf;
+}
