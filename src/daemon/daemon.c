@@ -153,8 +153,8 @@ static int open_data_path(struct daemon *d, struct dt_err *err)
                                .hold_nothing = d->cfg.hold_packets == 0,
                                .policy = plans_choose,
                                .policy_ctx = d,
-                               .no_udp6 = d->ike6_fd < 0,
-                               .no_esp6 = d->ike6_fd < 0};
+                               .no_udp6 = d->ike6_fd[0] < 0,
+                               .no_esp6 = d->ike6_fd[0] < 0};
     d->dp = dt_dp_open(&cfg, err);
     d->names = dt_names_open(err);
     if (d->dp == NULL || d->names == NULL)
@@ -399,7 +399,7 @@ int dt_daemon_main(int argc, char **argv)
     }
     static struct daemon d;
     d = (struct daemon){
-        .cfg = c.daemon, .ike4_fd = -1, .ike6_fd = -1, .nl_fd = -1, .nft_fd = -1, .janitor = -1, .started = daemon_now()};
+        .cfg = c.daemon, .ike4_fd = {-1, -1}, .ike6_fd = {-1, -1}, .nl_fd = -1, .nft_fd = -1, .janitor = -1, .started = daemon_now()};
     dt_list_init(&d.tuns);
     dt_list_init(&d.gates);
     dt_list_init(&d.waits);

@@ -31,7 +31,7 @@ static void send_reply(void *user, const struct dt_addr *from, const struct dt_a
     struct daemon *d = x->daemon;
     struct dt_err err = {0};
     struct dt_path path = {.local = {*from, d->cfg.ike_port}, .remote = {*to, d->cfg.ike_port}};
-    if (dt_udp_send(to->ver == 4 ? d->ike4_fd : d->ike6_fd, &path, msg, len, 0, &err) == 0)
+    if (dt_udp_send(to->ver == 4 ? d->ike4_fd[0] : d->ike6_fd[0], &path, msg, len, &err) == 0)
         return;
     x->count.replies_unsent++;
     LOG(DT_LOG_DEBUG, "a reply was not sent: %s", err.text);

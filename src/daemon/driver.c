@@ -23,8 +23,8 @@ static void send_ike(void *user, const struct dt_path *path, const uint8_t *data
     else if (path->natt)
         rc = dt_dp_send_ike(d->dp, path, data, len, nested, &err);
     else
-        rc = dt_udp_send(path->remote.addr.ver == 4 ? d->ike4_fd : d->ike6_fd, path, data, len,
-                         nested ? DT_DP_MARK_NESTED : 0, &err);
+        rc = dt_udp_send(path->remote.addr.ver == 4 ? d->ike4_fd[nested] : d->ike6_fd[nested], path, data,
+                         len, &err);
     if (rc != 0)
         LOG(DT_LOG_DEBUG, "an IKE message was not sent: %s", err.text);
 }

@@ -76,13 +76,13 @@ static void read_ike(struct daemon *d, int fd)
 static void on_ike4(uv_poll_t *p, int status, int events)
 {
     struct daemon *d = p->data;
-    read_ike(d, d->ike4_fd);
+    read_ike(d, d->ike4_fd[0]);
 }
 
 static void on_ike6(uv_poll_t *p, int status, int events)
 {
     struct daemon *d = p->data;
-    read_ike(d, d->ike6_fd);
+    read_ike(d, d->ike6_fd[0]);
 }
 
 static void on_dp(uv_poll_t *p, int status, int events)
@@ -157,12 +157,16 @@ static void on_signal(uv_signal_t *s, int signum)
 
 static int open_udp(struct daemon *d, struct dt_err *err)
 {
-    d->ike4_fd = dt_udp_open(4, d->cfg.ike_port, DT_DP_MARK, err);
-    if (d->ike4_fd < 0)
+    d->ike4_fd[0] = dt_udp_open(4, d->cfg.ike_port, DT_DP_MARK, err);
+    if (d->ike4_fd[0] >= 0)
+        d->ike4_fd[1] = dt_udp_open_deaf(4, d->cfg.ike_port, DT_DP_MARK_NESTED, err);
+    if (d->ike4_fd[1] < 0)
         return -1;
     struct dt_err no6 = {0};
-    d->ike6_fd = dt_udp_open(6, d->cfg.ike_port, DT_DP_MARK, &no6);
-    if (d->ike6_fd < 0) {
+    d->ike6_fd[0] = dt_udp_open(6, d->cfg.ike_port, DT_DP_MARK, &no6);
+    if (d->ike6_fd[0] >= 0)
+        d->ike6_fd[1] = dt_udp_open_deaf(6, d->cfg.ike_port, DT_DP_MARK_NESTED, &no6);
+    if (d->ike6_fd[1] < 0) {
         if (access("/proc/sys/net/ipv6", F_OK) == 0)
             return dt_err_set(err, 0, "%s", no6.text);
         LOG(DT_LOG_WARN, "no IPv6 on this host: %s", no6.text);
@@ -206,8 +210,8 @@ void loop_start(struct daemon *d)
     uv_prepare_start(&d->turn, on_turn);
     d->timer.data = d->settle.data = d->heal.data = d->beat.data = d;
     uv_timer_start(&d->beat, on_beat, BEAT_MS, BEAT_MS);
-    poll_fd(d, &d->ike4, d->ike4_fd, on_ike4);
-    poll_fd(d, &d->ike6, d->ike6_fd, on_ike6);
+    poll_fd(d, &d->ike4, d->ike4_fd[0], on_ike4);
+    poll_fd(d, &d->ike6, d->ike6_fd[0], on_ike6);
     poll_fd(d, &d->dp_poll, dt_dp_event_fd(d->dp), on_dp);
     poll_fd(d, &d->nl_poll, d->nl_fd, on_netlink);
     poll_fd(d, &d->nft_poll, d->nft_fd, on_nft);
@@ -229,7 +233,7 @@ void loop_close(struct daemon *d)
     uv_run(&d->loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&d->loop) != 0)
         LOG(DT_LOG_WARN, "the loop has something left over");
-    int *fds[] = {&d->ike4_fd, &d->ike6_fd, &d->nl_fd, &d->nft_fd};
+    int *fds[] = {&d->ike4_fd[0], &d->ike4_fd[1], &d->ike6_fd[0], &d->ike6_fd[1], &d->nl_fd, &d->nft_fd};
     for (size_t i = 0; i < DT_ARRAY_LEN(fds); i++) {
         if (*fds[i] >= 0)
             close(*fds[i]);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "daemon/state.h"
+#include "net/tun.h"
 
 #define LOOK_EVERY     (5 * DT_SEC) /* news can be lost */
 #define RANGE_PREFIXES 256          /* a range of IPv6 takes 254 at most */
@@ -148,18 +149,6 @@ static void say_what_is_wanted(struct want *w)
 
 /* ---- the host's side ---- */
 
-/* The kernel would give the device a link-local address and look for routers through it. */
-static void no_link_local(const char *device)
-{
-    char path[96];
-    snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/addr_gen_mode", device);
-    FILE *f = fopen(path, "we");
-    if (f == NULL)
-        return;
-    fputs("1\n", f); /* none; where it cannot be written, it is noise in counters at most */
-    fclose(f);
-}
-
 /* A device that was deleted is made anew before anything is read of it. */
 static void renew_device(struct daemon *d)
 {
@@ -167,13 +156,16 @@ static void renew_device(struct daemon *d)
     bool there, up;
     if (d->dp == NULL || dt_nl_link_state(d->nl, d->kernel.ifindex, &there, &up, NULL) != 0 || there)
         return;
-    if (dt_dp_device_renew(d->dp, &err) != 0) {
+    struct dt_tun tun;
+    int fd[DT_DP_WORKERS_MAX];
+    if (dt_tun_open(&tun, dt_dp_tun_name(d->dp), true, dt_dp_workers(d->dp), fd, &err) != 0 ||
+        dt_dp_device_renew(d->dp, tun.index, fd, &err) != 0) {
         LOG(DT_LOG_ERROR, "the device %s was deleted and cannot be made anew: %s", dt_dp_tun_name(d->dp),
             err.text);
         return;
     }
+    dt_tun_link(&tun, d->cfg.mtu);
     d->kernel.ifindex = dt_dp_tun_index(d->dp);
-    no_link_local(dt_dp_tun_name(d->dp));
     LOG(DT_LOG_WARN, "the device %s was deleted; it has been made anew", dt_dp_tun_name(d->dp));
 }
 
@@ -256,7 +248,6 @@ int routes_begin(struct daemon *d, struct dt_err *err)
     d->host = dt_host_new(&dt_host_sort, &host_ops, d);
     if (d->host == NULL)
         return dt_err_set(err, 0, "out of memory");
-    no_link_local(dt_dp_tun_name(d->dp));
     return dt_nl_link_up(d->nl, d->kernel.ifindex, 0, err);
 }
 

@@ -85,7 +85,8 @@ struct dptun {
 struct daemon {
     uv_loop_t loop;
     uv_poll_t ike4, ike6, dp_poll, nl_poll, nft_poll, names_poll;
-    int ike4_fd, ike6_fd, nl_fd, nft_fd;
+    int ike4_fd[2], ike6_fd[2]; /* [1]: sends what is nested, and hears nothing */
+    int nl_fd, nft_fd;
     uv_timer_t timer;  /* the endpoint's deadline */
     uv_timer_t settle; /* after news of the network: tunnels look for another path */
     uv_timer_t heal;   /* after the same news, sooner: the host is made as it is wanted */

@@ -41,20 +41,6 @@ static void set_defaults(struct dt_dp_config *c)
 #undef DEFAULT
 }
 
-/* Super-packets no larger than what leaves in one UDP_SEGMENT call when every segment has grown by ESP. */
-static void set_link(struct dt_dp *dp)
-{
-    struct dt_err err;
-    struct dt_nl *nl = dt_nl_open(&err);
-    uint32_t segs = 65000 / (dp->cfg.mtu + 64);
-    if (!nl)
-        return;
-    dt_nl_link_mtu(nl, dp->tun_index, dp->cfg.mtu, &err);
-    if (segs >= 2)
-        dt_nl_link_gso(nl, dp->tun_index, segs * (dp->cfg.mtu - 60) + 60, segs, &err);
-    dt_nl_close(nl);
-}
-
 /* The control thread reads RCU structures too; it may own several data paths. */
 static _Thread_local unsigned registered;
 
@@ -72,7 +58,7 @@ struct dt_dp *dt_dp_open(const struct dt_dp_config *cfg, struct dt_err *err)
     if (registered++ == 0)
         rcu_register_thread();
     dp->cfg = *cfg;
-    dp->event_fd = -1;
+    dp->event_fd = dp->path_mtu.fd4 = dp->path_mtu.fd6 = -1;
     set_defaults(&dp->cfg);
     dp->hold.packets = dp->cfg.hold_packets;
     dp->hold.bytes = dp->cfg.hold_bytes;
@@ -87,19 +73,21 @@ struct dt_dp *dt_dp_open(const struct dt_dp_config *cfg, struct dt_err *err)
         dt_err_set(err, 0, "cannot set up the data path: %s", strerror(errno));
         goto fail;
     }
+    if (dp_path_mtu_open(dp, err) < 0)
+        goto fail;
     for (unsigned i = 0; i < dp->nworkers; i++)
         if (!(dp->worker[i] = dp_worker_new(dp, i, err)))
             goto fail;
     /* The device last: when anything else fails it was never there. */
     if (dt_tun_open(&tun, dp->cfg.tun_name, !dp->cfg.no_gso, dp->nworkers, fd, err) < 0)
         goto fail;
+    dt_tun_link(&tun, dp->cfg.mtu);
     memcpy(dp->tun_name, tun.name, sizeof dp->tun_name);
     dp->cfg.tun_name = dp->tun_name;
     dp->tun_index = tun.index;
     dp->uso = tun.uso;
     for (unsigned i = 0; i < dp->nworkers; i++)
         dp->worker[i]->tun = fd[i];
-    set_link(dp);
     for (unsigned i = 0; i < dp->nworkers; i++)
         if (dp_worker_watch(dp->worker[i], err) < 0)
             goto fail;
@@ -143,6 +131,7 @@ void dt_dp_close(struct dt_dp *dp)
     rcu_barrier();
     for (unsigned i = 0; i < dp->nworkers; i++)
         dp_worker_free(dp->worker[i]);
+    dp_path_mtu_close(dp);
     dp_lookup_free(dp);
     dt_table_free(&dp->sa_ids);
     dt_table_free(&dp->tunnel_ids);
@@ -153,15 +142,10 @@ void dt_dp_close(struct dt_dp *dp)
         rcu_unregister_thread();
 }
 
-int dt_dp_device_renew(struct dt_dp *dp, struct dt_err *err)
+int dt_dp_device_renew(struct dt_dp *dp, unsigned index, const int *fd, struct dt_err *err)
 {
-    struct dt_tun tun;
-    int fd[DT_DP_WORKERS_MAX];
-    if (dt_tun_open(&tun, dp->tun_name, !dp->cfg.no_gso, dp->nworkers, fd, err) < 0)
-        return -1;
-    dp->tun_index = tun.index;
-    set_link(dp);
     int rc = 0;
+    dp->tun_index = index;
     for (unsigned i = 0; i < dp->nworkers; i++) {
         struct dp_cmd cmd = {.kind = DP_CMD_TUN, .fd = fd[i]};
         if (!dp_worker_tell(dp->worker[i], &cmd)) {
@@ -237,10 +221,11 @@ static int send_natt(struct dt_dp *dp, const struct dt_path *path, const struct 
                      bool nested, struct dt_err *err)
 {
     const struct dp_worker *w = dp->worker[0];
-    int fd = path->remote.addr.ver == 4 ? w->udp4.fd : w->udp6.fd;
+    bool v4 = path->remote.addr.ver == 4;
+    int fd = nested ? (v4 ? w->nested_udp4.fd : w->nested_udp6.fd) : v4 ? w->udp4.fd : w->udp6.fd;
     if (fd < 0)
         return dt_err_set(err, 0, "there is no encapsulation socket for IPv%d", path->remote.addr.ver);
-    return dt_outer_send(fd, path, iov, n, nested ? dp->cfg.mark_nested : 0, err);
+    return dt_outer_send(fd, path, iov, n, err);
 }
 
 int dt_dp_send_ike(struct dt_dp *dp, const struct dt_path *path, const void *msg, size_t len, bool nested,

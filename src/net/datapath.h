@@ -21,8 +21,8 @@
  * the SPIs of their ESP packets, and what would close a ring, or be stacked deeper than DT_DP_DEPTH, is
  * dropped and counted.
  *
- * Rights: dt_dp_open needs CAP_NET_ADMIN and CAP_NET_RAW. Afterwards only nested SAs need one of them (a mark
- * for each message). The device goes away with the process, and its addresses and routes with it. */
+ * Rights: dt_dp_open needs CAP_NET_ADMIN and CAP_NET_RAW. Nothing else here needs any: a device that was deleted is made anew by
+ * somebody who has them. The device goes away with the process, and its addresses and routes with it. */
 #ifndef DT_NET_DATAPATH_H
 #define DT_NET_DATAPATH_H
 
@@ -98,9 +98,10 @@ int dt_dp_start(struct dt_dp *dp, struct dt_err *err); /* the worker threads */
 void dt_dp_close(struct dt_dp *dp);
 const char *dt_dp_tun_name(const struct dt_dp *dp);
 unsigned dt_dp_tun_index(const struct dt_dp *dp); /* of the interface */
-/* Somebody deleted the device: makes it anew under its name, with another index, and hands it to the workers. Addresses and
- * routes are the owner's to set again. -1: it cannot be had; the next call may succeed. */
-int dt_dp_device_renew(struct dt_dp *dp, struct dt_err *err);
+/* Somebody deleted the device, and it was made anew under its name, with another index (net/tun.h): hands its descriptors, one
+ * a worker, to the workers, who own them. Addresses and routes are the owner's to set again. -1: a worker is too busy; the next
+ * device may be taken. */
+int dt_dp_device_renew(struct dt_dp *dp, unsigned index, const int *fd, struct dt_err *err);
 unsigned dt_dp_workers(const struct dt_dp *dp);
 
 /* ---- tunnels --------------------------------------------------------------------------------- */

@@ -173,6 +173,7 @@ struct dp_worker {
     bool running;
     int tun, epoll, kick; /* kick: eventfd for commands and stop */
     struct dp_sock udp4, udp6, esp4, esp6;
+    struct dp_sock nested_udp4, nested_udp6, nested_esp4, nested_esp6; /* send only (outer.c) */
     struct dt_ring commands; /* struct dp_cmd */
     struct dt_ring events;   /* struct dt_dp_event */
     atomic_uint_fast64_t count[DT_DPC_COUNT];
@@ -203,6 +204,10 @@ struct dt_dp {
     atomic_bool stop;
     atomic_uint carrier_gen;
     struct dt_hold_bounds hold;
+    struct {
+        pthread_mutex_t lock;
+        int fd4, fd6; /* marked, for questions about path MTUs; -1: none */
+    } path_mtu;
     atomic_int ike_queued;
     int event_fd;
     atomic_bool event_pending;
@@ -297,6 +302,9 @@ struct dp_sa *dp_sa_find_out(struct dt_dp *dp, uint32_t spi, const struct dt_add
 unsigned long dp_hash(const struct dt_dp *dp, const void *p, size_t n);
 
 /* outer.c: the sockets. */
+int dp_path_mtu_open(struct dt_dp *dp, struct dt_err *err);
+void dp_path_mtu_close(struct dt_dp *dp);
+void dp_outer_init(struct dp_worker *w); /* no socket is open */
 int dp_outer_open(struct dp_worker *w, struct dt_err *err);
 void dp_outer_close(struct dp_worker *w);
 void dp_outer_drain_errors(struct dp_sock *s);

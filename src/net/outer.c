@@ -1,4 +1,6 @@
-/* The outer sockets of a worker: UDP 4500 and raw ESP, IPv4 and IPv6; and the sending of a sealed batch. */
+/* The outer sockets of a worker: UDP 4500 and raw ESP, IPv4 and IPv6; and the sending of a sealed batch. All that needs a
+ * right, a mark above all, is done when they are opened: whoever sends needs none. So what is nested, and bears another mark,
+ * leaves from sockets of its own. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/udp.h>
@@ -16,6 +18,10 @@
 #endif
 #ifndef UDP_GRO
 #define UDP_GRO 104
+#endif
+
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78
 #endif
 
 #define SOCKET_BUFFER (8 << 20)
@@ -55,6 +61,18 @@ static int set_options(int fd, uint8_t ver, uint32_t mark, struct dt_err *err)
     return rc ? dt_err_set(err, 0, "cannot set up an IPv%d socket: %s", ver, strerror(errno)) : 0;
 }
 
+int dt_outer_bind_deaf(int fd, uint8_t ver, uint16_t port)
+{
+    struct sockaddr_in s4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 s6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    s4.sin_addr.s_addr = htonl(0xc0000008);           /* 192.0.0.8, RFC 7600 */
+    s6.sin6_addr.s6_addr[0] = s6.sin6_addr.s6_addr[15] = 1; /* 100::1, RFC 6666 */
+    int rc = ver == 4 ? set_int(fd, IPPROTO_IP, IP_FREEBIND, 1) : set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
+    if (rc == 0)
+        rc = ver == 4 ? bind(fd, (struct sockaddr *)&s4, sizeof s4) : bind(fd, (struct sockaddr *)&s6, sizeof s6);
+    return rc;
+}
+
 static int bind_any(int fd, uint8_t ver, uint16_t port)
 {
     struct sockaddr_in s4 = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -85,8 +103,7 @@ static int open_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
     int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return errno == EAFNOSUPPORT ? -2 : dt_err_set(err, 0, "no UDP socket: %s", strerror(errno));
-    if (w->dp->nworkers > 1)
-        set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (set_options(fd, ver, w->dp->cfg.mark, err) < 0) {
         close(fd);
         return -1;
@@ -144,6 +161,43 @@ static int open_esp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
     return fd;
 }
 
+/* For what is nested: the same port, another mark, and nothing comes in. */
+static int open_nested_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
+{
+    uint16_t port = w->dp->cfg.natt_port;
+    int fd = socket(ver == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return errno == EAFNOSUPPORT ? -2 : dt_err_set(err, 0, "no UDP socket: %s", strerror(errno));
+    set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (set_options(fd, ver, w->dp->cfg.mark_nested, err) < 0) {
+        close(fd);
+        return -1;
+    }
+    if (dt_outer_bind_deaf(fd, ver, port) < 0) {
+        dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had for what is nested: %s", port, ver, strerror(errno));
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int open_nested_esp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
+{
+    struct sock_filter deaf = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog prog = {.len = 1, .filter = &deaf};
+    int fd = socket(ver == 4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ESP);
+    if (fd < 0)
+        return errno == EAFNOSUPPORT ? -2 : dt_err_set(err, 0, "no raw ESP socket: %s", strerror(errno));
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog);
+    if (set_options(fd, ver, w->dp->cfg.mark_nested, err) < 0) {
+        close(fd);
+        return -1;
+    }
+    /* News of ICMP is for the others too. A kernel that does not let a raw socket bind here has the filter at least. */
+    (void)dt_outer_bind_deaf(fd, ver, 0);
+    return fd;
+}
+
 /* What the kernel queued beside: the routes have learned from it already. */
 void dp_outer_drain_errors(struct dp_sock *s)
 {
@@ -154,6 +208,21 @@ void dp_outer_drain_errors(struct dp_sock *s)
         if (recvmsg(s->fd, &m, MSG_ERRQUEUE) < 0)
             return;
     }
+}
+
+static void list_sockets(struct dp_worker *w, struct dp_sock *s[8])
+{
+    struct dp_sock *all[8] = {&w->udp4,        &w->udp6,        &w->esp4,        &w->esp6,
+                              &w->nested_udp4, &w->nested_udp6, &w->nested_esp4, &w->nested_esp6};
+    memcpy(s, all, sizeof all);
+}
+
+void dp_outer_init(struct dp_worker *w)
+{
+    struct dp_sock *s[8];
+    list_sockets(w, s);
+    for (size_t i = 0; i < DT_ARRAY_LEN(s); i++)
+        *s[i] = (struct dp_sock){.fd = -1, .df = -1};
 }
 
 int dp_outer_open(struct dp_worker *w, struct dt_err *err)
@@ -169,9 +238,12 @@ int dp_outer_open(struct dp_worker *w, struct dt_err *err)
         {&w->udp6, c->no_udp6, 6, open_udp},
         {&w->esp4, c->no_esp4, 4, open_esp},
         {&w->esp6, c->no_esp6, 6, open_esp},
+        {&w->nested_udp4, c->no_udp4, 4, open_nested_udp},
+        {&w->nested_udp6, c->no_udp6, 6, open_nested_udp},
+        {&w->nested_esp4, c->no_esp4, 4, open_nested_esp},
+        {&w->nested_esp6, c->no_esp6, 6, open_nested_esp},
     };
     for (size_t i = 0; i < DT_ARRAY_LEN(todo); i++) {
-        todo[i].s->df = -1;
         todo[i].s->fd = todo[i].off ? -1 : todo[i].open(w, todo[i].ver, err);
         if (todo[i].s->fd == -1 && !todo[i].off)
             return -1;
@@ -181,7 +253,8 @@ int dp_outer_open(struct dp_worker *w, struct dt_err *err)
 
 void dp_outer_close(struct dp_worker *w)
 {
-    struct dp_sock *s[] = {&w->udp4, &w->udp6, &w->esp4, &w->esp6};
+    struct dp_sock *s[8];
+    list_sockets(w, s);
     for (size_t i = 0; i < DT_ARRAY_LEN(s); i++)
         if (s[i]->fd >= 0)
             close(s[i]->fd);
@@ -253,20 +326,14 @@ void dt_outer_source(struct msghdr *m, const struct dt_addr *local)
     }
 }
 
-void dt_outer_mark(struct msghdr *m, uint32_t mark)
-{
-    add_cmsg(m, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
-}
-
-int dt_outer_send(int fd, const struct dt_path *path, const struct iovec *iov, int n, uint32_t mark,
-                  struct dt_err *err)
+int dt_outer_send(int fd, const struct dt_path *path, const struct iovec *iov, int n, struct dt_err *err)
 {
     bool v4 = path->remote.addr.ver == 4;
     struct sockaddr_in s4 = {.sin_family = AF_INET, .sin_port = htons(path->remote.port)};
     struct sockaddr_in6 s6 = {.sin6_family = AF_INET6, .sin6_port = htons(path->remote.port)};
     union {
         struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint32_t))];
+        char room[CMSG_SPACE(sizeof(struct in6_pktinfo))];
     } control;
     struct msghdr m = {.msg_name = v4 ? (void *)&s4 : (void *)&s6,
                        .msg_namelen = v4 ? sizeof s4 : sizeof s6,
@@ -279,8 +346,6 @@ int dt_outer_send(int fd, const struct dt_path *path, const struct iovec *iov, i
     memcpy(&s6.sin6_addr, path->remote.addr.b, 16);
     memset(&control, 0, sizeof control);
     dt_outer_source(&m, &path->local.addr);
-    if (mark)
-        dt_outer_mark(&m, mark);
     if (m.msg_controllen == 0)
         m.msg_control = NULL;
     if (sendmsg(fd, &m, 0) < 0)
@@ -307,26 +372,57 @@ static uint32_t nested_mtu(struct dt_dp *dp, uint64_t below, bool v4)
     return limit && limit < mtu ? limit : mtu;
 }
 
+static int open_path_mtu(struct dt_dp *dp, uint8_t ver)
+{
+    int fd = socket(ver == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && set_int(fd, SOL_SOCKET, SO_MARK, (int)dp->cfg.mark) < 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+int dp_path_mtu_open(struct dt_dp *dp, struct dt_err *err)
+{
+    pthread_mutex_init(&dp->path_mtu.lock, NULL);
+    dp->path_mtu.fd4 = open_path_mtu(dp, 4);
+    dp->path_mtu.fd6 = open_path_mtu(dp, 6);
+    return dp->path_mtu.fd4 >= 0 || dp->path_mtu.fd6 >= 0
+               ? 0
+               : dt_err_set(err, 0, "no socket for path MTUs: %s (CAP_NET_ADMIN is needed)", strerror(errno));
+}
+
+void dp_path_mtu_close(struct dt_dp *dp)
+{
+    if (dp->path_mtu.fd4 >= 0)
+        close(dp->path_mtu.fd4);
+    if (dp->path_mtu.fd6 >= 0)
+        close(dp->path_mtu.fd6);
+    pthread_mutex_destroy(&dp->path_mtu.lock);
+}
+
 /* The kernel's: of the interface, or what ICMP taught it. */
 uint32_t dp_outer_mtu(struct dt_dp *dp, const struct dp_route *r, const struct dp_sa *sa)
 {
     bool v4 = r->path.remote.addr.ver == 4;
     if (sa->below)
         return nested_mtu(dp, sa->below, v4);
-    int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), mtu = 0;
+    int fd = v4 ? dp->path_mtu.fd4 : dp->path_mtu.fd6, mtu = 0;
     socklen_t len = sizeof mtu;
+    const struct sockaddr none = {.sa_family = AF_UNSPEC};
 
     if (fd < 0)
         return 0;
-    set_int(fd, SOL_SOCKET, SO_MARK, (int)dp->cfg.mark);
     /* A raw path has no port; connect() wants one, and sends nothing. */
     struct sockaddr_in6 to;
     memcpy(&to, &r->to, sizeof r->to);
     to.sin6_port = htons(DT_PORT_NATT); /* the port lies at the same place in both */
+    pthread_mutex_lock(&dp->path_mtu.lock);
     if (connect(fd, (struct sockaddr *)&to, r->to_len) < 0 ||
         getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &mtu, &len) < 0)
         mtu = 0;
-    close(fd);
+    connect(fd, &none, sizeof none); /* the next question is about another destination, from another address */
+    pthread_mutex_unlock(&dp->path_mtu.lock);
     return mtu > 0 ? (uint32_t)mtu : 0;
 }
 
@@ -353,7 +449,7 @@ static void mtu_changed(struct dp_worker *w, struct dp_sa *sa, const struct dp_r
 
 union control {
     struct cmsghdr align;
-    char room[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 3 * CMSG_SPACE(sizeof(int))];
+    char room[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int))];
 };
 
 /* Messages of one call: same socket, same DF. */
@@ -422,8 +518,6 @@ static void add_message(const struct dp_worker *w, struct out_call *c, const str
     dt_outer_source(m, &r->path.local.addr);
     if (tos)
         add_cmsg(m, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &tos, sizeof tos);
-    if (sa->below)
-        add_cmsg(m, SOL_SOCKET, SO_MARK, &w->dp->cfg.mark_nested, sizeof w->dp->cfg.mark_nested);
     c->segs[c->n] = (uint16_t)n;
     c->size[c->n] = (uint16_t)x->pkt[i].len;
     if (n > 1) {
@@ -517,11 +611,12 @@ static void send_call(struct dp_worker *w, struct dp_sock *s, struct out_call *c
     c->n = 0;
 }
 
-static struct dp_sock *socket_for(struct dp_worker *w, const struct dt_path *path)
+static struct dp_sock *socket_for(struct dp_worker *w, const struct dt_path *path, bool nested)
 {
-    if (path->remote.addr.ver == 4)
-        return path->natt ? &w->udp4 : &w->esp4;
-    return path->natt ? &w->udp6 : &w->esp6;
+    bool v4 = path->remote.addr.ver == 4;
+    if (nested)
+        return path->natt ? (v4 ? &w->nested_udp4 : &w->nested_udp6) : v4 ? &w->nested_esp4 : &w->nested_esp6;
+    return path->natt ? (v4 ? &w->udp4 : &w->udp6) : v4 ? &w->esp4 : &w->esp6;
 }
 
 void dp_outer_send(struct dp_worker *w)
@@ -529,7 +624,7 @@ void dp_outer_send(struct dp_worker *w)
     struct dp_tx *x = &w->tx;
     struct dp_sa *sa = x->sa;
     const struct dp_route *r = rcu_dereference(sa->route);
-    struct dp_sock *s = socket_for(w, &r->path);
+    struct dp_sock *s = socket_for(w, &r->path, sa->below != 0);
     struct out_call c;
     bool gso = r->path.natt && !w->dp->cfg.no_gso;
     size_t overhead = dt_tunnel_outer_overhead(&r->path), mtu = atomic_load(&sa->mtu);

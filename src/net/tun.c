@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "net/netlink.h"
 #include "net/vnet.h"
 
 #ifndef TUN_F_USO4
@@ -73,4 +74,29 @@ fail:
         if (fd[--n] >= 0)
             close(fd[n]);
     return -1;
+}
+
+/* The kernel would give the device a link-local address and look for routers through it. */
+static void no_link_local(const char *device)
+{
+    char path[96];
+    snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/addr_gen_mode", device);
+    FILE *f = fopen(path, "we");
+    if (!f)
+        return;
+    fputs("1\n", f); /* none */
+    fclose(f);
+}
+
+void dt_tun_link(const struct dt_tun *tun, uint32_t mtu)
+{
+    struct dt_nl *nl = dt_nl_open(NULL);
+    uint32_t segs = 65000 / (mtu + 64);
+    no_link_local(tun->name);
+    if (!nl)
+        return;
+    dt_nl_link_mtu(nl, tun->index, mtu, NULL);
+    if (segs >= 2)
+        dt_nl_link_gso(nl, tun->index, segs * (mtu - 60) + 60, segs, NULL);
+    dt_nl_close(nl);
 }

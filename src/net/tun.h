@@ -17,5 +17,9 @@ struct dt_tun {
 
 /* Opens `queues` descriptors (non-blocking) of one new device; name may hold "%d". On failure nothing is left. */
 int dt_tun_open(struct dt_tun *tun, const char *name, bool gso, unsigned queues, int *fd, struct dt_err *err);
+/* Sets its MTU, and super-packets no larger than what leaves in one UDP_SEGMENT call when every segment has grown by ESP. Keeps
+ * the kernel from giving it a link-local address, and from looking for routers through it. What cannot be set is noise in
+ * counters, or slower, at most. */
+void dt_tun_link(const struct dt_tun *tun, uint32_t mtu);
 
 #endif

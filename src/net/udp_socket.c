@@ -14,34 +14,78 @@ union control {
     char room[128];
 };
 
-int dt_udp_open(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err)
+static int bind_any(int fd, uint8_t ver, uint16_t port)
 {
     struct sockaddr_in s4 = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct sockaddr_in6 s6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-    int one = 1, fd = socket(ver == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return bind(fd, ver == 4 ? (void *)&s4 : (void *)&s6, ver == 4 ? sizeof s4 : sizeof s6);
+}
 
+static int open_one(uint8_t ver, struct dt_err *err)
+{
+    int one = 1, fd = socket(ver == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return dt_err_set(err, 0, "no UDP socket (IPv%d): %s", ver, strerror(errno));
+    if (ver == 6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    return fd;
+}
+
+/* With mark, and sharing its port: a socket that sends under another mark is bound to it too. */
+static int open_marked(uint8_t ver, uint32_t mark, struct dt_err *err)
+{
+    int one = 1, fd = open_one(ver, err);
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0) {
         dt_err_set(err, 0, "cannot mark IKE packets: %s (CAP_NET_ADMIN is needed)", strerror(errno));
         close(fd);
         return -1;
     }
-    /* A gateway that comes back is greeted by all its clients at once. */
-    int room = 4 << 20;
+    return fd;
+}
+
+static int port_is_taken(uint8_t ver, uint16_t port, struct dt_err *err)
+{
+    return dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had: %s%s", port, ver, strerror(errno),
+                      errno == EADDRINUSE ? "; is another IKE daemon running?" : "");
+}
+
+int dt_udp_open(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err)
+{
+    int one = 1, room = 4 << 20; /* a gateway that comes back is greeted by all its clients at once */
+    int probe = open_one(ver, err); /* it does not share, and so sees whether anybody else has the port */
+    if (probe < 0)
+        return -1;
+    int rc = bind_any(probe, ver, port);
+    if (rc < 0)
+        port_is_taken(ver, port, err);
+    close(probe);
+    int fd = rc < 0 ? -1 : open_marked(ver, mark, err);
+    if (fd < 0)
+        return -1;
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) < 0)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-    if (ver == 4) {
+    if (ver == 4)
         setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof one);
-    } else {
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    else
         setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof one);
-    }
-    if (bind(fd, ver == 4 ? (void *)&s4 : (void *)&s6, ver == 4 ? sizeof s4 : sizeof s6) < 0) {
-        dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had: %s%s", port, ver, strerror(errno),
-                   errno == EADDRINUSE ? "; is another IKE daemon running?" : "");
+    if (bind_any(fd, ver, port) < 0) {
+        port_is_taken(ver, port, err);
         close(fd);
         return -1;
+    }
+    return fd;
+}
+
+int dt_udp_open_deaf(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err)
+{
+    int fd = open_marked(ver, mark, err);
+    if (fd >= 0 && dt_outer_bind_deaf(fd, ver, port) < 0) {
+        dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had for what is nested: %s", port, ver, strerror(errno));
+        close(fd);
+        fd = -1;
     }
     return fd;
 }
@@ -74,9 +118,8 @@ ssize_t dt_udp_recv(int fd, uint16_t port, void *buf, size_t cap, struct dt_path
     }
 }
 
-int dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, uint32_t mark,
-                struct dt_err *err)
+int dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, struct dt_err *err)
 {
     struct iovec iov = {.iov_base = (void *)(uintptr_t)msg, .iov_len = len};
-    return dt_outer_send(fd, path, &iov, 1, mark, err);
+    return dt_outer_send(fd, path, &iov, 1, err);
 }

@@ -13,13 +13,13 @@
 
 /* ver 4 or 6. mark: SO_MARK, 0 for none. Returns the descriptor, or -1 ("UDP port 500 is in use ..."). */
 int dt_udp_open(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err);
+/* One that sends from the same port under another mark, and hears nothing. After dt_udp_open. */
+int dt_udp_open_deaf(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err);
 /* One datagram into buf; path->local.addr is where it arrived, local.port is `port` as bound, natt false.
  * Returns its length (a datagram longer than cap is dropped and looks like the next one), or -1 when there is
  * none now. */
 ssize_t dt_udp_recv(int fd, uint16_t port, void *buf, size_t cap, struct dt_path *path);
-/* From path->local.addr (or whichever the kernel likes when it is none) to path->remote. 0, or -1. mark: of this
- * datagram instead of the socket's, 0 for that. */
-int dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, uint32_t mark,
-                struct dt_err *err);
+/* From path->local.addr (or whichever the kernel likes when it is none; a deaf socket takes none) to path->remote. 0, or -1. */
+int dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, struct dt_err *err);
 
 #endif

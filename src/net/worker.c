@@ -168,7 +168,8 @@ struct dp_worker *dp_worker_new(struct dt_dp *dp, unsigned index, struct dt_err 
     }
     w->dp = dp;
     w->index = index;
-    w->tun = w->udp4.fd = w->udp6.fd = w->esp4.fd = w->esp6.fd = -1;
+    w->tun = -1;
+    dp_outer_init(w);
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
     w->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (buffers(w) < 0 || dt_ring_init(&w->commands, sizeof(struct dp_cmd), DP_COMMANDS) < 0 ||

@@ -66,8 +66,7 @@ int __wrap_dt_dp_send_keepalive(struct dt_dp *dp, const struct dt_path *path, bo
                                 struct dt_err *err);
 unsigned __wrap_dt_dp_tun_index(const struct dt_dp *dp);
 const char *__wrap_dt_dp_tun_name(const struct dt_dp *dp);
-int __wrap_dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, uint32_t mark,
-                       struct dt_err *err);
+int __wrap_dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, struct dt_err *err);
 int __wrap_dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, struct dt_addr *src,
                            unsigned *ifindex, struct dt_err *err);
 int __wrap_dt_nl_addrs(struct dt_nl *nl, unsigned skip, struct dt_addr *out, int max, struct dt_err *err);
@@ -220,8 +219,7 @@ const char *__wrap_dt_dp_tun_name(const struct dt_dp *dp)
     return "dovetail0";
 }
 
-int __wrap_dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, uint32_t mark,
-                       struct dt_err *err)
+int __wrap_dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, struct dt_err *err)
 {
     send_datagram(path, msg, len);
     return 0;
@@ -316,7 +314,9 @@ struct fake_host *fake_host_new(struct dt_addr addr)
     uv_timer_init(&d->loop, &d->timer);
     uv_timer_init(&d->loop, &d->settle);
     uv_timer_init(&d->loop, &d->beat);
-    d->ike4_fd = d->ike6_fd = d->nl_fd = d->janitor = -1;
+    for (int i = 0; i < 2; i++)
+        d->ike4_fd[i] = d->ike6_fd[i] = -1;
+    d->nl_fd = d->janitor = -1;
     d->started = daemon_now();
     d->routes_changed = true; /* as routes_begin brings the device up */
     d->cfg.ike_port = DT_PORT_IKE;

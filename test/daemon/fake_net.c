@@ -4,6 +4,7 @@
 
 #include "host/filter.h"
 #include "host/host.h"
+#include "net/tun.h"
 #include "net/discovery.h"
 #include "net/nft.h"
 #include "net/udp_socket.h"
@@ -182,9 +183,18 @@ unsigned dt_dp_tun_index(const struct dt_dp *p)
     return 1;
 }
 
-int dt_dp_device_renew(struct dt_dp *p, struct dt_err *err)
+int dt_dp_device_renew(struct dt_dp *p, unsigned index, const int *fd, struct dt_err *err)
 {
     return 0;
+}
+
+int dt_tun_open(struct dt_tun *tun, const char *name, bool gso, unsigned queues, int *fd, struct dt_err *err)
+{
+    return dt_err_set(err, 0, "there are no devices here");
+}
+
+void dt_tun_link(const struct dt_tun *tun, uint32_t mtu)
+{
 }
 
 unsigned dt_dp_workers(const struct dt_dp *p)
@@ -228,8 +238,12 @@ ssize_t dt_udp_recv(int fd, uint16_t port, void *buf, size_t cap, struct dt_path
     return -1;
 }
 
-int dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, uint32_t mark,
-                struct dt_err *err)
+int dt_udp_open_deaf(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err)
+{
+    return -1;
+}
+
+int dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, struct dt_err *err)
 {
     world_ops.send_ike(dp.h, path, msg, len, 0);
     return 0;
