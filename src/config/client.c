@@ -17,6 +17,7 @@ static void read_networks(struct reader *r, const struct dt_setting *s, void *fi
         reader_error(r, s->line, "%s has %zu values; at most %d are possible", s->key, s->n, NETWORKS_MAX);
     else
         read_selectors(r, s, &c->networks, def);
+    value_prefixes(r, s->line, s->key, &c->networks);
 }
 
 static void read_fixed(struct reader *r, const struct dt_setting *s, void *field,

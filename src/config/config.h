@@ -44,6 +44,7 @@
 #define DT_CONFIG_POOLS_MAX    8
 #define DT_CONFIG_SECRETS_MAX  65536
 #define DT_CONFIG_CLIENTS_MAX  65536
+#define DT_CONFIG_PREFIXES_MAX 254 /* that the far side of a tunnel may come to, beside two leases */
 #define DT_CONFIG_HOST_MAX     253 /* bytes of a host name (RFC 1035) */
 
 struct dt_config_issue {
@@ -114,7 +115,9 @@ struct dt_config_gateway {
  * secrets, peers - stands in the first section. */
 #define DT_CONFIG_DISCOVER_MAX 16
 #define DT_DISCOVER_PEERS      64
-#define DT_DISCOVER_RANGES     16 /* that one half of a proxy may be: what IKE negotiates for a side */
+#define DT_DISCOVER_ROUTES_MAX                                                                               \
+    512 /* routing rules that all proxies come to: the sources of each times its destinations */
+#define DT_DISCOVER_RANGES 16 /* that one half of a proxy may be: what IKE negotiates for a side */
 
 struct dt_discover_peer {
     struct dt_ike_id id;        /* or a pattern */

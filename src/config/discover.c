@@ -97,7 +97,9 @@ static const struct setting_def defs[] = {
 static void check_total(struct reader *r, const struct dt_block *b)
 {
     struct dt_selectors own = {0}, others = {0};
+    struct dt_range range[DT_DISCOVER_RANGES];
     bool fits = true;
+    size_t routes = 0;
     for (size_t i = 0; i < r->c->ndiscover; i++)
         for (size_t k = 0; k < r->c->discover[i].rule.count; k++) {
             struct dt_selectors x, y;
@@ -106,7 +108,17 @@ static void check_total(struct reader *r, const struct dt_block *b)
                 fits &= dt_selectors_add(&own, &x.v[n]);
             for (size_t n = 0; n < y.n; n++)
                 fits &= dt_selectors_add(&others, &y.v[n]);
+            const struct dt_ted_proxy *p = &r->c->discover[i].rule.proxy[k];
+            int from = dt_ted_half_ranges(range, DT_DISCOVER_RANGES, &p->src, &p->src_mask),
+                to = dt_ted_half_ranges(range, DT_DISCOVER_RANGES, &p->dst, &p->dst_mask);
+            routes += from > 0 && to > 0 ? (size_t)from * (size_t)to : 0;
         }
+    if (routes > DT_DISCOVER_ROUTES_MAX)
+        reader_error(
+            r, b->line,
+            "up to here the discover sections come to %zu routing rules, and %d are possible; fewer and "
+            "wider proxies would be right",
+            routes, DT_DISCOVER_ROUTES_MAX);
     if (!fits)
         reader_error(r, b->line,
                      "up to here the discover sections come to more than %d ranges of addresses on one side; "

@@ -158,7 +158,7 @@ static const struct setting_def defs[] = {
     {"server_rekey", read_bool, AT(cfg.params.server_rekey)},
     {"mtu", read_uint, AT(mtu), 576, 65535},
     {"transport", read_bool, AT(cfg.transport)},
-    {"clients_max", read_uint, AT(cfg.tunnels_max), 1, 65536},
+    {"clients_max", read_uint, AT(cfg.tunnels_max), 1, DT_CONFIG_CLIENTS_MAX},
     {"ike", read_ike_proposals, AT(cfg.ike), .list = true},
     {"esp", read_esp_proposals, AT(cfg.esp), .list = true},
     EPOCH_SETTINGS(struct dt_config_gateway, cfg.params),

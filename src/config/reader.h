@@ -68,6 +68,8 @@ bool value_addr(struct reader *r, unsigned line, const char *key, const char *te
 /* The content of a file of secrets, at most cap bytes; its length, or -1 with a complaint, also when others than its
  * owner may read it. */
 long value_file(struct reader *r, unsigned line, const char *key, const char *path, void *out, size_t cap);
+/* Complains when the far side of a tunnel comes to more prefixes than the data path takes of one. */
+void value_prefixes(struct reader *r, unsigned line, const char *key, const struct dt_selectors *list);
 /* The length of a byte order mark that the text begins with, or 0. */
 size_t value_mark(const char *text, size_t len);
 /* A secret from text: 0x hex digits, else as it stands. False with a complaint. */

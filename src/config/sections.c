@@ -81,11 +81,13 @@ const char *reader_line(const struct reader *r, unsigned place, unsigned from)
     return dt_source_line(text[turn++ % 2], r->f->sources, place, from);
 }
 
+#define SETTINGS_MAX 64 /* that a kind of section may have; the longest table has half of it */
+
 /* "; did you mean "x"?", or which names there are. */
 static void unknown_setting(struct reader *r, const struct dt_block *b, const struct dt_setting *s,
                             const struct setting_def *defs, size_t n, bool *seen)
 {
-    const char *names[64];
+    const char *names[SETTINGS_MAX];
     char all[400] = "";
     for (size_t i = 0; i < n && i < DT_ARRAY_LEN(names); i++) {
         names[i] = defs[i].key;
@@ -107,7 +109,7 @@ static void unknown_setting(struct reader *r, const struct dt_block *b, const st
 void reader_section(struct reader *r, const struct dt_block *b, void *target, const struct setting_def *defs,
                     size_t n, bool *seen)
 {
-    unsigned line[64] = {0};
+    unsigned line[SETTINGS_MAX] = {0};
     if (b->inner != 0)
         reader_error(r, b->inner, "a %s has no section inside it; a setting would be right: name = value",
                      b->kind);
@@ -261,6 +263,28 @@ static void check_whole(struct reader *r)
                      r->f->top[0].key, r->f->top[0].key);
 }
 
+/* In IKE_SA_INIT the endpoint looks at so many lists of proposals: nobody could reach a gateway with one more. */
+static void check_offers(struct reader *r, size_t at)
+{
+    const struct dt_config_gateway *g = r->c->gateway, *mine = &g[at];
+    size_t lists = 1;
+    for (size_t i = 0; i < at; i++) {
+        bool first = dt_endpoint_gateways_meet(&g[i].cfg, &mine->cfg);
+        if (first && dt_endpoint_gateways_offer(&g[i].cfg, &mine->cfg))
+            return; /* it is one of those before */
+        for (size_t k = 0; first && k < i; k++)
+            first = !dt_endpoint_gateways_meet(&g[k].cfg, &mine->cfg) ||
+                    !dt_endpoint_gateways_offer(&g[k].cfg, &g[i].cfg);
+        lists += first;
+    }
+    if (lists > DT_GATEWAY_OFFERS)
+        reader_error(
+            r, mine->line,
+            "gateway \"%s\": with it there are %zu different lists of `ike` at one address, and %d are "
+            "looked at; the list of a gateway before it, or another `listen`, would be right",
+            mine->cfg.name, lists, DT_GATEWAY_OFFERS);
+}
+
 /* What the endpoint would refuse is said here, before anything of the file is applied. */
 static void check_endpoint(struct reader *r)
 {
@@ -273,9 +297,11 @@ static void check_endpoint(struct reader *r)
         if (dt_endpoint_tunnel_check(&cfg, &err) != 0)
             reader_error(r, c->tunnel[i].line, "tunnel %s", err.text);
     }
-    for (size_t i = 0; i < c->ngateway; i++)
+    for (size_t i = 0; i < c->ngateway; i++) {
         if (dt_endpoint_gateway_check(&c->gateway[i].cfg, &err) != 0)
             reader_error(r, c->gateway[i].line, "gateway %s", err.text);
+        check_offers(r, i);
+    }
 }
 
 static int include_nothing(void *user, const char *from, const char *pattern, struct dt_block_text **list,

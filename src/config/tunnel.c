@@ -206,6 +206,7 @@ static void check(struct reader *r, const struct dt_block *b, struct dt_config_t
     t->cfg.params.probe = t->cfg.probe != DT_PROBE_OFF;
     reader_epoch_params(r, b, &t->cfg.params, defs, DT_ARRAY_LEN(defs), seen, true);
     warn_unproved(r, b, t);
+    value_prefixes(r, line_of(r, b, "protect"), "protect", &t->cfg.protect);
 }
 
 void read_tunnel_section(struct reader *r, const struct dt_block *b)

@@ -196,6 +196,20 @@ void read_selectors(struct reader *r, const struct dt_setting *s, void *field, c
     }
 }
 
+void value_prefixes(struct reader *r, unsigned line, const char *key, const struct dt_selectors *list)
+{
+    struct dt_prefix part[DT_CONFIG_PREFIXES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++)
+        n += dt_range_prefixes(&list->v[i].range, part, DT_ARRAY_LEN(part), NULL);
+    if (n > DT_CONFIG_PREFIXES_MAX)
+        reader_error(
+            r, line,
+            "%s comes to %zu prefixes, and one tunnel takes %d at most; ranges that begin and end with a "
+            "prefix would be right",
+            key, n, DT_CONFIG_PREFIXES_MAX);
+}
+
 static void read_proposals(struct reader *r, const struct dt_setting *s, struct dt_proposals *list,
                            uint8_t protocol)
 {

@@ -24,8 +24,10 @@
 
 #define EXIT_FAILED 1
 #define EXIT_USAGE  2
-#define TUNNELS_MAX 131072 /* in the data path: a gateway alone may have clients_max = 65536 */
-#define STOP_AFTER  (2 * DT_SEC) /* how long DELETEs may take at the end */
+/* In the data path: all tunnels of the configuration, and a gateway's clients. */
+#define TUNNELS_MAX 131072
+_Static_assert(TUNNELS_MAX >= DT_CONFIG_TUNNELS_MAX + DT_CONFIG_CLIENTS_MAX, "what a file may ask for");
+#define STOP_AFTER (2 * DT_SEC) /* how long DELETEs may take at the end */
 
 static const char help[] =
     "dovetaild - IPsec that stays up behind any NAT: client and gateway in one program\n"
@@ -54,14 +56,10 @@ struct args {
 static int parse_args(struct args *a, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"socket", required_argument, NULL, 's'},
-        {"check", no_argument, NULL, 'k'},
-        {"open", no_argument, NULL, 'o'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},
+        {"check", no_argument, NULL, 'k'},        {"open", no_argument, NULL, 'o'},
+        {"verbose", no_argument, NULL, 'v'},      {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     int o;
     while ((o = getopt_long(argc, argv, "c:s:vh", options, NULL)) >= 0) {
@@ -141,20 +139,25 @@ static int open_control(struct daemon *d, struct dt_err *err)
     return d->janitor < 0 ? -1 : 0;
 }
 
+struct dt_dp_config daemon_data_path(struct daemon *d)
+{
+    return (struct dt_dp_config){.tun_name = d->cfg.device,
+                                 .workers = d->cfg.workers,
+                                 .mtu = d->cfg.mtu,
+                                 .tunnels_max = TUNNELS_MAX,
+                                 .sas_max = 4 * TUNNELS_MAX,
+                                 .natt_port = d->cfg.natt_port,
+                                 .hold_packets = d->cfg.hold_packets,
+                                 .hold_nothing = d->cfg.hold_packets == 0,
+                                 .policy = plans_choose,
+                                 .policy_ctx = d,
+                                 .no_udp6 = d->ike6_fd[0] < 0,
+                                 .no_esp6 = d->ike6_fd[0] < 0};
+}
+
 static int open_data_path(struct daemon *d, struct dt_err *err)
 {
-    struct dt_dp_config cfg = {.tun_name = d->cfg.device,
-                               .workers = d->cfg.workers,
-                               .mtu = d->cfg.mtu,
-                               .tunnels_max = TUNNELS_MAX,
-                               .sas_max = 4 * TUNNELS_MAX,
-                               .natt_port = d->cfg.natt_port,
-                               .hold_packets = d->cfg.hold_packets,
-                               .hold_nothing = d->cfg.hold_packets == 0,
-                               .policy = plans_choose,
-                               .policy_ctx = d,
-                               .no_udp6 = d->ike6_fd[0] < 0,
-                               .no_esp6 = d->ike6_fd[0] < 0};
+    struct dt_dp_config cfg = daemon_data_path(d);
     d->dp = dt_dp_open(&cfg, err);
     d->names = dt_names_open(err);
     if (d->dp == NULL || d->names == NULL)
@@ -266,17 +269,19 @@ void daemon_stop(struct daemon *d)
 /* A gateway that listens where nobody can reach it. */
 static void look_for_addresses(struct daemon *d, const struct dt_gateway_cfg *g)
 {
-    struct dt_addr all[256];
+    struct dt_nl_addrs all = {.v = NULL};
     char text[DT_ADDR_STRLEN];
-    int n = dt_nl_addrs(d->nl, dt_dp_tun_index(d->dp), all, (int)DT_ARRAY_LEN(all), NULL);
-    for (size_t i = 0; i < g->nlisten; i++) {
-        bool here = n == (int)DT_ARRAY_LEN(all);
-        for (int k = 0; k < n; k++)
-            here = here || dt_addr_eq(&all[k], &g->listen[i]);
+    int rc = dt_nl_addrs_of(d->nl, 0, &all, NULL);
+    for (size_t i = 0; rc == 0 && i < g->nlisten; i++) {
+        bool here = dt_addr_is_any(&g->listen[i]);
+        for (size_t k = 0; k < all.n && !here; k++)
+            here = !all.v[k].link_scope && all.v[k].ifindex != dt_dp_tun_index(d->dp) &&
+                   dt_addr_eq(&all.v[k].addr, &g->listen[i]);
         if (!here)
             LOG(DT_LOG_WARN, "gateway %s listens at %s, and this host has no such address now", g->name,
                 dt_addr_str(text, &g->listen[i]));
     }
+    dt_nl_addrs_free(&all);
 }
 
 /* What would make a gateway useless without a word from anybody. */
@@ -365,10 +370,12 @@ static int run(struct daemon *d, struct dt_config *c)
 static int open_what_is_closed(const char *socket_path)
 {
     struct dt_err err = {0};
-    struct dt_control_client *c = dt_control_connect(socket_path != NULL ? socket_path : DT_CONTROL_SOCKET, NULL);
+    struct dt_control_client *c =
+        dt_control_connect(socket_path != NULL ? socket_path : DT_CONTROL_SOCKET, NULL);
     if (c != NULL) {
         dt_control_disconnect(c);
-        fputs("dovetaild: a daemon runs and keeps closed what it must; `dovetail down` opens what a tunnel protects\n",
+        fputs("dovetaild: a daemon runs and keeps closed what it must; `dovetail down` opens what a tunnel "
+              "protects\n",
               stderr);
         return EXIT_FAILED;
     }

@@ -269,23 +269,26 @@ static int add_gate(struct discover *x, struct dt_err *err)
     return x->gate != NULL ? 0 : -1;
 }
 
+/* What a configuration may have, the net room takes. */
+_Static_assert(DT_TAP_HALVES >= DT_CONFIG_DISCOVER_MAX * DT_TED_MAX_PROXIES, "a half for each proxy");
+_Static_assert(DT_STEER_RULES >= DT_DISCOVER_ROUTES_MAX, "routing rules");
+
 static int set_rules(struct discover *x, struct dt_err *err)
 {
     static struct dt_tap_half half[DT_TAP_HALVES];
-    static struct dt_steer_rule steer[DT_STEER_RULES];
+    static struct dt_steer_rule steer[DT_STEER_RULES + 1];
     size_t nhalf = 0, nsteer = 0;
     for (size_t i = 0; i < x->nrule; i++) {
         const struct dt_ted_rule *r = &x->rule[i].rule;
         if (dt_ted_rule_set(x->ted, daemon_now(), r, err) != 0 || set_catch_all(x, &x->rule[i], err) != 0)
             return -1;
         for (size_t k = 0; k < r->count; k++) {
-            if (nhalf < DT_ARRAY_LEN(half))
-                half[nhalf++] = (struct dt_tap_half){r->proxy[k].src, r->proxy[k].src_mask};
+            half[nhalf++] = (struct dt_tap_half){r->proxy[k].src, r->proxy[k].src_mask};
             nsteer += steer_rules(steer + nsteer, DT_ARRAY_LEN(steer) - nsteer, &r->proxy[k]);
         }
     }
-    if (nsteer == DT_ARRAY_LEN(steer))
-        return dt_err_set(err, 0, "the discover sections come to %d routing rules or more", DT_STEER_RULES);
+    if (nsteer > DT_STEER_RULES)
+        return dt_err_set(err, 0, "the discover sections come to more than %d routing rules", DT_STEER_RULES);
     return dt_tap_set(x->tap, half, nhalf, steer, nsteer, err) != 0 ||
                    dt_steer_set(x->steer, steer, nsteer, err) != 0
                ? -1

@@ -144,21 +144,25 @@ void discover_asks_tick(struct discover *x, dt_time now)
 /* A host of that half: an address of this computer, or else one that may be there. */
 static bool source_in(struct daemon *d, const struct dt_ted_proxy *p, struct dt_addr *out)
 {
-    struct dt_addr all[64];
-    int n = dt_nl_addrs(d->nl, 0, all, (int)DT_ARRAY_LEN(all), NULL);
-    for (int i = 0; i < n; i++) {
+    struct dt_nl_addrs all = {.v = NULL};
+    const struct dt_addr *found = NULL;
+    if (dt_nl_addrs_of(d->nl, 0, &all, NULL) != 0)
+        all.n = 0;
+    for (size_t i = 0; i < all.n && found == NULL; i++) {
+        const struct dt_addr *a = &all.v[i].addr;
         struct dt_ted_proxy any = {.ver = p->ver,
                                    .src = p->src,
                                    .src_mask = p->src_mask,
                                    .dst = {.ver = p->ver},
                                    .dst_mask = {.ver = p->ver}};
-        struct dt_ted_packet t = {.src = all[i], .dst = {.ver = p->ver}};
-        if (all[i].ver == p->ver && dt_ted_proxy_has(&any, &t)) {
-            *out = all[i];
-            return true;
-        }
+        struct dt_ted_packet t = {.src = *a, .dst = {.ver = p->ver}};
+        if (!all.v[i].link_scope && a->ver == p->ver && dt_ted_proxy_has(&any, &t))
+            found = a;
     }
-    *out = p->src;
+    *out = found != NULL ? *found : p->src;
+    dt_nl_addrs_free(&all);
+    if (found != NULL)
+        return true;
     size_t last = dt_addr_size(&p->src) - 1;
     out->b[last] |= (uint8_t)(~p->src_mask.b[last] & 1);
     return true;

@@ -10,6 +10,9 @@
 #include "net/udp_socket.h"
 #include "wire/dummy.h"
 
+/* What a configuration may have, the data path takes, beside a client's leases. */
+_Static_assert(DT_DP_PREFIXES_MAX >= DT_CONFIG_PREFIXES_MAX + 2, "prefixes of one tunnel");
+
 /* ---- datagrams ---- */
 
 static void send_ike(void *user, const struct dt_path *path, const uint8_t *data, size_t len, unsigned flags)
@@ -119,11 +122,22 @@ static int check_inside(struct daemon *d, const struct dt_endpoint_admission *a,
     return rc;
 }
 
+/* The peer hears that there is no room, instead of a DELETE of what was agreed. */
+static int check_room(struct daemon *d, const struct dt_endpoint_admission *a, struct dt_err *err)
+{
+    struct dt_err full = {0};
+    if (dt_dp_room(d->dp, a->tunnel, &full) == 0)
+        return 0;
+    return dt_err_set(err, DT_N_NO_ADDITIONAL_SAS, "the data path is full: %s", full.text);
+}
+
 static int admit(void *user, dt_time now, const struct dt_endpoint_admission *a, struct dt_err *err)
 {
     struct daemon *d = user;
-    return discover_admit(d, a, err) != 0 || check_nat(d, a, err) != 0 || check_inside(d, a, err) != 0 ? -1
-                                                                                                       : 0;
+    return discover_admit(d, a, err) != 0 || check_nat(d, a, err) != 0 || check_inside(d, a, err) != 0 ||
+                   check_room(d, a, err) != 0
+               ? -1
+               : 0;
 }
 
 static void forget_dptun(struct daemon *d, uint32_t id)

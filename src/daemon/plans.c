@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/table.h"
 #include "daemon/plans.h"
 #include "daemon/state.h"
 
@@ -19,6 +20,7 @@ enum layer_state { PERFORMING, UP, FAILING, TEARING };
 
 struct layer {
     struct dt_list link;
+    struct dt_table_node by_id;
     uint32_t id, below;
     struct tun *t;
     enum layer_state state;
@@ -36,6 +38,7 @@ struct plans {
     struct dt_policy *policy;
     struct dt_policy_limits limits;
     struct dt_list layers;
+    struct dt_table layer_ids;
     uv_timer_t timer;
     bool again; /* a callback has left something to do */
 };
@@ -55,10 +58,8 @@ static void wake(struct plans *p, dt_time at)
 
 static struct layer *layer_by_id(struct plans *p, uint32_t id)
 {
-    dt_list_for_each (l, &p->layers)
-        if (DT_CONTAINER_OF(l, struct layer, link)->id == id)
-            return DT_CONTAINER_OF(l, struct layer, link);
-    return NULL;
+    struct dt_table_node *n = dt_table_first(&p->layer_ids, id);
+    return n != NULL ? DT_CONTAINER_OF(n, struct layer, by_id) : NULL;
 }
 
 /* ---- which tunnel serves a rule ---- */
@@ -127,18 +128,20 @@ static bool selects(const struct dt_selectors *list, const struct dt_addr *a)
 /* Tells the workers whose packets go through which lower tunnel. */
 static void publish_nests(struct plans *p)
 {
-    struct dt_addr peer[64];
-    uint32_t below[64];
+    struct plans_nest *nest = calloc(p->layer_ids.count + 1, sizeof(*nest));
     size_t n = 0;
+    if (nest == NULL) {
+        LOG(DT_LOG_ERROR, "out of memory: the workers do not hear which tunnels are nested");
+        return;
+    }
     dt_list_for_each (at, &p->layers) {
         const struct layer *l = DT_CONTAINER_OF(at, struct layer, link);
         const struct layer *b = l->below != 0 ? layer_by_id(p, l->below) : NULL;
-        if (b == NULL || b->t == NULL || n == DT_ARRAY_LEN(peer))
-            continue;
-        peer[n] = l->peer;
-        below[n++] = b->t->id;
+        if (b != NULL && b->t != NULL)
+            nest[n++] = (struct plans_nest){l->peer, b->t->id};
     }
-    plans_hook_nests(p->d, peer, below, n);
+    plans_hook_nests(p->d, nest, n);
+    free(nest);
 }
 
 /* ---- what the engine asks for ---- */
@@ -159,8 +162,10 @@ static void perform(void *user, dt_time now, const struct dt_policy_action *a)
 {
     struct plans *p = user;
     struct layer *l = calloc(1, sizeof(*l));
-    if (l == NULL)
+    if (l == NULL || dt_table_insert(&p->layer_ids, &l->by_id, a->layer) != 0) {
+        free(l);
         return; /* the engine's own clock ends it */
+    }
     l->id = a->layer;
     l->below = a->below;
     l->peer = a->peer;
@@ -241,6 +246,7 @@ static void layer_end(struct plans *p, struct layer *l)
     struct tun *t = l->t;
     bool nested = l->below != 0;
     dt_list_del(&l->link);
+    dt_table_remove(&p->layer_ids, &l->by_id);
     free(l);
     if (nested)
         publish_nests(p);
@@ -322,16 +328,9 @@ static void run(struct plans *p)
     for (int turns = 0; turns < 64; turns++) {
         p->again = false;
         dt_policy_tick(p->policy, now);
-        /* A step may end layers and begin others: go by number. */
-        uint32_t ids[256];
-        size_t n = 0;
-        dt_list_for_each (l, &p->layers)
-            if (n < DT_ARRAY_LEN(ids))
-                ids[n++] = DT_CONTAINER_OF(l, struct layer, link)->id;
-        for (size_t i = 0; i < n; i++) {
-            struct layer *l = layer_by_id(p, ids[i]);
-            if (l != NULL)
-                layer_run(p, l, now);
+        /* A step may end its own layer, and begin others at the end of the list. */
+        dt_list_for_each_safe (l, &p->layers) {
+            layer_run(p, DT_CONTAINER_OF(l, struct layer, link), now);
         }
         if (!p->again)
             break;
@@ -454,8 +453,8 @@ void plans_beat(struct daemon *d)
         l->packets = c.tx_packets + c.rx_packets;
         l->used = daemon_now();
     }
-    struct plans_ask asked[256];
-    size_t n = p->policy != NULL ? plans_asked(d, asked, DT_ARRAY_LEN(asked)) : 0;
+    struct plans_ask asked[PLANS_ASKS];
+    size_t n = p->policy != NULL ? plans_asked(d, asked) : 0;
     for (size_t i = 0; i < n; i++) {
         /* A tunnel that is not up has held it, and told of it then. */
         const struct tun *t = tun_by_id(d, asked[i].tunnel);
@@ -496,6 +495,7 @@ int plans_apply(struct daemon *d, const struct dt_policy_limits *limits, struct 
         p->d = d;
         p->limits = *limits;
         dt_list_init(&p->layers);
+        dt_table_init(&p->layer_ids);
         uv_timer_init(&d->loop, &p->timer);
         p->timer.data = p;
     }
@@ -553,6 +553,7 @@ void plans_close(struct daemon *d)
         dt_list_del(&l->link);
         free(l);
     }
+    dt_table_free(&p->layer_ids);
     free(p);
 }
 

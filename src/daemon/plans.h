@@ -31,14 +31,18 @@ bool plans_nested(struct daemon *d, const struct dt_addr *remote);
 
 /* plans_hook.c: for the data path's workers. match is taken over; NULL: there are no rules. */
 void plans_hook_rules(struct daemon *d, struct dt_match *match);
-/* Our packets to peer[i] go through the tunnel below[i]. */
-void plans_hook_nests(struct daemon *d, const struct dt_addr *peer, const uint32_t *below, size_t n);
+struct plans_nest {
+    struct dt_addr peer; /* our own packets to it go through */
+    uint32_t below;      /* that tunnel of the endpoint */
+};
+void plans_hook_nests(struct daemon *d, const struct plans_nest *nest, size_t n); /* all that there are */
 /* Packets that rules have led to tunnels since the last call, about one for each rule; each of them is given once. */
 struct plans_ask {
     uint32_t tunnel; /* of the endpoint */
     struct dt_flow flow;
 };
-size_t plans_asked(struct daemon *d, struct plans_ask *out, size_t cap);
+#define PLANS_ASKS 256 /* at most; where more rules send, each gets its turn in one of the next calls */
+size_t plans_asked(struct daemon *d, struct plans_ask out[PLANS_ASKS]);
 void plans_hook_close(struct daemon *d); /* the workers have ended */
 /* Is that how we speak to a peer: ESP, or IKE at our ports? On any thread. */
 bool plans_protocol(const struct daemon *d, uint8_t proto, uint16_t sport, uint16_t dport);

@@ -20,7 +20,6 @@ struct peer {
 };
 
 /* A packet that a rule has sent on a tunnel, noted for the control thread, which asks five times a second. */
-#define ASKS 256
 struct ask {
     _Atomic uint8_t state; /* 0 free, 1 being written, 2 there */
     struct plans_ask what;
@@ -32,7 +31,7 @@ struct plan_map {
     uint32_t *tunnel;       /* of each tunnel rule, of the endpoint; 0: none serves it */
     struct peer *peer;      /* by rule, then address */
     size_t npeer;
-    struct ask ask[ASKS];
+    struct ask ask[PLANS_ASKS];
     _Atomic uint32_t
         turn; /* where a rule's note goes changes each time: none is shadowed by another for ever */
 };
@@ -40,10 +39,7 @@ struct plan_map {
 struct plan_nests {
     struct rcu_head rcu;
     size_t n;
-    struct nest {
-        struct dt_addr peer;
-        uint32_t below; /* tunnel of the endpoint */
-    } v[];
+    struct plans_nest v[];
 };
 
 static int by_peer(const void *a, const void *b)
@@ -134,14 +130,14 @@ void plans_hook_rules(struct daemon *d, struct dt_match *match)
         call_rcu(&old->rcu, map_unread);
 }
 
-void plans_hook_nests(struct daemon *d, const struct dt_addr *peer, const uint32_t *below, size_t n)
+void plans_hook_nests(struct daemon *d, const struct plans_nest *nest, size_t n)
 {
     struct plan_nests *x = malloc(sizeof(*x) + n * sizeof(x->v[0])), *old = d->plan_nests;
     if (x == NULL)
         return;
     x->n = n;
-    for (size_t i = 0; i < n; i++)
-        x->v[i] = (struct nest){peer[i], below[i]};
+    if (n > 0)
+        memcpy(x->v, nest, n * sizeof(*nest));
     rcu_assign_pointer(d->plan_nests, x);
     if (old != NULL)
         call_rcu(&old->rcu, nests_unread);
@@ -162,11 +158,11 @@ const struct dt_match *plans_match(const struct daemon *d)
 
 /* A tunnel that is up carries what a rule sends there without asking; only so does the engine learn that another plan
  * wants that layer too, and that a plan is in use. */
-size_t plans_asked(struct daemon *d, struct plans_ask *out, size_t cap)
+size_t plans_asked(struct daemon *d, struct plans_ask out[PLANS_ASKS])
 {
     struct plan_map *m = d->plan_map;
     size_t n = 0;
-    for (size_t i = 0; m != NULL && i < ASKS && n < cap; i++)
+    for (size_t i = 0; m != NULL && i < PLANS_ASKS; i++)
         if (atomic_load_explicit(&m->ask[i].state, memory_order_acquire) == 2) {
             out[n++] = m->ask[i].what;
             atomic_store_explicit(&m->ask[i].state, 0, memory_order_release);
@@ -180,6 +176,7 @@ size_t plans_asked(struct daemon *d, struct plans_ask *out, size_t cap)
 
 static void ask(struct plan_map *m, uint32_t key, uint32_t tunnel, const struct dt_flow *f)
 {
+    _Static_assert(PLANS_ASKS == 256, "as many as eight bits name");
     uint32_t turn = atomic_load_explicit(&m->turn, memory_order_relaxed) | 1;
     struct ask *a = &m->ask[(key * turn * 0x9e3779b1u) >> 24];
     uint8_t is_free = 0;

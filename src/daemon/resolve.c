@@ -30,12 +30,26 @@ static bool is_name(const struct tun *t, size_t i)
 /* Takes the answer for one name; true when it says something new. */
 static bool take(struct tun *t, size_t host, const struct dt_names_answer *a)
 {
-    size_t n = a->naddr < DT_ARRAY_LEN(t->found[host].a) ? a->naddr : DT_ARRAY_LEN(t->found[host].a);
+    size_t n = a->naddr;
     if (n == t->found[host].n && memcmp(a->addr, t->found[host].a, n * sizeof(a->addr[0])) == 0)
         return false;
     t->found[host].n = (uint8_t)n;
     memcpy(t->found[host].a, a->addr, n * sizeof(a->addr[0]));
     return true;
+}
+
+/* What a name has beside the addresses that are tried is not lost without a word. */
+static void tell_left_out(const struct tun *t, size_t host, const struct dt_names_answer *a)
+{
+    size_t known = 0;
+    for (size_t i = 0; i < t->cfg.nhost; i++)
+        known += t->found[i].n;
+    if (a->more > 0)
+        LOG(DT_LOG_WARN, "%s: %s has %u addresses; the first %u are tried", t->cfg.cfg.name,
+            t->cfg.host[host], a->naddr + a->more, a->naddr);
+    if (known > DT_TUNNEL_GATEWAYS)
+        LOG(DT_LOG_WARN, "%s: its gateways have %zu addresses in all; the first %d are tried",
+            t->cfg.cfg.name, known, DT_TUNNEL_GATEWAYS);
 }
 
 static void resolve_free(struct resolve *r)
@@ -98,7 +112,10 @@ static void answered(struct resolve *r, size_t host, const struct dt_names_answe
         LOG(DT_LOG_WARN, "%s: %s", t->cfg.cfg.name, t->resolve_why);
     } else {
         t->resolve_why[0] = '\0';
-        r->changed = take(t, host, a) || r->changed;
+        if (take(t, host, a)) {
+            r->changed = true;
+            tell_left_out(t, host, a);
+        }
     }
     if (!any_waiting(r))
         finish(r);

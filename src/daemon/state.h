@@ -23,15 +23,16 @@
 #include "endpoint/endpoint.h"
 #include "host/host.h"
 #include "net/datapath.h"
+#include "net/names.h"
 #include "net/netlink.h"
 
-#define DT_DAEMON_TABLE      17494u /* routing table, and the priority of the rule that leads to it */
-#define DT_DAEMON_PRIORITY   17494u
+#define DT_DAEMON_TABLE    17494u /* routing table, and the priority of the rule that leads to it */
+#define DT_DAEMON_PRIORITY 17494u
 
 /* The addresses of a gateway's name, as last heard. */
 struct host_addrs {
     uint8_t n;
-    struct dt_addr a[4];
+    struct dt_addr a[DT_NAMES_ADDRS];
 };
 
 /* A configured tunnel: from the configuration to the endpoint. */
@@ -47,7 +48,7 @@ struct tun {
     struct resolve *resolve;                     /* under way, or NULL */
     dt_time resolve_at;                          /* when to try again; DT_NEVER */
     dt_time resolve_pause;
-    char resolve_why[160]; /* why there is no address */
+    char resolve_why[160];     /* why there is no address */
     char encap_why[160];       /* why this encapsulation was chosen */
     unsigned refusals;         /* since it was last asked to come up */
     bool ruled;                /* a rule leads to it: plans bring it up and down (plans.c) */
@@ -116,19 +117,19 @@ struct daemon {
     struct dt_host *host; /* what is wanted of it (routes.c) */
     struct dt_host_kernel kernel;
     struct dt_host_filter *filter; /* NULL: this host has no nftables */
-    bool closed; /* something is, as the janitor was told */
-    bool routes_changed; /* since host was told what is wanted */
-    dt_time host_look_at; /* the slow timer */
+    bool closed;                   /* something is, as the janitor was told */
+    bool routes_changed;           /* since host was told what is wanted */
+    dt_time host_look_at;          /* the slow timer */
     struct dt_lease_store *leases;
     struct dt_control_server *control;
     struct dt_page *metrics;
     unsigned metrics_calls;
     FILE *keylog;
-    int janitor;         /* the pipe's end; -1 */
+    int janitor; /* the pipe's end; -1 */
 
-    struct dt_table tun_ids;   /* of tuns that have one */
-    struct dt_names *names;    /* look-ups (net/names.h) */
-    struct dt_table resolves;  /* under way (resolve.c) */
+    struct dt_table tun_ids;  /* of tuns that have one */
+    struct dt_names *names;   /* look-ups (net/names.h) */
+    struct dt_table resolves; /* under way (resolve.c) */
     uint64_t next_resolve;
     struct discover *discover; /* NULL: no discover section (daemon/discover.h) */
     struct dt_list waits;      /* requests that wait for something to happen (waits.c) */
@@ -147,7 +148,8 @@ static inline dt_time daemon_now(void)
 #define LOG(level, ...) dt_log(level, "daemon", __VA_ARGS__)
 
 /* daemon.c */
-void daemon_stop(struct daemon *d); /* politely: DELETEs go out first */
+void daemon_stop(struct daemon *d);                     /* politely: DELETEs go out first */
+struct dt_dp_config daemon_data_path(struct daemon *d); /* as it is opened */
 
 /* loop.c */
 int loop_open(struct daemon *d, struct dt_err *err); /* sockets and handles */
@@ -165,9 +167,9 @@ void driver_describe(struct daemon *d, struct tun *t);
 
 /* jobs.c */
 int jobs_open(struct daemon *d, struct dt_err *err); /* starts a thread: after privileges were given up */
-void jobs_add(void *user, struct dt_ike_work *w); /* the endpoint's ops.work; user is the daemon */
-void jobs_stop(struct daemon *d); /* after the endpoint was freed: all jobs are wiped */
-void jobs_free(struct daemon *d); /* after the loop was closed */
+void jobs_add(void *user, struct dt_ike_work *w);    /* the endpoint's ops.work; user is the daemon */
+void jobs_stop(struct daemon *d);                    /* after the endpoint was freed: all jobs are wiped */
+void jobs_free(struct daemon *d);                    /* after the loop was closed */
 
 /* leases.c */
 int leases_take(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
@@ -203,7 +205,7 @@ void tunnels_clear(struct daemon *d);
 struct tun *tun_by_id(struct daemon *d, uint32_t id);
 struct tun *tun_by_name(struct daemon *d, const char *name);
 struct gate *gate_by_id(struct daemon *d, uint32_t id);
-bool gates_admit(struct daemon *d, const char *identity); /* may such a client come? */
+bool gates_admit(struct daemon *d, const char *identity);      /* may such a client come? */
 struct gate *gate_by_name(struct daemon *d, const char *name); /* of the configuration's */
 void tun_up(struct daemon *d, struct tun *t);
 void tun_down(struct daemon *d, struct tun *t);
@@ -235,14 +237,17 @@ void routes_end(struct daemon *d); /* takes away what was set */
 /* What is wanted for a tunnel or gateway may have changed: routes_flush looks at it. */
 void routes_tunnel(struct daemon *d, struct tun *t);
 void routes_gateway(struct daemon *d, struct gate *g, bool gone);
-void routes_flush(struct daemon *d); /* before anybody is told that something is up, and at the end of each turn */
-int routes_open(struct dt_err *err);     /* takes away what a killed daemon left closed; no daemon is needed */
+void routes_flush(
+    struct daemon *d); /* before anybody is told that something is up, and at the end of each turn */
+int routes_open(struct dt_err *err); /* takes away what a killed daemon left closed; no daemon is needed */
 void routes_reconcile(struct daemon *d); /* at news from the kernel, and on a slow timer */
-const char *routes_missing(struct daemon *d, const struct tun *t); /* why its packets have no way into it; NULL */
+const char *routes_missing(struct daemon *d,
+                           const struct tun *t); /* why its packets have no way into it; NULL */
 
 /* janitor.c */
 int janitor_start(const char *socket, struct dt_err *err); /* the pipe's end, or -1 */
-void janitor_tell(int fd, bool closed); /* is something closed that must stay so when this process is killed? */
+void janitor_tell(int fd,
+                  bool closed); /* is something closed that must stay so when this process is killed? */
 void janitor_dismiss(int fd);
 
 /* targets.c: whom a command is about. A client has no struct of its own here, and may be gone at any time. */

@@ -113,6 +113,19 @@ bool ep_conf_same_proposals(const struct dt_proposals *a, const struct dt_propos
     return true;
 }
 
+bool dt_endpoint_gateways_offer(const struct dt_gateway_cfg *a, const struct dt_gateway_cfg *b)
+{
+    return ep_conf_same_proposals(&a->ike, &b->ike);
+}
+
+bool dt_endpoint_gateways_meet(const struct dt_gateway_cfg *a, const struct dt_gateway_cfg *b)
+{
+    for (unsigned i = 0; i < b->nlisten; i++)
+        if (dt_addr_is_any(&b->listen[i]) || ep_server_listens(a, &b->listen[i]))
+            return true;
+    return b->nlisten == 0;
+}
+
 static bool same_id(const struct dt_ike_id *a, const struct dt_ike_id *b)
 {
     return a->type == b->type && (a->type == DT_ID_ANY || dt_ike_id_eq(a, b));

@@ -84,12 +84,13 @@ struct dt_tunnel_cfg {
     bool transport;              /* transport mode */
     enum dt_encap encap;
     enum dt_probe_mode probe;
-    struct dt_addr probe_addr;     /* DT_PROBE_ADDRESS */
+    struct dt_addr probe_addr; /* DT_PROBE_ADDRESS */
     /* A rekey that the gateway begins is declined when it is a Dovetail that probes (our own is sure to come), else accepted;
      * params.server_rekey accepts it in any case, this declines it in any case. */
     bool server_rekey_decline;
     struct dt_epoch_params params; /* params.probe is set from `probe` */
-    uint32_t secret; /* another number: ops->psk gives another secret than before, which a new session proves */
+    uint32_t
+        secret; /* another number: ops->psk gives another secret than before, which a new session proves */
 };
 void dt_tunnel_cfg_default(struct dt_tunnel_cfg *cfg); /* proposals, parameters; no names, no addresses */
 
@@ -357,6 +358,13 @@ void dt_endpoint_ping(struct dt_endpoint *ep, dt_time now, uint32_t tunnel);
 uint32_t dt_endpoint_gateway_add(struct dt_endpoint *ep, dt_time now, const struct dt_gateway_cfg *cfg,
                                  struct dt_err *err);
 int dt_endpoint_gateway_check(const struct dt_gateway_cfg *cfg, struct dt_err *err);
+/* Which gateway somebody wants is not known in IKE_SA_INIT: there the different lists of `ike` proposals of all that
+ * listen at the address are looked at, DT_GATEWAY_OFFERS of them. */
+#define DT_GATEWAY_OFFERS 8
+bool dt_endpoint_gateways_meet(const struct dt_gateway_cfg *a,
+                               const struct dt_gateway_cfg *b); /* at an address */
+bool dt_endpoint_gateways_offer(const struct dt_gateway_cfg *a,
+                                const struct dt_gateway_cfg *b); /* the same list */
 /* A client whose session and SAs could be negotiated as they are under the new configuration too goes on undisturbed, and
  * what it negotiates from now on is under the new one. Any other is closed with DELETE at once (DT_EVENT_TUNNEL_GONE says
  * what it may not have any more); it may come again. Fewer tunnels_max end nobody: no further ones are let in.
@@ -442,7 +450,7 @@ struct dt_tunnel_info {
     struct dt_selectors local_ts, remote_ts; /* of the newest epoch */
     struct dt_addrport elsewhere; /* another machine that came with the same identity; ver 0: none */
     dt_time elsewhere_at;
-    struct dt_ike_id owner;                  /* server: of the networks (struct dt_authority) */
+    struct dt_ike_id owner; /* server: of the networks (struct dt_authority) */
     struct dt_path path;
     bool natt, peer_is_dovetail;
     enum dt_probe_kind probe_kind;

@@ -44,11 +44,9 @@ struct gateway *ep_server_of_path(const struct dt_endpoint *ep, const struct dt_
     return NULL;
 }
 
-#define OFFERS_MAX 8 /* lists of IKE proposals at one address that IKE_SA_INIT looks at */
-
 struct gateway *ep_server_nth_offer(const struct dt_endpoint *ep, const struct dt_path *path, unsigned n)
 {
-    struct gateway *offer[OFFERS_MAX];
+    struct gateway *offer[DT_GATEWAY_OFFERS];
     unsigned found = 0;
     dt_list_for_each (l, &ep->gateways) {
         struct gateway *g = DT_CONTAINER_OF(l, struct gateway, list);
@@ -61,7 +59,7 @@ struct gateway *ep_server_nth_offer(const struct dt_endpoint *ep, const struct d
             continue;
         if (found == n)
             return g;
-        if (found == OFFERS_MAX)
+        if (found == DT_GATEWAY_OFFERS)
             return NULL;
         offer[found++] = g;
     }

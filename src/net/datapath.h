@@ -38,10 +38,11 @@
 #include "esp/esp.h"
 #include "hold/hold.h"
 
-#define DT_DP_WORKERS_MAX 16
-#define DT_DP_DEPTH       8
-#define DT_DP_MARK        0x44560001u /* default of `mark` */
-#define DT_DP_MARK_NESTED 0x44560002u
+#define DT_DP_WORKERS_MAX  16
+#define DT_DP_DEPTH        8
+#define DT_DP_PREFIXES_MAX 256         /* that the remote selectors of one tunnel may come to */
+#define DT_DP_MARK         0x44560001u /* default of `mark` */
+#define DT_DP_MARK_NESTED  0x44560002u
 
 #define DT_DP_PAIR_AGAIN (250 * DT_MSEC)
 #define DT_DP_HOLD_AGE   (10 * DT_SEC) /* what waits longer for a rematch is dropped at the next one */
@@ -109,7 +110,7 @@ unsigned dt_dp_workers(const struct dt_dp *dp);
 struct dt_dp_tunnel {
     uint64_t id;
     /* What it carries, outbound: source (and source port) in local, destination (and its port) in remote, of
-     * the same IP version. The most specific remote selector wins, among equals the lower `order`, then the
+     * the same IP version; remote comes to DT_DP_PREFIXES_MAX prefixes at most. The most specific remote selector wins, among equals the lower `order`, then the
      * older. Replaced by dt_dp_tunnel_set once negotiation has narrowed them. */
     struct dt_selectors local, remote;
     uint32_t order;
@@ -120,9 +121,9 @@ struct dt_dp_tunnel {
     bool no_hold;    /* catch_all: raise the event and drop the packet */
     uint64_t
         owner; /* not 0: no prefix of it may lie in, or hold, one of another owner's; dt_dp_tunnel_set refuses it */
-    bool on_demand;  /* in state hold, the first packet raises DT_DP_NEED_TUNNEL (again every second while it
+    bool on_demand; /* in state hold, the first packet raises DT_DP_NEED_TUNNEL (again every second while it
                        holds) */
-    uint32_t mtu;    /* never larger inside than this; 0: as the path gives */
+    uint32_t mtu;   /* never larger inside than this; 0: as the path gives */
     bool copy_dscp_off; /* outer DSCP 0 instead of the inner one (RFC 4301 5.1.2.1) */
     enum { DT_DP_DF_COPY, DT_DP_DF_SET, DT_DP_DF_CLEAR } df; /* IPv4 outside (RFC 4301 8.1); default copy */
 };
@@ -154,8 +155,8 @@ struct dt_dp_tunnel_counters {
     uint64_t drops;            /* state drop */
     uint64_t selector_drops;   /* the tunnel was chosen but its SA does not carry the packet */
     uint64_t fragment_drops; /* later fragments whose first one was not seen; fragments for transport mode */
-    uint64_t too_big;          /* answered with "fragmentation needed" or "packet too big" */
-    uint32_t mtu;              /* the inside MTU that is signalled now; 0: not limited yet */
+    uint64_t too_big;        /* answered with "fragmentation needed" or "packet too big" */
+    uint32_t mtu;            /* the inside MTU that is signalled now; 0: not limited yet */
     uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* inner packets, over all SAs */
 };
 /* False when there is no such tunnel. */
@@ -182,6 +183,9 @@ struct dt_dp_sa {
 /* Inbound is live at once; outbound carries data only after dt_dp_tunnel_state(DT_DP_SEND), and probes at any
  * time. */
 int dt_dp_sa_add(struct dt_dp *dp, const struct dt_dp_sa *sa, struct dt_err *err);
+/* Is there room for an SA of that tunnel, and for the tunnel where it is not there yet? -1 with *err: which limit is
+ * reached. Asked before an SA is agreed with the peer. */
+int dt_dp_room(const struct dt_dp *dp, uint64_t tunnel, struct dt_err *err);
 /* The peer's address or port has changed (RFC 7296 2.23). */
 int dt_dp_sa_path(struct dt_dp *dp, uint64_t sa, const struct dt_path *path, struct dt_err *err);
 /* Both directions; keys are wiped when no worker can use them any more. A tunnel that still sends on it falls

@@ -37,7 +37,7 @@ struct dt_steer_rule {
 struct dt_tap_half {
     struct dt_addr addr, mask;
 };
-#define DT_TAP_HALVES 128
+#define DT_TAP_HALVES 256
 
 /* Sees UDP datagrams to port `port` with ISAKMP exchange type 240 that arrive on any interface for a host of ours
  * (AF_PACKET and a socket filter), and keeps them from going on (a table of nftables of our own, which the kernel

@@ -18,24 +18,23 @@
 #include "net/vnet.h"
 #include "wire/ip.h"
 
-#define DP_RX_BUFS      8      /* receive buffers for UDP_GRO */
-#define DP_RX_BUF       65536u /* one of them */
-#define DP_RAW_BUFS     56     /* the same memory, cut for raw ESP: one packet each */
-#define DP_RAW_BUF      (DP_RX_BUFS * DP_RX_BUF / DP_RAW_BUFS)
-#define DP_TX_BUF       (160u * 1024)
-#define DP_TUN_BUF      (65536u + 128)
-#define DP_PACKET_MAX   65535u
-#define DP_PROBES       16 /* control packets of a tunnel that may still be answered */
-#define DP_PMTU_LIFE    (600 * DT_SEC)
-#define DP_EVENTS       4096 /* IKE may fill a quarter, strangers a handful a second: room for the rest */
-#define DP_PAIRS        256
-#define DP_COMMANDS     4096
-#define DP_PREFIXES_MAX 256 /* that the selectors of one tunnel may come to */
+#define DP_RX_BUFS       8      /* receive buffers for UDP_GRO */
+#define DP_RX_BUF        65536u /* one of them */
+#define DP_RAW_BUFS      56     /* the same memory, cut for raw ESP: one packet each */
+#define DP_RAW_BUF       (DP_RX_BUFS * DP_RX_BUF / DP_RAW_BUFS)
+#define DP_TX_BUF        (160u * 1024)
+#define DP_TUN_BUF       (65536u + 128)
+#define DP_PACKET_MAX    65535u
+#define DP_PROBES        16 /* control packets of a tunnel that may still be answered */
+#define DP_PMTU_LIFE     (600 * DT_SEC)
+#define DP_EVENTS        4096 /* IKE may fill a quarter, strangers a handful a second: room for the rest */
+#define DP_PAIRS         256
+#define DP_COMMANDS      4096
 #define DP_FRAGMENT_SETS 128 /* packets whose fragments are followed, on each worker ... */
 #define DP_FRAGMENT_WAYS 4   /* ... in all this many times more */
 #define DP_FRAGMENT_LIFE (5 * DT_SEC)
-#define DP_OPEN         16 /* packets opened at a time: they still lie in the nearest cache when they are looked at */
-#define DP_BUDGET       16 /* buffers read from one descriptor before the others have their turn */
+#define DP_OPEN          16 /* packets opened at a time: they still lie in the nearest cache when they are looked at */
+#define DP_BUDGET        16 /* buffers read from one descriptor before the others have their turn */
 
 struct dp_tunnel;
 struct dp_worker;

@@ -196,9 +196,10 @@ static int tunnel_prefixes(const struct dp_desc *d, struct dt_prefix *out, struc
 {
     int n = 0;
     for (size_t i = 0; i < d->t.remote.n; i++) {
-        int k = range_prefixes(&d->t.remote.v[i].range, out + n, DP_PREFIXES_MAX - n);
+        int k = range_prefixes(&d->t.remote.v[i].range, out + n, DT_DP_PREFIXES_MAX - n);
         if (k < 0)
-            return dt_err_set(err, 0, "the remote selectors come to more than %d prefixes", DP_PREFIXES_MAX);
+            return dt_err_set(err, 0, "the remote selectors come to more than %d prefixes",
+                              DT_DP_PREFIXES_MAX);
         n += k;
     }
     return n;
@@ -263,7 +264,7 @@ static int check_owner(struct dt_dp *dp, const struct dp_tunnel *t, const struct
 
 int dp_lookup_add(struct dt_dp *dp, struct dp_tunnel *t, const struct dp_desc *d, struct dt_err *err)
 {
-    struct dt_prefix p[DP_PREFIXES_MAX];
+    struct dt_prefix p[DT_DP_PREFIXES_MAX];
     int n = tunnel_prefixes(d, p, err);
     if (n < 0)
         return -1;
@@ -278,7 +279,7 @@ int dp_lookup_add(struct dt_dp *dp, struct dp_tunnel *t, const struct dp_desc *d
 
 void dp_lookup_remove(struct dt_dp *dp, struct dp_tunnel *t, const struct dp_desc *d)
 {
-    struct dt_prefix p[DP_PREFIXES_MAX];
+    struct dt_prefix p[DT_DP_PREFIXES_MAX];
     int n = tunnel_prefixes(d, p, NULL);
     rcu_read_lock();
     for (int i = 0; i < n; i++)
@@ -289,7 +290,7 @@ void dp_lookup_remove(struct dt_dp *dp, struct dp_tunnel *t, const struct dp_des
 void dp_lookup_trim(struct dt_dp *dp, struct dp_tunnel *t, const struct dp_desc *d,
                     const struct dp_desc *keep)
 {
-    struct dt_prefix p[DP_PREFIXES_MAX], k[DP_PREFIXES_MAX];
+    struct dt_prefix p[DT_DP_PREFIXES_MAX], k[DT_DP_PREFIXES_MAX];
     int n = tunnel_prefixes(d, p, NULL), m = tunnel_prefixes(keep, k, NULL);
     rcu_read_lock();
     for (int i = 0; i < n; i++) {

@@ -109,13 +109,15 @@ static void look_up(const char *name, struct dt_names_answer *out)
     static const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG};
     struct addrinfo *res = NULL;
     int rc = getaddrinfo(name, NULL, &hints, &res);
-    for (const struct addrinfo *ai = res; ai != NULL && out->naddr < DT_NAMES_ADDRS; ai = ai->ai_next) {
+    for (const struct addrinfo *ai = res; ai != NULL; ai = ai->ai_next) {
         struct dt_addr a = addr_of(ai);
         bool known = a.ver == 0;
         for (uint8_t i = 0; i < out->naddr; i++)
             known = known || dt_addr_eq(&out->addr[i], &a);
-        if (!known)
+        if (!known && out->naddr < DT_NAMES_ADDRS)
             out->addr[out->naddr++] = a;
+        else if (!known)
+            out->more++;
     }
     if (out->naddr == 0)
         snprintf(out->why, sizeof(out->why), "%s", rc != 0 ? gai_strerror(rc) : "it has no address");

@@ -32,6 +32,7 @@ void dt_names_forget(struct dt_names *n, uint64_t ticket);
 struct dt_names_answer {
     uint64_t ticket;
     uint8_t naddr; /* without repetitions, in the order of the C library; 0: none, and why */
+    uint16_t more; /* that there was no room for */
     struct dt_addr addr[DT_NAMES_ADDRS];
     char why[96];
 };

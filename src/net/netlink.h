@@ -77,10 +77,6 @@ int dt_nl_rule_is(struct dt_nl *nl, const struct dt_nl_rule *r, bool *there, str
 int dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, struct dt_addr *src,
                     unsigned *ifindex, struct dt_err *err);
 
-/* Every address of this host that is usable as a source (no link-local ones, nothing of interface `skip`), at
- * most max; returns how many. */
-int dt_nl_addrs(struct dt_nl *nl, unsigned skip, struct dt_addr *out, int max, struct dt_err *err);
-
 /* Every address of an interface (0: of all), under the same rules as dt_nl_routes_of. No such interface: none. */
 struct dt_nl_addr {
     unsigned ifindex;

@@ -157,21 +157,6 @@ void dt_nl_addrs_free(struct dt_nl_addrs *l)
     *l = (struct dt_nl_addrs){.v = NULL};
 }
 
-int dt_nl_addrs(struct dt_nl *nl, unsigned skip, struct dt_addr *out, int max, struct dt_err *err)
-{
-    struct dt_nl_addrs all = {.v = NULL};
-    int n = 0;
-    if (dt_nl_addrs_of(nl, 0, &all, err) < 0) {
-        dt_nl_addrs_free(&all);
-        return -1;
-    }
-    for (size_t i = 0; i < all.n && n < max; i++)
-        if (all.v[i].ifindex != skip && !all.v[i].link_scope)
-            out[n++] = all.v[i].addr;
-    dt_nl_addrs_free(&all);
-    return n;
-}
-
 /* ---- routes --------------------------------------------------------------------------------------- */
 
 static int change_route(struct dt_nl *nl, bool add, const struct dt_nl_route *r)

@@ -233,6 +233,15 @@ static struct dp_route *route_new(const struct dt_path *path)
     return r;
 }
 
+int dt_dp_room(const struct dt_dp *dp, uint64_t tunnel, struct dt_err *err)
+{
+    if (dp->sa_ids.count >= dp->cfg.sas_max)
+        return dt_err_set(err, 0, "no more than %u SAs", dp->cfg.sas_max);
+    if (!tunnel_by_id(dp, tunnel) && dp->tunnel_ids.count >= dp->cfg.tunnels_max)
+        return dt_err_set(err, 0, "no more than %u tunnels", dp->cfg.tunnels_max);
+    return 0;
+}
+
 static int check_path(const struct dt_path *p, struct dt_err *err)
 {
     if ((p->remote.addr.ver != 4 && p->remote.addr.ver != 6) || dt_addr_is_any(&p->remote.addr))
@@ -248,8 +257,8 @@ static int check_sa(struct dt_dp *dp, const struct dt_dp_sa *conf, struct dt_err
         return dt_err_set(err, 0, "SA number %llu is not free", (unsigned long long)conf->id);
     if (!tunnel_by_id(dp, conf->tunnel))
         return dt_err_set(err, 0, "there is no tunnel %llu", (unsigned long long)conf->tunnel);
-    if (dp->sa_ids.count >= dp->cfg.sas_max)
-        return dt_err_set(err, 0, "no more than %u SAs", dp->cfg.sas_max);
+    if (dt_dp_room(dp, conf->tunnel, err) < 0)
+        return -1;
     rcu_read_lock();
     bool taken = dp_sa_find(dp, conf->in.spi);
     rcu_read_unlock();

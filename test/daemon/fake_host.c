@@ -26,6 +26,8 @@ unsigned fake_strays;
 static void send_datagram(const struct dt_path *path, const void *msg, size_t len)
 {
     fake_strays += host_at(&path->local.addr) == NULL;
+    if (host_at(&path->remote.addr) == NULL)
+        return;
     assert_true(len <= sizeof(queue[0].data) && queued < FAKE_QUEUE);
     queue[queued].path = *path;
     queue[queued].len = len;
@@ -55,11 +57,11 @@ int __wrap_dt_dp_tunnel_state(struct dt_dp *dp, uint64_t tunnel, enum dt_dp_stat
 bool __wrap_dt_dp_tunnel_counters(struct dt_dp *dp, uint64_t tunnel, struct dt_dp_tunnel_counters *out);
 void __wrap_dt_dp_tunnel_rematch(struct dt_dp *dp, uint64_t tunnel);
 int __wrap_dt_dp_sa_add(struct dt_dp *dp, const struct dt_dp_sa *sa, struct dt_err *err);
+int __wrap_dt_dp_room(const struct dt_dp *dp, uint64_t tunnel, struct dt_err *err);
 void __wrap_dt_dp_sa_remove(struct dt_dp *dp, uint64_t sa);
 int __wrap_dt_dp_sa_path(struct dt_dp *dp, uint64_t sa, const struct dt_path *path, struct dt_err *err);
 bool __wrap_dt_dp_sa_counters(struct dt_dp *dp, uint64_t sa, struct dt_dp_sa_counters *out);
-int __wrap_dt_dp_probe(struct dt_dp *dp, uint64_t sa, const struct dt_addr *src, const struct dt_addr *dst,
-                       uint16_t ident, uint16_t seq, uint8_t ttl, struct dt_err *err);
+int __wrap_dt_dp_probe(struct dt_dp *dp, uint64_t sa, const struct dt_dp_probe *probe, struct dt_err *err);
 int __wrap_dt_dp_send_ike(struct dt_dp *dp, const struct dt_path *path, const void *msg, size_t len,
                           bool nested, struct dt_err *err);
 int __wrap_dt_dp_send_keepalive(struct dt_dp *dp, const struct dt_path *path, bool nested,
@@ -69,7 +71,6 @@ const char *__wrap_dt_dp_tun_name(const struct dt_dp *dp);
 int __wrap_dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, struct dt_err *err);
 int __wrap_dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, struct dt_addr *src,
                            unsigned *ifindex, struct dt_err *err);
-int __wrap_dt_nl_addrs(struct dt_nl *nl, unsigned skip, struct dt_addr *out, int max, struct dt_err *err);
 int __wrap_dt_nl_addrs_of(struct dt_nl *nl, unsigned ifindex, struct dt_nl_addrs *out, struct dt_err *err);
 
 static struct fake_host *host_of(const void *handle)
@@ -85,10 +86,23 @@ static struct fake_tunnel *tunnel_of(struct fake_host *h, uint64_t id)
     return NULL;
 }
 
+int __wrap_dt_dp_room(const struct dt_dp *dp, uint64_t tunnel, struct dt_err *err)
+{
+    struct fake_host *h = host_of(dp);
+    size_t n = 0;
+    for (size_t i = 0; i < FAKE_TUNNELS; i++)
+        n += h->tunnel[i].set.id != 0;
+    if (h->tunnels_max == 0 || n < h->tunnels_max || tunnel_of(h, tunnel) != NULL)
+        return 0;
+    return dt_err_set(err, 0, "no more than %zu tunnels", h->tunnels_max);
+}
+
 int __wrap_dt_dp_tunnel_set(struct dt_dp *dp, const struct dt_dp_tunnel *t, struct dt_err *err)
 {
     struct fake_tunnel *x = tunnel_of(host_of(dp), t->id);
     if (x == NULL) {
+        if (__wrap_dt_dp_room(dp, t->id, err) != 0)
+            return -1;
         x = tunnel_of(host_of(dp), 0);
         assert_non_null(x);
         x->state = t->hold_first ? DT_DP_HOLD : DT_DP_DROP;
@@ -171,11 +185,10 @@ static struct probe {
 } probes[FAKE_QUEUE];
 static size_t nprobe;
 
-int __wrap_dt_dp_probe(struct dt_dp *dp, uint64_t sa, const struct dt_addr *src, const struct dt_addr *dst,
-                       uint16_t ident, uint16_t seq, uint8_t ttl, struct dt_err *err)
+int __wrap_dt_dp_probe(struct dt_dp *dp, uint64_t sa, const struct dt_dp_probe *probe, struct dt_err *err)
 {
     assert_true(nprobe < FAKE_QUEUE);
-    probes[nprobe++] = (struct probe){host_of(dp), sa, ident, seq};
+    probes[nprobe++] = (struct probe){host_of(dp), sa, probe->ident, probe->seq};
     return 0;
 }
 
@@ -260,21 +273,15 @@ int __wrap_dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t
     return 0;
 }
 
-int __wrap_dt_nl_addrs(struct dt_nl *nl, unsigned skip, struct dt_addr *out, int max, struct dt_err *err)
-{
-    struct fake_host *h = host_of(nl);
-    int n = 0;
-    out[n++] = h->addr;
-    for (size_t i = 0; i < DT_ARRAY_LEN(h->host_addr); i++)
-        if (h->host_addr[i].ver != 0)
-            out[n++] = h->host_addr[i];
-    return n;
-}
-
-/* What programs here speak from is no matter of these tests. */
 int __wrap_dt_nl_addrs_of(struct dt_nl *nl, unsigned ifindex, struct dt_nl_addrs *out, struct dt_err *err)
 {
+    const struct fake_host *h = host_of(nl);
     out->n = 0;
+    out->v = calloc(DT_ARRAY_LEN(h->host_addr), sizeof(*out->v));
+    assert_non_null(out->v);
+    for (size_t i = 0; i < DT_ARRAY_LEN(h->host_addr); i++)
+        if (h->host_addr[i].ver != 0)
+            out->v[out->n++] = (struct dt_nl_addr){.ifindex = 3, .addr = h->host_addr[i], .len = 16};
     return 0;
 }
 
@@ -314,6 +321,7 @@ struct fake_host *fake_host_new(struct dt_addr addr)
     uv_timer_init(&d->loop, &d->timer);
     uv_timer_init(&d->loop, &d->settle);
     uv_timer_init(&d->loop, &d->beat);
+    d->timer.data = d->settle.data = d->beat.data = d;
     for (int i = 0; i < 2; i++)
         d->ike4_fd[i] = d->ike6_fd[i] = -1;
     d->nl_fd = d->janitor = -1;

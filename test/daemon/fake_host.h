@@ -9,9 +9,9 @@
 #include "daemon/plans.h"
 #include "daemon/state.h"
 
-#define FAKE_TUNNELS 64
+#define FAKE_TUNNELS 512
 #define FAKE_SAS     256
-#define FAKE_FACTS   256
+#define FAKE_FACTS   512
 #define FAKE_QUEUE   256
 
 struct fake_tunnel {
@@ -25,6 +25,7 @@ struct fake_host {
     struct dt_addr addr; /* what the kernel would choose towards everybody */
     bool deaf;           /* nothing reaches it */
     struct fake_tunnel tunnel[FAKE_TUNNELS];
+    size_t tunnels_max; /* of its data path; 0: all that there is room for */
     struct fake_sa {
         uint64_t id; /* 0: free */
         uint32_t spi_in, spi_out;

@@ -119,6 +119,11 @@ int dt_dp_sa_path(struct dt_dp *p, uint64_t sa, const struct dt_path *path, stru
     return 0;
 }
 
+int dt_dp_room(const struct dt_dp *p, uint64_t tunnel, struct dt_err *err)
+{
+    return 0;
+}
+
 void dt_dp_sa_remove(struct dt_dp *p, uint64_t sa)
 {
     world_ops.sa_remove(p->h, p->h->w->now, sa);
@@ -338,14 +343,6 @@ int dt_nl_route_get(struct dt_nl *n, const struct dt_addr *dst, uint32_t mark, s
     if (ifindex != NULL) /* what is not marked goes into the device */
         *ifindex = mark != 0 ? 2 : dt_dp_tun_index(NULL);
     return 0;
-}
-
-int dt_nl_addrs(struct dt_nl *n, unsigned skip, struct dt_addr *out, int max, struct dt_err *err)
-{
-    if (dp.no_route || max < 1)
-        return 0;
-    out[0] = dp.h->addr;
-    return 1;
 }
 
 int dt_nl_addrs_of(struct dt_nl *n, unsigned ifindex, struct dt_nl_addrs *out, struct dt_err *err)

@@ -25,8 +25,7 @@ static void *reader(void *arg)
 static void nobody_waits_for_a_reader(void **state)
 {
     static struct daemon d;
-    const struct dt_addr peer = dt_addr4(0xc0000201);
-    const uint32_t below = 7;
+    const struct plans_nest nest = {dt_addr4(0xc0000201), 7};
     pthread_t thread;
     rcu_register_thread();
     sem_init(&reading, 0, 0);
@@ -34,7 +33,7 @@ static void nobody_waits_for_a_reader(void **state)
     assert_int_equal(pthread_create(&thread, NULL, reader, NULL), 0);
     sem_wait(&reading);
     for (int i = 0; i < 3; i++)
-        plans_hook_nests(&d, &peer, &below, 1); /* or this test does not end */
+        plans_hook_nests(&d, &nest, 1); /* or this test does not end */
     sem_post(&over);
     pthread_join(thread, NULL);
     rcu_barrier();

@@ -34,17 +34,18 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
     if (strncmp(node, "none", 4) == 0)
         return EAI_NONAME;
     struct answer {
-        struct addrinfo ai[2];
-        struct sockaddr_in sin;
+        struct addrinfo ai[7];
+        struct sockaddr_in sin[7];
     } *a = calloc(1, sizeof(*a));
     assert_non_null(a);
-    a->sin.sin_family = AF_INET;
-    a->sin.sin_addr.s_addr = htonl(0xc0000201);
-    for (int i = 0; i < 2; i++) { /* the same twice */
+    int n = strncmp(node, "many", 4) == 0 ? 7 : 2;
+    for (int i = 0; i < n; i++) { /* the first twice */
+        a->sin[i].sin_family = AF_INET;
+        a->sin[i].sin_addr.s_addr = htonl(0xc0000201 + (uint32_t)(i > 0 ? i - 1 : 0));
         a->ai[i].ai_family = AF_INET;
-        a->ai[i].ai_addr = (struct sockaddr *)&a->sin;
+        a->ai[i].ai_addr = (struct sockaddr *)&a->sin[i];
+        a->ai[i].ai_next = i + 1 < n ? &a->ai[i + 1] : NULL;
     }
-    a->ai[0].ai_next = &a->ai[1];
     *res = a->ai;
     return 0;
 }
@@ -109,6 +110,19 @@ static void answers_and_failures(void **state)
     assert_int_equal(a.naddr, 0);
     assert_true(a.why[0] != '\0');
     assert_false(dt_names_next(n, &a));
+    dt_names_close(n);
+}
+
+static void what_there_is_no_room_for_is_counted(void **state)
+{
+    struct dt_names *n = dt_names_open(NULL);
+    struct dt_names_answer a;
+    ask(n, "many.example", false, 1);
+    next(n, &a);
+    assert_int_equal(a.naddr, DT_NAMES_ADDRS);
+    assert_int_equal(a.more, 6 - DT_NAMES_ADDRS);
+    for (uint32_t i = 0; i < DT_NAMES_ADDRS; i++)
+        assert_int_equal(dt_addr4_host(&a.addr[i]), 0xc0000201 + i);
     dt_names_close(n);
 }
 
@@ -186,8 +200,11 @@ static void the_end_waits_for_nobody(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_and_failures),           cmocka_unit_test(names_that_hang_delay_nobody),
-        cmocka_unit_test(threads_are_bounded_and_shared), cmocka_unit_test(what_is_forgotten_is_not_answered),
+        cmocka_unit_test(answers_and_failures),
+        cmocka_unit_test(what_there_is_no_room_for_is_counted),
+        cmocka_unit_test(names_that_hang_delay_nobody),
+        cmocka_unit_test(threads_are_bounded_and_shared),
+        cmocka_unit_test(what_is_forgotten_is_not_answered),
         cmocka_unit_test(the_end_waits_for_nobody),
     };
     return TEST_RUN(tests);
