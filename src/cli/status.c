@@ -61,6 +61,21 @@ static void protects(struct dt_cli_table *t, const json_t *o)
         dt_cli_table_note(t, "protects %s", wanted);
 }
 
+/* What keeps it from going out in the clear. "": the daemon does not say. */
+static const char *closed_text(const json_t *o)
+{
+    const json_t *c = json_object_get(o, "closed");
+    const char *setting = dt_cli_str(c, "setting");
+    bool now = json_array_size(json_object_get(c, "now")) > 0;
+    if (strcmp(setting, "always") == 0)
+        return "closed always";
+    if (strcmp(setting, "no") == 0)
+        return "not closed (closed = no)";
+    if (now)
+        return "closed as long as it is wanted";
+    return c != NULL ? "open now, and closed when it is wanted" : "";
+}
+
 static void notes(struct dt_cli_table *t, const json_t *o)
 {
     char list[512];
@@ -77,6 +92,8 @@ static void notes(struct dt_cli_table *t, const json_t *o)
         dt_cli_table_note(t, "brings %s", list);
     }
     protects(t, o);
+    if (*closed_text(o))
+        dt_cli_table_note(t, "%s", closed_text(o));
     const json_t *elsewhere = json_object_get(o, "elsewhere");
     if (elsewhere != NULL)
         dt_cli_table_note(t, "another machine came with the same identity from %s, %.0f s ago",
@@ -183,6 +200,11 @@ static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
         dt_cli_wrapf(cli->out, 0, "gateway %s, listening at %s: %.0f of %.0f clients verified",
                      dt_cli_str(g, "name"), join(listen, sizeof(listen), json_object_get(g, "listen")),
                      dt_cli_num(g, "verified"), dt_cli_num(g, "clients_count"));
+        if (json_array_size(json_object_get(json_object_get(g, "closed"), "now")) > 0) {
+            char closed[512];
+            dt_cli_wrapf(cli->out, 2, "closed: %s",
+                         join(closed, sizeof(closed), json_object_get(json_object_get(g, "closed"), "now")));
+        }
         if (*dt_cli_str(g, "note"))
             dt_cli_wrap(cli->out, 2, dt_cli_str(g, "note"));
         if (json_array_size(json_object_get(g, "clients")) == 0)

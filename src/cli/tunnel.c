@@ -150,7 +150,9 @@ static int run_reload(struct dt_cli *cli, int argc, char **argv)
 const struct dt_cli_command dt_cli_down = {
     "down", "TUNNEL... | --all", "take tunnels down and keep them down",
     "Tells the gateway, removes the tunnel's SAs, routes and inside addresses, and keeps it down until\n"
-    "`dovetail up`, a restart of the daemon, or another `start` in the configuration. A gateway's client, "
+    "`dovetail up`, a restart of the daemon, or another `start` in the configuration. It says what goes out "
+    "in the\n"
+    "clear from now on, and what stays closed by another tunnel, or by closed = always. A gateway's client, "
     "named by\n"
     "its identity, is thrown out; it may come again.\n"
     "\n"

@@ -70,6 +70,13 @@ enum dt_config_start {
     DT_START_MANUAL, /* by `dovetail up` */
 };
 
+/* What keeps what is protected from going out in the clear (docs/configuration.md, Fail closed). */
+enum dt_config_closed {
+    DT_CLOSED_WANTED, /* as long as the tunnel is wanted, or the gateway configured, and the daemon not ended */
+    DT_CLOSED_ALWAYS, /* also after `dovetail down`, after the daemon's end, and from boot (`dovetaild --close`) */
+    DT_CLOSED_NO, /* nothing does */
+};
+
 struct dt_config_tunnel {
     unsigned line;
     uint64_t print; /* of its settings and secrets: equal when nothing changed */
@@ -79,6 +86,7 @@ struct dt_config_tunnel {
     char *host[DT_TUNNEL_GATEWAYS];
     struct dt_config_psk psk;
     enum dt_config_start start;
+    enum dt_config_closed closed;
     uint32_t mtu;    /* inside; 0: as the path gives */
     bool discovered; /* not from a file: the daemon found the peer */
 };
@@ -109,6 +117,7 @@ struct dt_config_gateway {
     size_t ndns;
     struct dt_addr dns[DT_IKE_DNS_MAX];
     uint32_t mtu;
+    enum dt_config_closed closed;
 };
 
 /* discover "name" { ... }: gateways that find each other (docs/discovery.md). What belongs to the host - identity,

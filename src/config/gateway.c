@@ -156,6 +156,7 @@ static const struct setting_def defs[] = {
     {"remote", read_remote, 0, .list = true},
     {"probe", read_bool, AT(cfg.probe)},
     {"server_rekey", read_bool, AT(cfg.params.server_rekey)},
+    {"closed", read_closed, AT(closed)},
     {"mtu", read_uint, AT(mtu), 576, 65535},
     {"transport", read_bool, AT(cfg.transport)},
     {"clients_max", read_uint, AT(cfg.tunnels_max), 1, DT_CONFIG_CLIENTS_MAX},

@@ -61,6 +61,8 @@ void read_esp_proposals(struct reader *r, const struct dt_setting *s, void *fiel
 
 /* enum dt_encap; secrets of a struct dt_config_gateway from a file. */
 void read_encap(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
+void read_closed(struct reader *r, const struct dt_setting *s, void *field,
+                 const struct setting_def *def); /* enum dt_config_closed */
 void read_secrets(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
 
 /* An address, or a complaint and false. */

@@ -71,6 +71,19 @@ static void read_start(struct reader *r, const struct dt_setting *s, void *field
     reader_error(r, s->line, "start = \"%.40s\": always, demand or manual would be right", v);
 }
 
+void read_closed(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def)
+{
+    static const char *const names[] = {
+        [DT_CLOSED_WANTED] = "wanted", [DT_CLOSED_ALWAYS] = "always", [DT_CLOSED_NO] = "no"};
+    const char *v = reader_value(r, s, 0);
+    for (size_t i = 0; i < DT_ARRAY_LEN(names); i++)
+        if (strcmp(v, names[i]) == 0) {
+            *(enum dt_config_closed *)field = (enum dt_config_closed)i;
+            return;
+        }
+    reader_error(r, s->line, "closed = \"%.40s\": wanted, always or no would be right", v);
+}
+
 static void read_probe(struct reader *r, const struct dt_setting *s, void *field,
                        const struct setting_def *def)
 {
@@ -126,6 +139,7 @@ static const struct setting_def defs[] = {
     {"inside", read_selectors, AT(cfg.local), .list = true},
     {"source", read_locals, 0, .list = true},
     {"start", read_start, AT(start)},
+    {"closed", read_closed, AT(closed)},
     {"mtu", read_uint, AT(mtu), 576, 65535},
     {"transport", read_bool, AT(cfg.transport)},
     {"ike", read_ike_proposals, AT(cfg.ike), .list = true},

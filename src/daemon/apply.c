@@ -69,7 +69,7 @@ static bool tunnel_apply(struct apply *a, struct tun *t, struct dt_config_tunnel
     tun_take_config(d, t, want);
     if (other_start) {
         t->wanted = ruled || t->cfg.start != DT_START_MANUAL;
-        t->taken_down = false;
+        t->taken_down = t->unsure = false;
         t->refusals = 0;
         t->begin = true;
     }
@@ -242,6 +242,8 @@ int daemon_apply(struct daemon *d, struct dt_config *c, json_t *report, struct d
     json_object_set_new(report, "unchanged", json_integer((json_int_t)a.same));
     json_object_set_new(report, "clients_ended", json_integer((json_int_t)a.ended));
     d->config_loads++;
+    wants_save(d);
+    wants_forget(d);
     return a.failed ? -1 : 0;
 }
 

@@ -6,6 +6,8 @@
 #include "daemon/plans.h"
 #include "daemon/state.h"
 
+#define DOWN_TEXT 2048 /* of what goes out in the clear, for each tunnel */
+
 static void spec_free(struct wait_spec *w)
 {
     targets_free(&w->on);
@@ -46,6 +48,7 @@ static void cmd_up(void *ctx, struct dt_control_request *req, const json_t *args
     set_until(&w, args);
     for (size_t i = 0; i < w.on.n; i++)
         tun_up(d, w.on.v[i].tun);
+    wants_save(d);
     loop_wake(d);
     if (dt_control_arg_bool(args, "wait", true))
         waits_add(d, req, &w);
@@ -64,15 +67,21 @@ static void cmd_down(void *ctx, struct dt_control_request *req, const json_t *ar
     }
     if (!targets_named(d, req, names, &w.on))
         return;
+    for (size_t i = 0; i < w.on.n; i++)
+        if (w.on.v[i].tun != NULL)
+            tun_down(d, w.on.v[i].tun);
+        else
+            dt_endpoint_down(d->ep, daemon_now(), w.on.v[i].client);
+    wants_save(d);
     json_t *list = json_array();
     for (size_t i = 0; i < w.on.n; i++) {
         const struct target *t = &w.on.v[i];
-        json_array_append_new(list, json_pack("{s:s, s:s}", "name", target_name(t), "text",
-                                              t->tun != NULL ? "down" : "thrown out; it may come again"));
+        json_t *o = json_pack("{s:s}", "name", target_name(t));
+        char text[DOWN_TEXT] = "thrown out; it may come again";
         if (t->tun != NULL)
-            tun_down(d, t->tun);
-        else
-            dt_endpoint_down(d->ep, daemon_now(), t->client);
+            closed_tell_down(d, t->tun, o, text, sizeof(text));
+        json_object_set_new(o, "text", json_string(text));
+        json_array_append_new(list, o);
     }
     loop_wake(d);
     dt_control_answer(req, json_pack("{s:o}", "tunnels", list));

@@ -32,12 +32,15 @@ _Static_assert(TUNNELS_MAX >= DT_CONFIG_TUNNELS_MAX + DT_CONFIG_CLIENTS_MAX, "wh
 static const char help[] =
     "dovetaild - IPsec that stays up behind any NAT: client and gateway in one program\n"
     "\n"
-    "Usage: dovetaild [--config FILE | FILE] [--socket PATH] [--check | --open] [--verbose]\n"
+    "Usage: dovetaild [--config FILE | FILE] [--socket PATH] [--check | --close | --open] [--verbose]\n"
     "\n"
     "  --config FILE   the configuration (default " DT_CONFIG_FILE ")\n"
     "  --socket PATH   the control socket (default as configured, else " DT_CONTROL_SOCKET ")\n"
     "  --check         read the configuration, print what is wrong with it, and end (0, or 2)\n"
-    "  --open          what a killed daemon left closed goes plain again; nothing else is done\n"
+    "  --close         close what the configuration says is always closed (closed = always), and end: for "
+    "early\n"
+    "                  in the boot, before there is a network\n"
+    "  --open          what is closed goes plain again, whoever left it so; nothing else is done\n"
     "  --verbose       log at level debug\n"
     "  --version, --help\n"
     "\n"
@@ -49,7 +52,7 @@ static const char help[] =
 
 struct args {
     const char *config, *socket;
-    bool check, open, verbose;
+    bool check, close, open, verbose;
 };
 
 /* -1: go on; else the exit status. */
@@ -57,9 +60,10 @@ static int parse_args(struct args *a, int argc, char **argv)
 {
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},
-        {"check", no_argument, NULL, 'k'},        {"open", no_argument, NULL, 'o'},
-        {"verbose", no_argument, NULL, 'v'},      {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"check", no_argument, NULL, 'k'},        {"close", no_argument, NULL, 'l'},
+        {"open", no_argument, NULL, 'o'},         {"verbose", no_argument, NULL, 'v'},
+        {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int o;
     while ((o = getopt_long(argc, argv, "c:s:vh", options, NULL)) >= 0) {
@@ -72,6 +76,9 @@ static int parse_args(struct args *a, int argc, char **argv)
             break;
         case 'k':
             a->check = true;
+            break;
+        case 'l':
+            a->close = true;
             break;
         case 'o':
             a->open = true;
@@ -184,6 +191,7 @@ static int open_endpoint(struct daemon *d, struct dt_err *err)
     if (d->ep == NULL)
         return dt_err_set(err, 0, "out of memory");
     installation_set(d);
+    wants_load(d);
     return 0;
 }
 
@@ -207,8 +215,10 @@ static int open_all(struct daemon *d, struct dt_err *err)
 
 static void close_all(struct daemon *d)
 {
+    routes_end(d); /* it looks at tunnels and device, which go next */
     if (d->ep != NULL)
         tunnels_clear(d);
+    wants_close(d);
     dt_page_close(d->metrics);
     d->metrics = NULL;
     dt_control_server_close(d->control);
@@ -221,7 +231,6 @@ static void close_all(struct daemon *d)
     jobs_free(d);
     dt_names_close(d->names);
     plans_close(d);
-    routes_end(d); /* it looks at the device, which goes next */
     dt_dp_close(d->dp);
     d->dp = NULL;
     plans_hook_close(d);
@@ -387,6 +396,24 @@ static int open_what_is_closed(const char *socket_path)
     return 0;
 }
 
+/* `dovetaild --close`. */
+static int close_what_is_always_closed(const char *socket_path, struct dt_config *config)
+{
+    struct dt_err err = {0};
+    struct dt_control_client *c =
+        dt_control_connect(socket_path != NULL ? socket_path : config->daemon.socket, NULL);
+    if (c != NULL) {
+        dt_control_disconnect(c);
+        puts("a daemon runs, and keeps closed what it must");
+        return 0;
+    }
+    if (routes_close(config, &err) != 0) {
+        fprintf(stderr, "dovetaild: %s\n", err.text);
+        return EXIT_FAILED;
+    }
+    return 0;
+}
+
 int dt_daemon_main(int argc, char **argv)
 {
     struct args a = {.config = DT_CONFIG_FILE};
@@ -400,9 +427,10 @@ int dt_daemon_main(int argc, char **argv)
     if (rc == 0 && dt_config_check_host(&c) > 0)
         rc = -1;
     dt_config_print_issues(&c, stderr);
-    if (rc != 0 || a.check) {
+    if (rc != 0 || a.check || a.close) {
+        rc = rc != 0 ? EXIT_USAGE : a.close ? close_what_is_always_closed(a.socket, &c) : 0;
         dt_config_free(&c);
-        return rc != 0 ? EXIT_USAGE : 0;
+        return rc;
     }
     static struct daemon d;
     d = (struct daemon){

@@ -34,11 +34,11 @@ static void want_fact(struct want *w, struct dt_host_fact f)
         w->no_memory = true;
 }
 
-static void want_addr(struct want *w, const struct dt_addr *a)
+static void want_addr(struct want *w, const struct dt_addr *a, bool closed)
 {
+    struct dt_prefix p = {.addr = *a, .len = (uint8_t)(a->ver == 4 ? 32 : 128)};
     if (a->ver)
-        want_fact(w, (struct dt_host_fact){.kind = DT_HOST_ADDR,
-                                           .prefix = {.addr = *a, .len = (uint8_t)(a->ver == 4 ? 32 : 128)}});
+        want_fact(w, (struct dt_host_fact){.kind = DT_HOST_ADDR, .prefix = p, .open = !closed});
 }
 
 /* What packets to a prefix shall find. */
@@ -62,7 +62,8 @@ static void want_range(struct want *w, const struct dt_range *range, const struc
             want_fact(w,
                       (struct dt_host_fact){
                           .kind = DT_HOST_ROUTE, .prefix = part[i], .src = way->src[!four], .mtu = way->mtu});
-        *(four ? &w->v4 : &w->v6) = true;
+        if (barrier || way->in)
+            *(four ? &w->v4 : &w->v6) = true;
     }
 }
 
@@ -100,37 +101,46 @@ static void want_tunnel(struct want *w, struct tun *t)
 {
     struct dt_tunnel_info info;
     struct way way = {.mtu = t->cfg.mtu};
-    if (t->cfg.discovered || !t->wanted) /* what is discovered comes by the routing rules of discovery */
+    bool closed = closed_by_tunnel(t);
+    if (t->cfg.discovered ||
+        (!t->wanted && !closed)) /* what is discovered comes by the routing rules of discovery */
         return;
     bool known = t->id != 0 && dt_endpoint_tunnel_info(w->d->ep, t->id, &info);
-    bool inside = known && (info.inside.addr4.ver || info.inside.addr6.ver);
+    bool inside = known && t->wanted && (info.inside.addr4.ver || info.inside.addr6.ver);
     w->owner = t->id;
     if (inside) {
-        want_addr(w, &info.inside.addr4);
-        want_addr(w, &info.inside.addr6);
+        want_addr(w, &info.inside.addr4, closed);
+        want_addr(w, &info.inside.addr6, closed);
         way.src[0] = info.inside.addr4;
         way.src[1] = info.inside.addr6;
     }
     if (t->site)
         source_in(w, &t->cfg.cfg.local, way.src);
-    way.in = tunnel_has_way(w->d, t);
-    /* Its gateway's name may have to be asked of a server that the barrier would hide. */
-    bool barrier = way.in || t->id != 0;
-    want_selectors(w, &t->cfg.cfg.protect, &way, barrier);
+    way.in = t->wanted && tunnel_has_way(w->d, t);
+    want_selectors(w, &t->cfg.cfg.protect, &way, closed);
 }
 
 static void want_gateway(struct want *w, struct gate *g)
 {
     struct way way = {.in = true, .mtu = g->cfg.mtu};
+    bool closed = closed_by_gate(g);
     if (g->discovery)
         return;
     w->owner = OWNER_GATEWAYS;
     source_in(w, &g->cfg.cfg.protect, way.src);
     for (size_t i = 0; i < g->cfg.npool; i++) {
         struct dt_range range = dt_prefix_range(&g->cfg.pool[i]);
-        want_range(w, &range, &way, true);
+        want_range(w, &range, &way, closed);
     }
-    want_selectors(w, &g->cfg.cfg.remote, &way, true);
+    want_selectors(w, &g->cfg.cfg.remote, &way, closed);
+}
+
+static void want_rules(struct want *w)
+{
+    w->owner = 0; /* everybody's */
+    for (uint8_t ver = 4; ver <= 6; ver += 2)
+        if (ver == 4 ? w->v4 : w->v6)
+            want_fact(w, (struct dt_host_fact){.kind = DT_HOST_RULE, .ver = ver});
 }
 
 static void say_what_is_wanted(struct want *w)
@@ -140,11 +150,41 @@ static void say_what_is_wanted(struct want *w)
         want_tunnel(w, DT_CONTAINER_OF(l, struct tun, link));
     dt_list_for_each (l, &d->gates)
         want_gateway(w, DT_CONTAINER_OF(l, struct gate, link));
-    w->owner = 0; /* everybody's */
+    want_rules(w);
     want_fact(w, (struct dt_host_fact){.kind = DT_HOST_LINK});
-    for (uint8_t ver = 4; ver <= 6; ver += 2)
-        if (ver == 4 ? w->v4 : w->v6)
-            want_fact(w, (struct dt_host_fact){.kind = DT_HOST_RULE, .ver = ver});
+}
+
+/* What is closed where no daemon runs. */
+static void want_always(struct want *w, enum dt_config_closed closed, const struct dt_selectors *list)
+{
+    struct way nowhere = {.in = false};
+    if (closed == DT_CLOSED_ALWAYS)
+        want_selectors(w, list, &nowhere, true);
+}
+
+static void want_gateway_always(struct want *w, const struct dt_config_gateway *g)
+{
+    struct dt_selectors pools = {.n = 0};
+    for (size_t i = 0; i < g->npool; i++)
+        pools.v[pools.n++] = dt_selector_prefix(&g->pool[i]);
+    want_always(w, g->closed, &pools);
+    want_always(w, g->closed, &g->cfg.remote);
+}
+
+static void say_what_stays(struct want *w)
+{
+    struct daemon *d = w->d;
+    dt_list_for_each (l, &d->tuns) {
+        const struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
+        if (!t->cfg.discovered)
+            want_always(w, t->cfg.closed, &t->cfg.cfg.protect);
+    }
+    dt_list_for_each (l, &d->gates) {
+        const struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
+        if (!g->discovery)
+            want_gateway_always(w, &g->cfg);
+    }
+    want_rules(w);
 }
 
 /* ---- the host's side ---- */
@@ -207,26 +247,55 @@ static int open_change(void *user, bool set, const void *fact, struct dt_err *er
     return dt_host_kernel_change(user, set, fact, err);
 }
 
-int routes_open(struct dt_err *err)
+/* Without a daemon: what w has, and nothing else, is what the host is to have from now on. With `add`, what is closed
+ * already stays closed. */
+static int apply_alone(struct want *w, const struct dt_host_filter_cfg *cfg, bool add, struct dt_err *err)
 {
     static const struct dt_host_ops open_ops = {.read = open_read, .change = open_change};
-    struct dt_host_filter_cfg cfg = {.device = ""};
     struct dt_host_kernel k = {.nl = dt_nl_open(err),
                                .table = DT_DAEMON_TABLE,
                                .priority = DT_DAEMON_PRIORITY,
                                .mark = DT_DP_MARK,
-                               .filter = dt_host_filter_open(&cfg, NULL)};
-    struct dt_host_facts none = {.v = NULL};
-    struct dt_host_result result;
+                               .filter = dt_host_filter_open(cfg, NULL)};
+    struct dt_host_facts have = {.v = NULL};
+    struct dt_host_result result = {.set = 0};
     struct dt_host *h = k.nl != NULL ? dt_host_new(&dt_host_sort, &open_ops, &k) : NULL;
-    int rc = h != NULL ? dt_host_want(h, &none, &result) : -1;
-    if (h != NULL && (rc != 0 || result.why.text[0] != '\0'))
+    int rc = h != NULL && add ? dt_host_kernel_read(&k, &have, err) : h != NULL ? 0 : -1;
+    const struct dt_host_fact *there = have.v;
+    for (size_t i = 0; i < have.n; i++)
+        if (there[i].kind == DT_HOST_BARRIER || there[i].kind == DT_HOST_RULE)
+            want_fact(w, there[i]);
+    if (w->no_memory || (k.filter != NULL && dt_host_filter_want(k.filter, &w->facts) < 0))
+        rc = dt_err_set(err, 0, "out of memory");
+    if (rc == 0 && (dt_host_want(h, &w->facts, &result) != 0 || result.why.text[0] != '\0'))
         rc = dt_err_set(err, 0, "%s", result.why.text);
+    dt_host_facts_free(&have);
+    dt_host_facts_free(&w->facts);
     dt_host_free(h);
     dt_host_filter_close(k.filter);
     dt_nl_close(k.nl);
     dt_host_kernel_free(&k);
     return rc;
+}
+
+int routes_open(struct dt_err *err)
+{
+    struct dt_host_filter_cfg cfg = {.device = ""};
+    struct want w = {.d = NULL};
+    return apply_alone(&w, &cfg, false, err);
+}
+
+int routes_close(struct dt_config *c, struct dt_err *err)
+{
+    struct dt_host_filter_cfg cfg = {
+        .device = "", .mark = DT_DP_MARK, .ike_port = c->daemon.ike_port, .natt_port = c->daemon.natt_port};
+    struct want w = {.d = NULL};
+    for (size_t i = 0; i < c->ntunnel; i++)
+        want_always(&w, c->tunnel[i].closed, &c->tunnel[i].cfg.protect);
+    for (size_t i = 0; i < c->ngateway; i++)
+        want_gateway_always(&w, &c->gateway[i]);
+    want_rules(&w);
+    return apply_alone(&w, &cfg, true, err);
 }
 
 int routes_begin(struct daemon *d, struct dt_err *err)
@@ -302,8 +371,10 @@ void routes_flush(struct daemon *d)
         LOG(DT_LOG_ERROR, "out of memory: routes stay as they are");
         dt_host_facts_free(&w.facts);
         d->routes_changed = true;
-    } else if (dt_host_want(d->host, &w.facts, &result) != 0) {
-        tell_result(&result);
+    } else {
+        d->routes_said = true;
+        if (dt_host_want(d->host, &w.facts, &result) != 0)
+            tell_result(&result);
     }
     if (w.closed != d->closed)
         janitor_tell(d->janitor, w.closed);
@@ -321,9 +392,16 @@ void routes_reconcile(struct daemon *d)
 
 void routes_end(struct daemon *d)
 {
-    struct dt_host_facts none = {.v = NULL};
-    if (d->host != NULL)
-        dt_host_want(d->host, &none, NULL);
+    struct want w = {.d = d};
+    /* A daemon that could not start has changed nothing yet, and leaves closed what it found closed. */
+    if (d->host != NULL && d->routes_said) {
+        say_what_stays(&w);
+        if (w.no_memory || (d->filter != NULL && dt_host_filter_want(d->filter, &w.facts) < 0))
+            LOG(DT_LOG_ERROR, "out of memory: what is closed stays so");
+        else
+            dt_host_want(d->host, &w.facts, NULL);
+        dt_host_facts_free(&w.facts);
+    }
     dt_host_free(d->host);
     d->host = NULL;
     dt_host_filter_close(d->filter);

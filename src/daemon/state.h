@@ -9,6 +9,7 @@
  *   jobs.c       key exchanges on a thread of their own
  *   apply.c      a configuration: what is wanted, what is, and the difference
  *   leases.c     inside addresses for clients    installation.c  which machine this is
+ *   closed.c     what is closed, and by whom     wants.c      which tunnels `dovetail up` asked for, kept on disk
  */
 #ifndef DT_DAEMON_STATE_H
 #define DT_DAEMON_STATE_H
@@ -43,6 +44,7 @@ struct tun {
     uint32_t id;                 /* of the endpoint; 0: no address of a gateway is known yet */
     bool wanted;                 /* up, as the administrator or the configuration wants it */
     bool taken_down;             /* `dovetail down`: until `up` or a restart */
+    bool unsure; /* whether `up` was said before the restart is not known (wants.c): closed until it is */
     bool site;                   /* its inside is ours already: routes do not wait for addresses */
     struct host_addrs found[DT_TUNNEL_GATEWAYS]; /* of each of cfg.host */
     struct resolve *resolve;                     /* under way, or NULL */
@@ -117,9 +119,13 @@ struct daemon {
     struct dt_host *host; /* what is wanted of it (routes.c) */
     struct dt_host_kernel kernel;
     struct dt_host_filter *filter; /* NULL: this host has no nftables */
-    bool closed;                   /* something is, as the janitor was told */
-    bool routes_changed;           /* since host was told what is wanted */
-    dt_time host_look_at;          /* the slow timer */
+    bool closed; /* something is, as the janitor was told */
+    bool routes_changed; /* since host was told what is wanted */
+    bool routes_said;    /* it was told at all */
+    dt_time host_look_at; /* the slow timer */
+    json_t *wants;        /* of the daemon before this one: {"up", "closed"} (wants.c); NULL: none */
+    char *wants_text;     /* what the file has; NULL: there is none */
+    bool wants_unread;    /* it is there, and cannot be believed */
     struct dt_lease_store *leases;
     struct dt_control_server *control;
     struct dt_page *metrics;
@@ -233,16 +239,35 @@ void resolve_tick(struct daemon *d, dt_time now);
 
 /* routes.c */
 int routes_begin(struct daemon *d, struct dt_err *err);
-void routes_end(struct daemon *d); /* takes away what was set */
+void routes_end(
+    struct daemon *d); /* before tunnels_clear: takes away what was set, but for what is always closed */
 /* What is wanted for a tunnel or gateway may have changed: routes_flush looks at it. */
 void routes_tunnel(struct daemon *d, struct tun *t);
 void routes_gateway(struct daemon *d, struct gate *g, bool gone);
-void routes_flush(
-    struct daemon *d); /* before anybody is told that something is up, and at the end of each turn */
-int routes_open(struct dt_err *err); /* takes away what a killed daemon left closed; no daemon is needed */
+void routes_flush(struct daemon *d); /* before anybody is told that something is up, and at the end of each turn */
+int routes_open(struct dt_err *err); /* takes away what is left closed; no daemon is needed */
+int routes_close(struct dt_config *c,
+                 struct dt_err *err);    /* closes what is always closed; no daemon is needed */
 void routes_reconcile(struct daemon *d); /* at news from the kernel, and on a slow timer */
 const char *routes_missing(struct daemon *d,
                            const struct tun *t); /* why its packets have no way into it; NULL */
+
+/* closed.c */
+bool closed_by_tunnel(const struct tun *t); /* does it keep closed what it protects, now? */
+bool closed_by_gate(const struct gate *g);
+/* For `dovetail down`: of what the tunnel protects, what goes out in the clear now, and what else keeps the rest closed.
+ * Adds "clear" and "closed" to o; the sentence goes to text. */
+void closed_tell_down(struct daemon *d, const struct tun *t, json_t *o, char *text, size_t cap);
+json_t *closed_tunnel_json(const struct tun *t); /* for status: the setting, and what is closed now */
+json_t *closed_gate_json(const struct gate *g);
+
+/* wants.c */
+void wants_load(struct daemon *d); /* before the first configuration is applied */
+void wants_recall(struct daemon *d,
+                  struct tun *t);    /* sets `wanted` and `unsure` of one with start = manual */
+void wants_save(struct daemon *d);   /* where it is not what the file has */
+void wants_forget(struct daemon *d); /* what was asked for before: each tunnel has been told */
+void wants_close(struct daemon *d);
 
 /* janitor.c */
 int janitor_start(const char *socket, struct dt_err *err); /* the pipe's end, or -1 */

@@ -232,6 +232,15 @@ static json_t *info_json(struct daemon *d, const struct dt_tunnel_info *i)
     return o;
 }
 
+static const char *not_wanted_because(const struct tun *t)
+{
+    if (t->unsure)
+        return "whether it was wanted before the restart is not known, so it stays closed: say `dovetail up` "
+               "or "
+               "`dovetail down`";
+    return t->taken_down ? "taken down with `dovetail down`" : "waits for `dovetail up` (start = manual)";
+}
+
 json_t *status_tunnel(struct daemon *d, struct tun *t)
 {
     struct dt_tunnel_info info;
@@ -246,17 +255,18 @@ json_t *status_tunnel(struct daemon *d, struct tun *t)
             json_object_set_new(o, "why", json_string(blocked));
         }
         if (!t->wanted)
-            json_object_set_new(o, "why",
-                                json_string(t->taken_down ? "taken down with `dovetail down`"
-                                                          : "waits for `dovetail up` (start = manual)"));
+            json_object_set_new(o, "why", json_string(not_wanted_because(t)));
         else if (!info.started && t->cfg.start == DT_START_DEMAND)
             json_object_set_new(o, "why", json_string("waits for a packet (start = demand)"));
     } else {
         o = json_pack("{s:s, s:b, s:s}", "state", t->wanted ? "connecting" : "down", "verified", 0, "why",
-                      t->resolve_why[0] ? t->resolve_why : "the name of its gateway is being resolved");
+                      !t->wanted          ? not_wanted_because(t)
+                      : t->resolve_why[0] ? t->resolve_why
+                                          : "the name of its gateway is being resolved");
     }
     json_object_set_new(o, "name", json_string(t->cfg.cfg.name));
     json_object_set_new(o, "protect", selectors_json(&t->cfg.cfg.protect));
+    json_object_set_new(o, "closed", closed_tunnel_json(t));
     json_t *hosts = json_array();
     for (size_t i = 0; i < t->cfg.nhost; i++)
         json_array_append_new(hosts, json_string(t->cfg.host[i]));
@@ -333,6 +343,7 @@ static json_t *gateway_json(struct daemon *d, struct gate *g, const json_t *name
                           "clients_count", (int)count, "verified", (int)verified, "protect",
                           selectors_json(&g->cfg.cfg.protect), "clients", clients);
     set_id(o, "identity", &g->cfg.cfg.identity);
+    json_object_set_new(o, "closed", closed_gate_json(g));
     return o;
 }
 

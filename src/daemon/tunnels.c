@@ -94,12 +94,12 @@ static void clear_gateway(struct dt_config_gateway *g)
 void tun_up(struct daemon *d, struct tun *t)
 {
     t->wanted = true;
-    t->taken_down = false;
+    t->taken_down = t->unsure = false;
     t->refusals = 0;
+    routes_tunnel(d, t);
     if (t->id != 0) {
         dt_endpoint_claim(d->ep, daemon_now(), t->id);
         dt_endpoint_up(d->ep, daemon_now(), t->id);
-        routes_tunnel(d, t);
     } else if (t->resolve == NULL) {
         resolve_start(d, t);
     }
@@ -109,6 +109,7 @@ void tun_down(struct daemon *d, struct tun *t)
 {
     t->wanted = false;
     t->taken_down = true;
+    t->unsure = false;
     t->encap_why[0] = '\0';
     if (t->id != 0)
         dt_endpoint_down(d->ep, daemon_now(), t->id);
@@ -177,8 +178,10 @@ struct tun *tunnels_add(struct daemon *d, struct dt_config_tunnel *cfg)
         return NULL;
     tun_take_config(d, t, cfg);
     t->wanted = t->ruled || t->cfg.start != DT_START_MANUAL;
+    wants_recall(d, t);
     t->resolve_at = DT_NEVER;
     dt_list_add_tail(&d->tuns, &t->link);
+    routes_tunnel(d, t);
     tun_addresses(d, t);
     resolve_start(d, t);
     return t;
@@ -207,12 +210,12 @@ void tunnels_remove(struct daemon *d, struct tun *t)
     plans_forget(d, t, "its tunnel was taken out of the configuration");
     resolve_cancel(t);
     t->wanted = false;
-    routes_tunnel(d, t);
     if (t->id != 0) {
         dt_endpoint_tunnel_remove(d->ep, daemon_now(), t->id);
         dt_table_remove(&d->tun_ids, &t->by_id);
     }
     dt_list_del(&t->link);
+    routes_tunnel(d, t);
     clear_tunnel(&t->cfg);
     free(t);
 }
@@ -247,8 +250,8 @@ void gates_take_config(struct gate *g, struct dt_config_gateway *cfg)
 void gates_remove(struct daemon *d, struct gate *g)
 {
     dt_endpoint_gateway_remove(d->ep, daemon_now(), g->id);
-    routes_gateway(d, g, true);
     dt_list_del(&g->link);
+    routes_gateway(d, g, true);
     clear_gateway(&g->cfg);
     free(g);
 }

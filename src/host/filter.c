@@ -160,7 +160,7 @@ int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want)
         struct dt_range r = dt_prefix_range(&x->prefix);
         if (x->kind == DT_HOST_BARRIER && list_add(&f->set[six ? CLOSED6 : CLOSED4], &r) < 0)
             return -1;
-        if (x->kind == DT_HOST_ADDR && list_add(&f->set[six ? INSIDE6 : INSIDE4], &r) < 0)
+        if (x->kind == DT_HOST_ADDR && !x->open && list_add(&f->set[six ? INSIDE6 : INSIDE4], &r) < 0)
             return -1;
     }
     dt_digest_init(&d);

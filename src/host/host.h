@@ -38,6 +38,7 @@ struct dt_host_fact {
                                 replaced; a foreign address is left alone, and serves as well as our own */
     uint32_t metric; /* of a foreign route */
     uint64_t value;  /* FILTER: host/filter.h */
+    bool open;       /* ADDR: its owner closes nothing, and the filter leaves it out; not compared */
     uint32_t owner;  /* of what is wanted: the caller's number; not compared */
 };
 

@@ -102,6 +102,20 @@ static void optional_settings(void **state)
     dt_config_free(&c);
 }
 
+static void closed_has_three_values(void **state)
+{
+    struct dt_config c;
+    assert_int_equal(parse(&c, CLIENT "}\n" SERVER "}\n"), 0);
+    assert_int_equal(c.tunnel[0].closed, DT_CLOSED_WANTED);
+    assert_int_equal(c.gateway[0].closed, DT_CLOSED_WANTED);
+    dt_config_free(&c);
+    assert_int_equal(parse(&c, CLIENT " closed = always }\n" SERVER " closed = no }\n"), 0);
+    assert_int_equal(c.tunnel[0].closed, DT_CLOSED_ALWAYS);
+    assert_int_equal(c.gateway[0].closed, DT_CLOSED_NO);
+    dt_config_free(&c);
+    expect(CLIENT "  closed = yes\n}\n", 7, "closed", "wanted, always or no");
+}
+
 static const char *warning_of(const struct dt_config *c, const char *about)
 {
     for (size_t i = 0; i < c->nissue; i++)
@@ -404,6 +418,7 @@ int main(void)
         cmocka_unit_test(six_settings_make_a_client),
         cmocka_unit_test(eight_settings_make_a_gateway),
         cmocka_unit_test(optional_settings),
+        cmocka_unit_test(closed_has_three_values),
         cmocka_unit_test(a_gateway_may_begin_rekeys),
         cmocka_unit_test(rekeys_of_the_gateway),
         cmocka_unit_test(a_short_keylife_brings_its_margin),

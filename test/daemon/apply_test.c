@@ -171,6 +171,7 @@ static void random_tunnel(struct text *t, struct dt_prng *p, int number)
     say(t, " start = %s\n", PICK(p, "always", "always", "demand", "manual"));
     say(t, " encap = %s\n", PICK(p, "esp", "udp"));
     say(t, "%s", PICK(p, "", " mtu = 1300\n"));
+    say(t, "%s", PICK(p, "", " closed = always\n", " closed = no\n"));
     say(t, "%s", PICK(p, "", " source = 198.51.100.2\n"));
     say(t, "%s", PICK(p, "", " probe = 10.1.0.1\n", " keylife = 2h\n"));
     say(t, "}\n");

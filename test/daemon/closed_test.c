@@ -1,0 +1,294 @@
+/* Fail closed: which barriers stand when, what is kept of that on disk, and what `dovetail down` says of it. */
+#include "daemon/fake_host.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HERE dt_addr4(0xc6336402)
+
+#define TUNNEL(name, protect, more)                                                                          \
+    "tunnel \"" name "\" { gateway = 203.0.113.1 local = anna@example.net remote = vpn.example.net "         \
+    "psk = secret-one-of-sixteen protect = " protect " " more " }\n"
+
+static void apply(struct fake_host *h, const char *text)
+{
+    json_decref(fake_host_apply(h, text));
+    fake_hosts_run(&h, 1);
+}
+
+static bool has(const struct fake_host *h, enum dt_host_kind kind, const char *prefix)
+{
+    struct dt_prefix p;
+    assert_int_equal(dt_prefix_parse(&p, prefix, false), 0);
+    for (size_t i = 0; i < h->nfact; i++)
+        if (h->fact[i].kind == kind && dt_addr_eq(&h->fact[i].prefix.addr, &p.addr) &&
+            h->fact[i].prefix.len == p.len)
+            return true;
+    return false;
+}
+
+static bool closed(const struct fake_host *h, const char *prefix)
+{
+    return has(h, DT_HOST_BARRIER, prefix);
+}
+
+static bool ruled4(const struct fake_host *h)
+{
+    for (size_t i = 0; i < h->nfact; i++)
+        if (h->fact[i].kind == DT_HOST_RULE && h->fact[i].ver == 4)
+            return true;
+    return false;
+}
+
+static void up(struct fake_host *h, const char *name)
+{
+    tun_up(&h->d, tun_by_name(&h->d, name));
+    wants_save(&h->d);
+    fake_hosts_run(&h, 1);
+}
+
+/* The answer of `dovetail down`. */
+static json_t *down(struct fake_host *h, const char *name, char text[1024])
+{
+    struct tun *t = tun_by_name(&h->d, name);
+    json_t *o = json_object();
+    tun_down(&h->d, t);
+    wants_save(&h->d);
+    closed_tell_down(&h->d, t, o, text, 1024);
+    fake_hosts_run(&h, 1);
+    return o;
+}
+
+static void down_says(struct fake_host *h, const char *name, const char *says)
+{
+    char text[1024];
+    json_t *o = down(h, name, text);
+    assert_string_equal(text, says);
+    json_decref(o);
+}
+
+static void wanted_is_closed_and_down_opens(void **state)
+{
+    struct fake_host *h = fake_host_new(HERE);
+    apply(h, TUNNEL("a", "10.1.0.0/16", "start = always") TUNNEL("d", "10.2.0.0/16", "start = demand")
+                 TUNNEL("m", "10.3.0.0/16", "start = manual"));
+    assert_true(closed(h, "10.1.0.0/16"));
+    assert_true(closed(h, "10.2.0.0/16"));
+    assert_false(closed(h, "10.3.0.0/16"));
+    up(h, "m");
+    assert_true(closed(h, "10.3.0.0/16"));
+    down_says(h, "m", "down; 10.3.0.0/16 goes out in the clear now");
+    down_says(h, "a", "down; 10.1.0.0/16 goes out in the clear now");
+    assert_false(closed(h, "10.3.0.0/16"));
+    assert_false(closed(h, "10.1.0.0/16"));
+    assert_true(closed(h, "10.2.0.0/16"));
+    fake_host_free(h);
+}
+
+static void always_and_no(void **state)
+{
+    struct fake_host *h = fake_host_new(HERE);
+    apply(h, TUNNEL("a", "10.1.0.0/16", "closed = always")
+                 TUNNEL("m", "10.2.0.0/16", "closed = always start = manual")
+                     TUNNEL("n", "10.3.0.0/16", "closed = no start = demand"));
+    assert_true(closed(h, "10.1.0.0/16"));
+    assert_true(closed(h, "10.2.0.0/16")); /* before any `up` */
+    assert_false(closed(h, "10.3.0.0/16"));
+    assert_true(has(h, DT_HOST_ROUTE, "10.3.0.0/16"));
+    down_says(h, "a", "down; 10.1.0.0/16 stays closed by closed = always");
+    down_says(h, "n", "down; 10.3.0.0/16 goes out in the clear now");
+    assert_true(closed(h, "10.1.0.0/16"));
+    /* A reload applies it at once, whatever was said by hand. */
+    apply(h, TUNNEL("a", "10.1.0.0/16", "closed = no")
+                 TUNNEL("n", "10.3.0.0/16", "closed = always start = demand"));
+    assert_false(closed(h, "10.1.0.0/16"));
+    assert_false(closed(h, "10.2.0.0/16"));
+    assert_true(closed(h, "10.3.0.0/16"));
+    /* The daemon's end leaves what is always closed, and what leads there. */
+    routes_end(&h->d);
+    assert_true(closed(h, "10.3.0.0/16"));
+    assert_false(has(h, DT_HOST_ROUTE, "10.3.0.0/16"));
+    assert_true(ruled4(h));
+    fake_host_free(h);
+}
+
+static void an_end_opens_what_is_wanted_and_a_failed_start_opens_nothing(void **state)
+{
+    struct fake_host *h = fake_host_new(HERE);
+    apply(h, TUNNEL("a", "10.1.0.0/16", ""));
+    assert_true(closed(h, "10.1.0.0/16") && ruled4(h));
+    h->d.routes_said = false; /* as before the first want */
+    routes_end(&h->d);
+    assert_true(closed(h, "10.1.0.0/16") && ruled4(h));
+    assert_null(h->d.host);
+    fake_host_free(h);
+    h = fake_host_new(HERE);
+    apply(h, TUNNEL("a", "10.1.0.0/16", ""));
+    routes_end(&h->d);
+    assert_false(closed(h, "10.1.0.0/16"));
+    assert_false(ruled4(h));
+    fake_host_free(h);
+}
+
+static void a_gateway_closes_pool_and_networks(void **state)
+{
+    struct fake_host *h = fake_host_new(HERE);
+#define GATE(more)                                                                                           \
+    "gateway \"g\" { identity = vpn.example.net psk = secret-one-of-sixteen protect = 10.0.0.0/8 "           \
+    "pool = 10.9.0.0/16 remote = 192.168.0.0/16 " more "}\n"                                                 \
+    "client \"north.example.net\" { networks = 192.168.0.0/16 }\n"
+    apply(h, GATE(""));
+    assert_true(closed(h, "10.9.0.0/16") && closed(h, "192.168.0.0/16"));
+    apply(h, GATE("closed = no "));
+    assert_false(closed(h, "10.9.0.0/16") || closed(h, "192.168.0.0/16"));
+    assert_true(has(h, DT_HOST_ROUTE, "10.9.0.0/16"));
+    apply(h, GATE("closed = always "));
+    routes_end(&h->d);
+    assert_true(closed(h, "10.9.0.0/16") && closed(h, "192.168.0.0/16"));
+    fake_host_free(h);
+}
+
+/* What one lets go, another may keep. */
+static void the_union_stays_closed(void **state)
+{
+    struct fake_host *h = fake_host_new(HERE);
+    char text[1024];
+    apply(h, TUNNEL("one", "10.0.0.0/8", "") TUNNEL("two", "10.128.0.0/9", "closed = always")
+                 TUNNEL("three", "10.64.0.0-10.64.0.9", "") TUNNEL("open", "10.32.0.0/16", "closed = no")
+                     TUNNEL("port", "10.16.0.0/16[tcp/443]", ""));
+    json_t *o = down(h, "one", text);
+    assert_string_equal(text, "down; 10.128.0.0/9 stays closed by tunnel \"two\"; "
+                              "10.64.0.0-10.64.0.9 stays closed by tunnel \"three\"; "
+                              "10.0.0.0/10 goes out in the clear now; "
+                              "10.64.0.10-10.127.255.255 goes out in the clear now");
+    assert_int_equal(json_array_size(json_object_get(o, "clear")), 2);
+    assert_int_equal(json_array_size(json_object_get(o, "closed")), 2);
+    json_decref(o);
+    assert_false(closed(h, "10.0.0.0/8"));
+    assert_true(closed(h, "10.128.0.0/9"));
+    down_says(h, "port", "down; 10.16.0.0/16[tcp/443] goes out in the clear now");
+    fake_host_free(h);
+}
+
+/* ---- on disk ---- */
+
+static void write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+static struct fake_host *started(const char *dir, const char *conf)
+{
+    struct fake_host *h = fake_host_new(HERE);
+    snprintf(h->d.cfg.leases, sizeof(h->d.cfg.leases), "%s/leases.db", dir);
+    wants_load(&h->d);
+    apply(h, conf);
+    return h;
+}
+
+static void ended(struct fake_host *h)
+{
+    wants_close(&h->d);
+    fake_host_free(h);
+}
+
+static void what_was_asked_for_survives_a_restart(void **state)
+{
+    char dir[] = "/tmp/dovetail-wants.XXXXXX", path[64], fresh[64];
+    static const char conf[] =
+        TUNNEL("m", "10.3.0.0/16", "start = manual") TUNNEL("k", "10.4.0.0/16", "start = manual");
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/wants", dir);
+    snprintf(fresh, sizeof(fresh), "%s/wants.new", dir);
+    struct fake_host *h = started(dir, conf);
+    assert_false(closed(h, "10.3.0.0/16"));
+    assert_int_not_equal(access(path, F_OK), 0); /* nothing to say */
+    up(h, "m");
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    ended(h); /* as killed: nothing of the end is written */
+    h = started(dir, conf);
+    assert_true(tun_by_name(&h->d, "m")->wanted);
+    assert_true(closed(h, "10.3.0.0/16"));
+    assert_false(tun_by_name(&h->d, "k")->wanted || closed(h, "10.4.0.0/16"));
+    down_says(h, "m", "down; 10.3.0.0/16 goes out in the clear now");
+    ended(h);
+    h = started(dir, conf);
+    assert_false(tun_by_name(&h->d, "m")->wanted || closed(h, "10.3.0.0/16"));
+    up(h, "m");
+    apply(h, TUNNEL("k", "10.4.0.0/16", "start = manual")); /* it leaves the configuration, and comes back */
+    apply(h, conf);
+    assert_false(tun_by_name(&h->d, "m")->wanted);
+    ended(h);
+    h = started(dir, conf);
+    assert_false(tun_by_name(&h->d, "m")->wanted);
+    ended(h);
+    assert_int_not_equal(access(fresh, F_OK), 0);
+    unlink(path);
+    rmdir(dir);
+}
+
+static void a_file_that_is_not_what_was_written_keeps_closed(void **state)
+{
+    char dir[] = "/tmp/dovetail-wants.XXXXXX", path[64];
+    static const char conf[] = TUNNEL("m", "10.3.0.0/16", "start = manual")
+        TUNNEL("k", "10.4.0.0/16", "start = manual") TUNNEL("n", "10.5.0.0/16", "start = manual closed = no");
+    static const char *const bad[] = {
+        "",
+        "{",
+        "[]",
+        "{\"up\": {}, \"closed\": {}}",
+        "{\"up\": {}, \"closed\": {}, \"sum\": 7}",
+        "{\"up\": {\"m\": true}, \"closed\": {}, \"sum\": \"0123456789abcdef\"}",
+        "{\"up\": [\"m\"], \"closed\": {}, \"sum\": \"0123456789abcdef\"}"};
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/wants", dir);
+    for (size_t i = 0; i < DT_ARRAY_LEN(bad); i++) {
+        write_file(path, bad[i]);
+        struct fake_host *h = started(dir, conf);
+        assert_false(tun_by_name(&h->d, "m")->wanted);
+        assert_true(closed(h, "10.3.0.0/16") && closed(h, "10.4.0.0/16"));
+        assert_false(closed(h, "10.5.0.0/16"));
+        json_t *o = status_tunnel(&h->d, tun_by_name(&h->d, "m"));
+        assert_non_null(strstr(json_string_value(json_object_get(o, "why")), "is not known"));
+        json_decref(o);
+        ended(h);
+        h = started(dir, conf); /* and again after the next start */
+        assert_true(closed(h, "10.3.0.0/16") && closed(h, "10.4.0.0/16"));
+        down_says(h, "m", "down; 10.3.0.0/16 goes out in the clear now");
+        up(h, "k");
+        ended(h);
+        h = started(dir, conf); /* both have been decided */
+        assert_false(closed(h, "10.3.0.0/16"));
+        assert_true(closed(h, "10.4.0.0/16") && tun_by_name(&h->d, "k")->wanted);
+        ended(h);
+    }
+    unlink(path);
+    mkdir(path, 0700); /* it cannot be read at all */
+    struct fake_host *h = started(dir, conf);
+    assert_true(closed(h, "10.3.0.0/16"));
+    ended(h);
+    rmdir(path);
+    unlink(strcat(path, ".new"));
+    rmdir(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wanted_is_closed_and_down_opens),
+        cmocka_unit_test(always_and_no),
+        cmocka_unit_test(an_end_opens_what_is_wanted_and_a_failed_start_opens_nothing),
+        cmocka_unit_test(a_gateway_closes_pool_and_networks),
+        cmocka_unit_test(the_union_stays_closed),
+        cmocka_unit_test(what_was_asked_for_survives_a_restart),
+        cmocka_unit_test(a_file_that_is_not_what_was_written_keeps_closed),
+    };
+    return TEST_RUN(tests);
+}

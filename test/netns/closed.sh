@@ -1,0 +1,164 @@
+#!/bin/sh
+# Fail closed: what is protected leaves the client's uplink in the clear when, and only when, the setting `closed` says so.
+# Packets for each network run all the time; a capture on the uplink is the judge.
+set -u
+LAB=${LAB:-dtclosed}
+. "$(dirname "$0")/../../lab/lab.sh"
+. "$LAB_ROOT/lab/dovetail.sh"
+SECRET='psk = "closed-psk-0123456789abcdef"'
+
+lab_begin
+lab_nat_topology 1
+lab_nft_masquerade router wan
+
+dt_conf gateway <<C
+gateway "g" {
+    listen = { "203.0.113.1" } identity = "gateway.test" $SECRET
+    protect = { "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16" } pool = { "10.9.0.0/24" }
+}
+C
+tunnel() # NAME PROTECT SETTINGS...
+{
+    t_name=$1 t_protect=$2
+    shift 2
+    echo "tunnel \"$t_name\" { gateway = \"203.0.113.1\" local = \"$t_name.test\" remote = \"gateway.test\" $SECRET
+    protect = { $t_protect } encap = udp $* }"
+}
+conf() # LINES
+{
+    echo "$1" | dt_conf c1
+}
+
+lab_run c1 uplink tcpdump -U -n -i eth0 -w "$LAB_DIR/uplink.pcap" --immediate-mode 'ip and net 10.0.0.0/8'
+lab_wait 5 "grep -q 'listening on' $LAB_DIR/uplink.log"
+for n in 1 2 3; do
+    lab_run c1 "flow$n" ping -q -i 0.03 "10.$n.0.10"
+done
+plain() # NETWORK
+{
+    tcpdump -n -r "$LAB_DIR/uplink.pcap" "dst net $1" 2>/dev/null | wc -l
+}
+# Nothing for the network leaves in the clear while the command runs, and for a while after it.
+none() # NETWORK COMMAND...
+{
+    n_net=$1 n_before=$(plain "$1")
+    shift
+    "$@" || return 1
+    sleep 0.3
+    n_after=$(plain "$n_net")
+    [ "$n_after" = "$n_before" ] || { tap_note "$((n_after - n_before)) packets left"; return 1; }
+}
+some() # NETWORK
+{
+    s_before=$(plain "$1")
+    lab_wait 3 "[ \$(plain $1) -gt $s_before ]"
+}
+is_none()
+{
+    none "$1" true
+}
+up()
+{
+    dt c1 up --timeout 15 "$1" >"$LAB_DIR/up.out" 2>&1
+}
+says_down() # TUNNEL TEXT
+{
+    dt c1 down "$1" >"$LAB_DIR/down.out" 2>&1 && grep -qF "$2" "$LAB_DIR/down.out" && return
+    tap_note "$(cat "$LAB_DIR/down.out")"
+    return 1
+}
+status_has() # TEXT
+{
+    dt c1 status | tr -s ' \n' ' ' | grep -qF "$1"
+}
+table_there()
+{
+    lab_in c1 nft list tables | grep -q 'inet dovetail$'
+}
+ours() # the routes of our table
+{
+    lab_in c1 ip route show table 17494 2>/dev/null
+}
+
+dt_start gateway
+tap_ok "without a daemon it leaves" some 10.1.0.0/16
+
+# ---- wanted, before the gateway's name is known
+conf "$(tunnel a '"10.1.0.0/16"' | sed 's/203.0.113.1/nowhere.invalid/')"
+dt_start c1
+tap_ok "closed before its gateway's name is known" is_none 10.1.0.0/16
+tap_ok "status says so" status_has "closed as long as it is wanted"
+tap_ok "the rest leaves as ever" some 10.2.0.0/16
+dt_stop c1
+tap_ok "an orderly end opens" some 10.1.0.0/16
+
+# ---- manual: what was asked for is kept
+conf "$(tunnel m '"10.1.0.0/16"' start = manual)"
+dt_start c1
+tap_ok "manual, not asked for: open" some 10.1.0.0/16
+tap_ok "and status says so" status_has "open now"
+tap_ok "up" up m
+tap_ok "up: nothing leaves in the clear" is_none 10.1.0.0/16
+tap_ok "killed: nothing leaves" none 10.1.0.0/16 dt_stop c1 KILL
+tap_ok "started again: nothing leaves" none 10.1.0.0/16 dt_start c1
+tap_ok "and it is wanted, and comes up" dt_wait_up c1 m 15
+dt_stop c1
+dt_start c1
+tap_ok "a restart: wanted still" dt_wait_up c1 m 15
+tap_ok "down says what it opens" says_down m '10.1.0.0/16 goes out in the clear now'
+tap_ok "and it does" some 10.1.0.0/16
+dt_stop c1 KILL
+dt_start c1
+tap_ok "what was taken down stays open" some 10.1.0.0/16
+dt_stop c1
+echo 'x' >>"$LAB_DIR/dt-c1/wants"
+dt_start c1
+tap_ok "a damaged file keeps closed" is_none 10.1.0.0/16
+tap_ok "and status says what to do" status_has "whether it was wanted before the restart is not known"
+tap_ok "and the log" grep -q 'wants: it is damaged' "$LAB_DIR/dt-c1.log"
+tap_ok "down opens it" says_down m '10.1.0.0/16 goes out in the clear now'
+tap_ok "then it leaves" some 10.1.0.0/16
+
+# ---- always, and what a reload changes
+conf "$(tunnel m '"10.1.0.0/16"' start = manual closed = always)"
+dt c1 reload >/dev/null
+tap_ok "closed = always by a reload: closed at once, never asked for" is_none 10.1.0.0/16
+tap_ok "status says always" status_has "closed always"
+tap_ok "up" up m
+tap_ok "down says that it stays closed" says_down m '10.1.0.0/16 stays closed by closed = always'
+tap_ok "and it does" is_none 10.1.0.0/16
+tap_ok "an orderly end opens nothing" none 10.1.0.0/16 dt_stop c1
+tap_ok "what is not protected leaves" some 10.2.0.0/16
+sed 's/leases = /metrics = "192.0.2.77:1" leases = /' "$LAB_DIR/dt-c1/conf" >"$LAB_DIR/bad.conf"
+tap_ok "a start that fails opens nothing" none 10.1.0.0/16 sh -c "! ip netns exec $LAB-c1 $LAB_BIN/dovetaild $LAB_DIR/bad.conf 2>/dev/null"
+tap_ok "dovetaild --open opens" sh -c "ip netns exec $LAB-c1 $LAB_BIN/dovetaild --open >/dev/null"
+tap_ok "it leaves" some 10.1.0.0/16
+tap_ok "nothing of ours is left" sh -c "[ -z \"$(ours)\" ]"
+lab_in c1 "$LAB_BIN/dovetaild" --close --config "$LAB_DIR/dt-c1/conf"
+tap_ok "dovetaild --close, as at boot: closed without a daemon" is_none 10.1.0.0/16
+tap_ok "by both barriers" sh -c "ip netns exec $LAB-c1 nft list table inet dovetail | grep -q 10.1.0.0/16 && ip -n $LAB-c1 route show table 17494 | grep -q '^unreachable 10.1.0.0/16'"
+lab_in c1 nft delete table inet dovetail
+tap_ok "the filter gone: closed" is_none 10.1.0.0/16
+lab_in c1 "$LAB_BIN/dovetaild" --close --config "$LAB_DIR/dt-c1/conf"
+lab_in c1 ip route flush table 17494
+tap_ok "the routes gone: closed" is_none 10.1.0.0/16
+tap_ok "the daemon takes it over without a gap" none 10.1.0.0/16 dt_start c1
+
+# ---- no
+conf "$(tunnel n '"10.1.0.0/16"' closed = no | sed 's/203.0.113.1/203.0.113.77/')"
+dt c1 reload >/dev/null
+tap_ok "closed = no: it leaves until it is up" some 10.1.0.0/16
+tap_ok "and there is no barrier" sh -c "[ -z \"$(ours)\" ]"
+tap_ok "no table either" sh -c "! ip netns exec $LAB-c1 nft list tables | grep -q 'inet dovetail$'"
+
+# ---- several
+conf "$(tunnel one '"10.1.0.0/16", "10.2.0.0/16"'; tunnel two '"10.2.0.0/16"' closed = always; tunnel three '"10.3.0.0/16"' closed = no)"
+dt c1 reload >/dev/null
+dt_wait_up c1 one 15
+tap_ok "down of one of two says both" says_down one '10.1.0.0/16 goes out in the clear now; 10.2.0.0/16 stays closed by tunnel "two"'
+tap_ok "the one leaves" some 10.1.0.0/16
+tap_ok "the other does not" is_none 10.2.0.0/16
+dt_stop c1
+tap_ok "nor after the end" is_none 10.2.0.0/16
+tap_ok "and the rest does" some 10.3.0.0/16
+tap_end
