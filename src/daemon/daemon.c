@@ -165,8 +165,9 @@ struct dt_dp_config daemon_data_path(struct daemon *d)
 static int open_data_path(struct daemon *d, struct dt_err *err)
 {
     struct dt_dp_config cfg = daemon_data_path(d);
+    struct dt_names_cfg names = {.mark = DT_DP_MARK};
     d->dp = dt_dp_open(&cfg, err);
-    d->names = dt_names_open(err);
+    d->names = dt_names_open(&names, err);
     if (d->dp == NULL || d->names == NULL)
         return -1;
     d->nl = dt_nl_open(err);

@@ -27,14 +27,26 @@ static bool is_name(const struct tun *t, size_t i)
     return dt_addr_parse(&a, t->cfg.host[i]) != 0;
 }
 
+/* In whatever order: name servers shuffle, and gateways are tried in one order. */
+static bool same_addresses(const struct host_addrs *known, const struct dt_names_answer *a)
+{
+    bool same = known->n == a->naddr;
+    for (size_t i = 0; same && i < a->naddr; i++) {
+        bool found = false;
+        for (size_t k = 0; k < known->n; k++)
+            found = found || dt_addr_eq(&known->a[k], &a->addr[i]);
+        same = found;
+    }
+    return same;
+}
+
 /* Takes the answer for one name; true when it says something new. */
 static bool take(struct tun *t, size_t host, const struct dt_names_answer *a)
 {
-    size_t n = a->naddr;
-    if (n == t->found[host].n && memcmp(a->addr, t->found[host].a, n * sizeof(a->addr[0])) == 0)
+    if (same_addresses(&t->found[host], a))
         return false;
-    t->found[host].n = (uint8_t)n;
-    memcpy(t->found[host].a, a->addr, n * sizeof(a->addr[0]));
+    t->found[host].n = a->naddr;
+    memcpy(t->found[host].a, a->addr, a->naddr * sizeof(a->addr[0]));
     return true;
 }
 

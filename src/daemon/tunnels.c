@@ -121,9 +121,13 @@ void tun_addresses(struct daemon *d, struct tun *t)
     struct dt_tunnel_cfg *cfg = &t->cfg.cfg;
     struct dt_err err = {0};
     cfg->ngateways = 0;
-    for (size_t i = 0; i < t->cfg.nhost; i++)
-        for (size_t k = 0; k < t->found[i].n && cfg->ngateways < DT_TUNNEL_GATEWAYS; k++)
+    for (size_t i = 0; i < t->cfg.nhost; i++) {
+        size_t room = DT_TUNNEL_GATEWAYS; /* one place each is kept for the hosts behind this one */
+        for (size_t k = i + 1; k < t->cfg.nhost; k++)
+            room -= t->found[k].n > 0;
+        for (size_t k = 0; k < t->found[i].n && cfg->ngateways < room; k++)
             cfg->gateways[cfg->ngateways++] = t->found[i].a[k];
+    }
     if (cfg->ngateways == 0)
         return;
     if (t->id != 0) {

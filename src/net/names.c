@@ -1,51 +1,134 @@
 #include "net/names.h"
 
+#include <ares.h>
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/list.h"
+#include "net/mark.h"
+#include "net/resolv.h"
 
-#define STACK (256u << 10) /* of a thread; the C library's resolver keeps its buffers there */
+/* A server that does not answer is given up after 2 s, and asked again for 4 and 8 s when the others do not answer either. */
+#define TIMEOUT_MS  2000
+#define TRIES       3
+#define EVENTS      16 /* of sockets, before others get their turn */
+#define ADDRS_SEEN  32 /* of an answer; what comes behind is counted */
+#define UNREACHABLE 2  /* the last rank of an address */
 
 enum ask_state { WAITING, ASKING, ANSWERED };
 
 struct ask {
     struct dt_list link; /* in waiting, waiting_again, asking or answered */
+    struct dt_names *names;
     enum ask_state state;
     bool again, forgotten;
     struct dt_names_answer answer;
     char name[];
 };
 
-/* Shared with the threads, and freed by the last who lets go. */
 struct dt_names {
-    pthread_mutex_t lock;
-    unsigned refs; /* its owner's, and each thread's */
-    bool closed;
-    int fd;
-    unsigned threads, asking_again, asked;
+    int fd, timer; /* an epoll of c-ares' sockets and the timer */
+    uint32_t mark;
+    uint16_t port;
+    struct resolv resolv;
+    ares_channel channel; /* NULL: none could be made */
+    bool closing;         /* the channel is: what it asked is asked anew, or thrown away */
+    unsigned nasking, nasking_again, asked;
     struct dt_list waiting, waiting_again, asking, answered;
 };
 
-struct dt_names *dt_names_open(struct dt_err *err)
+/* ---- the channel: c-ares, its sockets and its timer -------------------------------------------- */
+
+static int mark_query(ares_socket_t fd, int type, void *user)
+{
+    const struct dt_names *n = user;
+    return n->mark == 0 || dt_mark_socket(fd, n->mark, NULL) == 0 ? ARES_SUCCESS : -1;
+}
+
+static void watch_socket(void *user, ares_socket_t fd, int readable, int writable)
+{
+    struct dt_names *n = user;
+    struct epoll_event ev = {.events = (readable ? EPOLLIN : 0u) | (writable ? EPOLLOUT : 0u), .data.fd = fd};
+    if (ev.events == 0)
+        epoll_ctl(n->fd, EPOLL_CTL_DEL, fd, NULL);
+    else if (epoll_ctl(n->fd, EPOLL_CTL_MOD, fd, &ev) != 0)
+        epoll_ctl(n->fd, EPOLL_CTL_ADD, fd, &ev); /* unwatched, the timer still ends what it asks */
+}
+
+static void channel_open(struct dt_names *n)
+{
+    char lookups[] = "fb"; /* the hosts file first, then the servers */
+    struct ares_options o = {.timeout = TIMEOUT_MS,
+                             .tries = TRIES,
+                             .lookups = lookups,
+                             .udp_port = n->port,
+                             .tcp_port = n->port,
+                             .sock_state_cb = watch_socket,
+                             .sock_state_cb_data = n,
+                             .resolvconf_path = (char *)(uintptr_t)resolv_file(&n->resolv)};
+    int mask =
+        ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_RESOLVCONF;
+    if (n->port != 0)
+        mask |= ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT;
+    if (ares_init_options(&n->channel, &o, mask) != ARES_SUCCESS) {
+        n->channel = NULL;
+        return;
+    }
+    ares_set_socket_configure_callback(n->channel, mark_query, n);
+}
+
+static void channel_close(struct dt_names *n)
+{
+    if (n->channel == NULL)
+        return;
+    n->closing = true;
+    ares_destroy(n->channel); /* tells each that is under way: looked_up */
+    n->closing = false;
+    n->channel = NULL;
+}
+
+/* When c-ares, or an answer that waits here, wants its turn. */
+static void set_timer(struct dt_names *n)
+{
+    struct itimerspec at = {.it_value = {.tv_nsec = 1}};
+    struct timeval tv;
+    if (dt_list_empty(&n->answered)) {
+        const struct timeval *left = n->channel != NULL ? ares_timeout(n->channel, NULL, &tv) : NULL;
+        at.it_value = (struct timespec){.tv_sec = 0};
+        if (left != NULL)
+            at.it_value = (struct timespec){.tv_sec = left->tv_sec, .tv_nsec = left->tv_usec * 1000 + 1};
+    }
+    timerfd_settime(n->timer, 0, &at, NULL);
+}
+
+struct dt_names *dt_names_open(const struct dt_names_cfg *cfg, struct dt_err *err)
 {
     struct dt_names *n = calloc(1, sizeof(*n));
-    if (n == NULL || (n->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0) {
-        free(n);
-        dt_err_set(err, 0, "names cannot be looked up: no memory or no descriptor");
+    if (n == NULL) {
+        dt_err_set(err, 0, "out of memory");
         return NULL;
     }
-    pthread_mutex_init(&n->lock, NULL);
-    n->refs = 1;
     struct dt_list *lists[] = {&n->waiting, &n->waiting_again, &n->asking, &n->answered};
     for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
         dt_list_init(lists[i]);
+    n->mark = cfg->mark;
+    n->port = cfg->port;
+    resolv_init(&n->resolv, cfg->resolv_conf, cfg->resolved_conf);
+    n->fd = epoll_create1(EPOLL_CLOEXEC);
+    n->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    struct epoll_event ev = {.events = EPOLLIN, .data.fd = n->timer};
+    if (n->fd < 0 || n->timer < 0 || epoll_ctl(n->fd, EPOLL_CTL_ADD, n->timer, &ev) != 0) {
+        dt_err_set(err, 0, "names cannot be looked up: %s", strerror(errno));
+        dt_names_close(n);
+        return NULL;
+    }
     return n;
 }
 
@@ -62,30 +145,19 @@ static void list_free(struct dt_names *n, struct dt_list *list)
         ask_free(n, DT_CONTAINER_OF(list->next, struct ask, link));
 }
 
-/* Gives the lock back. */
-static void let_go(struct dt_names *n)
-{
-    bool last = --n->refs == 0;
-    pthread_mutex_unlock(&n->lock);
-    if (!last)
-        return;
-    pthread_mutex_destroy(&n->lock);
-    close(n->fd);
-    free(n);
-}
-
 void dt_names_close(struct dt_names *n)
 {
     if (n == NULL)
         return;
-    pthread_mutex_lock(&n->lock);
-    n->closed = true;
-    list_free(n, &n->waiting);
-    list_free(n, &n->waiting_again);
-    list_free(n, &n->answered);
-    dt_list_for_each (l, &n->asking)
-        DT_CONTAINER_OF(l, struct ask, link)->forgotten = true;
-    let_go(n);
+    channel_close(n);
+    struct dt_list *lists[] = {&n->waiting, &n->waiting_again, &n->asking, &n->answered};
+    for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
+        list_free(n, lists[i]);
+    if (n->timer >= 0)
+        close(n->timer);
+    if (n->fd >= 0)
+        close(n->fd);
+    free(n);
 }
 
 int dt_names_fd(const struct dt_names *n)
@@ -93,165 +165,181 @@ int dt_names_fd(const struct dt_names *n)
     return n->fd;
 }
 
-static struct dt_addr addr_of(const struct addrinfo *ai)
+/* ---- answers ----------------------------------------------------------------------------------- */
+
+static struct dt_addr addr_of(const struct ares_addrinfo_node *node)
 {
     struct dt_addr none = {0};
-    if (ai->ai_family == AF_INET)
-        return dt_addr4_bytes(&((const struct sockaddr_in *)(const void *)ai->ai_addr)->sin_addr);
-    if (ai->ai_family == AF_INET6)
-        return dt_addr6_bytes(&((const struct sockaddr_in6 *)(const void *)ai->ai_addr)->sin6_addr);
+    if (node->ai_family == AF_INET)
+        return dt_addr4_bytes(&((const struct sockaddr_in *)(const void *)node->ai_addr)->sin_addr);
+    if (node->ai_family == AF_INET6)
+        return dt_addr6_bytes(&((const struct sockaddr_in6 *)(const void *)node->ai_addr)->sin6_addr);
     return none;
 }
 
-/* On a thread, without the lock. */
-static void look_up(const char *name, struct dt_names_answer *out)
+/* 0 is tried first. */
+static unsigned rank_of(const struct dt_names *n, const struct dt_addr *a)
 {
-    static const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG};
-    struct addrinfo *res = NULL;
-    int rc = getaddrinfo(name, NULL, &hints, &res);
-    for (const struct addrinfo *ai = res; ai != NULL; ai = ai->ai_next) {
-        struct dt_addr a = addr_of(ai);
-        bool known = a.ver == 0;
-        for (uint8_t i = 0; i < out->naddr; i++)
-            known = known || dt_addr_eq(&out->addr[i], &a);
-        if (!known && out->naddr < DT_NAMES_ADDRS)
-            out->addr[out->naddr++] = a;
-        else if (!known)
-            out->more++;
-    }
-    if (out->naddr == 0)
-        snprintf(out->why, sizeof(out->why), "%s", rc != 0 ? gai_strerror(rc) : "it has no address");
-    if (res != NULL)
-        freeaddrinfo(res);
+    return !dt_mark_leads_to(a, n->mark) ? UNREACHABLE : a->ver == 6 ? 0 : 1;
 }
+
+static void take_addresses(const struct dt_names *n, const struct ares_addrinfo *info,
+                           struct dt_names_answer *out)
+{
+    struct dt_addr a[ADDRS_SEEN];
+    unsigned rank[ADDRS_SEEN];
+    size_t count = 0;
+    for (const struct ares_addrinfo_node *node = info->nodes; node != NULL; node = node->ai_next) {
+        struct dt_addr one = addr_of(node);
+        bool known = one.ver == 0;
+        for (size_t i = 0; i < count; i++)
+            known = known || dt_addr_eq(&a[i], &one);
+        if (!known && count < ADDRS_SEEN) {
+            a[count] = one;
+            rank[count++] = rank_of(n, &one);
+        } else if (!known && out->more < UINT16_MAX - ADDRS_SEEN) {
+            out->more++;
+        }
+    }
+    for (unsigned want = 0; want <= UNREACHABLE; want++)
+        for (size_t i = 0; i < count && out->naddr < DT_NAMES_ADDRS; i++)
+            if (rank[i] == want)
+                out->addr[out->naddr++] = a[i];
+    out->more += (uint16_t)(count - out->naddr);
+}
+
+static void move_to(struct ask *a, struct dt_list *list, enum ask_state state)
+{
+    dt_list_del(&a->link);
+    dt_list_add_tail(list, &a->link);
+    a->state = state;
+}
+
+/* c-ares has an answer, or has been told to give up. */
+static void looked_up(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+{
+    struct ask *a = arg;
+    struct dt_names *n = a->names;
+    n->nasking--;
+    n->nasking_again -= a->again;
+    if (a->forgotten) {
+        ask_free(n, a);
+    } else if (n->closing) {
+        move_to(a, a->again ? &n->waiting_again : &n->waiting, WAITING);
+    } else {
+        if (info != NULL)
+            take_addresses(n, info, &a->answer);
+        if (a->answer.naddr == 0)
+            snprintf(a->answer.why, sizeof(a->answer.why), "%s",
+                     status != ARES_SUCCESS ? ares_strerror(status) : "it has no address");
+        move_to(a, &n->answered, ANSWERED);
+    }
+    if (info != NULL)
+        ares_freeaddrinfo(info);
+}
+
+/* ---- questions --------------------------------------------------------------------------------- */
 
 /* The next that may be asked now, or NULL. */
 static struct ask *take_waiting(struct dt_names *n)
 {
     struct dt_list *from = &n->waiting;
+    if (n->nasking >= DT_NAMES_AT_ONCE)
+        return NULL;
     if (dt_list_empty(from)) {
         from = &n->waiting_again;
-        if (dt_list_empty(from) || n->asking_again >= DT_NAMES_THREADS / 2)
+        if (dt_list_empty(from) || n->nasking_again >= DT_NAMES_AT_ONCE / 2)
             return NULL;
     }
     struct ask *a = DT_CONTAINER_OF(from->next, struct ask, link);
-    dt_list_del(&a->link);
-    dt_list_add_tail(&n->asking, &a->link);
-    a->state = ASKING;
-    n->asking_again += a->again;
+    move_to(a, &n->asking, ASKING);
+    n->nasking++;
+    n->nasking_again += a->again;
     return a;
 }
 
-static void *thread(void *arg)
+static void ask_waiting(struct dt_names *n)
 {
-    struct dt_names *n = arg;
+    static const struct ares_addrinfo_hints hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM, .ai_flags = ARES_AI_NOSORT};
     struct ask *a;
-    pthread_mutex_lock(&n->lock);
-    while (!n->closed && (a = take_waiting(n)) != NULL) {
-        struct dt_names_answer answer = {.ticket = a->answer.ticket};
-        pthread_mutex_unlock(&n->lock);
-        look_up(a->name, &answer); /* nobody frees it while it is asked for */
-        pthread_mutex_lock(&n->lock);
-        n->asking_again -= a->again;
-        if (a->forgotten) {
-            ask_free(n, a);
-            continue;
-        }
-        a->answer = answer;
-        a->state = ANSWERED;
-        dt_list_del(&a->link);
-        dt_list_add_tail(&n->answered, &a->link);
-        const uint64_t one = 1;
-        if (write(n->fd, &one, sizeof(one)) < 0)
-            break; /* it cannot be: the counter is taken to 0 long before it is full */
+    if (n->channel != NULL && resolv_changed(&n->resolv))
+        channel_close(n);
+    while ((a = take_waiting(n)) != NULL) {
+        if (n->channel == NULL)
+            channel_open(n);
+        if (n->channel == NULL)
+            looked_up(a, ARES_ENOMEM, 0, NULL);
+        else
+            ares_getaddrinfo(n->channel, a->name, NULL, &hints, looked_up, a);
     }
-    n->threads--;
-    let_go(n);
-    return NULL;
-}
-
-/* With the lock. A thread for what waits, where one more may be. */
-static void start_thread(struct dt_names *n)
-{
-    pthread_attr_t attr;
-    pthread_t id;
-    if (n->threads >= DT_NAMES_THREADS)
-        return;
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, STACK);
-    n->threads++;
-    n->refs++;
-    if (pthread_create(&id, &attr, thread, n) != 0) { /* who is there already takes it on */
-        n->threads--;
-        n->refs--;
-    }
-    pthread_attr_destroy(&attr);
+    set_timer(n);
 }
 
 int dt_names_ask(struct dt_names *n, const char *name, bool again, uint64_t ticket, struct dt_err *err)
 {
     size_t len = strlen(name) + 1;
+    if (n->asked >= DT_NAMES_ASKED)
+        return dt_err_set(err, 0, "too many names are being looked up");
     struct ask *a = calloc(1, sizeof(*a) + len);
     if (a == NULL)
         return dt_err_set(err, 0, "out of memory");
     memcpy(a->name, name, len);
+    a->names = n;
     a->again = again;
     a->answer.ticket = ticket;
-    dt_list_init(&a->link);
-    pthread_mutex_lock(&n->lock);
-    bool room = n->asked < DT_NAMES_ASKED;
-    if (room) {
-        n->asked++;
-        dt_list_add_tail(again ? &n->waiting_again : &n->waiting, &a->link);
-        start_thread(n);
-        room = n->threads > 0; /* else nobody would ever ask */
-        if (!room)
-            ask_free(n, a);
-    } else {
-        free(a);
-    }
-    pthread_mutex_unlock(&n->lock);
-    return room ? 0 : dt_err_set(err, 0, "too many names are being looked up");
-}
-
-static bool forget_in(struct dt_names *n, struct dt_list *list, uint64_t ticket)
-{
-    dt_list_for_each (l, list) {
-        struct ask *a = DT_CONTAINER_OF(l, struct ask, link);
-        if (a->answer.ticket != ticket || a->forgotten)
-            continue;
-        if (a->state == ASKING)
-            a->forgotten = true;
-        else
-            ask_free(n, a);
-        return true;
-    }
-    return false;
+    dt_list_add_tail(again ? &n->waiting_again : &n->waiting, &a->link);
+    n->asked++;
+    ask_waiting(n);
+    return 0;
 }
 
 void dt_names_forget(struct dt_names *n, uint64_t ticket)
 {
     struct dt_list *lists[] = {&n->asking, &n->waiting, &n->waiting_again, &n->answered};
-    pthread_mutex_lock(&n->lock);
     for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
-        if (forget_in(n, lists[i], ticket))
-            break;
-    pthread_mutex_unlock(&n->lock);
+        dt_list_for_each (l, lists[i]) {
+            struct ask *a = DT_CONTAINER_OF(l, struct ask, link);
+            if (a->answer.ticket != ticket || a->forgotten)
+                continue;
+            if (a->state == ASKING)
+                a->forgotten = true; /* c-ares has it */
+            else
+                ask_free(n, a);
+            return;
+        }
+}
+
+static void turn(struct dt_names *n)
+{
+    struct epoll_event ev[EVENTS];
+    int count = epoll_wait(n->fd, ev, EVENTS, 0);
+    for (int i = 0; i < count; i++) {
+        uint64_t expired;
+        int fd = ev[i].data.fd;
+        if (fd == n->timer && read(fd, &expired, sizeof(expired)) < 0)
+            continue; /* it was set anew meanwhile */
+        if (n->channel == NULL)
+            continue;
+        if (fd == n->timer)
+            ares_process_fd(n->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+        else
+            ares_process_fd(n->channel, ev[i].events & ~(unsigned)EPOLLOUT ? fd : ARES_SOCKET_BAD,
+                            ev[i].events & EPOLLOUT ? fd : ARES_SOCKET_BAD);
+    }
+    ask_waiting(n);
 }
 
 bool dt_names_next(struct dt_names *n, struct dt_names_answer *out)
 {
-    uint64_t count;
-    pthread_mutex_lock(&n->lock);
-    bool any = !dt_list_empty(&n->answered);
-    if (any) {
-        struct ask *a = DT_CONTAINER_OF(n->answered.next, struct ask, link);
-        *out = a->answer;
-        ask_free(n, a);
-    } else if (read(n->fd, &count, sizeof(count)) < 0) {
-        any = false; /* it was at 0 already */
-    }
-    pthread_mutex_unlock(&n->lock);
-    return any;
+    if (dt_list_empty(&n->answered))
+        turn(n);
+    if (dt_list_empty(&n->answered))
+        return false;
+    struct ask *a = DT_CONTAINER_OF(n->answered.next, struct ask, link);
+    *out = a->answer;
+    ask_free(n, a);
+    if (dt_list_empty(&n->answered))
+        set_timer(n);
+    return true;
 }

@@ -508,7 +508,7 @@ bool dt_names_next(struct dt_names *n, struct dt_names_answer *out)
     return any;
 }
 
-struct dt_names *dt_names_open(struct dt_err *err)
+struct dt_names *dt_names_open(const struct dt_names_cfg *cfg, struct dt_err *err)
 {
     return &names;
 }
