@@ -17,6 +17,7 @@
 #define LOOK_RANGES    16           /* of a tunnel, whose way is looked at */
 #define LOOPBACK       1            /* the interface's index */
 #define OWNER_GATEWAYS UINT32_MAX
+#define OWNER_NONE     (UINT32_MAX - 1) /* whose absence blocks nobody */
 
 /* One round of saying what is wanted. */
 struct want {
@@ -152,6 +153,9 @@ static void say_what_is_wanted(struct want *w)
         want_gateway(w, DT_CONTAINER_OF(l, struct gate, link));
     want_rules(w);
     want_fact(w, (struct dt_host_fact){.kind = DT_HOST_LINK});
+    w->owner = OWNER_NONE;
+    if (w->v4 && w->d->filter != NULL && dt_host_rp_filter(NULL) != 0)
+        want_fact(w, (struct dt_host_fact){.kind = DT_HOST_SYSCTL});
 }
 
 /* What is closed where no daemon runs. */
@@ -356,6 +360,36 @@ static void look_where_it_leads(struct daemon *d, struct tun *t)
     }
 }
 
+/* Of a tunnel that protects its own gateway's address: reverse path filtering drops the gateway's answers, unless they are marked
+ * in time (host/filter.h) and the mark counts. */
+static void look_for_rp_filter(struct daemon *d, struct tun *t)
+{
+    struct dt_tunnel_info info;
+    char name[IF_NAMESIZE];
+    unsigned ifindex = 0;
+    t->rp_filter[0] = '\0';
+    if (!t->wanted || t->cfg.discovered || t->id == 0 || (d->filter != NULL && dt_host_src_valid_mark()) ||
+        !dt_endpoint_tunnel_info(d->ep, t->id, &info))
+        return;
+    const struct dt_addr *gateway = &info.path.remote.addr;
+    if (gateway->ver != 4 || !dt_selectors_has(&t->cfg.cfg.protect, gateway, 17, d->cfg.ike_port) ||
+        dt_nl_route_get(d->nl, gateway, DT_DP_MARK, NULL, &ifindex, NULL) != 0 ||
+        if_indextoname(ifindex, name) == NULL)
+        return;
+    int is = dt_host_rp_filter(name);
+    if (is != 0 && d->filter != NULL)
+        snprintf(t->rp_filter, sizeof(t->rp_filter),
+                 "rp_filter = %d on %s drops the gateway's answers: net.ipv4.conf.all.src_valid_mark = 1 "
+                 "would be right, and "
+                 "cannot be set from here",
+                 is, name);
+    else if (is != 0)
+        snprintf(t->rp_filter, sizeof(t->rp_filter),
+                 "rp_filter = %d on %s drops the gateway's answers: net.ipv4.conf.all.rp_filter = 0 and "
+                 "net.ipv4.conf.%s.rp_filter = 0, or nftables on this host, would be right",
+                 is, name, name);
+}
+
 void routes_flush(struct daemon *d)
 {
     if (d->host == NULL || !d->routes_changed)
@@ -379,8 +413,10 @@ void routes_flush(struct daemon *d)
     if (w.closed != d->closed)
         janitor_tell(d->janitor, w.closed);
     d->closed = w.closed;
-    dt_list_for_each (l, &d->tuns)
+    dt_list_for_each (l, &d->tuns) {
         look_where_it_leads(d, DT_CONTAINER_OF(l, struct tun, link));
+        look_for_rp_filter(d, DT_CONTAINER_OF(l, struct tun, link));
+    }
     d->host_look_at = daemon_now() + LOOK_EVERY;
 }
 

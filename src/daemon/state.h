@@ -59,6 +59,7 @@ struct tun {
     uint32_t below;            /* the tunnel that its outer packets go through; 0: none */
     uint32_t layer;            /* of the plan that has it up, or on its way; 0: none */
     char diverted[128];        /* what it protects does not go into the device: why; else empty (routes.c) */
+    char rp_filter[208]; /* it drops the gateway's answers: where, and what would be right; else empty */
     char refusal[DT_ERR_TEXT]; /* what its gateway said last */
 };
 

@@ -254,6 +254,8 @@ json_t *status_tunnel(struct daemon *d, struct tun *t)
             json_object_set_new(o, "state", json_string("blocked"));
             json_object_set_new(o, "why", json_string(blocked));
         }
+        if (!info.verified && t->rp_filter[0] != '\0')
+            json_object_set_new(o, "why", json_string(t->rp_filter));
         if (!t->wanted)
             json_object_set_new(o, "why", json_string(not_wanted_because(t)));
         else if (!info.started && t->cfg.start == DT_START_DEMAND)

@@ -16,7 +16,9 @@
 #define ROOM           (8u << 20) /* of a transaction: some 60,000 ranges */
 #define PER_MESSAGE    256        /* elements */
 #define BEFORE_FILTERS (-150)     /* prerouting: behind connection tracking, before most people's own */
-#define CHANGED        1          /* of dt_host_filter_read: a table that we did not set like this */
+#define BEFORE_ALL                                                                                           \
+    (-300)        /* prerouting: before others look up the way back (firewalld does), and before routing */
+#define CHANGED 1 /* of dt_host_filter_read: a table that we did not set like this */
 
 /* The sets, by IP version. */
 enum filter_set { CLOSED4, CLOSED6, INSIDE4, INSIDE6, SETS };
@@ -33,6 +35,7 @@ struct dt_host_filter {
     uint32_t mark;
     uint16_t ike_port, natt_port;
     struct range_list set[SETS];
+    bool no_socket_mark;                 /* this kernel cannot tell the socket that a packet is for */
     uint64_t want;                       /* digest of what is to be there */
     uint64_t stands;                     /* of what was set last */
     uint64_t as_told;                    /* of what the kernel said of that */
@@ -152,11 +155,13 @@ void dt_host_filter_close(struct dt_host_filter *f)
 int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want)
 {
     struct dt_digest d;
+    bool any = false;
     for (int i = 0; i < SETS; i++)
         f->set[i].n = 0;
     for (size_t i = 0; i < want->n; i++) {
         const struct dt_host_fact *x = dt_host_facts_at(want, &dt_host_sort, i);
         bool six = x->prefix.addr.ver == 6;
+        any = any || x->kind == DT_HOST_SYSCTL;
         struct dt_range r = dt_prefix_range(&x->prefix);
         if (x->kind == DT_HOST_BARRIER && list_add(&f->set[six ? CLOSED6 : CLOSED4], &r) < 0)
             return -1;
@@ -175,7 +180,7 @@ int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want)
     }
     f->want = dt_digest_value(&d) | 2; /* neither "none" nor CHANGED */
     struct dt_host_fact fact = {.kind = DT_HOST_FILTER, .value = f->want};
-    bool any = f->set[CLOSED4].n || f->set[CLOSED6].n || f->set[INSIDE4].n || f->set[INSIDE6].n;
+    any = any || f->set[CLOSED4].n || f->set[CLOSED6].n || f->set[INSIDE4].n || f->set[INSIDE6].n;
     return any ? dt_host_facts_add(want, &fact) : 0;
 }
 
@@ -239,30 +244,119 @@ static void match_dport(struct nlmsghdr *h, uint16_t port)
     dt_nft_is(h, be, 2);
 }
 
-/* ESP (port 0), or UDP to a port of ours, to this host. */
-static void pass_peers(struct dt_host_filter *f, uint8_t proto, uint16_t port)
+enum { SRC4 = 12, DST4 = 16, SRC6 = 8, DST6 = 24 }; /* of an IP header */
+
+/* What has an address of the set at `at` of its IP header. */
+static void match_set(struct nlmsghdr *h, enum filter_set set, uint32_t at)
 {
-    struct rule r = rule_begin(f, "judge");
+    bool four = set == CLOSED4 || set == INSIDE4;
+    uint8_t family = four ? NFPROTO_IPV4 : NFPROTO_IPV6;
+    dt_nft_meta(h, NFT_META_NFPROTO);
+    dt_nft_is(h, &family, 1);
+    dt_nft_payload(h, NFT_PAYLOAD_NETWORK_HEADER, at, four ? 4 : 16);
+    dt_nft_in_set(h, set_name[set]);
+}
+
+/* What comes to this host from outside of every tunnel, and belongs there: `early` gives it the data path's mark, so that the way
+ * back is looked up as that of our own outer packets (rp_filter); `judge` lets it through. */
+static void exempt(struct dt_host_filter *f, struct rule r, const char *chain)
+{
+    if (strcmp(chain, "early") != 0) {
+        rule_end(f, r, NFT_RETURN);
+        return;
+    }
+    dt_nft_set_mark(r.h, f->mark);
+    mnl_attr_nest_end(r.h, r.list);
+    dt_nft_next(f->nft);
+}
+
+/* ESP (port 0), or UDP to a port of ours, to this host. */
+static void exempt_peers(struct dt_host_filter *f, const char *chain, uint8_t proto, uint16_t port)
+{
+    struct rule r = rule_begin(f, chain);
     if (!r.h)
         return;
     match_l4(r.h, proto);
     if (port)
         match_dport(r.h, port);
     dt_nft_to_this_host(r.h);
-    rule_end(f, r, NFT_RETURN);
+    exempt(f, r, chain);
 }
 
-static void pass_icmp(struct dt_host_filter *f, const char *chain, uint8_t proto, uint8_t from, uint8_t to,
-                      bool to_us)
+/* Later fragments of UDP have no ports. To this host they are harmless: it is the first that is judged. */
+static void exempt_fragments(struct dt_host_filter *f, const char *chain, uint8_t family)
+{
+    static const uint8_t mask[2] = {0x1f, 0xff}, first[2];
+    struct rule r = rule_begin(f, chain);
+    if (!r.h)
+        return;
+    dt_nft_meta(r.h, NFT_META_NFPROTO);
+    dt_nft_is(r.h, &family, 1);
+    match_l4(r.h, 17);
+    if (family == NFPROTO_IPV4) {
+        dt_nft_payload(r.h, NFT_PAYLOAD_NETWORK_HEADER, 6, 2);
+        dt_nft_mask(r.h, mask, sizeof mask);
+        dt_nft_is_not(r.h, first, sizeof first);
+    } else {
+        dt_nft_later_fragment6(r.h);
+    }
+    dt_nft_to_this_host(r.h);
+    exempt(f, r, chain);
+}
+
+static void match_icmp(struct nlmsghdr *h, uint8_t proto, uint8_t from, uint8_t to)
+{
+    match_l4(h, proto);
+    dt_nft_payload(h, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);
+    dt_nft_is_between(h, &from, &to, 1);
+}
+
+static void exempt_errors(struct dt_host_filter *f, const char *chain, uint8_t proto, uint8_t from,
+                          uint8_t to)
 {
     struct rule r = rule_begin(f, chain);
     if (!r.h)
         return;
-    match_l4(r.h, proto);
-    dt_nft_payload(r.h, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);
-    dt_nft_is_between(r.h, &from, &to, 1);
-    if (to_us)
-        dt_nft_to_this_host(r.h);
+    match_icmp(r.h, proto, from, to);
+    dt_nft_to_this_host(r.h);
+    exempt(f, r, chain);
+}
+
+/* The answer to a packet that the host itself exempts: it is for a socket that bears the mark. A socket is looked for only for
+ * what comes from a closed network. */
+static void exempt_answers(struct dt_host_filter *f, const char *chain, enum filter_set set, uint32_t at)
+{
+    struct rule r = {.h = NULL};
+    if (!f->no_socket_mark)
+        r = rule_begin(f, chain);
+    if (!r.h)
+        return;
+    match_set(r.h, set, at);
+    dt_nft_socket_mark(r.h, f->mark);
+    exempt(f, r, chain);
+}
+
+static void exempt_outer_packets(struct dt_host_filter *f, const char *chain)
+{
+    exempt_peers(f, chain, 50, 0);
+    exempt_peers(f, chain, 17, f->natt_port);
+    exempt_peers(f, chain, 17, f->ike_port);
+    exempt_fragments(f, chain, NFPROTO_IPV4);
+    exempt_fragments(f, chain, NFPROTO_IPV6);
+    exempt_errors(f, chain, 1, 3, 3); /* destination unreachable; time exceeded and parameter problem */
+    exempt_errors(f, chain, 1, 11, 12);
+    exempt_errors(f, chain, 58, 1, 4);
+    exempt_answers(f, chain, CLOSED4, SRC4);
+    exempt_answers(f, chain, CLOSED6, SRC6);
+}
+
+/* Neighbour and router discovery. */
+static void pass_neighbours(struct dt_host_filter *f, const char *chain, uint8_t from, uint8_t to)
+{
+    struct rule r = rule_begin(f, chain);
+    if (!r.h)
+        return;
+    match_icmp(r.h, 58, from, to);
     rule_end(f, r, NFT_RETURN);
 }
 
@@ -276,17 +370,6 @@ static void pass_dhcp(struct dt_host_filter *f, uint16_t sport, uint16_t dport)
     dt_nft_payload(r.h, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 4);
     dt_nft_is(r.h, be, 4);
     rule_end(f, r, NFT_RETURN);
-}
-
-/* What has an address of the set at `at` of its IP header. */
-static void match_set(struct nlmsghdr *h, enum filter_set set, uint32_t at)
-{
-    bool four = set == CLOSED4 || set == INSIDE4;
-    uint8_t family = four ? NFPROTO_IPV4 : NFPROTO_IPV6;
-    dt_nft_meta(h, NFT_META_NFPROTO);
-    dt_nft_is(h, &family, 1);
-    dt_nft_payload(h, NFT_PAYLOAD_NETWORK_HEADER, at, four ? 4 : 16);
-    dt_nft_in_set(h, set_name[set]);
 }
 
 static void judge_of_set(struct dt_host_filter *f, enum filter_set set, uint32_t at)
@@ -315,12 +398,13 @@ static void drop_of_set(struct dt_host_filter *f, const char *chain, const char 
 /* Most packets are of no closed network: two look-ups, and they are through. The rest is judged. */
 static void put_rules(struct dt_host_filter *f)
 {
-    enum { SRC4 = 12, DST4 = 16, SRC6 = 8, DST6 = 24 };
+    pass_device(f, "early", NFT_META_IIFNAME, f->device);
+    exempt_outer_packets(f, "early");
+
     pass_device(f, "out", NFT_META_OIFNAME, f->device);
     pass_mark(f);
     pass_device(f, "out", NFT_META_OIFNAME, "lo");
-    pass_icmp(f, "out", 58, 135, 136,
-              false); /* a neighbour that is protected itself is answered by unicast */
+    pass_neighbours(f, "out", 135, 136); /* one that is protected itself is answered by unicast */
     drop_of_set(f, "out", "out", CLOSED4, DST4);
     drop_of_set(f, "out", "out", CLOSED6, DST6);
 
@@ -331,13 +415,8 @@ static void put_rules(struct dt_host_filter *f)
     drop_of_set(f, "in", "in", INSIDE4, DST4);
     drop_of_set(f, "in", "in", INSIDE6, DST6);
 
-    pass_peers(f, 50, 0);
-    pass_peers(f, 17, f->natt_port);
-    pass_peers(f, 17, f->ike_port);
-    pass_icmp(f, "judge", 1, 3, 3, true); /* destination unreachable; time exceeded and parameter problem */
-    pass_icmp(f, "judge", 1, 11, 12, true);
-    pass_icmp(f, "judge", 58, 1, 4, true);
-    pass_icmp(f, "judge", 58, 133, 137, false); /* RFC 4861 */
+    exempt_outer_packets(f, "judge");
+    pass_neighbours(f, "judge", 133, 137); /* RFC 4861 */
     pass_dhcp(f, 67, 68);
     pass_dhcp(f, 547, 546);
     drop_of_set(f, "judge", "in", CLOSED4, SRC4);
@@ -541,10 +620,8 @@ int dt_host_filter_counters(struct dt_host_filter *f, struct dt_host_filter_coun
     return 0;
 }
 
-int dt_host_filter_set(struct dt_host_filter *f, struct dt_err *err)
+static void put_all(struct dt_host_filter *f)
 {
-    struct dt_host_filter_counters past = f->past;
-    dt_host_filter_counters(f, &past);
     dt_nft_begin(f->nft);
     /* Added first, so that it can be deleted whether it was there or not. */
     put_table(f, NFT_MSG_NEWTABLE, NLM_F_CREATE);
@@ -556,11 +633,25 @@ int dt_host_filter_set(struct dt_host_filter *f, struct dt_err *err)
         put_set(f, i);
         put_elements(f, i);
     }
+    put_chain(f, "early", NF_INET_PRE_ROUTING, BEFORE_ALL);
     put_chain(f, "out", NF_INET_POST_ROUTING, 0);
     put_chain(f, "in", NF_INET_PRE_ROUTING, BEFORE_FILTERS);
     put_plain_chain(f, "judge");
     put_rules(f);
-    if (dt_nft_commit(f->nft) < 0)
+}
+
+int dt_host_filter_set(struct dt_host_filter *f, struct dt_err *err)
+{
+    struct dt_host_filter_counters past = f->past;
+    dt_host_filter_counters(f, &past);
+    put_all(f);
+    int rc = dt_nft_commit(f->nft);
+    if (rc < 0 && errno == ENOENT && !f->no_socket_mark) { /* it has no nft_socket */
+        f->no_socket_mark = true;
+        put_all(f);
+        rc = dt_nft_commit(f->nft);
+    }
+    if (rc < 0)
         return dt_err_set(err, 0, "nftables does not take the table inet %s: %s", DT_HOST_FILTER_TABLE,
                           strerror(errno));
     f->past = past;

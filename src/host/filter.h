@@ -5,7 +5,10 @@
  *   out   what goes to a closed network leaves through our device, or bears the data path's mark, or is dropped. Neighbour
  *         solicitation and advertisement (RFC 4861) go: a peer on the link may be protected itself
  *   in    what comes from a closed network, or to an inside address, and not through our device, is dropped. Let in are
- *         IKE and ESP to this host, ICMP errors to this host, neighbour and router discovery, and DHCP
+ *         IKE and ESP to this host with their later fragments, ICMP errors to this host, answers to sockets that bear the
+ *         data path's mark (names are asked by such), neighbour and router discovery, and DHCP
+ *   early gives the same, but for what is of the link, the data path's mark before it is routed: with src_valid_mark the
+ *         kernel then looks up the way back as it does our own outer packets' (rp_filter), and so do others' rules
  *
  * The table belongs to nobody's socket: it outlives the process, and whoever runs next takes it over. It is compared by
  * what the kernel says of it, so that any change by somebody else is found. */
@@ -34,7 +37,7 @@ struct dt_host_filter *dt_host_filter_open(const struct dt_host_filter_cfg *cfg,
 void dt_host_filter_close(struct dt_host_filter *f); /* NULL is fine; the table stays */
 
 /* Takes from the list what is to be closed (DT_HOST_BARRIER) and what is inside (DT_HOST_ADDR, if not open), and adds the fact
- * DT_HOST_FILTER, unless nothing is closed. 0, or -1: no memory. */
+ * DT_HOST_FILTER, unless nothing is closed and no mark is wanted either (DT_HOST_SYSCTL). 0, or -1: no memory. */
 int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want);
 
 /* The table as the kernel has it, as a fact's value: 0: there is none; else a number that equals the wanted fact's only if the

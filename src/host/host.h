@@ -2,8 +2,9 @@
  * kept: host/reconcile.h.
  *
  * Ours to say is: all routes of our table, our rules, our packet filter, the state of our device and the addresses on it. Ours
- * to take away is: every route in our table, our rules, and addresses of the device that bear our protocol number (a kernel
- * before 5.18 keeps none for addresses: there they stay until the device goes). The device is never taken down. */
+ * to take away is: every route in our table, our rules, a sysctl that we changed (a process that was killed leaves it so), and
+ * addresses of the device that bear our protocol number (a kernel before 5.18 keeps none for addresses: there they stay
+ * until the device goes). The device is never taken down. */
 #ifndef DT_HOST_HOST_H
 #define DT_HOST_HOST_H
 
@@ -21,6 +22,7 @@
 /* In the order in which they are set; they are taken away in reverse. */
 enum dt_host_kind {
     DT_HOST_FILTER,  /* the packet filter (host/filter.h) */
+    DT_HOST_SYSCTL,  /* net.ipv4.conf.all.src_valid_mark is 1: marks count when the way back is looked up */
     DT_HOST_BARRIER, /* a route that leads nowhere, behind those that lead into the device */
     DT_HOST_LINK,    /* the device is there, and up */
     DT_HOST_ADDR,    /* an address on the device */
@@ -35,7 +37,7 @@ struct dt_host_fact {
     uint32_t mtu;            /* ROUTE: 0: the device's */
     uint8_t ver;             /* RULE: 4 or 6 */
     bool foreign;    /* of what the host has: somebody else's. A foreign route in our table is taken away, or
-                                replaced; a foreign address is left alone, and serves as well as our own */
+                                replaced; a foreign address or sysctl is left alone, and serves as well as our own */
     uint32_t metric; /* of a foreign route */
     uint64_t value;  /* FILTER: host/filter.h */
     bool open;       /* ADDR: its owner closes nothing, and the filter leaves it out; not compared */
@@ -55,6 +57,13 @@ bool dt_host_fact_eq(const struct dt_host_fact *a,
 /* "route 10.1.0.0/16 into the device", for people. Returns buf. */
 const char *dt_host_fact_str(char buf[DT_HOST_FACT_STRLEN], const struct dt_host_fact *f);
 
+/* Reverse path filtering (RFC 3704) of IPv4, as the kernel applies it to what comes in by the device; NULL: by any device, the
+ * greatest. 0: none, 1: strict, 2: loose; any but 0 drops what comes from an address that is routed into a tunnel, unless the
+ * packet is marked and src_valid_mark is 1. */
+int dt_host_rp_filter(const char *device);
+bool dt_host_src_valid_mark(void);
+int dt_host_src_valid_mark_set(bool on, struct dt_err *err);
+
 /* The kernel, as ops for one device and table (host/kernel.c). */
 struct dt_host_kernel {
     struct dt_nl *nl; /* borrowed */
@@ -62,6 +71,7 @@ struct dt_host_kernel {
     uint32_t table, priority, mark;
     struct dt_host_filter *filter; /* borrowed; NULL: none is looked at */
     /* owned by the functions below */
+    bool sysctl_is_ours; /* we changed it */
     struct dt_nl_routes routes;
     struct dt_nl_addrs addrs;
 };

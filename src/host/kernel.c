@@ -86,10 +86,25 @@ static int read_filter(struct dt_host_kernel *k, struct dt_host_facts *have, str
     return f.value && dt_host_facts_add(have, &f) < 0 ? dt_err_set(err, 0, "out of memory") : 0;
 }
 
+static int read_sysctl(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
+{
+    struct dt_host_fact f = {.kind = DT_HOST_SYSCTL, .foreign = !k->sysctl_is_ours};
+    return dt_host_src_valid_mark() && dt_host_facts_add(have, &f) < 0 ? dt_err_set(err, 0, "out of memory")
+                                                                       : 0;
+}
+
+static int change_sysctl(struct dt_host_kernel *k, bool on, struct dt_err *err)
+{
+    if (dt_host_src_valid_mark_set(on, err) < 0)
+        return -1;
+    k->sysctl_is_ours = on;
+    return 0;
+}
+
 int dt_host_kernel_read(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
 {
-    return read_filter(k, have, err) < 0 || read_device(k, have, err) < 0 || read_routes(k, have, err) < 0 ||
-                   read_rules(k, have, err) < 0
+    return read_filter(k, have, err) < 0 || read_sysctl(k, have, err) < 0 || read_device(k, have, err) < 0 ||
+                   read_routes(k, have, err) < 0 || read_rules(k, have, err) < 0
                ? -1
                : 0;
 }
@@ -116,6 +131,8 @@ static int take_away(struct dt_host_kernel *k, const struct dt_host_fact *f, str
     switch (f->kind) {
     case DT_HOST_FILTER:
         return dt_host_filter_remove(k->filter, err);
+    case DT_HOST_SYSCTL:
+        return change_sysctl(k, false, err);
     case DT_HOST_BARRIER:
     case DT_HOST_ROUTE:
         route = route_of(k, f);
@@ -142,6 +159,8 @@ static int put_there(struct dt_host_kernel *k, const struct dt_host_fact *f, str
     switch (f->kind) {
     case DT_HOST_FILTER:
         return dt_host_filter_set(k->filter, err);
+    case DT_HOST_SYSCTL:
+        return change_sysctl(k, true, err);
     case DT_HOST_BARRIER:
     case DT_HOST_ROUTE:
         return dt_nl_route_add(k->nl, &route, err);

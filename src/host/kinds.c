@@ -29,10 +29,15 @@ int dt_host_place_cmp(const struct dt_host_fact *a, const struct dt_host_fact *b
     return c ? c : cmp_u32(a->metric, b->metric);
 }
 
+static bool serves_when_foreign(const struct dt_host_fact *f)
+{
+    return f->kind == DT_HOST_ADDR || f->kind == DT_HOST_SYSCTL;
+}
+
 bool dt_host_fact_eq(const struct dt_host_fact *a, const struct dt_host_fact *b)
 {
     return !dt_host_place_cmp(a, b) && !cmp_addr(&a->src, &b->src) && a->mtu == b->mtu &&
-           a->value == b->value && (a->foreign == b->foreign || a->kind == DT_HOST_ADDR);
+           a->value == b->value && (a->foreign == b->foreign || serves_when_foreign(a));
 }
 
 static int sort_place_cmp(const void *a, const void *b)
@@ -48,7 +53,7 @@ static bool sort_serves(const void *wanted, const void *had)
 static bool sort_stays(const void *had)
 {
     const struct dt_host_fact *f = had;
-    return f->kind == DT_HOST_LINK || (f->kind == DT_HOST_ADDR && f->foreign);
+    return f->kind == DT_HOST_LINK || (f->foreign && serves_when_foreign(f));
 }
 
 static bool sort_foreign(const void *had)
@@ -84,6 +89,9 @@ const char *dt_host_fact_str(char buf[DT_HOST_FACT_STRLEN], const struct dt_host
     switch (f->kind) {
     case DT_HOST_FILTER:
         snprintf(buf, DT_HOST_FACT_STRLEN, "the table inet %s of nftables", DT_HOST_FILTER_TABLE);
+        break;
+    case DT_HOST_SYSCTL:
+        snprintf(buf, DT_HOST_FACT_STRLEN, "net.ipv4.conf.all.src_valid_mark = 1");
         break;
     case DT_HOST_BARRIER:
         snprintf(buf, DT_HOST_FACT_STRLEN, "the unreachable route of %s", prefix);

@@ -15,9 +15,9 @@
 #include "net/mark.h"
 #include "net/resolv.h"
 
-/* A server that does not answer is given up after 2 s, and asked again for 4 and 8 s when the others do not answer either. */
-#define TIMEOUT_MS  2000
-#define TRIES       3
+/* A server that does not answer gives way to the next after 1 s; when none does, all are asked again, for 2, 4 and 8 s. */
+#define TIMEOUT_MS  1000
+#define TRIES       4
 #define EVENTS      16 /* of sockets, before others get their turn */
 #define ADDRS_SEEN  32 /* of an answer; what comes behind is counted */
 #define UNREACHABLE 2  /* the last rank of an address */

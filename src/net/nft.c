@@ -330,6 +330,30 @@ void dt_nft_to_this_host(struct nlmsghdr *h)
     dt_nft_is(h, &local, sizeof local); /* in host order, unlike everything else */
 }
 
+void dt_nft_later_fragment6(struct nlmsghdr *h)
+{
+    enum { FRAGMENT_HEADER = 44, OFFSET_AT = 2 };
+    static const uint8_t mask[2] = {0xff, 0xf8}, first[2];
+    struct nft_expression e = open_expression(h, "exthdr");
+    dt_nft_be32(h, NFTA_EXTHDR_DREG, NFT_REG_1);
+    mnl_attr_put_u8(h, NFTA_EXTHDR_TYPE, FRAGMENT_HEADER);
+    dt_nft_be32(h, NFTA_EXTHDR_OFFSET, OFFSET_AT);
+    dt_nft_be32(h, NFTA_EXTHDR_LEN, sizeof first);
+    dt_nft_be32(h, NFTA_EXTHDR_OP, NFT_EXTHDR_OP_IPV6);
+    close_expression(h, e);
+    dt_nft_mask(h, mask, sizeof mask);
+    dt_nft_is_not(h, first, sizeof first);
+}
+
+void dt_nft_socket_mark(struct nlmsghdr *h, uint32_t mark)
+{
+    struct nft_expression e = open_expression(h, "socket");
+    dt_nft_be32(h, NFTA_SOCKET_KEY, NFT_SOCKET_MARK);
+    dt_nft_be32(h, NFTA_SOCKET_DREG, NFT_REG_1);
+    close_expression(h, e);
+    dt_nft_is(h, &mark, sizeof mark); /* in host order */
+}
+
 void dt_nft_set_mark(struct nlmsghdr *h, uint32_t mark)
 {
     struct nft_expression e = open_expression(h, "immediate");

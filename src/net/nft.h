@@ -50,7 +50,10 @@ void dt_nft_is(struct nlmsghdr *h, const void *v, size_t len);
 void dt_nft_is_not(struct nlmsghdr *h, const void *v, size_t len);
 void dt_nft_is_between(struct nlmsghdr *h, const void *from, const void *to, size_t len); /* both included */
 void dt_nft_in_set(struct nlmsghdr *h, const char *set);
-void dt_nft_to_this_host(struct nlmsghdr *h);               /* the destination is an address of this host */
+void dt_nft_to_this_host(struct nlmsghdr *h);    /* the destination is an address of this host */
+void dt_nft_later_fragment6(struct nlmsghdr *h); /* of IPv6: any but the first */
+void dt_nft_socket_mark(struct nlmsghdr *h,
+                        uint32_t mark); /* it is for a socket of this host with that mark */
 void dt_nft_count(struct nlmsghdr *h, const char *counter); /* NULL: a counter of the rule's own */
 void dt_nft_set_mark(struct nlmsghdr *h, uint32_t mark);
 void dt_nft_verdict(struct nlmsghdr *h, int32_t verdict); /* NF_DROP, NF_ACCEPT, NFT_RETURN */

@@ -237,6 +237,30 @@ static void a_foreign_address_is_left_and_a_foreign_route_is_not(void **state)
     dt_host_facts_free(&fake.has);
 }
 
+/* A sysctl that was right before is nobody's to put back; one that we changed is. */
+static void a_sysctl_that_was_right_before_stays(void **state)
+{
+    for (int foreign = 0; foreign < 2; foreign++) {
+        struct fake_host fake = {.changes = 0};
+        struct dt_host *h = dt_host_new(&dt_host_sort, &fake_ops, &fake);
+        struct dt_host_fact is = {.kind = DT_HOST_SYSCTL, .foreign = true};
+        struct dt_host_fact wanted = {.kind = DT_HOST_SYSCTL};
+        struct dt_host_facts want = {.v = NULL}, none = {.v = NULL};
+        struct dt_host_result r;
+        if (foreign)
+            add(&fake.has, is);
+        add(&want, wanted);
+        assert_int_equal(dt_host_want(h, &want, &r), 0);
+        assert_int_equal(r.set, !foreign);
+        assert_int_equal(dt_host_want(h, &none, &r), 0);
+        assert_int_equal(r.removed, !foreign);
+        assert_int_equal(fake.has.n, foreign);
+        assert_int_equal(fake.mended, 0);
+        dt_host_free(h);
+        dt_host_facts_free(&fake.has);
+    }
+}
+
 /* ---- any want, any sabotage: the host is as wanted again, and no moment was open ---- */
 
 static struct dt_host_fact random_fact(const struct dt_rand *rand)
@@ -311,6 +335,7 @@ int main(void)
         cmocka_unit_test(what_the_host_refuses_is_missing_and_says_whose_it_is),
         cmocka_unit_test(what_is_not_kept_is_missing),
         cmocka_unit_test(a_foreign_address_is_left_and_a_foreign_route_is_not),
+        cmocka_unit_test(a_sysctl_that_was_right_before_stays),
         cmocka_unit_test(any_host_becomes_what_is_wanted),
     };
     return TEST_RUN(tests);
