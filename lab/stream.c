@@ -1,7 +1,8 @@
 /* lab-stream: bytes of a known sequence over TCP, checked at the other end.
  *
  *   lab-stream serve PORT                     for each connection: reads to its end, answers one line: "ok N" or "bad AT"
- *   lab-stream send ADDRESS PORT BYTES        sends, prints the answer; status 0 when it is "ok BYTES"
+ *   lab-stream send ADDRESS PORT BYTES [RATE] sends, prints the answer; status 0 when it is "ok BYTES". BYTES 0: until
+ *                                             SIGTERM. RATE: at most so many bytes a second
  *
  * Byte i is i * 167 + (i >> 8) * 13 + (i >> 16): a segment lost, doubled or out of place is seen. */
 #include <arpa/inet.h>
@@ -58,7 +59,15 @@ static int serve(uint16_t port)
     }
 }
 
-static int send_all(const char *host, const char *port, uint64_t bytes)
+static volatile sig_atomic_t stop;
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    stop = 1;
+}
+
+static int send_all(const char *host, const char *port, uint64_t bytes, uint64_t rate)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *ai;
     static uint8_t buf[256 * 1024];
@@ -75,8 +84,13 @@ static int send_all(const char *host, const char *port, uint64_t bytes)
         return 1;
     }
     freeaddrinfo(ai);
-    for (uint64_t at = 0; at < bytes;) {
-        size_t n = bytes - at < sizeof buf ? (size_t)(bytes - at) : sizeof buf;
+    uint64_t at = 0, piece = rate && rate / 50 < sizeof buf ? rate / 50 + 1 : sizeof buf;
+    if (bytes == 0) {
+        struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+        sigaction(SIGTERM, &act, NULL);
+    }
+    while (bytes ? at < bytes : !stop) {
+        size_t n = bytes && bytes - at < piece ? (size_t)(bytes - at) : (size_t)piece;
         for (size_t i = 0; i < n; i++)
             buf[i] = byte_at(at + i);
         ssize_t sent = write(fd, buf, n);
@@ -85,12 +99,14 @@ static int send_all(const char *host, const char *port, uint64_t bytes)
             return 1;
         }
         at += (uint64_t)sent;
+        if (rate)
+            usleep((useconds_t)((uint64_t)sent * 1000000 / rate));
     }
     shutdown(fd, SHUT_WR);
     if (read(fd, line, sizeof line - 1) <= 0)
         perror("lab-stream: read");
     printf("%s", line);
-    snprintf(want, sizeof want, "ok %llu\n", (unsigned long long)bytes);
+    snprintf(want, sizeof want, "ok %llu\n", (unsigned long long)at);
     return strcmp(line, want) != 0;
 }
 
@@ -98,8 +114,8 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && !strcmp(argv[1], "serve"))
         return serve((uint16_t)atoi(argv[2]));
-    if (argc == 5 && !strcmp(argv[1], "send"))
-        return send_all(argv[2], argv[3], strtoull(argv[4], NULL, 10));
-    fprintf(stderr, "usage: lab-stream serve PORT | send ADDRESS PORT BYTES\n");
+    if ((argc == 5 || argc == 6) && !strcmp(argv[1], "send"))
+        return send_all(argv[2], argv[3], strtoull(argv[4], NULL, 10), argc == 6 ? strtoull(argv[5], NULL, 10) : 0);
+    fprintf(stderr, "usage: lab-stream serve PORT | send ADDRESS PORT BYTES [RATE]\n");
     return 2;
 }

@@ -205,6 +205,8 @@ static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
             dt_cli_wrapf(cli->out, 2, "closed: %s",
                          join(closed, sizeof(closed), json_object_get(json_object_get(g, "closed"), "now")));
         }
+        if (*dt_cli_str(g, "blocked"))
+            dt_cli_wrapf(cli->out, 2, "blocked: %s", dt_cli_str(g, "blocked"));
         if (*dt_cli_str(g, "note"))
             dt_cli_wrap(cli->out, 2, dt_cli_str(g, "note"));
         if (json_array_size(json_object_get(g, "clients")) == 0)

@@ -197,8 +197,8 @@ static void say_what_stays(struct want *w)
 static void renew_device(struct daemon *d)
 {
     struct dt_err err = {0};
-    bool there, up;
-    if (d->dp == NULL || dt_nl_link_state(d->nl, d->kernel.ifindex, &there, &up, NULL) != 0 || there)
+    struct dt_nl_link link;
+    if (d->dp == NULL || dt_nl_link_get(d->nl, d->kernel.ifindex, &link, NULL) != 0 || link.there)
         return;
     struct dt_tun tun;
     int fd[DT_DP_WORKERS_MAX];
@@ -306,6 +306,8 @@ int routes_begin(struct daemon *d, struct dt_err *err)
 {
     d->kernel = (struct dt_host_kernel){.nl = d->nl,
                                         .ifindex = dt_dp_tun_index(d->dp),
+                                        .device = dt_dp_tun_name(d->dp),
+                                        .mtu = d->cfg.mtu,
                                         .table = DT_DAEMON_TABLE,
                                         .priority = DT_DAEMON_PRIORITY,
                                         .mark = DT_DP_MARK};
@@ -335,28 +337,48 @@ static void tell_result(const struct dt_host_result *r)
 }
 
 /* Somebody's routing rule may stand before ours: then what the tunnel protects would leave elsewhere, and the packet filter
- * drops it. The kernel is asked where the first address of each protected range goes. */
-static void look_where_it_leads(struct daemon *d, struct tun *t)
+ * drops it. The kernel is asked where the first address of a protected range goes. */
+static bool leads_elsewhere(struct daemon *d, const struct dt_range *range, char *why, size_t cap)
 {
     char addr[DT_ADDR_STRLEN], name[IF_NAMESIZE] = "";
-    struct dt_err err;
+    struct dt_addr to = range->from;
+    unsigned ifindex = 0;
+    dt_addr_next(&to); /* a network's first address may be one that nobody has */
+    if (!dt_range_has(range, &to))
+        to = range->from;
+    if (dt_nl_route_get(d->nl, &to, 0, NULL, &ifindex, NULL) != 0 || ifindex == d->kernel.ifindex ||
+        ifindex == LOOPBACK)
+        return false; /* unreachable is no diversion; an address of this host's own is local */
+    snprintf(why, cap, "packets to %s are routed to %s: another routing rule stands before %u",
+             dt_addr_str(addr, &to), if_indextoname(ifindex, name) != NULL ? name : "another device",
+             DT_DAEMON_PRIORITY);
+    return true;
+}
+
+static bool selectors_lead_elsewhere(struct daemon *d, const struct dt_selectors *list, char *why, size_t cap)
+{
+    for (size_t i = 0; i < list->n && i < LOOK_RANGES; i++)
+        if (leads_elsewhere(d, &list->v[i].range, why, cap))
+            return true;
+    return false;
+}
+
+static void look_where_tunnel_leads(struct daemon *d, struct tun *t)
+{
     t->diverted[0] = '\0';
-    if (!t->wanted || t->cfg.discovered || !tunnel_has_way(d, t))
+    if (t->wanted && !t->cfg.discovered && tunnel_has_way(d, t))
+        selectors_lead_elsewhere(d, &t->cfg.cfg.protect, t->diverted, sizeof(t->diverted));
+}
+
+static void look_where_gateway_leads(struct daemon *d, struct gate *g)
+{
+    g->diverted[0] = '\0';
+    if (g->discovery || selectors_lead_elsewhere(d, &g->cfg.cfg.remote, g->diverted, sizeof(g->diverted)))
         return;
-    for (size_t i = 0; i < t->cfg.cfg.protect.n && i < LOOK_RANGES; i++) {
-        struct dt_addr to = t->cfg.cfg.protect.v[i].range.from;
-        unsigned ifindex = 0;
-        dt_addr_next(&to); /* a network's first address may be one that nobody has */
-        if (!dt_range_has(&t->cfg.cfg.protect.v[i].range, &to))
-            to = t->cfg.cfg.protect.v[i].range.from;
-        if (dt_nl_route_get(d->nl, &to, 0, NULL, &ifindex, &err) != 0 || ifindex == d->kernel.ifindex ||
-            ifindex == LOOPBACK)
-            continue; /* unreachable is no diversion; an address of this host's own is local */
-        snprintf(t->diverted, sizeof(t->diverted),
-                 "packets to %s are routed to %s: another routing rule stands before %u",
-                 dt_addr_str(addr, &to), if_indextoname(ifindex, name) != NULL ? name : "another device",
-                 DT_DAEMON_PRIORITY);
-        return;
+    for (size_t i = 0; i < g->cfg.npool; i++) {
+        struct dt_range range = dt_prefix_range(&g->cfg.pool[i]);
+        if (leads_elsewhere(d, &range, g->diverted, sizeof(g->diverted)))
+            return;
     }
 }
 
@@ -390,6 +412,25 @@ static void look_for_rp_filter(struct daemon *d, struct tun *t)
                  is, name, name);
 }
 
+static bool host_has_ipv6(void)
+{
+    FILE *f = fopen("/proc/sys/net/ipv6/conf/all/disable_ipv6", "re");
+    int c = f != NULL ? fgetc(f) : EOF;
+    if (f != NULL)
+        fclose(f);
+    return c == '0';
+}
+
+/* Where IPv6 is switched off nothing of it leaves, and the kernel takes none of its routes. The filter has its ranges. */
+static void drop_ipv6(struct dt_host_facts *l)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < l->n; i++)
+        if (l->v[i].ver != 6 && l->v[i].prefix.addr.ver != 6)
+            l->v[n++] = l->v[i];
+    l->n = n;
+}
+
 void routes_flush(struct daemon *d)
 {
     if (d->host == NULL || !d->routes_changed)
@@ -400,6 +441,9 @@ void routes_flush(struct daemon *d)
     say_what_is_wanted(&w);
     if (d->filter != NULL && dt_host_filter_want(d->filter, &w.facts) < 0)
         w.no_memory = true;
+    d->kernel.ipv6 = host_has_ipv6();
+    if (!d->kernel.ipv6)
+        drop_ipv6(&w.facts);
     dt_nl_addrs_free(&w.addrs);
     if (w.no_memory) {
         LOG(DT_LOG_ERROR, "out of memory: routes stay as they are");
@@ -414,9 +458,11 @@ void routes_flush(struct daemon *d)
         janitor_tell(d->janitor, w.closed);
     d->closed = w.closed;
     dt_list_for_each (l, &d->tuns) {
-        look_where_it_leads(d, DT_CONTAINER_OF(l, struct tun, link));
+        look_where_tunnel_leads(d, DT_CONTAINER_OF(l, struct tun, link));
         look_for_rp_filter(d, DT_CONTAINER_OF(l, struct tun, link));
     }
+    dt_list_for_each (l, &d->gates)
+        look_where_gateway_leads(d, DT_CONTAINER_OF(l, struct gate, link));
     d->host_look_at = daemon_now() + LOOK_EVERY;
 }
 
@@ -460,4 +506,11 @@ const char *routes_missing(struct daemon *d, const struct tun *t)
     if (d->host == NULL || t->cfg.discovered)
         return NULL;
     return t->diverted[0] != '\0' ? t->diverted : dt_host_missing(d->host, t->id);
+}
+
+const char *routes_gateway_missing(struct daemon *d, const struct gate *g)
+{
+    if (d->host == NULL || g->discovery)
+        return NULL;
+    return g->diverted[0] != '\0' ? g->diverted : dt_host_missing(d->host, OWNER_GATEWAYS);
 }

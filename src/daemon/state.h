@@ -67,6 +67,7 @@ struct gate {
     struct dt_list link;
     struct dt_config_gateway cfg;
     uint32_t id;
+    char diverted[128]; /* what its clients have does not go into the device: why; else empty (routes.c) */
     bool discovery; /* of daemon/discover.h: no routes, and not of the configuration's gateways */
 };
 
@@ -252,6 +253,7 @@ int routes_close(struct dt_config *c,
 void routes_reconcile(struct daemon *d); /* at news from the kernel, and on a slow timer */
 const char *routes_missing(struct daemon *d,
                            const struct tun *t); /* why its packets have no way into it; NULL */
+const char *routes_gateway_missing(struct daemon *d, const struct gate *g); /* the same of a gateway's clients */
 
 /* closed.c */
 bool closed_by_tunnel(const struct tun *t); /* does it keep closed what it protects, now? */

@@ -346,6 +346,9 @@ static json_t *gateway_json(struct daemon *d, struct gate *g, const json_t *name
                           selectors_json(&g->cfg.cfg.protect), "clients", clients);
     set_id(o, "identity", &g->cfg.cfg.identity);
     json_object_set_new(o, "closed", closed_gate_json(g));
+    const char *blocked = routes_gateway_missing(d, g);
+    if (blocked != NULL)
+        json_object_set_new(o, "blocked", json_string(blocked));
     return o;
 }
 

@@ -528,6 +528,14 @@ static void put_elements(struct dt_host_filter *f, enum filter_set set)
 static int digest_message(const struct nlmsghdr *h, void *ctx)
 {
     enum { NFGENMSG = 4 }; /* its last two octets count every change of anybody's */
+    const struct nlattr *a;
+    /* A dump of chains has those of every table where the kernel is older than Linux 6.3. The table's name is the first
+     * attribute of all these messages. */
+    mnl_attr_for_each(a, h, NFGENMSG)
+    {
+        if (mnl_attr_get_type(a) == NFTA_TABLE_NAME && strcmp(mnl_attr_get_str(a), DT_HOST_FILTER_TABLE) != 0)
+            return 0;
+    }
     if (mnl_nlmsg_get_payload_len(h) > NFGENMSG)
         dt_digest_bytes(ctx, (const uint8_t *)mnl_nlmsg_get_payload(h) + NFGENMSG,
                         mnl_nlmsg_get_payload_len(h) - NFGENMSG);
@@ -552,11 +560,13 @@ static int add_dump(struct dt_host_filter *f, uint8_t what, uint16_t flags, cons
 /* 0: there is no table. -1 with errno. */
 static int digest_table(struct dt_host_filter *f, uint64_t *digest)
 {
-    uint64_t sum = 0, ignored = 0;
+    uint64_t sum = 0;
     *digest = 0;
-    if (add_dump(f, NFT_MSG_GETTABLE, 0, NULL, &ignored) < 0)
+    if (add_dump(f, NFT_MSG_GETTABLE, 0, NULL, &sum) <
+        0) /* its flags: a dormant one is not looked at by packets */
         return errno == ENOENT ? 0 : -1;
-    if (add_dump(f, NFT_MSG_GETRULE, NLM_F_DUMP, NULL, &sum) < 0 ||
+    if (add_dump(f, NFT_MSG_GETCHAIN, NLM_F_DUMP, NULL, &sum) < 0 || /* their hooks */
+        add_dump(f, NFT_MSG_GETRULE, NLM_F_DUMP, NULL, &sum) < 0 ||
         add_dump(f, NFT_MSG_GETSET, NLM_F_DUMP, NULL, &sum) < 0)
         return -1;
     for (int i = 0; i < SETS; i++)

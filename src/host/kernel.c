@@ -1,5 +1,7 @@
 /* The kernel, as facts: what is ours to say of one device and one routing table. */
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "host/host.h"
 
@@ -52,17 +54,47 @@ static int read_rules(struct dt_host_kernel *k, struct dt_host_facts *have, stru
     return 0;
 }
 
+static bool link_is_as_wanted(const struct dt_host_kernel *k, const struct dt_nl_link *l)
+{
+    return l->up && !l->master && !strcmp(l->name, k->device) && (!k->mtu || l->mtu == k->mtu) &&
+           !(k->ipv6 && l->no_ipv6);
+}
+
+/* Only there can it be written. */
+static int enable_ipv6(const char *device, struct dt_err *err)
+{
+    char path[96];
+    snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", device);
+    FILE *f = fopen(path, "we");
+    bool written = f && fputs("0\n", f) >= 0;
+    if (f && fclose(f) != 0)
+        written = false;
+    return written ? 0 : dt_err_set(err, 0, "%s is 1 and cannot be set to 0: %s", path, strerror(errno));
+}
+
+static int restore_link(struct dt_host_kernel *k, struct dt_err *err)
+{
+    struct dt_nl_link link;
+    if (dt_nl_link_get(k->nl, k->ifindex, &link, err) < 0)
+        return -1;
+    if (!link.there)
+        return dt_err_set(err, 0, "the device has been deleted");
+    if (dt_nl_link_restore(k->nl, k->ifindex, &link, k->device, k->mtu, err) < 0)
+        return -1;
+    return k->ipv6 && link.no_ipv6 ? enable_ipv6(k->device, err) : 0;
+}
+
 static int read_device(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
 {
-    bool there, up;
+    struct dt_nl_link link;
     struct dt_host_fact f = {.kind = DT_HOST_LINK};
     if (!k->ifindex)
         return 0;
-    if (dt_nl_link_state(k->nl, k->ifindex, &there, &up, err) < 0)
+    if (dt_nl_link_get(k->nl, k->ifindex, &link, err) < 0)
         return -1;
-    if (!there)
+    if (!link.there)
         return 0;
-    if (up && dt_host_facts_add(have, &f) < 0)
+    if (link_is_as_wanted(k, &link) && dt_host_facts_add(have, &f) < 0)
         return dt_err_set(err, 0, "out of memory");
     if (dt_nl_addrs_of(k->nl, k->ifindex, &k->addrs, err) < 0)
         return -1;
@@ -155,7 +187,6 @@ static int put_there(struct dt_host_kernel *k, const struct dt_host_fact *f, str
 {
     struct dt_nl_route route = route_of(k, f);
     struct dt_nl_rule rule = rule_of(k, f->ver);
-    bool there, up;
     switch (f->kind) {
     case DT_HOST_FILTER:
         return dt_host_filter_set(k->filter, err);
@@ -169,11 +200,7 @@ static int put_there(struct dt_host_kernel *k, const struct dt_host_fact *f, str
     case DT_HOST_ADDR:
         return dt_nl_addr_add(k->nl, k->ifindex, &f->prefix.addr, f->prefix.len, err);
     case DT_HOST_LINK:
-        if (dt_nl_link_state(k->nl, k->ifindex, &there, &up, err) < 0)
-            return -1;
-        if (!there)
-            return dt_err_set(err, 0, "the device has been deleted");
-        return dt_nl_link_up(k->nl, k->ifindex, 0, err);
+        return restore_link(k, err);
     }
     return 0;
 }

@@ -2,7 +2,9 @@
 #include "net/nl.h"
 
 #include <errno.h>
+#include <linux/ipv6.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
@@ -203,28 +205,94 @@ int dt_nl_link_gso(struct dt_nl *nl, unsigned ifindex, uint32_t bytes, uint32_t 
     return 0;
 }
 
+static void got_ipv6_conf(struct dt_nl_link *l, const struct nlattr *conf)
+{
+    uint32_t v;
+    if (mnl_attr_get_payload_len(conf) < (DEVCONF_DISABLE_IPV6 + 1) * sizeof v)
+        return;
+    memcpy(&v, (const uint8_t *)mnl_attr_get_payload(conf) + DEVCONF_DISABLE_IPV6 * sizeof v, sizeof v);
+    l->no_ipv6 = v != 0;
+}
+
+static void got_families(struct dt_nl_link *l, const struct nlattr *spec)
+{
+    const struct nlattr *family, *a;
+    mnl_attr_for_each_nested(family, spec)
+    {
+        if (mnl_attr_get_type(family) != AF_INET6)
+            continue;
+        mnl_attr_for_each_nested(a, family)
+        {
+            if (mnl_attr_get_type(a) == IFLA_INET6_CONF)
+                got_ipv6_conf(l, a);
+        }
+    }
+}
+
 static int got_link(const struct nlmsghdr *h, void *ctx)
 {
     const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
-    if (h->nlmsg_type == RTM_NEWLINK)
-        *(unsigned *)ctx = ifi->ifi_flags;
+    struct dt_nl_link *l = ctx;
+    const struct nlattr *a;
+    if (h->nlmsg_type != RTM_NEWLINK)
+        return 0;
+    l->there = true;
+    l->up = ifi->ifi_flags & IFF_UP;
+    mnl_attr_for_each(a, h, sizeof *ifi)
+    {
+        switch (mnl_attr_get_type(a)) {
+        case IFLA_IFNAME:
+            snprintf(l->name, sizeof l->name, "%s", mnl_attr_get_str(a));
+            break;
+        case IFLA_MTU:
+            l->mtu = mnl_attr_get_u32(a);
+            break;
+        case IFLA_MASTER:
+            l->master = mnl_attr_get_u32(a);
+            break;
+        case IFLA_AF_SPEC:
+            got_families(l, a);
+            break;
+        }
+    }
     return 0;
 }
 
-int dt_nl_link_state(struct dt_nl *nl, unsigned ifindex, bool *there, bool *up, struct dt_err *err)
+int dt_nl_link_get(struct dt_nl *nl, unsigned ifindex, struct dt_nl_link *out, struct dt_err *err)
 {
-    unsigned flags = 0;
     struct nlmsghdr *h = nl_begin(nl, RTM_GETLINK, NLM_F_ACK);
     struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(h, sizeof *ifi);
     ifi->ifi_index = (int)ifindex;
-    *there = *up = false;
-    if (nl_talk(nl, h, got_link, &flags) < 0)
-        return errno == ENODEV
-                   ? 0
-                   : dt_err_set(err, 0, "cannot look at interface %u: %s", ifindex, strerror(errno));
-    *there = true;
-    *up = flags & IFF_UP;
+    *out = (struct dt_nl_link){.there = false};
+    if (nl_talk(nl, h, got_link, out) < 0 && errno != ENODEV)
+        return dt_err_set(err, 0, "cannot look at interface %u: %s", ifindex, strerror(errno));
     return 0;
+}
+
+static int rename_link(struct dt_nl *nl, unsigned ifindex, const char *name, struct dt_err *err)
+{
+    struct nlmsghdr *h = begin_link(nl, ifindex, IFF_UP);
+    ((struct ifinfomsg *)mnl_nlmsg_get_payload(h))->ifi_flags = 0;
+    mnl_attr_put_strz(h, IFLA_IFNAME, name);
+    if (nl_do(nl, h) < 0)
+        return dt_err_set(err, 0, "cannot give interface %u its name %s back: %s", ifindex, name,
+                          strerror(errno));
+    return 0;
+}
+
+int dt_nl_link_restore(struct dt_nl *nl, unsigned ifindex, const struct dt_nl_link *now, const char *name,
+                       uint32_t mtu, struct dt_err *err)
+{
+    if (strcmp(now->name, name) != 0 && rename_link(nl, ifindex, name, err) < 0)
+        return -1;
+    if (now->master) {
+        struct nlmsghdr *h = begin_link(nl, ifindex, 0);
+        mnl_attr_put_u32(h, IFLA_MASTER, 0);
+        if (nl_do(nl, h) < 0)
+            return dt_err_set(err, 0, "cannot take interface %u from %u: %s", ifindex, now->master,
+                              strerror(errno));
+    }
+    return dt_nl_link_up(nl, ifindex, mtu, err);
 }
 
 /* ---- news ---------------------------------------------------------------------------------------- */

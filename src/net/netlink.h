@@ -19,8 +19,20 @@ void dt_nl_close(struct dt_nl *nl); /* NULL is fine */
 unsigned dt_nl_ifindex(struct dt_nl *nl, const char *name, struct dt_err *err);
 int dt_nl_link_up(struct dt_nl *nl, unsigned ifindex, uint32_t mtu, struct dt_err *err); /* mtu 0: leave it */
 
-/* Is the interface there, and up? A missing one is no error. */
-int dt_nl_link_state(struct dt_nl *nl, unsigned ifindex, bool *there, bool *up, struct dt_err *err);
+struct dt_nl_link {
+    bool there; /* else nothing below holds */
+    bool up;
+    bool no_ipv6; /* IPv6 is switched off on it */
+    char name[16];
+    uint32_t mtu;
+    unsigned master; /* the bridge, bond or VRF that it is a port of; 0: none */
+};
+/* A missing interface is no error. */
+int dt_nl_link_get(struct dt_nl *nl, unsigned ifindex, struct dt_nl_link *out, struct dt_err *err);
+/* Up, with that name and MTU (0: leave it), a port of nothing. `now` is what it is: a device that has another name has to go
+ * down for a moment. */
+int dt_nl_link_restore(struct dt_nl *nl, unsigned ifindex, const struct dt_nl_link *now, const char *name,
+                       uint32_t mtu, struct dt_err *err);
 int dt_nl_link_mtu(struct dt_nl *nl, unsigned ifindex, uint32_t mtu, struct dt_err *err);
 /* The largest super-packet that the stack hands the device: bytes and segments. */
 int dt_nl_link_gso(struct dt_nl *nl, unsigned ifindex, uint32_t bytes, uint32_t segs, struct dt_err *err);

@@ -327,9 +327,9 @@ int dt_nl_link_up(struct dt_nl *n, unsigned ifindex, uint32_t mtu, struct dt_err
     return 0;
 }
 
-int dt_nl_link_state(struct dt_nl *n, unsigned ifindex, bool *there, bool *up, struct dt_err *err)
+int dt_nl_link_get(struct dt_nl *n, unsigned ifindex, struct dt_nl_link *out, struct dt_err *err)
 {
-    *there = *up = true;
+    *out = (struct dt_nl_link){.there = true, .up = true};
     return 0;
 }
 
