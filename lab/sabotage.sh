@@ -4,9 +4,10 @@
 #   sabotage_flows             numbered packets both ways, IPv4 and IPv6, and a TCP stream run; captures outside of client and gateway
 #   sabotages VISITOR          calls VISITOR WHERE NAME TEXT DO [UNDO [WHY]] for each: WHERE is c1 or gateway, DO and UNDO are
 #                              shell commands that run there; UNDO stands where only the administrator can mend it,
-#                              and WHY is what `status` there must say until then
+#                              and WHY is what `status` there must say until then (host_says)
 #   sabotage_do WHERE COMMAND  runs it there
 #   host_healed                both hosts are as they were at rest, and packets pass both ways
+#   host_differs               says in what they are not
 #   leaked                     packets in the clear so far, on both uplinks
 #   sabotage_stream_ends       the TCP stream is ended, and every byte of it has arrived
 
@@ -67,7 +68,7 @@ host_state()
     lab_in "$1" ip -6 route show table 17494 proto 174
     lab_in "$1" ip -6 route show table 17494 | wc -l
     lab_in "$1" ip -o link show dev dovetail0 | grep -o '[<,]UP[,>]\|mtu [0-9]*\|master [a-z0-9]*'
-    lab_in "$1" ip -br addr show dev dovetail0 scope global
+    lab_in "$1" ip -o addr show dev dovetail0 scope global | awk '{ print $3, $4 }'
     lab_in "$1" nft -s list table inet dovetail
 }
 
@@ -76,9 +77,22 @@ host_as_at_rest()
     [ "$(host_state "$1" 2>&1)" = "$(cat "$LAB_DIR/rest.$1")" ]
 }
 
+host_says() # WHERE TEXT: why it does not carry
+{
+    dt "$1" --json status | jq -r '.tunnels[].why // empty, .gateways[].blocked // empty' | grep -q "$2"
+}
+
 host_healed()
 {
     host_as_at_rest c1 && host_as_at_rest gateway && sabotage_passes
+}
+
+host_differs() # from rest, for who reads a failed test
+{
+    for s_ns in c1 gateway; do
+        host_state "$s_ns" 2>&1 | diff "$LAB_DIR/rest.$s_ns" - | sed "s/^/#   $s_ns: /"
+        tail -n 5 "$LAB_DIR/dt-$s_ns.log" | sed "s/^/#   $s_ns: /"
+    done
 }
 
 sabotage_capture() # NS IF NAME
@@ -167,8 +181,8 @@ N" 'nft delete table inet theirs'
     done
     "$1" c1 address "the inside address removed" "ip addr del $SAB_INSIDE4/32 dev dovetail0"
     "$1" c1 addresses "the device's addresses flushed" 'ip addr flush dev dovetail0 scope global'
-    "$1" c1 moved "the client's own address changes" 'ip addr add 192.168.7.61/24 dev eth0; ip addr del 192.168.7.11/24 dev eth0; ip route replace default via 192.168.7.1' \
-        'ip addr add 192.168.7.11/24 dev eth0; ip addr del 192.168.7.61/24 dev eth0; ip route replace default via 192.168.7.1'
+    "$1" c1 moved "the client's own address changes" 'ip addr del 192.168.7.11/24 dev eth0; ip addr add 192.168.7.61/24 dev eth0; ip route replace default via 192.168.7.1' \
+        'ip addr del 192.168.7.61/24 dev eth0; ip addr add 192.168.7.11/24 dev eth0; ip route replace default via 192.168.7.1'
     "$1" gateway listen "the gateway's address away for a second" "ip addr del 203.0.113.1/24 dev eth0; sleep 1; ip addr add 203.0.113.1/24 dev eth0; $(sabotage_up_again gateway)"
     "$1" gateway lan "the gateway's inner link down and up" 'ip link set inside down; sleep 0.3; ip link set inside up; ip addr add fd01::1/64 dev inside nodad 2>/dev/null; true'
 }

@@ -424,10 +424,11 @@ static bool host_has_ipv6(void)
 /* Where IPv6 is switched off nothing of it leaves, and the kernel takes none of its routes. The filter has its ranges. */
 static void drop_ipv6(struct dt_host_facts *l)
 {
+    struct dt_host_fact *v = l->v;
     size_t n = 0;
     for (size_t i = 0; i < l->n; i++)
-        if (l->v[i].ver != 6 && l->v[i].prefix.addr.ver != 6)
-            l->v[n++] = l->v[i];
+        if (v[i].ver != 6 && v[i].prefix.addr.ver != 6)
+            v[n++] = v[i];
     l->n = n;
 }
 

@@ -97,7 +97,7 @@ const char *dt_host_fact_str(char buf[DT_HOST_FACT_STRLEN], const struct dt_host
         snprintf(buf, DT_HOST_FACT_STRLEN, "the unreachable route of %s", prefix);
         break;
     case DT_HOST_LINK:
-        snprintf(buf, DT_HOST_FACT_STRLEN, "the device being up");
+        snprintf(buf, DT_HOST_FACT_STRLEN, "the state of the device");
         break;
     case DT_HOST_ADDR:
         snprintf(buf, DT_HOST_FACT_STRLEN, "the address %s", prefix);

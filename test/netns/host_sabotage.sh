@@ -1,0 +1,48 @@
+#!/bin/sh
+# Whatever somebody does to the host of a client or gateway under a tunnel: not one protected packet leaves in the clear, and it
+# is mended, or `status` says what is in the way. Numbered packets go both ways, IPv4 and IPv6, beside a TCP stream that has to
+# arrive whole. Captures outside of both hosts keep what is neither ESP nor IKE. The catalogue: lab/sabotage.sh.
+set -u
+LAB=${LAB:-dtsab}
+. "$(dirname "$0")/../../lab/lab.sh"
+. "$LAB_ROOT/lab/dovetail.sh"
+. "$LAB_ROOT/lab/sabotage.sh"
+HEAL=15 # seconds; ./dev bench host measures how long it takes
+
+lab_begin
+tap_ok "the tunnel is up, and packets pass both ways" sabotage_lab encap = udp
+sabotage_flows
+
+visit() # WHERE NAME TEXT DO [UNDO [WHY]]
+{
+    v_before=$(leaked)
+    if ! sabotage_do "$1" "$4" >"$LAB_DIR/do.out" 2>&1; then
+        if grep -q 'Unknown device type' "$LAB_DIR/do.out"; then
+            tap_skip "$1: $3" "this kernel has no such device"
+        else
+            tap_ok "$1: $3: can be done" cat "$LAB_DIR/do.out"
+            tap_report 1 "$1: $3: can be done"
+        fi
+        return
+    fi
+    if [ -n "${5:-}" ]; then
+        if [ -n "${6:-}" ]; then
+            tap_ok "$1: $3: status says why" lab_wait "$HEAL" "host_says $1 '$6'"
+        fi
+        sleep 1 # packets would leave now
+        tap_ok "$1: $3: undone" sabotage_do "$1" "$5"
+    fi
+    tap_ok "$1: $3: mended" lab_wait "$HEAL" host_healed || host_differs
+    sleep 0.1
+    tap_ok "$1: $3: not one packet in the clear" [ "$(leaked)" = "$v_before" ]
+}
+sabotages visit
+
+tap_ok "the captures see what is in the clear" sh -c "ip netns exec $LAB-gateway ping -c 1 -W 1 -I 203.0.113.1 10.9.200.200; ip netns exec $LAB-c1 ping -c 1 -W 1 -m 1146486785 10.1.0.10; sleep 0.3; [ \$(tcpdump -n -r $LAB_DIR/plain-c1.pcap 2>/dev/null | wc -l) -gt 0 ]"
+tap_ok "every byte of the TCP stream has arrived, in order" sabotage_stream_ends
+for s_job in flow4 flow6 back4 back6; do
+    lab_stop "$s_job"
+    tap_note "$s_job: $(jq -c '{sent, received, duplicates, longest_outage_s}' "$LAB_DIR/$s_job.log")"
+    tap_ok "$s_job: packets came back to the end" sh -c "jq -e '.received > 100 and .duplicates == 0' $LAB_DIR/$s_job.log"
+done
+tap_end
