@@ -115,7 +115,8 @@ int main(int argc, char **argv)
     if (argc == 3 && !strcmp(argv[1], "serve"))
         return serve((uint16_t)atoi(argv[2]));
     if ((argc == 5 || argc == 6) && !strcmp(argv[1], "send"))
-        return send_all(argv[2], argv[3], strtoull(argv[4], NULL, 10), argc == 6 ? strtoull(argv[5], NULL, 10) : 0);
+        return send_all(argv[2], argv[3], strtoull(argv[4], NULL, 10),
+                        argc == 6 ? strtoull(argv[5], NULL, 10) : 0);
     fprintf(stderr, "usage: lab-stream serve PORT | send ADDRESS PORT BYTES [RATE]\n");
     return 2;
 }

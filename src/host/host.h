@@ -24,10 +24,10 @@ enum dt_host_kind {
     DT_HOST_FILTER,  /* the packet filter (host/filter.h) */
     DT_HOST_SYSCTL,  /* net.ipv4.conf.all.src_valid_mark is 1: marks count when the way back is looked up */
     DT_HOST_BARRIER, /* a route that leads nowhere, behind those that lead into the device */
-    DT_HOST_LINK,    /* the device is there and up, has its name and MTU, is a port of nothing, and takes IPv6 */
-    DT_HOST_ADDR,    /* an address on the device */
-    DT_HOST_ROUTE,   /* a route into the device */
-    DT_HOST_RULE,    /* what is not marked looks into our table first */
+    DT_HOST_LINK, /* the device is there and up, has its name and MTU, is a port of nothing, and takes IPv6 */
+    DT_HOST_ADDR, /* an address on the device */
+    DT_HOST_ROUTE, /* a route into the device */
+    DT_HOST_RULE,  /* what is not marked looks into our table first */
 };
 
 struct dt_host_fact {
@@ -66,11 +66,11 @@ int dt_host_src_valid_mark_set(bool on, struct dt_err *err);
 
 /* The kernel, as ops for one device and table (host/kernel.c). */
 struct dt_host_kernel {
-    struct dt_nl *nl; /* borrowed */
-    unsigned ifindex;    /* of the device; may change when it is made anew */
-    const char *device;  /* its name; borrowed */
-    uint32_t mtu;        /* of the device */
-    bool ipv6;           /* this host has IPv6: else the device need not */
+    struct dt_nl *nl;   /* borrowed */
+    unsigned ifindex;   /* of the device; may change when it is made anew */
+    const char *device; /* its name; borrowed */
+    uint32_t mtu;       /* of the device */
+    bool ipv6;          /* this host has IPv6: else the device need not */
     uint32_t table, priority, mark;
     struct dt_host_filter *filter; /* borrowed; NULL: none is looked at */
     /* owned by the functions below */
