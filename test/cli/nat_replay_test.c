@@ -96,7 +96,8 @@ static void ike(struct file *f, double t, uint32_t src, uint32_t dst, uint64_t i
     put(f, t, p, n, arrives, 0);
 }
 
-static int replay(struct file *in, struct file *out, const char *set, char **text, int *status)
+static int replay_with(struct file *in, struct file *out, const char *option, const char *value, char **text,
+                       int *status)
 {
     size_t len;
     FILE *o = open_memstream(text, &len), *e = fopen("/dev/null", "w");
@@ -110,15 +111,20 @@ static int replay(struct file *in, struct file *out, const char *set, char **tex
                     in->path,
                     "--outside",
                     out->path,
-                    set ? "--set" : NULL,
-                    (char *)(uintptr_t)set,
+                    (char *)(uintptr_t)option,
+                    (char *)(uintptr_t)value,
                     NULL};
-    *status = dt_cli_main(set ? 10 : 8, argv, o, e);
+    *status = dt_cli_main(option ? 10 : 8, argv, o, e);
     fclose(o);
     fclose(e);
     unlink(in->path);
     unlink(out->path);
     return *status;
+}
+
+static int replay(struct file *in, struct file *out, const char *set, char **text, int *status)
+{
+    return replay_with(in, out, set ? "--set" : NULL, set, text, status);
 }
 
 /* "forward>192.0.2.1 drop multicast>10.0.0.1,10.0.0.2": the verdicts, in order. */
@@ -245,6 +251,83 @@ static void forged(void **state)
     }
 }
 
+/* The capture outside began long before the one inside: the server, an end of most packets there and of one inside, looks
+ * like the router. `own`: what --outside-address says, or NULL. */
+static void began_earlier(const char *own, char *got, size_t cap)
+{
+    struct file in = begin("in", RAW), out = begin("out", RAW);
+    char *text;
+    int status;
+    for (int i = 1; i < 5; i++)
+        esp(&out, i, OUT, S1, 0x1001, false);
+    esp(&in, 5, C1, S1, 0x1001, true);
+    esp(&out, 5.0001, OUT, S1, 0x1001, false);
+    esp(&out, 5.1, S1, OUT, 0x2001, true);
+    assert_int_equal(replay_with(&in, &out, own ? "--outside-address" : NULL, own, &text, &status), 0);
+    verdicts(text, got, cap);
+    free(text);
+}
+
+static void outside_address(void **state)
+{
+    char got[512], guessed[512];
+    began_earlier("203.0.113.5", got, sizeof(got));
+    assert_string_equal(got, "forward>192.0.2.1 forward>10.0.0.1");
+    began_earlier("198.51.100.1,203.0.113.5", got, sizeof(got)); /* one of several */
+    assert_string_equal(got, "forward>192.0.2.1 forward>10.0.0.1");
+    began_earlier(NULL, guessed, sizeof(guessed));
+    assert_string_not_equal(got, guessed); /* or the option says nothing new */
+}
+
+/* Clients with public addresses of a server with a private one, and nothing outside but what arrives there. */
+static void public_clients(const char *nets, char *got, size_t cap, char **text)
+{
+    struct file in = begin("in", RAW), out = begin("out", RAW);
+    uint32_t client = 0xc6336407, other = 0xcb007107, server = C1;
+    int status;
+    esp(&in, 1, client, server, 0x1001, true);
+    esp(&out, 1.1, server, OUT, 0x2001, true);
+    esp(&in, 1.1001, server, client, 0x2001, false);
+    esp(&in, 1.2, other, server, 0x1002, true);
+    assert_int_equal(replay_with(&in, &out, nets ? "--clients" : NULL, nets, text, &status), 0);
+    verdicts(*text, got, cap);
+}
+
+static void clients(void **state)
+{
+    char *text, got[512], guessed[512];
+    public_clients("198.51.100.0/24,203.0.113.0/24", got, sizeof(got), &text);
+    assert_string_equal(got, "forward>10.0.0.1 forward>198.51.100.7 forward>10.0.0.1");
+    free(text);
+    public_clients(NULL, guessed, sizeof(guessed), &text);
+    assert_string_not_equal(got, guessed); /* or the option says nothing new */
+    free(text);
+    public_clients("198.51.100.0/24", got, sizeof(got), &text); /* the other is no client */
+    assert_string_equal(got, "forward>10.0.0.1 forward>198.51.100.7 drop");
+    assert_non_null(strstr(text, "\"spoofed\":1"));
+    free(text);
+}
+
+static void wrong_options(void **state)
+{
+    static const char *const wrong[][2] = {
+        {"--outside-address", "2001:db8::1"},
+        {"--outside-address", "router"},
+        {"--clients", "10.0.0.0/33"},
+        {"--clients", "10.0.0.0/8,2001:db8::/64"},
+        {"--clients", "lan"},
+    };
+    for (size_t i = 0; i < DT_ARRAY_LEN(wrong); i++) {
+        struct file in = begin("in", RAW), out = begin("out", RAW);
+        char *text;
+        int status;
+        assert_int_equal(replay_with(&in, &out, wrong[i][0], wrong[i][1], &text, &status), 2);
+        assert_non_null(strstr(text, wrong[i][0]));
+        assert_null(strstr(text, "verdict"));
+        free(text);
+    }
+}
+
 /* The time is the double nearest to the capture's. */
 static void calendar_time(void **state)
 {
@@ -291,9 +374,12 @@ static void odd_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(raw),    cmocka_unit_test(ethernet),      cmocka_unit_test(tagged),
-        cmocka_unit_test(cooked), cmocka_unit_test(loopback),      cmocka_unit_test(arrivals_only),
-        cmocka_unit_test(forged), cmocka_unit_test(calendar_time), cmocka_unit_test(odd_files),
+        cmocka_unit_test(raw),       cmocka_unit_test(ethernet),
+        cmocka_unit_test(tagged),    cmocka_unit_test(cooked),
+        cmocka_unit_test(loopback),  cmocka_unit_test(arrivals_only),
+        cmocka_unit_test(forged),    cmocka_unit_test(calendar_time),
+        cmocka_unit_test(odd_files), cmocka_unit_test(outside_address),
+        cmocka_unit_test(clients),   cmocka_unit_test(wrong_options),
     };
     return TEST_RUN(tests);
 }
