@@ -389,8 +389,6 @@ expired()
 tap_ok "a server's packet whose hops end at the router: the error that it gets quotes what it sent, not a client's address" expired
 
 # ---- require_ike: ESP of a client that never spoke IKE goes nowhere, that of the others goes on
-natd_stop router
-natd_start router lan wan --set require_ike=yes
 without_ike() # how many of its ESP packets get out
 {
     capture router wan ike
@@ -404,7 +402,37 @@ no_ike_no_esp()
 {
     without_ike && [ "$OUT" = 0 ] && clients 1 3 spi 960000 count 50 rate 100 && all_perfect 1 3
 }
+natd_stop router
+natd_start router lan wan --set require_ike=yes --set multicast=no
 tap_ok "require_ike = yes: ESP without IKE does not go out; clients with IKE lose nothing" no_ike_no_esp
+
+# ---- the multicast's settings: what comes in of packets with SPIs that nobody knows
+unknown_spis() # COUNT RATE: COPIES to REACHED clients in TOOK seconds
+{
+    capture router lan many
+    from=$(date +%s.%N)
+    lab_in internet "$PEER" flood in-esp 198.51.100.3 count "$1" rate "$2" from $GW >/dev/null || return 1
+    TOOK=$(echo "$(date +%s.%N) $from" | awk '{ print $1 - $2 }')
+    sleep 1.3 # tcpdump reads once a second
+    lab_stop cap-many INT
+    shark many -Y "esp && !icmp && ip.src == $GW" -T fields -e ip.dst >"$LAB_DIR/many.txt"
+    COPIES=$(wc -l <"$LAB_DIR/many.txt") REACHED=$(sort -u "$LAB_DIR/many.txt" | wc -l)
+    echo "$1 packets in $TOOK s: $COPIES copies to $REACHED clients"
+}
+to_nobody()
+{
+    unknown_spis 20 2000 && [ "$COPIES" = 0 ]
+}
+tap_ok "multicast = no: an unknown SPI goes to nobody" to_nobody
+natd_stop router
+natd_start router lan wan --set multicast_rate=20 --set multicast_burst=4 --set multicast_cap=2
+as_set() # 4 at once and 20 a second, to two clients each; two more for the ends of the time that was measured
+{
+    clients 1 3 spi 970000 count 2 rate 100
+    unknown_spis 600 400 && [ "$REACHED" = 2 ] && [ "$COPIES" -ge 40 ] &&
+        echo "$COPIES $TOOK" | awk '{ exit !($1 <= 2 * (4 + 20 * $2 + 2)) }'
+}
+tap_ok "multicast_rate, multicast_burst, multicast_cap: so many of 600, to two of the three" as_set
 natd_stop router
 natd_start router lan wan
 any_esp()
