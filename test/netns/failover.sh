@@ -78,6 +78,21 @@ not_through()
     [ "$n" = '0 0' ]
 }
 
+# same_epoch FROM TO SINCE: the gateway went on at the new address on an SPI on which it had spoken to the old one
+spis_to() # N SINCE
+{
+    tcpdump -ttnr "$LAB_DIR/outside$1.pcap" "esp and dst 198.51.10$(($1 - 1)).2" 2>/dev/null |
+        awk -v since="$2" '$1 >= since && match($0, /spi=0x[0-9a-f]+/) { print substr($0, RSTART, RLENGTH) }' | sort -u
+}
+
+same_epoch()
+{
+    spis_to "$1" 0 >"$LAB_DIR/before.spis"
+    spis_to "$2" "$3" >"$LAB_DIR/after.spis"
+    head "$LAB_DIR/before.spis" "$LAB_DIR/after.spis"
+    [ -n "$(comm -12 "$LAB_DIR/before.spis" "$LAB_DIR/after.spis")" ]
+}
+
 # The line of one is dead, and c1's way leads over the other.
 move() # FROM TO
 {
@@ -125,6 +140,7 @@ for n in 1 2; do lab_stop flow$n; done
 tap_ok "the tunnel comes back by the other NAT" came_back flow1
 tap_ok "outside of the first, both ways, before" through 1 0
 tap_ok "outside of the other, both ways, since" through 2 "$moved"
+tap_ok "and the gateway followed within an epoch" same_epoch 1 2 "$moved"
 tap_ok "nothing more outside of the first" not_through 1 "$moved"
 tap_ok "who was behind the other NAT before loses nothing" jq -se '.[-1] | .sent > 300 and .lost == 0' "$LAB_DIR/flow2.log"
 
@@ -139,6 +155,7 @@ lab_stop stream
 lab_stop device INT
 tap_ok "the server alone speaks: heard again by the first NAT" heard "$moved"
 tap_ok "outside of the first, both ways" through 1 "$moved" 1
+tap_ok "and the gateway followed within an epoch again" same_epoch 2 1 "$moved"
 for ns in c1 c2 gateway; do dt_stop $ns; done
 for ns in c1 gateway; do tap_ok "the capture of $ns is whole" capture_stop $ns; done
 tap_ok "c1 keeps the promise on every epoch" epochs_kept c1 -c -n 2
