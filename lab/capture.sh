@@ -10,12 +10,13 @@ capture_keys()
     echo "$LAB_DIR/keys-$1"
 }
 
+# At once and not once a second: what went by just before the end is there. (A frame of the ring has room for 2048 bytes.)
 # An interface that hands over whole super-packets would show one ESP packet in the place of many.
 capture_start()
 {
     lab_in "$1" ethtool -K "$2" tx off gso off tso off >/dev/null || return 1
     rm -f "$LAB_DIR/capture-$1.pcap" "$LAB_DIR/capture-$1.log" "$(capture_keys "$1").esp"
-    lab_run "$1" "capture-$1" tcpdump -i "$2" -B 32768 -s 0 -w "$LAB_DIR/capture-$1.pcap" 'esp or udp'
+    lab_run "$1" "capture-$1" tcpdump -i "$2" --immediate-mode -B 32768 -s 2048 -w "$LAB_DIR/capture-$1.pcap" 'esp or udp'
     lab_wait 10 "grep -q 'listening on' '$LAB_DIR/capture-$1.log'"
 }
 

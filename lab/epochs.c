@@ -6,7 +6,12 @@
  *   gateway   nothing goes out on an epoch before an authenticated packet came in on it
  *   both      no number goes out twice on an SA; everything authenticates; no SPI is unknown
  *
- *   lab-epochs -c|-g [-r] [-n EPOCHS] [-p PORT] CAPTURE KEYLOG.esp
+ *   lab-epochs -c|-g [-r] [-s] [-n EPOCHS] [-p PORT] [-t TRIES [-a TIME]] CAPTURE KEYLOG.esp
+ *
+ * With -s what comes in and was for somebody else (a NAT mixed clients up: an SPI that the key log does not know, or that does not
+ * authenticate) is no breach, but counted as a stranger. With -t the summary has `events`, what became of the epochs in the order
+ * of time (since TIME, in seconds since 1970): "verified", the first answer to a control packet; "unanswered", TRIES control
+ * packets in a row without anything from there; "switched", the first data that goes out on an epoch.
  *
  * The exception (an epoch used unverified when its predecessor's time is over) is a breach too: whoever captures leaves room.
  * Control packets are echo requests, replies, times exceeded, and dummies; whatever else the tunnel carries is data. Prints a
@@ -26,23 +31,27 @@
 #define NUMBERS  (1u << 22)
 #define NEVER    (-1.0)
 #define ETHERNET 14u
+#define EVENTS   64u /* that are told */
 
 struct epoch {
     double first_in, first_reply, first_out, first_data; /* NEVER: none */
+    double unanswered;
+    unsigned asked; /* control packets in a row, since something came in */
     uint64_t in, out, data_out;
     uint8_t *used; /* numbers that went out, a bit each */
 };
 
 static struct esp_keys keys;
 static struct epoch epochs[ESP_KEYS_MAX / 2];
-static bool client, want_reply;
+static bool client, want_reply, strangers_come;
+static unsigned tries; /* 0: no events are told */
 static uint16_t natt_port = 4500;
-static uint64_t packets, breaches, not_judged, transport;
-static double began = NEVER;
+static uint64_t packets, breaches, not_judged, transport, strangers;
+static double began = NEVER, since;
 
 /* What is inside an ESP packet, for people too. */
 struct inner {
-    bool control, reply, whole; /* whole: a whole IP packet, so tunnel mode */
+    bool control, request, reply, whole; /* whole: a whole IP packet, so tunnel mode */
     char text[160];
 };
 
@@ -95,8 +104,11 @@ static void look_inside(struct inner *in, const uint8_t *p, size_t len, uint8_t 
     size_t left = len > head ? len - head : 0;
     in->whole = next == 4 || next == 41;
     in->control = is_control(proto, p + head, left, &in->reply) || next == 59;
-    if (next == 59) /* an echo in a dummy: "DTEC", then 1 for a request and 2 for its reply */
+    in->request = in->control && !in->reply;
+    if (next == 59) { /* an echo in a dummy: "DTEC", then 1 for a request and 2 for its reply */
+        in->request = len >= 16 && memcmp(p, "DTEC\1", 5) == 0;
         in->reply = len >= 16 && memcmp(p, "DTEC\2", 5) == 0;
+    }
     if ((proto == 6 || proto == 17) && left >= 4)
         snprintf(ports, sizeof ports, " port %u to %u", get16(p + head), get16(p + head + 2));
     snprintf(in->text, sizeof in->text, "%s%s%s%s, protocol %u%s, %zu bytes", src, *src ? " -> " : "", dst,
@@ -134,6 +146,8 @@ static void judge_out(struct epoch *e, const struct esp_key *k, double at, uint3
         e->first_out = at;
     if (!in->control && e->first_data == NEVER)
         e->first_data = at;
+    if (in->request && ++e->asked == tries && e->unanswered == NEVER)
+        e->unanswered = at;
     e->out++;
     e->data_out += !in->control;
 }
@@ -144,6 +158,7 @@ static void judge_in(struct epoch *e, double at, const struct inner *in)
         e->first_in = at;
     if (in->reply && e->first_reply == NEVER)
         e->first_reply = at;
+    e->asked = 0;
     e->in++;
 }
 
@@ -164,6 +179,16 @@ static struct esp_key *find_key(uint32_t spi, uint8_t ver, const uint8_t *from, 
     return same_spi;
 }
 
+/* It came in, not for us: nothing of ours goes out to its receiver's address. */
+static bool is_stranger(uint8_t ver, const uint8_t *to)
+{
+    size_t n = ver == 4 ? 4 : 16;
+    for (size_t i = 0; strangers_come && i < keys.n; i++)
+        if (!keys.key[i].out && keys.key[i].ver == ver && memcmp(keys.key[i].to, to, n) == 0)
+            return true;
+    return false;
+}
+
 static void esp_packet(double at, uint8_t ver, const uint8_t *from, const uint8_t *to, const uint8_t *p,
                        size_t len)
 {
@@ -174,11 +199,16 @@ static void esp_packet(double at, uint8_t ver, const uint8_t *from, const uint8_
     uint32_t spi = get32(p), number = get32(p + 4);
     struct esp_key *k = find_key(spi, ver, from, to);
     packets++;
-    if (!k) {
+    bool known = k != NULL, good = known && len <= sizeof plain && esp_key_open(k, p, len, plain, &n, &next);
+    if (!good && is_stranger(ver, to)) {
+        strangers++;
+        return;
+    }
+    if (!known) {
         breach(at, spi, number, "the key log does not know this SPI");
         return;
     }
-    if (len > sizeof plain || !esp_key_open(k, p, len, plain, &n, &next)) {
+    if (!good) {
         breach(at, spi, number, "it is not authentic (%zu bytes)", len);
         return;
     }
@@ -252,6 +282,39 @@ static int read_capture(const char *path)
     return rc == PCAP_ERROR ? -1 : 0;
 }
 
+struct event {
+    double at;
+    const char *what;
+};
+
+static int by_time(const void *a, const void *b)
+{
+    const struct event *x = a, *y = b;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+static void tell_events(void)
+{
+    struct event ev[EVENTS];
+    size_t n = 0;
+    for (size_t i = 0; i < keys.n / 2 && n + 3 <= EVENTS; i++) {
+        const struct epoch *e = &epochs[i];
+        ev[n++] = (struct event){e->first_reply, "verified"};
+        ev[n++] = (struct event){e->unanswered, "unanswered"};
+        ev[n++] = (struct event){e->first_data, "switched"};
+    }
+    qsort(ev, n, sizeof ev[0], by_time);
+    const char *comma = "";
+    printf(", \"events\": [");
+    for (size_t i = 0; i < n; i++) {
+        if (ev[i].at == NEVER || began + ev[i].at < since)
+            continue;
+        printf("%s\"%s\"", comma, ev[i].what);
+        comma = ", ";
+    }
+    printf("]");
+}
+
 /* The summary. True: data went out on `least` epochs, and all was judged. */
 static bool report(unsigned least)
 {
@@ -268,9 +331,13 @@ static bool report(unsigned least)
     if (breaches > SHOWN)
         printf("... and %llu more\n", (unsigned long long)(breaches - SHOWN));
     printf("{\"epochs\": %u, \"carried\": %u, \"packets\": %llu, \"transport\": %llu, \"breaches\": %llu, "
-           "\"not_judged\": %llu, \"slowest_proof_s\": %.6f}\n",
+           "\"not_judged\": %llu, \"strangers\": %llu, \"slowest_proof_s\": %.6f",
            seen, carried, (unsigned long long)packets, (unsigned long long)transport,
-           (unsigned long long)breaches, (unsigned long long)not_judged, slowest);
+           (unsigned long long)breaches, (unsigned long long)not_judged, (unsigned long long)strangers,
+           slowest);
+    if (tries != 0)
+        tell_events();
+    printf("}\n");
     return carried >= least && not_judged == 0;
 }
 
@@ -278,22 +345,31 @@ int main(int argc, char **argv)
 {
     unsigned least = 1;
     bool gateway = false;
-    for (int o; (o = getopt(argc, argv, "cgrn:p:")) != -1;) {
+    for (int o; (o = getopt(argc, argv, "cgrsn:p:t:a:")) != -1;) {
         client = client || o == 'c';
         gateway = gateway || o == 'g';
         want_reply = want_reply || o == 'r';
+        strangers_come = strangers_come || o == 's';
+        if (o == 't')
+            tries = (unsigned)atoi(optarg);
+        if (o == 'a')
+            since = atof(optarg);
         if (o == 'n')
             least = (unsigned)atoi(optarg);
         if (o == 'p')
             natt_port = (uint16_t)atoi(optarg);
     }
     if (argc - optind != 2 || client == gateway) {
-        fprintf(stderr, "usage: lab-epochs -c|-g [-r] [-n EPOCHS] [-p PORT] CAPTURE KEYLOG.esp\n");
+        fprintf(stderr, "usage: lab-epochs -c|-g [-r] [-s] [-n EPOCHS] [-p PORT] [-t TRIES [-a TIME]] "
+                        "CAPTURE KEYLOG.esp\n");
         return 2;
     }
     for (size_t i = 0; i < ESP_KEYS_MAX / 2; i++)
-        epochs[i] =
-            (struct epoch){.first_in = NEVER, .first_reply = NEVER, .first_out = NEVER, .first_data = NEVER};
+        epochs[i] = (struct epoch){.first_in = NEVER,
+                                   .first_reply = NEVER,
+                                   .first_out = NEVER,
+                                   .first_data = NEVER,
+                                   .unanswered = NEVER};
     if (!esp_keys_load(&keys, argv[optind + 1]) || read_capture(argv[optind]) != 0)
         return 2;
     bool whole = report(least);

@@ -54,6 +54,18 @@ check "a packet that is not authentic" 1 'SPI 0x00001001  number 2  it is not au
 check "an SPI that nobody knows" 1 'does not know this SPI' '-c' '>probe@1' '<reply@1' '>data@1' '>stranger@1'
 check "fewer epochs carried data than wanted: nothing was shown" 2 '"carried": 1,' '-c -n 2' '>probe@1' '<reply@1' '>data@1'
 check "no packet at all: nothing was shown" 2 '"packets": 0,' '-c' ''
+# --- what was for somebody else, and what became of the epochs
+check "-s: an SPI that nobody knows came in: a stranger" 0 '"strangers": 1,' '-c -s' '>probe@1' '<reply@1' '>data@1' '<stranger@1'
+check "-s: what is not authentic came in: a stranger" 0 '"strangers": 1,' '-c -s' '>probe@1' '<reply@1' '>data@1' '<broken@1'
+check "-s: an SPI that nobody knows goes out: a breach all the same" 1 'does not know this SPI' '-c -s' '>probe@1' '<reply@1' '>data@1' '>stranger@1'
+check "-s: a stranger proves nothing" 1 'data before anything came back' '-c -s' '>probe@1' '<broken@1' '>data@1'
+check "-t: what became of three epochs" 0 '"events": \["verified", "switched", "unanswered", "verified", "switched"\]' '-c -t 2' \
+    '>dummy@1' '<dummyreply@1' '>data@1' '>dummy@2' '>data@1' '>dummy@2' '>probe@3' '<reply@3' '>data@3'
+check "-t: probes of which some are answered are not unanswered" 0 '"events": \["verified", "switched"\]' '-c -t 2' \
+    '>probe@1' '<reply@1' '>probe@1' '<reply@1' '>probe@1' '>data@1'
+check "-t: what comes of itself verifies nothing, data by itself switches" 0 '"events": \["switched"\]' '-c -t 2' '>probe@1' '<data@1' '>data@1'
+check "-a: what was before is not told" 0 '"events": \["switched"\]' '-c -t 2 -a 1700000000.15' '>probe@1' '<reply@1' '>data@1'
+check "-a: nor anything, when it is over" 0 '"events": \[\]' '-c -t 2 -a 1700000009' '>probe@1' '<reply@1' '>data@1'
 # --- what cannot be judged
 head -n 1 "$dir/keys" >"$dir/half"
 n=$((n + 1))
