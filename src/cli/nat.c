@@ -127,14 +127,18 @@ static int status(struct dt_cli *cli)
     } else {
         char span[32];
         fprintf(cli->out, "%s -> %s, %s", dt_cli_str(result, "inside"), dt_cli_str(result, "outside"),
-                json_is_true(json_object_get(result, "attached")) ? "attached"
-                                                                  : dt_cli_str(result, "trouble"));
+                dt_cli_str(result, "state"));
         size_t i;
         json_t *a;
         json_array_foreach(json_object_get(result, "addresses"), i, a)
             fprintf(cli->out, "%s%s", i ? ", " : "; clients leave as ", json_string_value(a));
         fprintf(cli->out, "; up for %s (process %.0f)\n", dt_cli_span(span, dt_cli_num(result, "uptime_s")),
                 dt_cli_num(result, "pid"));
+        json_array_foreach(json_object_get(result, "reasons"), i, a)
+            fprintf(cli->out, "  %s\n", json_string_value(a));
+        json_array_foreach(json_object_get(result, "filters_before"), i, a) fprintf(
+            cli->out, "  before our filter on %s of %s: \"%s\", preference %.0f\n", dt_cli_str(a, "place"),
+            dt_cli_str(a, "interface"), dt_cli_str(a, "kind"), dt_cli_num(a, "preference"));
     }
     json_decref(result);
     return DT_CLI_DONE;
@@ -188,7 +192,7 @@ const struct dt_cli_command dt_cli_nat = {
     "  list      every IKE and ESP item: client, server, SPIs or cookies, state, age, when it expires\n"
     "  watch     creation, conversion, drops with their rule, multicast and expiry, as they happen\n"
     "  counters  packets by the rule that decided\n"
-    "  status    interfaces, addresses, parameters\n"
+    "  status    interfaces, addresses; what keeps packets from passing, and what would mend it\n"
     "  flush     forgets every item, as a rebooted NAT would\n"
     "  replay    takes two captures of a router (any router's), merges them by time, and runs each\n"
     "            IKE and ESP packet that arrives on either side through the rules; prints verdict,\n"

@@ -97,6 +97,7 @@ int dt_host_reconcile(struct dt_host *h, struct dt_host_result *result)
 {
     struct dt_host_result none, *r = result ? result : &none;
     struct dt_err err = {0};
+    unsigned done = 0;
     *r = (struct dt_host_result){.set = 0};
     h->why = (struct dt_err){.notify = 0};
     for (int pass = 0;; pass++) {
@@ -106,8 +107,9 @@ int dt_host_reconcile(struct dt_host *h, struct dt_host_result *result)
             r->why = err;
             return -1;
         }
-        if (pass == PASSES || (!h->set.n && !h->remove.n))
+        if (pass == PASSES || (!h->set.n && !h->remove.n) || (pass && r->set + r->removed == done))
             break;
+        done = r->set + r->removed; /* where nothing could be changed, there is nothing to read again */
         /* First what closes and leads in, then what is no longer wanted. */
         change_all(h, true, &h->set, r);
         change_all(h, false, &h->remove, r);

@@ -112,22 +112,50 @@ static void run_counters(void *ctx, struct dt_control_request *req, const json_t
     dt_control_answer(req, json_pack("{s:o, s:o}", "rules", rules, "other", other));
 }
 
+static json_t *reasons(const struct natd_router *r)
+{
+    char text[NATD_FACT_STRLEN];
+    json_t *list = json_array();
+    if (r->unread[0])
+        json_array_append_new(list, json_string(r->unread));
+    for (unsigned i = 0; i < r->n_reasons; i++)
+        json_array_append_new(list, json_string(natd_reason_str(text, &r->reason[i], &r->names)));
+    return list;
+}
+
+/* Filters of others that see packets first. */
+static json_t *filters_before(const struct natd_router *r)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < r->n_before; i++) {
+        const struct natd_before *b = &r->before[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:i}", "interface", r->name[b->port], "place",
+                                              b->hook == NATD_EGRESS ? "egress" : "ingress", "kind", b->kind,
+                                              "preference", (int)b->pref));
+    }
+    return list;
+}
+
 static void run_status(void *ctx, struct dt_control_request *req, const json_t *args)
 {
     struct natd *d = ctx;
+    const struct natd_router *r = &d->router;
     const struct dt_masq_params *p = dt_kernel_params(d->k);
-    json_t *outside = json_array();
+    json_t *outside = json_array(), *why = reasons(r);
     for (uint32_t i = 0; i < p->n_outside; i++)
         json_array_append_new(outside, address(p->outside[i]));
-    dt_control_answer(
-        req,
-        json_pack("{s:s, s:s, s:s, s:b, s:s, s:o, s:f, s:i, s:{s:f, s:i, s:f, s:f, s:f, s:b, s:b}}",
-                  "version", DT_VERSION, "inside", d->cfg.inside, "outside", d->cfg.outside, "attached",
-                  d->inside != 0, "trouble", d->trouble, "addresses", outside, "uptime_s",
-                  dt_time_seconds(dt_kernel_now() - d->started), "pid", (int)getpid(), "parameters", "t_out",
-                  dt_time_seconds(p->t_out), "n_out", (int)p->n_out, "t_ei", dt_time_seconds(p->t_ei),
-                  "t_ike_out", dt_time_seconds(p->t_ike_out), "t_ike", dt_time_seconds(p->t_ike), "multicast",
-                  (int)p->multicast, "require_ike", (int)p->require_ike));
+    const char *state = r->blocked ? "blocked" : json_array_size(why) ? "impaired" : "up";
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:I, s:f, s:i}", "version", DT_VERSION,
+                          "inside", d->cfg.inside, "outside", d->cfg.outside, "state", state, "attached",
+                          r->attached, "reasons", why, "filters_before", filters_before(r), "addresses",
+                          outside, "mended", (json_int_t)r->mended, "uptime_s",
+                          dt_time_seconds(dt_kernel_now() - d->started), "pid", (int)getpid());
+    json_object_set_new(o, "parameters",
+                        json_pack("{s:f, s:i, s:f, s:f, s:f, s:b, s:b}", "t_out", dt_time_seconds(p->t_out),
+                                  "n_out", (int)p->n_out, "t_ei", dt_time_seconds(p->t_ei), "t_ike_out",
+                                  dt_time_seconds(p->t_ike_out), "t_ike", dt_time_seconds(p->t_ike),
+                                  "multicast", (int)p->multicast, "require_ike", (int)p->require_ike));
+    dt_control_answer(req, o);
 }
 
 /* ---- watch ----------------------------------------------------------------------------------- */

@@ -19,8 +19,7 @@
 #include "natd/reap.h"
 #include "natd/slots.h"
 
-#define PRIORITY 53 /* of our filters, so that others can stand before or after them */
-#define HANDLE   1
+#define HANDLE DT_KERNEL_HANDLE
 
 struct dt_kernel {
     struct nat *skel;
@@ -31,6 +30,7 @@ struct dt_kernel {
     int cpus;
     struct dt_slots slots;
     bool took_over, pin_again;
+    char pin[256]; /* where the tables are pinned; "": nowhere */
 };
 
 static char last_words[256]; /* libbpf's last complaint, for the sentence that the user gets */
@@ -127,7 +127,7 @@ static void reuse_attached(struct dt_kernel *k, const char *ifname, int fd[MAPS]
 {
     DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)if_nametoindex(ifname),
                         .attach_point = BPF_TC_INGRESS);
-    DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = PRIORITY);
+    DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = DT_KERNEL_PREF);
     __u32 ids[64], len = sizeof(struct bpf_prog_info);
     struct bpf_prog_info info = {.nr_map_ids = 64, .map_ids = (uintptr_t)ids};
     if (!hook.ifindex || bpf_tc_query(&hook, &opts))
@@ -175,10 +175,9 @@ static void find_tables(struct dt_kernel *k, const struct dt_kernel_opts *o)
         if (o->pin && k->took_over) /* pinned anew, below */
             k->pin_again = true;
     }
-    if (o->pin && (!k->took_over || k->pin_again))
-        forget_pins(k, o->pin);
 }
 
+/* Tables that were pinned there, and are not ours, go only when ours are loaded: a start that fails leaves its predecessor's. */
 static int pin_all(struct dt_kernel *k, const char *dir, struct dt_err *err)
 {
     char path[512];
@@ -189,6 +188,7 @@ static int pin_all(struct dt_kernel *k, const char *dir, struct dt_err *err)
             err, 0,
             "cannot make the directory %s for the pinned tables: %s (is a bpf file system mounted there?)",
             dir, strerror(errno));
+    forget_pins(k, dir);
     for (unsigned i = 0; i < MAPS; i++) {
         struct bpf_map *map = kept_map(k, i);
         if (pin_path(path, sizeof(path), dir, map) || bpf_obj_pin(bpf_map__fd(map), path))
@@ -252,7 +252,10 @@ static int load(struct dt_kernel *k, const struct dt_kernel_opts *o, struct dt_e
         dt_slots_map(&k->slots, bpf_map__fd(k->skel->maps.s_esp), bpf_map__fd(k->skel->maps.s_esp_in),
                      k->skel->rodata->slot_buckets, slots.seed))
         return dt_err_set(err, 0, "the tables cannot be reached: %s", strerror(errno));
-    return o->pin ? pin_all(k, o->pin, err) : 0;
+    if (!o->pin)
+        return 0;
+    snprintf(k->pin, sizeof(k->pin), "%s", o->pin);
+    return pin_all(k, o->pin, err);
 }
 
 const struct dt_slots *dt_kernel_slots(const struct dt_kernel *k)
@@ -366,39 +369,67 @@ int dt_kernel_peers_fd(const struct dt_kernel *k)
 
 /* ---- attaching ------------------------------------------------------------------------------- */
 
-static int attach_one(unsigned ifindex, enum bpf_tc_attach_point where, int prog, struct dt_err *err)
+int dt_kernel_clsact(unsigned ifindex, struct dt_err *err)
 {
     DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
                         .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+    libbpf_set_print(keep_words);
     int rc = bpf_tc_hook_create(&hook);
     if (rc && rc != -EEXIST)
         return dt_err_set(err, 0, "interface %u takes no clsact queueing discipline (CONFIG_NET_CLS_ACT): %s",
                           ifindex, strerror(-rc));
-    hook.attach_point = where;
-    DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = PRIORITY, .prog_fd = prog,
-                        .flags = BPF_TC_F_REPLACE);
-    rc = bpf_tc_attach(&hook, &opts);
+    return 0;
+}
+
+static enum bpf_tc_attach_point hook_of(enum dt_kernel_prog which)
+{
+    return which == DT_KERNEL_EGRESS ? BPF_TC_EGRESS : BPF_TC_INGRESS;
+}
+
+int dt_kernel_filter(struct dt_kernel *k, enum dt_kernel_prog which, unsigned ifindex, struct dt_err *err)
+{
+    DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = hook_of(which));
+    DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = DT_KERNEL_PREF,
+                        .prog_fd = dt_kernel_prog_fd(k, which), .flags = BPF_TC_F_REPLACE);
+    libbpf_set_print(keep_words);
+    int rc = bpf_tc_attach(&hook, &opts);
     if (rc)
         return dt_err_set(err, 0, "interface %u takes no BPF classifier (CONFIG_NET_CLS_BPF): %s", ifindex,
                           strerror(-rc));
     return 0;
 }
 
+uint32_t dt_kernel_prog_id(const struct dt_kernel *k, enum dt_kernel_prog which)
+{
+    struct bpf_prog_info info = {0};
+    __u32 len = sizeof(info);
+    return bpf_obj_get_info_by_fd(dt_kernel_prog_fd(k, which), &info, &len) ? 0 : info.id;
+}
+
+unsigned dt_kernel_tcx(unsigned ifindex, bool egress)
+{
+    enum { TCX_INGRESS = 46, TCX_EGRESS = 47 }; /* enum bpf_attach_type of Linux 6.6 */
+    __u32 n = 0;
+    return bpf_prog_query((int)ifindex, (enum bpf_attach_type)(egress ? TCX_EGRESS : TCX_INGRESS), 0, NULL,
+                          NULL, &n)
+               ? 0
+               : n;
+}
+
 static void detach_one(unsigned ifindex, enum bpf_tc_attach_point where)
 {
     DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = where);
-    DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = PRIORITY);
+    DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = DT_KERNEL_PREF);
     bpf_tc_detach(&hook, &opts);
 }
 
 int dt_kernel_attach(struct dt_kernel *k, unsigned inside, unsigned outside, struct dt_err *err)
 {
     dt_kernel_setup(k)->outside = outside;
-    libbpf_set_print(keep_words);
     /* What comes back must be understood before anything is sent. */
-    if (attach_one(outside, BPF_TC_INGRESS, dt_kernel_prog_fd(k, DT_KERNEL_OUTSIDE), err) ||
-        attach_one(outside, BPF_TC_EGRESS, dt_kernel_prog_fd(k, DT_KERNEL_EGRESS), err) ||
-        attach_one(inside, BPF_TC_INGRESS, dt_kernel_prog_fd(k, DT_KERNEL_INSIDE), err))
+    if (dt_kernel_clsact(outside, err) || dt_kernel_filter(k, DT_KERNEL_OUTSIDE, outside, err) ||
+        dt_kernel_filter(k, DT_KERNEL_EGRESS, outside, err) || dt_kernel_clsact(inside, err) ||
+        dt_kernel_filter(k, DT_KERNEL_INSIDE, inside, err))
         return -1;
     return 0;
 }
@@ -409,6 +440,52 @@ void dt_kernel_detach(unsigned inside, unsigned outside)
     detach_one(inside, BPF_TC_INGRESS);
     detach_one(outside, BPF_TC_INGRESS);
     detach_one(outside, BPF_TC_EGRESS);
+}
+
+/* ---- pins ------------------------------------------------------------------------------------- */
+
+unsigned dt_kernel_pins(const struct dt_kernel *k)
+{
+    return k->pin[0] ? MAPS : 0;
+}
+
+static uint32_t map_id(int fd)
+{
+    struct bpf_map_info info = {0};
+    __u32 len = sizeof(info);
+    return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
+}
+
+uint32_t dt_kernel_pin_wanted(struct dt_kernel *k, unsigned i)
+{
+    return map_id(bpf_map__fd(kept_map(k, i)));
+}
+
+uint32_t dt_kernel_pin_found(struct dt_kernel *k, unsigned i)
+{
+    char path[512];
+    int fd = pin_path(path, sizeof(path), k->pin, kept_map(k, i)) ? -1 : bpf_obj_get(path);
+    uint32_t id = map_id(fd);
+    if (fd >= 0)
+        close(fd);
+    return id;
+}
+
+const char *dt_kernel_pin_name(struct dt_kernel *k, unsigned i)
+{
+    return bpf_map__name(kept_map(k, i));
+}
+
+int dt_kernel_pin(struct dt_kernel *k, unsigned i, struct dt_err *err)
+{
+    char path[512];
+    if (pin_path(path, sizeof(path), k->pin, kept_map(k, i)))
+        return dt_err_set(err, 0, "the name %s is too long", k->pin);
+    mkdir(k->pin, 0700); /* when it is there, or cannot be made, pinning says so */
+    unlink(path);
+    if (bpf_obj_pin(bpf_map__fd(kept_map(k, i)), path))
+        return dt_err_set(err, 0, "cannot pin a table as %s: %s", path, strerror(errno));
+    return 0;
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */

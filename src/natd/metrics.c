@@ -42,9 +42,16 @@ static void write_page(void *ctx, FILE *f)
     fprintf(f,
             "# HELP dovetail_nat_attached 1 while the kernel path is on both interfaces\n"
             "# TYPE dovetail_nat_attached gauge\ndovetail_nat_attached %d\n"
+            "# HELP dovetail_nat_blocked 1 while packets do not pass; nat status says why\n"
+            "# TYPE dovetail_nat_blocked gauge\ndovetail_nat_blocked %d\n"
+            "# HELP dovetail_nat_impaired 1 while something is missing without which not all of them pass\n"
+            "# TYPE dovetail_nat_impaired gauge\ndovetail_nat_impaired %d\n"
+            "# HELP dovetail_nat_mended_total what somebody changed on the router and natd set again\n"
+            "# TYPE dovetail_nat_mended_total counter\ndovetail_nat_mended_total %llu\n"
             "# HELP dovetail_nat_uptime_seconds since this natd started\n"
             "# TYPE dovetail_nat_uptime_seconds gauge\ndovetail_nat_uptime_seconds %.3f\n",
-            d->inside != 0, dt_time_seconds(dt_kernel_now() - d->started));
+            d->router.attached, d->router.blocked, !d->router.blocked && d->router.n_reasons,
+            (unsigned long long)d->router.mended, dt_time_seconds(dt_kernel_now() - d->started));
 }
 
 void natd_metrics_refresh(struct natd *d)

@@ -21,7 +21,9 @@
 #include "net/netlink.h"
 
 #define EXIT_FAILED 1
-#define NEWS_SETTLE 20 /* ms: changes come in bursts */
+#define NEWS_SETTLE 20   /* ms: changes come in bursts; ... */
+#define NEWS_LATE   500 /* ... and where they do not end, we look once in so long */
+#define LOOK_EVERY  5    /* ticks: news can be lost, and of some things there is none */
 #define EXIT_USAGE  2
 #define BPF_FS      0xcafe4a11
 #ifndef SO_NETNS_COOKIE
@@ -211,31 +213,53 @@ static int open_control(struct natd *d, struct dt_err *err)
     return d->control ? 0 : -1;
 }
 
+static void on_news(uv_poll_t *p, int status, int events);
+
+/* The program remembers routes for a second; it shall ask anew. */
+static void forget_hops(struct natd *d)
+{
+    struct dt_masq_params p = *dt_kernel_params(d->k);
+    p.gen++;
+    dt_kernel_configure(d->k, &p);
+}
+
 static void on_tick(uv_timer_t *t)
 {
     struct natd *d = t->data;
     d->swept += dt_kernel_sweep(d->k, dt_kernel_now());
     d->sweeps++;
     natd_metrics_refresh(d);
-    if (!d->inside)
-        natd_network(d, NULL);
+    if (d->sweeps % LOOK_EVERY == 0)
+        natd_network(d);
 }
 
-/* Links, addresses or routes have changed: look at all of it, and let the program forget the routes it remembers. */
+/* Links, addresses, routes or filters have changed: look at all of it. */
 static void on_settle(uv_timer_t *t)
 {
     struct natd *d = t->data;
-    natd_network(d, NULL);
-    struct dt_masq_params p = *dt_kernel_params(d->k);
-    p.gen++;
-    dt_kernel_configure(d->k, &p);
+    bool again = dt_nl_monitor_drain(d->news_fd);
+    uint64_t wait = d->settled_after * 2;
+    natd_network(d);
+    forget_hops(d);
+    /* While news goes on, nobody listens to it but this timer, and ever more seldom. */
+    d->settled_after = !again ? 0 : wait < NEWS_LATE ? wait : NEWS_LATE;
+    if (again) {
+        d->routes_changed = true;
+        uv_timer_start(&d->settle, on_settle, d->settled_after, 0);
+    } else {
+        uv_poll_start(&d->news, UV_READABLE, on_news);
+    }
 }
 
 static void on_news(uv_poll_t *p, int status, int events)
 {
     struct natd *d = p->data;
-    if (dt_nl_monitor_drain(d->news_fd) && !uv_is_active((uv_handle_t *)&d->settle))
-        uv_timer_start(&d->settle, on_settle, NEWS_SETTLE, 0);
+    if (!dt_nl_monitor_drain(d->news_fd))
+        return;
+    d->routes_changed = true;
+    d->settled_after = NEWS_SETTLE;
+    uv_poll_stop(&d->news);
+    uv_timer_start(&d->settle, on_settle, NEWS_SETTLE, 0);
 }
 
 static void on_ring(uv_poll_t *p, int status, int events)
@@ -257,7 +281,8 @@ static void reload(struct natd *d)
     d->cfg.masq.params = fresh.masq.params;
     d->cfg.clients_given = fresh.clients_given;
     d->cfg.addresses_given = fresh.addresses_given;
-    natd_network(d, NULL);
+    d->routes_of = 0; /* they may have been given before */
+    natd_network(d);
     dt_log(DT_LOG_INFO, "natd", "%s was read again", d->config_file);
 }
 
@@ -290,14 +315,24 @@ static int start(struct natd *d, const struct args *a, struct dt_err *err)
         return -1;
     if (dt_kernel_took_over(d->k))
         dt_log(DT_LOG_INFO, "natd", "the tables of the last natd are taken over");
-    if (natd_network(d, err) ||
+    /* What can fail fails before anything is attached: a natd that ran before this one, and the path that it left, go on. */
+    if (natd_router_open(&d->router, d->k, d->cfg.inside, d->cfg.outside, d->cfg.pin, err) ||
         (d->cfg.metrics.addr.ver && !(d->metrics = dt_page_open(&d->cfg.metrics, err))))
         return -1;
-    d->news_fd = dt_nl_monitor_open(err);
+    struct dt_nl_watch watch = {.tc = true, .sysctls = true, .routes_by = inside};
+    d->news_fd = dt_nl_watch_open(&watch, err);
     if (d->news_fd < 0)
         return -1;
     if (dt_kernel_watch(d->k, natd_event, d))
         return dt_err_set(err, 0, "the ring of events cannot be read: %s", strerror(errno));
+    natd_network(d);
+    if (!d->router.attached) {
+        char text[NATD_FACT_STRLEN];
+        return dt_err_set(err, 0, "%s",
+                          d->router.unread[0] || !d->router.n_reasons
+                              ? d->router.unread
+                              : natd_reason_str(text, &d->router.reason[0], &d->router.names));
+    }
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     for (size_t i = 0; i < DT_ARRAY_LEN(signals); i++) {
         uv_signal_init(&d->loop, &d->signal[i]);
@@ -334,9 +369,8 @@ static void close_handle(uv_handle_t *h, void *ctx)
 
 static void stop(struct natd *d)
 {
-    if (!d->keep && d->k && (d->inside || d->outside)) {
-        dt_kernel_detach(d->inside, d->outside);
-        natd_slow_close(d->outside);
+    if (!d->keep && d->k) {
+        natd_router_leave(&d->router);
         dt_log(DT_LOG_INFO, "natd", "the kernel path is off; the tables are kept for the next start");
     }
     if (d->k)
@@ -350,6 +384,9 @@ static void stop(struct natd *d)
     d->metrics = NULL;
     if (d->news_fd > 0)
         close(d->news_fd);
+    natd_router_close(&d->router);
+    dt_nl_addrs_free(&d->addrs);
+    dt_nl_routes_free(&d->routes);
     dt_kernel_close(d->k);
     natd_unclaim(d);
 }
@@ -377,7 +414,8 @@ int natd_main(int argc, char **argv)
         fprintf(stderr, "dovetail-natd: %s\n", err.text);
     else
         uv_run(&d.loop, UV_RUN_DEFAULT);
-    d.keep |= rc != 0 && !d.inside;
+    /* A start that failed takes nothing away, but what was not there before it. */
+    d.keep |= rc != 0 && (!d.router.looked || d.router.found_attached);
     stop(&d);
     return rc ? EXIT_FAILED : 0;
 }

@@ -11,6 +11,8 @@
 #include "base/list.h"
 #include "control/control.h"
 #include "natd/kernel.h"
+#include "natd/router.h"
+#include "net/netlink.h"
 
 #define NATD_CONFIG_FILE "/etc/dovetail/natd.conf"
 #define NATD_LIST_MAX    20000 /* items in one answer; the totals are always whole */
@@ -50,29 +52,32 @@ struct natd {
     struct dt_page *metrics;
     unsigned metrics_calls;
     struct dt_list watchers;
-    unsigned inside, outside;                   /* attached interface indexes; 0: not there */
-    unsigned slow;                              /* the device for large packets; 0: none */
-    char trouble[DT_ERR_TEXT];                  /* why it is not attached, once said */
+    struct natd_router router;
+    struct dt_nl_addrs addrs;   /* of the outside interface */
+    struct dt_nl_routes routes; /* by the inside interface, */
+    unsigned routes_of;         /* which had this index when they were read; */
+    bool routes_changed;        /* since then, as the kernel says */
+    dt_time routes_soon,
+        routes_late; /* not read again before: when they have changed, when they seem not to */
     unsigned left_out_nets, left_out_addresses; /* of the interfaces, for want of room; once said */
     int claim[2];                               /* sockets that hold the interfaces' names; 0: none */
     bool keep;                                  /* at the end leave the program where it is */
+    uint64_t settled_after;                     /* ms, of the last news */
     dt_time started;
     uint64_t sweeps, swept;
 };
 
 /* The indexes of both; -1, with a sentence, when one is not there or of no use. */
 int natd_interfaces(struct natd *d, unsigned *inside, unsigned *outside, struct dt_err *err);
-/* Interfaces: finds both, takes their addresses, attaches. Called at start and at each change of the network. */
-int natd_network(struct natd *d, struct dt_err *err);
+/* One of them: it must be there, and carry Ethernet frames. 0, or -1 with a sentence that names what is missing. */
+int natd_interface(const char *name, unsigned *index, struct dt_err *err);
+/* Finds both, takes their addresses, and has the router as it is wanted. Called at start, at settled news and now and then. */
+void natd_network(struct natd *d);
 
 /* Says that inside and outside are this process's. -1, with a sentence, when another natd has one of them; with `wait`
  * only after some seconds, in which it may go. */
 int natd_claim(struct natd *d, bool wait, struct dt_err *err);
 void natd_unclaim(struct natd *d);
-
-/* The device by which packets over the MTU go once through the kernel; 0 when it could not be made. */
-unsigned natd_slow_open(unsigned outside, uint8_t mac[6], struct dt_err *err);
-void natd_slow_close(unsigned outside);
 
 extern const struct dt_control_command natd_commands[];
 void natd_event(void *ctx, const struct dt_masq_event *ev); /* to every watcher */

@@ -1,9 +1,7 @@
-/* The two interfaces: where they are, what addresses they have, whether the program is on them. */
+/* The two interfaces: where they are, what addresses the outside one has, and what networks are routed by the inside one. */
 #include "natd/natd.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <ifaddrs.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <stdio.h>
@@ -14,8 +12,11 @@
 
 #include "base/log.h"
 
-/* 0, or -1 with a sentence that names what is missing. */
-static int usable(const char *name, unsigned *index, struct dt_err *err)
+/* Reading the routes takes at most one part in so many of the time: when they have changed, and when nothing is known to. */
+#define ROUTES_SOON 20
+#define ROUTES_LATE 500
+
+int natd_interface(const char *name, unsigned *index, struct dt_err *err)
 {
     *index = if_nametoindex(name);
     if (!*index)
@@ -44,20 +45,20 @@ static int order(const void *a, const void *b)
 /* Every IPv4 address of the outside interface, in ascending order. How many there was no room for. */
 static unsigned outside_addresses(struct natd *d, struct dt_masq_params *p)
 {
-    struct ifaddrs *all = NULL;
     unsigned left_out = 0;
     p->n_outside = 0;
-    if (getifaddrs(&all))
+    if (!d->router.ifindex[NATD_OUTSIDE] ||
+        dt_nl_addrs_of(d->router.nl, d->router.ifindex[NATD_OUTSIDE], &d->addrs, NULL))
         return 0;
-    for (struct ifaddrs *i = all; i; i = i->ifa_next) {
-        if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || strcmp(i->ifa_name, d->cfg.outside))
+    for (size_t i = 0; i < d->addrs.n; i++) {
+        const struct dt_addr *a = &d->addrs.v[i].addr;
+        if (a->ver != 4 || d->addrs.v[i].ifindex != d->router.ifindex[NATD_OUTSIDE])
             continue;
         if (p->n_outside < DT_MASQ_OUTSIDE_MAX)
-            p->outside[p->n_outside++] = ntohl(((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr.s_addr);
+            p->outside[p->n_outside++] = dt_addr4_host(a);
         else
             left_out++;
     }
-    freeifaddrs(all);
     qsort(p->outside, p->n_outside, sizeof(p->outside[0]), order);
     return left_out;
 }
@@ -70,29 +71,38 @@ static bool in_nets(const struct dt_masq_params *p, const struct dt_masq_net *x)
     return false;
 }
 
-/* Whatever is routed by the inside interface is a client. How many prefixes there was no room for. */
+/* Whatever is routed by the inside interface is a client. How many prefixes there was no room for. A router that speaks BGP
+ * may have a million other routes, over which the kernel walks each time: so they are read again only when they may have changed
+ * (or, news being lost, now and then), and never for more than a small part of the time. */
 static unsigned inside_nets(struct natd *d, struct dt_masq_params *p)
 {
-    unsigned left_out = 0;
-    char line[256], name[32];
-    unsigned long dst, gw, flags, refs, use, metric, mask;
-    FILE *f = fopen("/proc/net/route", "re");
+    const struct dt_masq_params *now = dt_kernel_params(d->k);
+    dt_time begin = dt_kernel_now();
+    unsigned inside = d->router.ifindex[NATD_INSIDE], left_out = 0;
+    if (d->routes_of == inside && begin < (d->routes_changed ? d->routes_soon : d->routes_late)) {
+        memcpy(p->nets, now->nets, sizeof(p->nets));
+        p->n_nets = now->n_nets;
+        return d->left_out_nets;
+    }
     p->n_nets = 0;
-    while (f && fgets(line, sizeof(line), f)) {
-        /* NOLINTNEXTLINE(cert-err34-c): the kernel's own table */
-        if (sscanf(line, "%31s %lx %lx %lx %lu %lu %lu %lx", name, &dst, &gw, &flags, &refs, &use, &metric,
-                   &mask) != 8)
-            continue;
-        struct dt_masq_net x = {ntohl((uint32_t)dst), ntohl((uint32_t)mask)};
-        if (strcmp(name, d->cfg.inside) || !mask || in_nets(p, &x))
+    if (inside && dt_nl_routes_by(d->router.nl, inside, &d->routes, NULL))
+        return 0;
+    for (size_t i = 0; inside && i < d->routes.n; i++) {
+        const struct dt_nl_route *r = &d->routes.v[i];
+        uint32_t mask = r->dst.len ? UINT32_MAX << (32 - r->dst.len) : 0;
+        struct dt_masq_net x = {dt_addr4_host(&r->dst.addr), mask};
+        if (!mask || in_nets(p, &x))
             continue;
         if (p->n_nets < DT_MASQ_NETS_MAX)
             p->nets[p->n_nets++] = x;
         else
             left_out++;
     }
-    if (f)
-        fclose(f);
+    dt_time took = dt_time_sub(dt_kernel_now(), begin);
+    d->routes_of = inside;
+    d->routes_changed = false;
+    d->routes_soon = begin + took * ROUTES_SOON;
+    d->routes_late = begin + took * ROUTES_LATE;
     return left_out;
 }
 
@@ -117,33 +127,14 @@ static void tell_left_out(struct natd *d, unsigned nets, unsigned addresses)
                d->cfg.outside, addresses, DT_MASQ_OUTSIDE_MAX);
 }
 
-/* True once, when the text differs from the last trouble. */
-static bool new_trouble(struct natd *d, const char *text)
-{
-    if (!strcmp(d->trouble, text))
-        return false;
-    snprintf(d->trouble, sizeof(d->trouble), "%s", text);
-    return true;
-}
-
-static void forwarding(const char *name)
-{
-    char path[96], on = '1';
-    snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/forwarding", name);
-    FILE *f = fopen(path, "re");
-    if (f && fread(&on, 1, 1, f) == 1 && on == '0')
-        dt_log(DT_LOG_WARN, "natd", "interface \"%s\" does not forward (sysctl net.ipv4.ip_forward = 1)",
-               name);
-    if (f)
-        fclose(f);
-}
-
 static void take_addresses(struct natd *d)
 {
     struct dt_masq_params p = d->cfg.masq.params;
     const struct dt_masq_params *now = dt_kernel_params(d->k);
     unsigned addresses = d->cfg.addresses_given ? 0 : outside_addresses(d, &p);
     tell_left_out(d, d->cfg.clients_given ? 0 : inside_nets(d, &p), addresses);
+    d->router.has_address = p.n_outside != 0;
+    d->router.has_clients = p.n_nets != 0;
     p.gen = now->gen;
     if (memcmp(&p, now, sizeof(p))) {
         p.gen = now->gen + 1;
@@ -161,45 +152,16 @@ static void take_addresses(struct natd *d)
 
 int natd_interfaces(struct natd *d, unsigned *inside, unsigned *outside, struct dt_err *err)
 {
-    if (usable(d->cfg.inside, inside, err) || usable(d->cfg.outside, outside, err))
+    if (natd_interface(d->cfg.inside, inside, err) || natd_interface(d->cfg.outside, outside, err))
         return -1;
     return *inside == *outside
                ? dt_err_set(err, 0, "inside and outside are the same interface, \"%s\"", d->cfg.inside)
                : 0;
 }
 
-int natd_network(struct natd *d, struct dt_err *err)
+void natd_network(struct natd *d)
 {
-    unsigned inside, outside;
-    struct dt_err local = {0};
-    if (natd_interfaces(d, &inside, &outside, &local))
-        goto trouble;
+    natd_router_look(&d->router);
     take_addresses(d);
-    if (inside == d->inside && outside == d->outside)
-        return 0;
-    if (!d->slow || outside != d->outside) {
-        struct nat_setup *s = dt_kernel_setup(d->k);
-        struct dt_err why;
-        d->slow = natd_slow_open(outside, s->slow_mac, &why);
-        s->slow_ifindex = d->slow;
-        if (!d->slow)
-            dt_log(DT_LOG_WARN, "natd", "packets over the MTU that may be fragmented will be dropped: %s",
-                   why.text);
-    }
-    if (dt_kernel_attach(d->k, inside, outside, &local))
-        goto trouble;
-    d->inside = inside;
-    d->outside = outside;
-    d->trouble[0] = '\0';
-    forwarding(d->cfg.inside);
-    forwarding(d->cfg.outside);
-    dt_log(DT_LOG_INFO, "natd", "the kernel path is on %s and %s", d->cfg.inside, d->cfg.outside);
-    return 0;
-trouble:
-    d->inside = d->outside = 0;
-    if (err)
-        *err = local;
-    if (new_trouble(d, local.text) && !err)
-        dt_log(DT_LOG_WARN, "natd", "%s", local.text);
-    return -1;
+    natd_router_reconcile(&d->router);
 }

@@ -1,4 +1,5 @@
-/* The rtnetlink socket, requests on it, links, and news. Addresses, routes and rules: netlink_route.c. */
+/* The rtnetlink socket, requests on it, and links. Addresses, routes and rules: netlink_route.c; news:
+ * netlink_news.c. */
 #include "net/nl.h"
 
 #include <errno.h>
@@ -155,6 +156,23 @@ int nl_dump(struct dt_nl *nl, struct nlmsghdr *h, nl_each each, nl_again again, 
     return -1;
 }
 
+void *nl_room(void **v, size_t n, size_t *cap, size_t size, size_t max)
+{
+    if (n == max) {
+        errno = EOVERFLOW;
+        return NULL;
+    }
+    if (n == *cap) {
+        size_t more = *cap ? *cap * 2 : 32;
+        void *p = realloc(*v, more * size);
+        if (!p)
+            return NULL;
+        *v = p;
+        *cap = more;
+    }
+    return (char *)*v + n * size;
+}
+
 /* ---- links --------------------------------------------------------------------------------------- */
 
 unsigned dt_nl_ifindex(struct dt_nl *nl, const char *name, struct dt_err *err)
@@ -293,37 +311,4 @@ int dt_nl_link_restore(struct dt_nl *nl, unsigned ifindex, const struct dt_nl_li
                               strerror(errno));
     }
     return dt_nl_link_up(nl, ifindex, mtu, err);
-}
-
-/* ---- news ---------------------------------------------------------------------------------------- */
-
-int dt_nl_monitor_open(struct dt_err *err)
-{
-    static const int group[] = {RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
-                                RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,  RTNLGRP_IPV4_RULE,
-                                RTNLGRP_IPV6_RULE};
-    struct sockaddr_nl sa = {.nl_family = AF_NETLINK};
-    for (size_t i = 0; i < DT_ARRAY_LEN(group); i++)
-        sa.nl_groups |= 1u << (group[i] - 1);
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0) {
-        dt_err_set(err, 0, "cannot watch the network: %s", strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-bool dt_nl_monitor_drain(int fd)
-{
-    char buf[8192];
-    bool news = false;
-    for (;;) {
-        ssize_t n = recv(fd, buf, sizeof buf, 0);
-        if (n > 0 || (n < 0 && (errno == ENOBUFS || errno == EINTR)))
-            news = true;
-        else
-            return news;
-    }
 }

@@ -71,6 +71,9 @@ struct dt_nl_routes {
     uint32_t table;
 };
 int dt_nl_routes_of(struct dt_nl *nl, uint32_t table, struct dt_nl_routes *out, struct dt_err *err);
+/* The IPv4 routes of the main table that lead out of one interface (of several by one route: at least one), as the kernel
+ * picks them out: of a large table the others are not told. */
+int dt_nl_routes_by(struct dt_nl *nl, unsigned ifindex, struct dt_nl_routes *out, struct dt_err *err);
 void dt_nl_routes_free(struct dt_nl_routes *l);
 
 /* "not from all fwmark MARK lookup TABLE" at `priority`, for one IP version: what is not marked looks into
@@ -108,5 +111,18 @@ void dt_nl_addrs_free(struct dt_nl_addrs *l);
  * there was such news. The caller closes it with close(2). */
 int dt_nl_monitor_open(struct dt_err *err);
 bool dt_nl_monitor_drain(int fd);
+
+/* The same for a choice of news; links, IPv4 addresses and IPv4 routes always. */
+struct dt_nl_watch {
+    bool ipv6;    /* addresses and routes of IPv6 */
+    bool rules;   /* routing rules */
+    bool tc;      /* queueing disciplines and filters */
+    bool sysctls; /* of interfaces and IPv4: forwarding, rp_filter (of others there is no news) */
+    unsigned
+        routes_by; /* of routes only default ones, those by this interface, and those by several or none; 0: all */
+};
+int dt_nl_watch_open(const struct dt_nl_watch *w, struct dt_err *err);
+/* The interface has another index now. 0, or -1 with errno. */
+int dt_nl_watch_routes_by(int fd, unsigned ifindex);
 
 #endif

@@ -41,24 +41,6 @@ static struct dt_addr any_addr(uint8_t ver)
     return ver == 4 ? dt_addr4_bytes(zero) : dt_addr6_bytes(zero);
 }
 
-/* A growing array of what a dump found. */
-static void *list_room(void **v, size_t n, size_t *cap, size_t size, size_t max)
-{
-    if (n == max) {
-        errno = EOVERFLOW;
-        return NULL;
-    }
-    if (n == *cap) {
-        size_t more = *cap ? *cap * 2 : 32;
-        void *p = realloc(*v, more * size);
-        if (!p)
-            return NULL;
-        *v = p;
-        *cap = more;
-    }
-    return (char *)*v + n * size;
-}
-
 /* ---- addresses ------------------------------------------------------------------------------------ */
 
 static int change_addr(struct dt_nl *nl, bool add, unsigned ifindex, const struct dt_addr *addr, uint8_t plen)
@@ -127,7 +109,7 @@ static int collect_addr(const struct nlmsghdr *h, void *ctx)
     struct dt_nl_addr a;
     if (!parse_addr(&a, h))
         return 0;
-    struct dt_nl_addr *room = list_room((void **)&l->v, l->n, &l->cap, sizeof a, DT_NL_DUMP_MAX);
+    struct dt_nl_addr *room = nl_room((void **)&l->v, l->n, &l->cap, sizeof a, DT_NL_DUMP_MAX);
     if (!room)
         return -1;
     *room = a;
@@ -263,7 +245,7 @@ static int collect_route(const struct nlmsghdr *h, void *ctx)
     parse_route(&r, h);
     if (r.table != l->table || !r.dst.addr.ver)
         return 0; /* a kernel that knows no filter tells of every table */
-    struct dt_nl_route *room = list_room((void **)&l->v, l->n, &l->cap, sizeof r, DT_NL_DUMP_MAX);
+    struct dt_nl_route *room = nl_room((void **)&l->v, l->n, &l->cap, sizeof r, DT_NL_DUMP_MAX);
     if (!room)
         return -1;
     *room = r;
@@ -292,6 +274,21 @@ int dt_nl_routes_of(struct dt_nl *nl, uint32_t table, struct dt_nl_routes *out, 
             return dt_err_set(err, 0, "cannot list the routes of table %u: %s", table, strerror(errno));
         out->kept = out->n;
     }
+    return 0;
+}
+
+int dt_nl_routes_by(struct dt_nl *nl, unsigned ifindex, struct dt_nl_routes *out, struct dt_err *err)
+{
+    struct nlmsghdr *h = nl_begin(nl, RTM_GETROUTE, NLM_F_DUMP);
+    struct rtmsg *rt = mnl_nlmsg_put_extra_header(h, sizeof *rt);
+    rt->rtm_family = AF_INET;
+    mnl_attr_put_u32(h, RTA_TABLE, RT_TABLE_MAIN);
+    mnl_attr_put_u32(h, RTA_OIF, ifindex);
+    out->n = out->kept = 0;
+    out->table = RT_TABLE_MAIN;
+    /* ENOENT: there is no table yet. ENODEV: there is no such interface. */
+    if (nl_dump(nl, h, collect_route, forget_routes, out) < 0 && errno != ENOENT && errno != ENODEV)
+        return dt_err_set(err, 0, "cannot list the routes by interface %u: %s", ifindex, strerror(errno));
     return 0;
 }
 

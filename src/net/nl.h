@@ -28,5 +28,7 @@ int nl_talk(struct dt_nl *nl, struct nlmsghdr *h, nl_each each, void *ctx);
 int nl_do(struct dt_nl *nl, struct nlmsghdr *h);
 /* A dump, repeated while the kernel says that its table changed meanwhile; EAGAIN: it never stood still. */
 int nl_dump(struct dt_nl *nl, struct nlmsghdr *h, nl_each each, nl_again again, void *ctx);
+/* Room for one entry more in a growing array of what a dump found. NULL with errno: no memory, or `max` are there. */
+void *nl_room(void **v, size_t n, size_t *cap, size_t size, size_t max);
 
 #endif

@@ -214,7 +214,9 @@ fragments_out()
     all_perfect 1 2 && [ "$(rule frag-follow)" -ge $((before + 60)) ]
 }
 ip -n "$LAB-internet" link set isp mtu 1280
-tap_ok "without DF: translated, and fragmented by the router's kernel; fragments from outside follow their first one" fragments_out
+lab_in router sysctl -qw net.ipv4.conf.all.rp_filter=1
+tap_ok "without DF: translated, and fragmented by the router's kernel, which filters reverse paths strictly; fragments from outside follow their first one" fragments_out
+lab_in router sysctl -qw net.ipv4.conf.all.rp_filter=0
 ip -n "$LAB-internet" link set isp mtu 1500
 ip -n "$LAB-router" link set wan mtu 1500
 client_fragments()
