@@ -3,7 +3,7 @@
 # (the script then calls the program). Every line on standard output is one JSON object.
 set -eu
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- crypto policy sim nat ike tunnel ted flood
+[ $# -gt 0 ] || set -- crypto policy sim nat ike tunnel ted flood host
 for name in "$@"; do
     if [ -x "bench/$name.sh" ]; then
         "bench/$name.sh"

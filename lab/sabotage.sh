@@ -1,10 +1,11 @@
 # What may happen to a host under a tunnel, and a laboratory to see what comes of it. Source after lab.sh and dovetail.sh.
 #
 #   sabotage_lab               c1 behind a masquerading router, a gateway, a server; IPv4 and IPv6 both ways; tunnel "office" is up
-#   sabotage_flows             numbered packets both ways, IPv4 and IPv6, and a TCP stream run; captures outside of client and gateway
+#   sabotage_flows [MS]        numbered packets both ways, IPv4 and IPv6, and a TCP stream run; captures outside of client and gateway
 #   sabotages VISITOR          calls VISITOR WHERE NAME TEXT DO [UNDO [WHY]] for each: WHERE is c1 or gateway, DO and UNDO are
 #                              shell commands that run there; UNDO stands where only the administrator can mend it,
 #                              and WHY is what `status` there must say until then (host_says)
+#   sabotage_barrier NAME      which of the two barriers it takes away for a moment: routes, filter, or nothing
 #   sabotage_do WHERE COMMAND  runs it there
 #   host_healed                both hosts are as they were at rest, and packets pass both ways
 #   host_differs               says in what they are not
@@ -106,18 +107,19 @@ leaked()
     for s_cap in plain-c1 plain-gateway; do tcpdump -n -r "$LAB_DIR/$s_cap.pcap" 2>/dev/null; done | wc -l
 }
 
-sabotage_flows()
+sabotage_flows() # [MS]: silences of that length are told when they end
 {
+    s_gap=${1:-200}
     sabotage_capture router lan plain-c1
     sabotage_capture internet dc plain-gateway
     lab_run server echo "$SAB_FLOW" echo 4411
     lab_run server serve "$SAB_STREAM" serve 4412
     lab_run c1 echo-c1 "$SAB_FLOW" echo 4411
     sleep 0.3
-    lab_run c1 flow4 "$SAB_FLOW" send 10.1.0.10 4411 -i 2 -t 0 -g 200
-    lab_run c1 flow6 "$SAB_FLOW" send fd01::10 4411 -i 5 -t 0 -g 200
-    lab_run server back4 "$SAB_FLOW" send "$SAB_INSIDE4" 4411 -i 5 -t 0 -g 200
-    lab_run server back6 "$SAB_FLOW" send "$SAB_INSIDE6" 4411 -i 5 -t 0 -g 200
+    lab_run c1 flow4 "$SAB_FLOW" send 10.1.0.10 4411 -i 2 -t 0 -e -g "$s_gap"
+    lab_run c1 flow6 "$SAB_FLOW" send fd01::10 4411 -i 5 -t 0 -e -g "$s_gap"
+    lab_run server back4 "$SAB_FLOW" send "$SAB_INSIDE4" 4411 -i 5 -t 0 -e -g "$s_gap"
+    lab_run server back6 "$SAB_FLOW" send "$SAB_INSIDE6" 4411 -i 5 -t 0 -e -g "$s_gap"
     lab_run c1 stream "$SAB_STREAM" send 10.1.0.10 4412 0 200000
 }
 
@@ -125,6 +127,15 @@ sabotage_stream_ends()
 {
     kill -TERM "$(lab_pid stream)"
     lab_wait 30 "grep -q '^ok ' $LAB_DIR/stream.log"
+}
+
+sabotage_barrier() # NAME
+{
+    case $1 in
+    filter | ruleset | chain | element | accept | dormant) echo filter ;;
+    rule4 | rule6 | rules | table4 | table6 | route | barrier | narrower | replaced | vrf | diverted) echo routes ;;
+    down | down-up | deleted | renamed | other-name | no-ipv6 | mtu | address | addresses) echo routes ;;
+    esac
 }
 
 sabotage_do() # WHERE COMMAND
