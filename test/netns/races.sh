@@ -6,7 +6,7 @@
 # not, and everything must work again afterwards); three also as `client` (Dovetail at the clients, and a server that uses a
 # new epoch at once).
 #
-# What happened is read from the wire: captures at both clients, opened with their key logs (lab-epochs), say when an epoch was
+# What happened is read from the wire: captures at all three ends, opened with their key logs (lab-epochs), say when an epoch was
 # first answered, went unanswered, and carried data; what came in for somebody else, and whether he got it too, is the mishap.
 #
 # What a race needs of timing is forced, not hoped for: a port that never answers makes a client's first packet stay without a
@@ -40,7 +40,7 @@ configure() # PAIRING
     esac
     params='keylife = 10min rekeymargin = 1min maxidle = 1500ms pingtime = 300ms pingtries = 8 pingtime2 = 400ms
         pingtries2 = 3 timeout = 3s elimit = 2'
-    dt_conf gateway <<C
+    dt_conf gateway "keylog = \"$(capture_keys gateway)\"" <<C
 gateway "g" {
     listen = { "203.0.113.1" }
     identity = "gateway.test"
@@ -105,7 +105,7 @@ up()
 {
     rm -f "$LAB_DIR"/shim*
     nat router flush >/dev/null || tap_note "the NAT was not flushed"
-    for n in 1 2; do capture_start c$n eth0 || tap_note "no capture at c$n"; done
+    for ns in c1 c2 gateway; do capture_start $ns eth0 || tap_note "no capture at $ns"; done
     dt_start gateway
     client_start 1
     client_start 2
@@ -245,7 +245,7 @@ race()
     for n in 1 2; do says $n; done # which shows on what
     [ $pairing = plain ] || tap_ok "$name, $pairing: afterwards both clients reach the server" reach
     down
-    for n in 1 2; do tap_ok "$name, $pairing: the capture at c$n is whole" capture_stop c$n; done
+    for ns in c1 c2 gateway; do tap_ok "$name, $pairing: the capture at $ns is whole" capture_stop $ns; done
     # What a plain server says on a new epoch before the client's first probe is there goes to all: none or some, by the moment.
     unforced=nothing
     [ $pairing != client ] || unforced=multicast
@@ -260,6 +260,7 @@ race()
             diff -u --label simulated --label real "$LAB_DIR/sim.seq" "$LAB_DIR/real.seq"
         [ $pairing = plain ] || tap_ok "$name, $pairing: client ${x%?} keeps the promise" judge "${x#?}" -r
     done
+    [ $pairing != both ] || tap_ok "$name, both: and so does the gateway" epochs_kept gateway -g
 }
 
 natd_start router lan wan --flush --set t_out=1 --set n_out=10 --set t_ei=4
