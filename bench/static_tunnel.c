@@ -413,6 +413,8 @@ int main(int argc, char **argv)
     struct dt_dp_tunnel t = {.id = 1, .local = o.mine, .remote = o.protect, .on_demand = true, .df = o.df};
     if (!dp)
         die("open", err.text);
+    if (dt_dp_start(dp, &err) < 0)
+        die("start", err.text);
     struct dt_dp_tunnel t2 = {.id = 2, .local = o.mine, .remote = o.protect2};
     if (dt_dp_tunnel_set(dp, &t, &err) < 0 || add_sa(dp, &o, 1, o.keys, &err) < 0 ||
         dt_dp_tunnel_state(dp, 1, o.state, o.keys, &err) < 0)
@@ -421,8 +423,6 @@ int main(int argc, char **argv)
                           dt_dp_tunnel_state(dp, 2, DT_DP_SEND, 100, &err) < 0))
         die("tunnel", err.text);
     set_up_device(dp, &o);
-    if (dt_dp_start(dp, &err) < 0)
-        die("start", err.text);
     printf("ready %s\n", dt_dp_tun_name(dp));
     fflush(stdout);
     loop(dp, &o);

@@ -302,7 +302,7 @@ static int with_file(struct dt_cli *cli, struct explain *e, bool embedded, bool 
     struct dt_block_file blocks;
     /* Whatever else a configuration has besides rules is not looked at. */
     struct dt_rules *rules =
-        dt_config_file_read(&blocks, e->file, &err) ? NULL : dt_rules_of(&blocks, e->file, embedded, &err);
+        dt_config_file_read(&blocks, e->file, &dt_config_disk, &err) ? NULL : dt_rules_of(&blocks, e->file, embedded, &err);
     dt_block_file_free(&blocks);
     if (!rules)
         return dt_cli_error(cli, DT_CLI_USAGE, NULL, "%s%s", err.text,

@@ -38,6 +38,7 @@
 #include "ted/ted.h"
 
 #define DT_CONFIG_FILE         "/etc/dovetail/dovetaild.conf"
+#define DT_CONFIG_USER         "dovetail"
 #define DT_CONFIG_TUNNELS_MAX  16384
 #define DT_CONFIG_GATEWAYS_MAX 64
 #define DT_CONFIG_ISSUES_MAX   100 /* further ones are counted */
@@ -153,6 +154,7 @@ struct dt_config_daemon {
     uint64_t print;             /* of its settings: equal when nothing changed */
     char socket[108];           /* control socket */
     char group[64];             /* whose members may use it; empty: root alone */
+    char user[64];              /* that the daemon becomes; empty: DT_CONFIG_USER, if there is one */
     char device[16];            /* of the TUN interface; "%d" is a free number */
     char leases[256];           /* SQLite file; ":memory:" forgets with the daemon */
     char keylog[256];           /* empty: no key log */
@@ -200,6 +202,10 @@ size_t dt_config_check_host(struct dt_config *c);
 /* Reads `text` (or the file); *out is filled in any case and wants dt_config_free. 0, or -1 when there was an error. */
 int dt_config_parse(struct dt_config *out, const char *text, size_t len, const char *file, unsigned flags);
 int dt_config_load(struct dt_config *out, const char *file);
+struct dt_config_opener; /* config/file.h */
+int dt_config_load_with(struct dt_config *out, const char *file, const struct dt_config_opener *opener);
+/* *out has nothing but the complaint that the file cannot be read. -1 */
+int dt_config_unread(struct dt_config *out, const char *file, const char *why);
 void dt_config_free(struct dt_config *c);
 
 /* One line each: "file:line: [warning: ]text". */

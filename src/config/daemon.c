@@ -1,4 +1,5 @@
 /* daemon { ... } and nat { ... } */
+#include <pwd.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -55,10 +56,22 @@ static void read_metrics(struct reader *r, const struct dt_setting *s, void *fie
     *ap = (struct dt_addrport){.addr = a, .port = (uint16_t)p};
 }
 
+static void read_user(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def)
+{
+    read_text(r, s, field, def);
+    const char *name = field;
+    if (name[0] != '\0' && !(r->flags & DT_CONFIG_NO_FILES) && getpwnam(name) == NULL)
+        reader_error(r, s->line,
+                     "user = \"%s\": there is no such user; `useradd --system --no-create-home %s`, or one that there "
+                     "is, would be right",
+                     name, name);
+}
+
 #define AT(member) offsetof(struct dt_config_daemon, member)
 static const struct setting_def defs[] = {
     {"socket", read_text, AT(socket), 1, sizeof(((struct dt_config_daemon *)0)->socket)},
     {"group", read_text, AT(group), 1, sizeof(((struct dt_config_daemon *)0)->group)},
+    {"user", read_user, AT(user), 1, sizeof(((struct dt_config_daemon *)0)->user)},
     {"device", read_text, AT(device), 1, sizeof(((struct dt_config_daemon *)0)->device)},
     {"leases", read_text, AT(leases), 1, sizeof(((struct dt_config_daemon *)0)->leases)},
     {"keylog", read_text, AT(keylog), 1, sizeof(((struct dt_config_daemon *)0)->keylog)},

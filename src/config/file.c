@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,12 +48,22 @@ static int read_stream(int fd, struct dt_block_text *out)
     return 0;
 }
 
-int dt_config_text_read(struct dt_block_text *out, const char *file, struct dt_err *err)
+/* One file has one number, whatever it is called. */
+static char *file_id(const struct stat *st)
+{
+    char *id = NULL;
+    return asprintf(&id, "%llx:%llx", (unsigned long long)st->st_dev, (unsigned long long)st->st_ino) < 0 ? NULL
+                                                                                                         : id;
+}
+
+int dt_config_text_read(struct dt_block_text *out, const char *file, const struct dt_config_opener *opener,
+                        struct dt_err *err)
 {
     struct stat st;
-    int fd = open(file, O_RDONLY | O_CLOEXEC), rc = -1;
-    *out = (struct dt_block_text){.file = strdup(file), .id = realpath(file, NULL)};
+    int fd = opener->open(opener->user, file, false), rc = -1;
+    *out = (struct dt_block_text){.file = strdup(file)};
     if (fd >= 0 && fstat(fd, &st) == 0) {
+        out->id = file_id(&st);
         errno = S_ISDIR(st.st_mode) ? EISDIR : ENOMEM;
         if (S_ISREG(st.st_mode) && st.st_size > (off_t)DT_CONFIG_TEXT_MAX)
             out->len = DT_CONFIG_TEXT_MAX + 1;
@@ -85,40 +96,76 @@ static void include_close(void *user, struct dt_block_text *list, size_t n)
     free(list);
 }
 
-static bool regular(const char *path)
+/* ---- this process's own files ---- */
+
+static int disk_open(void *user, const char *path, bool secret)
+{
+    return open(path, O_RDONLY | O_CLOEXEC | (secret ? O_NONBLOCK | O_NOFOLLOW : 0));
+}
+
+static bool folder(const char *path)
 {
     struct stat st;
-    return stat(path, &st) != 0 || !S_ISDIR(st.st_mode);
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
+
+static int disk_match(void *user, const char *pattern, struct dt_config_paths *out)
+{
+    glob_t g = {0};
+    int rc = glob(pattern, 0, NULL, &g);
+    *out = (struct dt_config_paths){.n = 0};
+    if (rc == GLOB_NOMATCH)
+        return 0;
+    if (rc != 0) {
+        errno = rc == GLOB_NOSPACE ? ENOMEM : EACCES;
+        return -1;
+    }
+    out->v = calloc(g.gl_pathc, sizeof(*out->v));
+    for (size_t i = 0; i < g.gl_pathc && out->v != NULL; i++)
+        if (!folder(g.gl_pathv[i]) && (out->v[out->n] = strdup(g.gl_pathv[i])) != NULL)
+            out->n++;
+    globfree(&g);
+    errno = ENOMEM;
+    return out->v != NULL ? 0 : -1;
+}
+
+const struct dt_config_opener dt_config_disk = {.open = disk_open, .match = disk_match};
+
+void dt_config_paths_free(struct dt_config_paths *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->v[i]);
+    free(l->v);
+    *l = (struct dt_config_paths){.n = 0};
+}
+
+/* ---- includes ---- */
 
 static int include_open(void *user, const char *from, const char *pattern, struct dt_block_text **list,
                         size_t *n, struct dt_err *err)
 {
+    const struct dt_config_opener *opener = user;
     const char *slash = strrchr(from, '/');
     bool many = strpbrk(pattern, "*?[") != NULL;
-    char path[4096];
-    glob_t g = {0};
+    char path[4096], *one = path;
+    struct dt_config_paths named = {.v = &one, .n = 1}, found = {.n = 0};
     int dir = pattern[0] == '/' || slash == NULL ? 0 : (int)(slash - from) + 1;
     *list = NULL;
     *n = 0;
     if ((size_t)snprintf(path, sizeof(path), "%.*s%s", dir, from, pattern) >= sizeof(path))
         return dt_err_set(err, 0, "include: the path is longer than %zu bytes", sizeof(path) - 1);
-    int rc = glob(path, many ? 0 : GLOB_NOCHECK | GLOB_NOESCAPE, NULL, &g);
-    if (rc == GLOB_NOMATCH)
-        return 0;
-    if (rc != 0)
+    if (many && opener->match(opener->user, path, &found) != 0)
         return dt_err_set(err, 0, "include: %.200s: the folder cannot be read", path);
-    *list = calloc(g.gl_pathc, sizeof(**list));
-    rc = *list != NULL ? 0 : dt_err_set(err, 0, "out of memory");
-    for (size_t i = 0; i < g.gl_pathc && rc == 0; i++) {
+    const struct dt_config_paths *all = many ? &found : &named;
+    *list = calloc(all->n + 1, sizeof(**list));
+    int rc = *list != NULL ? 0 : dt_err_set(err, 0, "out of memory");
+    for (size_t i = 0; i < all->n && rc == 0; i++) {
         struct dt_err why = {0};
-        if (many && !regular(g.gl_pathv[i]))
-            continue;
-        rc = dt_config_text_read(&(*list)[(*n)++], g.gl_pathv[i], &why);
+        rc = dt_config_text_read(&(*list)[(*n)++], all->v[i], opener, &why);
         if (rc != 0)
-            dt_err_set(err, 0, "include: %.200s %s", g.gl_pathv[i], why.text);
+            dt_err_set(err, 0, "include: %.200s %s", all->v[i], why.text);
     }
-    globfree(&g);
+    dt_config_paths_free(&found);
     if (rc == 0)
         return 0;
     include_close(user, *list, *n);
@@ -127,16 +174,34 @@ static int include_open(void *user, const char *from, const char *pattern, struc
     return -1;
 }
 
-const struct dt_block_includer dt_config_includer = {.open = include_open, .close = include_close};
+struct dt_block_includer dt_config_includer(const struct dt_config_opener *opener)
+{
+    return (struct dt_block_includer){
+        .open = include_open, .close = include_close, .user = (void *)(uintptr_t)opener};
+}
 
-int dt_config_file_read(struct dt_block_file *out, const char *file, struct dt_err *err)
+int dt_config_file_read(struct dt_block_file *out, const char *file, const struct dt_config_opener *opener,
+                        struct dt_err *err)
 {
     struct dt_block_text text;
     struct dt_err why = {0};
+    const struct dt_block_includer includer = dt_config_includer(opener);
     *out = (struct dt_block_file){0};
-    int rc = dt_config_text_read(&text, file, &why);
-    rc = rc == 0 ? dt_block_parse(out, &text, &dt_config_includer, err)
+    int rc = dt_config_text_read(&text, file, opener, &why);
+    rc = rc == 0 ? dt_block_parse(out, &text, &includer, err)
                  : dt_err_set(err, 0, "%s: %s", file, why.text);
     dt_config_text_free(&text);
     return rc;
+}
+
+void dt_config_secret_files(const struct dt_block_file *f, void (*each)(void *user, const char *path), void *user)
+{
+    static const char prefix[] = "file:";
+    for (size_t i = 0; i < f->nsettings; i++) {
+        const struct dt_setting *s = &f->settings[i];
+        const char *v = s->n > 0 ? f->values[s->value] : "";
+        if ((strcmp(s->key, "psk") == 0 || strcmp(s->key, "secrets") == 0) &&
+            strncmp(v, prefix, sizeof(prefix) - 1) == 0)
+            each(user, v + sizeof(prefix) - 1);
+    }
 }

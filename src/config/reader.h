@@ -5,11 +5,13 @@
 
 #include "config/config.h"
 #include "base/block.h"
+#include "config/file.h"
 
 struct reader {
     struct dt_config *c;
     const struct dt_block_file *f;
     unsigned flags;
+    const struct dt_config_opener *opener;
 };
 
 /* A complaint; the sentence says what would be right. */

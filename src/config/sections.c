@@ -322,21 +322,23 @@ static int by_line(const void *a, const void *b)
     return x->line < y->line ? -1 : x->line > y->line;
 }
 
-static int config_read(struct dt_config *out, const struct dt_block_text *first, unsigned flags)
+static int config_read(struct dt_config *out, const struct dt_block_text *first, unsigned flags,
+                       const struct dt_config_opener *opener)
 {
-    static const struct dt_block_includer nothing = {.open = include_nothing, .close = close_nothing};
+    const struct dt_block_includer nothing = {.open = include_nothing, .close = close_nothing},
+                                   files = dt_config_includer(opener);
     *out = (struct dt_config){.nat = dt_epoch_nat_default()};
     config_daemon_defaults(&out->daemon);
     dt_policy_limits_default(&out->plans);
     struct dt_block_file f = {0};
-    struct reader r = {.c = out, .f = &f, .flags = flags};
+    struct reader r = {.c = out, .f = &f, .flags = flags, .opener = opener};
     struct dt_err err = {0};
     out->file = strdup(first->file);
     if (out->file == NULL) {
         out->errors = 1;
         return -1;
     }
-    int rc = dt_block_parse(&f, first, flags & DT_CONFIG_NO_FILES ? &nothing : &dt_config_includer, &err);
+    int rc = dt_block_parse(&f, first, flags & DT_CONFIG_NO_FILES ? &nothing : &files, &err);
     if (f.sources != NULL)
         out->sources = dt_sources_ref(f.sources);
     if (rc != 0) {
@@ -364,21 +366,32 @@ int dt_config_parse(struct dt_config *out, const char *text, size_t len, const c
 {
     const struct dt_block_text first = {
         .file = (char *)(uintptr_t)file, .text = (char *)(uintptr_t)text, .len = len};
-    return config_read(out, &first, flags);
+    return config_read(out, &first, flags, &dt_config_disk);
 }
 
 int dt_config_load(struct dt_config *out, const char *file)
 {
+    return dt_config_load_with(out, file, &dt_config_disk);
+}
+
+int dt_config_unread(struct dt_config *out, const char *file, const char *why)
+{
     struct dt_block_file none = {0};
     struct reader r = {.c = out, .f = &none};
+    *out = (struct dt_config){.file = strdup(file)};
+    reader_error(&r, 0, "%s", why);
+    return -1;
+}
+
+int dt_config_load_with(struct dt_config *out, const char *file, const struct dt_config_opener *opener)
+{
     struct dt_block_text text;
     struct dt_err err = {0};
-    int rc = dt_config_text_read(&text, file, &err);
+    int rc = dt_config_text_read(&text, file, opener, &err);
     if (rc == 0) {
-        rc = config_read(out, &text, 0);
+        rc = config_read(out, &text, 0, opener);
     } else {
-        *out = (struct dt_config){.file = strdup(file)};
-        reader_error(&r, 0, "%s", err.text);
+        rc = dt_config_unread(out, file, err.text);
     }
     dt_config_text_free(&text);
     return rc;

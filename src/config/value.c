@@ -239,6 +239,25 @@ void read_esp_proposals(struct reader *r, const struct dt_setting *s, void *fiel
     read_proposals(r, s, field, DT_PROTO_ESP);
 }
 
+static int open_secret(struct reader *r, unsigned line, const char *key, const char *path, struct stat *st)
+{
+    int fd = r->opener->open(r->opener->user, path, true);
+    if (fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode))
+        return fd;
+    if (fd < 0 && errno == ELOOP)
+        reader_error(r, line, "%s: %.200s is a symbolic link; the path of the file itself would be right", key,
+                     path);
+    else if (fd < 0 && errno == EACCES && geteuid() != 0)
+        reader_error(r, line, "%s: cannot read %.200s: %s (this is user %u, and secrets are root's)", key, path,
+                     strerror(EACCES), (unsigned)geteuid());
+    else
+        reader_error(r, line, "%s: cannot read %.200s: %s", key, path,
+                     fd < 0 ? strerror(errno) : "not a regular file");
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
 long value_file(struct reader *r, unsigned line, const char *key, const char *path, void *out, size_t cap)
 {
     if (r->flags & DT_CONFIG_NO_FILES)
@@ -247,29 +266,14 @@ long value_file(struct reader *r, unsigned line, const char *key, const char *pa
         reader_error(r, line, "%s: file:%.200s is not absolute; file:/PATH would be right", key, path);
         return -1;
     }
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
-    if (fd < 0 && errno == EACCES && stat(path, &st) == 0 && st.st_uid != geteuid())
-        reader_error(
-            r, line,
-            "%s: cannot read %.200s: it belongs to user %u and this is user %u, which may not read the files "
-            "of "
-            "others (the daemon has given that right up once it runs); `chown %u %.200s` would be right",
-            key, path, (unsigned)st.st_uid, (unsigned)geteuid(), (unsigned)geteuid(), path);
-    else if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-        reader_error(r, line, "%s: cannot read %.200s: %s", key, path,
-                     fd < 0 ? strerror(errno) : "not a regular file");
-    if (fd < 0 || !S_ISREG(st.st_mode)) {
-        if (fd >= 0)
-            close(fd);
+    int fd = open_secret(r, line, key, path, &st);
+    if (fd < 0)
         return -1;
-    }
-    if (st.st_uid != geteuid())
+    if (st.st_uid != 0 && st.st_uid != geteuid())
         reader_warn(r, line,
-                    "%s: %.200s belongs to user %u and not to user %u: the daemon, once it runs, cannot read "
-                    "it again, and "
-                    "a reload is refused; `chown %u %.200s` would be right",
-                    key, path, (unsigned)st.st_uid, (unsigned)geteuid(), (unsigned)geteuid(), path);
+                    "%s: %.200s belongs to user %u, who can read and change it; `chown root %.200s` would be right",
+                    key, path, (unsigned)st.st_uid, path);
     if ((st.st_mode & (S_IRWXG | S_IRWXO)) !=
         0) { /* a secret that others know is none; as ssh does with keys */
         reader_error(r, line,

@@ -258,7 +258,7 @@ static void log_issues(const struct dt_config *c)
 enum reload daemon_reload(struct daemon *d, json_t *report, struct dt_config *bad, struct dt_err *err)
 {
     struct dt_config c;
-    int rc = dt_config_load(&c, d->config_file);
+    int rc = dt_keeper_load(d->keeper, &c);
     if (rc == 0 && dt_config_check_host(&c) > 0)
         rc = -1;
     log_issues(&c);

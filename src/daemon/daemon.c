@@ -120,18 +120,6 @@ static int find_group(const char *name, gid_t *gid, struct dt_err *err)
     return 0;
 }
 
-static int open_keylog(struct daemon *d, struct dt_err *err)
-{
-    if (d->cfg.keylog[0] == '\0')
-        return 0;
-    mode_t old = umask(0077);
-    d->keylog = fopen(d->cfg.keylog, "ae");
-    umask(old);
-    return d->keylog != NULL
-               ? 0
-               : dt_err_set(err, 0, "cannot write the key log %s: %s", d->cfg.keylog, strerror(errno));
-}
-
 static int open_control(struct daemon *d, struct dt_err *err)
 {
     gid_t gid;
@@ -140,10 +128,7 @@ static int open_control(struct daemon *d, struct dt_err *err)
     if (strcmp(d->cfg.socket, DT_CONTROL_SOCKET) == 0)
         mkdir("/run/dovetail", 0755);
     d->control = dt_control_server_open(&d->loop, d->cfg.socket, gid, daemon_commands, d, err);
-    if (d->control == NULL)
-        return -1;
-    d->janitor = janitor_start(d->cfg.socket, err);
-    return d->janitor < 0 ? -1 : 0;
+    return d->control != NULL ? 0 : -1;
 }
 
 struct dt_dp_config daemon_data_path(struct daemon *d)
@@ -162,10 +147,16 @@ struct dt_dp_config daemon_data_path(struct daemon *d)
                                  .no_esp6 = d->ike6_fd[0] < 0};
 }
 
+/* For queries of name servers. */
+static int marked_socket(void *user, uint8_t ver, bool stream)
+{
+    return dt_keeper_socket(((struct daemon *)user)->keeper, ver, stream, NULL);
+}
+
 static int open_data_path(struct daemon *d, struct dt_err *err)
 {
     struct dt_dp_config cfg = daemon_data_path(d);
-    struct dt_names_cfg names = {.mark = DT_DP_MARK};
+    struct dt_names_cfg names = {.mark = DT_DP_MARK, .marked = marked_socket, .user = d};
     d->dp = dt_dp_open(&cfg, err);
     d->names = dt_names_open(&names, err);
     if (d->dp == NULL || d->names == NULL)
@@ -196,20 +187,21 @@ static int open_endpoint(struct daemon *d, struct dt_err *err)
     return 0;
 }
 
-/* In the order of who might be disturbed: another daemon's socket first, then its ports, then the kernel. Threads keep the
- * privileges that they were started with: what is not needed for ports and devices is given up before there are any. */
+/* In the order of who might be disturbed: another daemon's socket first, then its ports, then the kernel. Everything that is
+ * opened once is opened here, and then all rights are given up, before there is a second thread and before anything is read
+ * from the network. */
 static int open_all(struct daemon *d, struct dt_err *err)
 {
     if (privilege_check(err) != 0 || open_control(d, err) != 0 || loop_open(d, err) != 0 ||
-        open_keylog(d, err) != 0)
+        keylog_open(d, err) != 0)
         return -1;
     d->leases = dt_lease_sqlite(d->cfg.leases, err);
-    if (d->leases == NULL || privilege_drop(true, err) != 0 || open_data_path(d, err) != 0 ||
-        open_endpoint(d, err) != 0)
+    if (d->leases == NULL || open_data_path(d, err) != 0 || open_endpoint(d, err) != 0 ||
+        privilege_become(d->cfg.user, err) != 0)
         return -1;
     if (d->cfg.metrics.addr.ver != 0 && (d->metrics = dt_page_open(&d->cfg.metrics, err)) == NULL)
         return -1;
-    if (privilege_drop(false, err) != 0)
+    if (privilege_none(err) != 0)
         return -1;
     return jobs_open(d, err) != 0 ? -1 : dt_dp_start(d->dp, err);
 }
@@ -240,10 +232,12 @@ static void close_all(struct daemon *d)
         d->leases->close(d->leases);
     if (d->keylog != NULL)
         fclose(d->keylog);
+    if (d->keylog_esp != NULL)
+        fclose(d->keylog_esp);
     dt_table_free(&d->dptuns);
     dt_table_free(&d->tun_ids);
     dt_table_free(&d->resolves);
-    janitor_dismiss(d->janitor);
+    dt_keeper_dismiss(d->keeper);
     free(d->config_file);
     dt_wipe(d, sizeof(*d));
 }
@@ -345,6 +339,14 @@ static char *absolute(const char *path)
     return asprintf(&out, "%s/%s", dir, path) < 0 ? NULL : out;
 }
 
+/* What is no file, such as a pipe, can be read once, by who was given it. */
+static int load(struct dt_keeper *k, struct dt_config *out, const char *file)
+{
+    struct stat st;
+    bool pipe = stat(file, &st) == 0 && !S_ISREG(st.st_mode);
+    return pipe ? dt_config_load(out, file) : dt_keeper_load(k, out);
+}
+
 static int run(struct daemon *d, struct dt_config *c)
 {
     struct dt_err err = {0};
@@ -423,19 +425,35 @@ int dt_daemon_main(int argc, char **argv)
         return rc;
     if (a.open)
         return open_what_is_closed(a.socket);
+    struct dt_err err = {0};
+    char *file = absolute(a.config);
+    bool alone = a.check || a.close; /* no daemon is started */
+    struct dt_keeper *keeper = alone || file == NULL ? NULL : dt_keeper_start(file, &err);
+    if (keeper == NULL && !alone) {
+        fprintf(stderr, "dovetaild: %s\n", err.text);
+        free(file);
+        return EXIT_FAILED;
+    }
     struct dt_config c;
-    rc = dt_config_load(&c, a.config);
+    rc = keeper != NULL ? load(keeper, &c, file) : dt_config_load(&c, a.config);
     if (rc == 0 && dt_config_check_host(&c) > 0)
         rc = -1;
     dt_config_print_issues(&c, stderr);
-    if (rc != 0 || a.check || a.close) {
+    if (rc != 0 || alone) {
         rc = rc != 0 ? EXIT_USAGE : a.close ? close_what_is_always_closed(a.socket, &c) : 0;
+        dt_keeper_dismiss(keeper);
         dt_config_free(&c);
+        free(file);
         return rc;
     }
     static struct daemon d;
-    d = (struct daemon){
-        .cfg = c.daemon, .ike4_fd = {-1, -1}, .ike6_fd = {-1, -1}, .nl_fd = -1, .nft_fd = -1, .janitor = -1, .started = daemon_now()};
+    d = (struct daemon){.cfg = c.daemon,
+                        .ike4_fd = {-1, -1},
+                        .ike6_fd = {-1, -1},
+                        .nl_fd = -1,
+                        .nft_fd = -1,
+                        .keeper = keeper,
+                        .started = daemon_now()};
     dt_list_init(&d.tuns);
     dt_list_init(&d.gates);
     dt_list_init(&d.waits);
@@ -445,7 +463,7 @@ int dt_daemon_main(int argc, char **argv)
     dt_table_init(&d.dptuns);
     dt_table_init(&d.tun_ids);
     dt_table_init(&d.resolves);
-    d.config_file = absolute(a.config);
+    d.config_file = file;
     if (a.socket != NULL)
         snprintf(d.cfg.socket, sizeof(d.cfg.socket), "%s", a.socket);
     dt_log_set(dt_log_stderr, NULL, a.verbose ? DT_LOG_DEBUG : d.cfg.log);

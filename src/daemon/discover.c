@@ -289,22 +289,19 @@ static int set_rules(struct discover *x, struct dt_err *err)
     }
     if (nsteer > DT_STEER_RULES)
         return dt_err_set(err, 0, "the discover sections come to more than %d routing rules", DT_STEER_RULES);
-    return dt_tap_set(x->tap, half, nhalf, steer, nsteer, err) != 0 ||
-                   dt_steer_set(x->steer, steer, nsteer, err) != 0
-               ? -1
-               : 0;
+    return dt_keeper_discover_set(x->daemon->keeper, half, nhalf, steer, nsteer, err);
 }
 
 static int open_host(struct discover *x, struct dt_err *err)
 {
-    struct daemon *d = x->daemon;
-    x->raw4 = dt_raw_udp_open(4, DT_DP_MARK, err);
-    x->raw6 = x->raw4 >= 0 ? dt_raw_udp_open(6, DT_DP_MARK, err) : -1;
-    x->tap = x->raw6 >= 0 ? dt_tap_open(d->cfg.ike_port, err) : NULL;
-    x->steer = x->tap != NULL
-                   ? dt_steer_open(dt_dp_tun_index(d->dp), DT_DP_MARK, DISCOVER_TABLE, DISCOVER_TABLE, err)
-                   : NULL;
-    return x->steer != NULL ? 0 : -1;
+    struct dt_keeper_discover fds;
+    if (dt_keeper_discover_open(x->daemon->keeper, &fds, err) != 0)
+        return -1;
+    x->host = true;
+    x->raw4 = fds.raw4;
+    x->raw6 = fds.raw6;
+    x->tap = dt_tap_of(fds.tap4, fds.tap6);
+    return x->tap != NULL ? 0 : dt_err_set(err, 0, "out of memory");
 }
 
 static struct discover *open_all(struct daemon *d, struct dt_config *c, struct dt_err *err)
@@ -379,7 +376,8 @@ void discover_clear(struct daemon *d)
     stop_poll(&x->tap6);
     dt_ted_free(x->ted);
     dt_tap_close(x->tap);
-    dt_steer_close(x->steer);
+    if (x->host)
+        dt_keeper_discover_close(d->keeper);
     if (x->raw4 >= 0)
         close(x->raw4);
     if (x->raw6 >= 0)

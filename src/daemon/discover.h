@@ -18,7 +18,6 @@
 
 #define DISCOVER_DP       (1ull << 40) /* data path tunnels of the rules: + rule * 256 + proxy */
 #define DISCOVER_REFUSED  (1ull << 41) /* and of refusals: + a number */
-#define DISCOVER_TABLE    17496u       /* routing table, and the first of three priorities */
 #define DISCOVER_REFUSALS 1024
 #define DISCOVER_SUMMARY  16 /* refusals that `status` shows */
 #define DISCOVER_ASKS     64
@@ -75,7 +74,7 @@ struct discover {
     size_t nrule;
     struct gate *gate; /* for peers that found us */
     struct dt_tap *tap;
-    struct dt_steer *steer;
+    bool host; /* the keeper has opened what it needs */
     int raw4, raw6;
     uv_poll_t tap4, tap6;
     uv_timer_t timer, pause; /* the engine's deadline; the taps after a flood */

@@ -40,7 +40,6 @@ static void *jobs_thread(void *arg)
 {
     struct jobs *j = arg;
     pthread_setname_np(pthread_self(), "key-exchange");
-    privilege_none(); /* it computes with what strangers sent, and needs nothing else */
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
     pthread_mutex_lock(&j->lock);
     while (!j->stop) {

@@ -1,8 +1,12 @@
 /* Keys of SAs for Wireshark, beside those of IKE: lines of its esp_sa table, in the file of the key log with ".esp" added.
  * Only where the user asks for a key log. */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "crypto/crypto.h"
@@ -58,18 +62,54 @@ void keylog_lines(FILE *f, const struct dt_endpoint_sa *sa)
 
 void keylog_sa(struct daemon *d, const struct dt_endpoint_sa *sa)
 {
+    if (d->keylog_esp != NULL)
+        keylog_lines(d->keylog_esp, sa);
+}
+
+/* What keys are appended to is a file of ours alone, under its own name: never what a link leads to, never one that somebody
+ * else owns, reads, or knows by another name. */
+static FILE *open_alone(const char *path, struct dt_err *err)
+{
+    const struct open_how how = {.flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+                                 .mode = 0600,
+                                 .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+    struct stat st;
+    FILE *f = NULL;
+    if (fd < 0 && errno == ELOOP)
+        dt_err_set(err, 0, "the key log %s: a symbolic link leads there; its own path would be right", path);
+    else if (fd < 0 || fstat(fd, &st) != 0)
+        dt_err_set(err, 0, "cannot write the key log %s: %s", path, strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        dt_err_set(err, 0, "the key log %s is no regular file", path);
+    else if (st.st_uid != geteuid())
+        dt_err_set(err, 0,
+                   "the key log %s belongs to user %u; a file of user %u's, or none yet, would be right",
+                   path, (unsigned)st.st_uid, (unsigned)geteuid());
+    else if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+        dt_err_set(err, 0,
+                   "the key log %s: others than its owner may read or change it (mode %04o); `chmod 600 %s` "
+                   "would be right",
+                   path, (unsigned)(st.st_mode & 07777), path);
+    else if (st.st_nlink != 1)
+        dt_err_set(err, 0, "the key log %s has %u names; one would be right", path, (unsigned)st.st_nlink);
+    else
+        f = fdopen(fd, "a");
+    if (f == NULL && fd >= 0)
+        close(fd);
+    return f;
+}
+
+int keylog_open(struct daemon *d, struct dt_err *err)
+{
     char path[sizeof(d->cfg.keylog) + 8];
-    if (d->keylog == NULL)
-        return;
+    if (d->cfg.keylog[0] == '\0')
+        return 0;
     snprintf(path, sizeof(path), "%s.esp", d->cfg.keylog);
-    mode_t old = umask(0077);
-    FILE *f = fopen(path, "ae");
-    umask(old);
-    if (f == NULL) {
-        LOG(DT_LOG_WARN, "cannot write the key log %s: %s", path, strerror(errno));
-        return;
-    }
-    setvbuf(f, NULL, _IONBF, 0); /* no buffer with keys is left behind */
-    keylog_lines(f, sa);
-    fclose(f);
+    d->keylog = open_alone(d->cfg.keylog, err);
+    d->keylog_esp = d->keylog != NULL ? open_alone(path, err) : NULL;
+    if (d->keylog_esp == NULL)
+        return -1;
+    setvbuf(d->keylog_esp, NULL, _IONBF, 0); /* no buffer with keys is left behind */
+    return 0;
 }

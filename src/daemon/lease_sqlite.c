@@ -275,6 +275,7 @@ static void make_folder(const char *path)
 static int open_db(struct store *s, const char *path, struct dt_err *err)
 {
     static const char schema[] =
+        "PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY;"
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
         "CREATE TABLE IF NOT EXISTS lease (gateway TEXT NOT NULL, ver INTEGER NOT NULL, identity TEXT NOT "
         "NULL,"

@@ -140,6 +140,15 @@ static void on_nft(uv_poll_t *p, int status, int events)
         uv_timer_start(&d->heal, on_heal, HEAL_MS, 0);
 }
 
+static void on_keeper(uv_poll_t *p, int status, int events)
+{
+    const char *why = dt_keeper_look(((struct daemon *)p->data)->keeper);
+    if (why == NULL)
+        return;
+    LOG(DT_LOG_ERROR, "%s", why);
+    uv_poll_stop(p);
+}
+
 static void on_signal(uv_signal_t *s, int signum)
 {
     struct daemon *d = s->data;
@@ -215,6 +224,7 @@ void loop_start(struct daemon *d)
     poll_fd(d, &d->dp_poll, dt_dp_event_fd(d->dp), on_dp);
     poll_fd(d, &d->nl_poll, d->nl_fd, on_netlink);
     poll_fd(d, &d->nft_poll, d->nft_fd, on_nft);
+    poll_fd(d, &d->keeper_poll, dt_keeper_fd(d->keeper), on_keeper);
     poll_fd(d, &d->names_poll, dt_names_fd(d->names), on_names);
     catch_signal(d, &d->sigint, SIGINT);
     catch_signal(d, &d->sigterm, SIGTERM);

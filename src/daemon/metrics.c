@@ -258,6 +258,8 @@ static void write_page(void *ctx, FILE *f)
     dt_endpoint_counters(d->ep, &e);
     single(f, "uptime_seconds", "gauge", "since the daemon started",
            dt_time_seconds(daemon_now() - d->started));
+    single(f, "keeper_up", "gauge", "the process with rights is there, and this host is kept",
+           dt_keeper_gone(d->keeper) == NULL);
     single(f, "sessions", "gauge", "IKE sessions now", (double)e.sessions);
     single(f, "sas", "gauge", "SA pairs now", (double)e.sas);
     single(f, "unknown_spi_total", "counter", "ESP packets for no SA, as reported", (double)e.unknown_spi);

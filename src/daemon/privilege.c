@@ -1,6 +1,8 @@
-/* Rights: what must be there, what is kept, what must never happen (core dumps with keys in them). */
+/* Rights: what must be there, how they are given up for good, what must never happen (core dumps with keys in them). */
 #include <errno.h>
+#include <grp.h>
 #include <linux/capability.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -18,14 +20,26 @@ static int get_caps(struct __user_cap_data_struct data[2])
     return (int)syscall(SYS_capget, &head, data);
 }
 
+static int set_caps(uint32_t keep)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{.effective = keep, .permitted = keep}};
+    return (int)syscall(SYS_capset, &head, data);
+}
+
+static void hide(void)
+{
+#ifndef __SANITIZE_ADDRESS__ /* the leak checker attaches to its own process at the end */
+    prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
 int privilege_check(struct dt_err *err)
 {
     struct __user_cap_data_struct data[2] = {{0}};
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
-#ifndef __SANITIZE_ADDRESS__ /* the leak checker attaches to its own process at the end */
-    prctl(PR_SET_DUMPABLE, 0);
-#endif
+    hide();
     if (get_caps(data) == 0 && (data[0].effective & WANTED) == WANTED)
         return 0;
     return dt_err_set(err, 0,
@@ -35,28 +49,62 @@ int privilege_check(struct dt_err *err)
                       (unsigned)geteuid(), data[0].effective & WANTED ? "only one of them" : "neither");
 }
 
-int privilege_drop(bool ports, struct dt_err *err)
+/* *uid and *gid: whom to become; as they are where nobody else is meant. */
+static int find_user(const char *user, uid_t *uid, gid_t *gid, struct dt_err *err)
 {
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-    uint32_t keep = WANTED | (ports ? 1u << CAP_NET_BIND_SERVICE : 0);
+    const struct passwd *p = getpwnam(user[0] != '\0' ? user : DT_CONFIG_USER);
+    *uid = geteuid();
+    *gid = getegid();
+    if (p == NULL && user[0] != '\0')
+        return dt_err_set(err, 0, "there is no user \"%s\"", user);
+    if (*uid != 0) {
+        if (user[0] != '\0' && p->pw_uid != *uid)
+            return dt_err_set(err, 0, "this is user %u, and only root can become \"%s\"", (unsigned)*uid,
+                              user);
+        return 0;
+    }
+    if (p == NULL) {
+        LOG(DT_LOG_WARN,
+            "there is no user \"%s\" on this host: the daemon goes on as root, without any capability, and "
+            "what is root's "
+            "is its own; `useradd --system --no-create-home %s` would be right (user = root says that it is "
+            "meant)",
+            DT_CONFIG_USER, DT_CONFIG_USER);
+        return 0;
+    }
+    *uid = p->pw_uid;
+    *gid = p->pw_gid;
+    return 0;
+}
+
+static int become(uid_t uid, gid_t gid)
+{
+    if (prctl(PR_SET_KEEPCAPS, 1) != 0 || setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 ||
+        setresuid(uid, uid, uid) != 0)
+        return -1;
+    return prctl(PR_SET_KEEPCAPS, 0);
+}
+
+int privilege_become(const char *user, struct dt_err *err)
+{
     struct __user_cap_data_struct data[2] = {{0}};
-    if (get_caps(data) != 0)
-        return dt_err_set(err, 0, "cannot look at privileges: %s", strerror(errno));
-    keep &= data[0].permitted; /* one that was never there cannot be kept */
-    data[0] = (struct __user_cap_data_struct){.effective = keep, .permitted = keep};
-    data[1] = (struct __user_cap_data_struct){0};
+    uid_t uid;
+    gid_t gid;
+    if (find_user(user, &uid, &gid, err) != 0)
+        return -1;
     for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
-        if (!(cap < 32 && (keep & 1u << cap)))
-            prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* fails where it is gone already */
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || syscall(SYS_capset, &head, data) != 0)
+        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* fails where it is gone already */
+    if (geteuid() == 0 && become(uid, gid) != 0)
+        return dt_err_set(err, 0, "cannot become user %u: %s", (unsigned)uid, strerror(errno));
+    hide(); /* whoever changes its user is visible again */
+    /* One that was never there cannot be kept. */
+    if (get_caps(data) != 0 || set_caps(data[0].permitted & 1u << CAP_NET_BIND_SERVICE) != 0 ||
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return dt_err_set(err, 0, "cannot give up privileges: %s", strerror(errno));
     return 0;
 }
 
-void privilege_none(void)
+int privilege_none(struct dt_err *err)
 {
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[2] = {{0}};
-    if (syscall(SYS_capset, &head, none) != 0) /* giving up is always allowed */
-        LOG(DT_LOG_WARN, "a thread could not give up its privileges: %s", strerror(errno));
+    return set_caps(0) == 0 ? 0 : dt_err_set(err, 0, "cannot give up privileges: %s", strerror(errno));
 }

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "daemon/state.h"
-#include "net/tun.h"
 
 #define LOOK_EVERY     (5 * DT_SEC) /* news can be lost */
 #define RANGE_PREFIXES 256          /* a range of IPv6 takes 254 at most */
@@ -24,7 +23,7 @@ struct want {
     struct daemon *d;
     struct dt_host_facts facts;
     struct dt_nl_addrs addrs; /* of this host; read when first asked for */
-    bool have_addrs, no_memory, v4, v6, closed;
+    bool have_addrs, no_memory, v4, v6;
     uint32_t owner;
 };
 
@@ -56,7 +55,6 @@ static void want_range(struct want *w, const struct dt_range *range, const struc
     size_t n = dt_range_prefixes(range, part, RANGE_PREFIXES, &all);
     for (size_t i = 0; i < n; i++) {
         bool four = part[i].addr.ver == 4;
-        w->closed = w->closed || barrier;
         if (barrier)
             want_fact(w, (struct dt_host_fact){.kind = DT_HOST_BARRIER, .prefix = part[i]});
         if (way->in)
@@ -154,7 +152,7 @@ static void say_what_is_wanted(struct want *w)
     want_rules(w);
     want_fact(w, (struct dt_host_fact){.kind = DT_HOST_LINK});
     w->owner = OWNER_NONE;
-    if (w->v4 && w->d->filter != NULL && dt_host_rp_filter(NULL) != 0)
+    if (w->v4 && w->d->has_filter && dt_host_rp_filter(NULL) != 0)
         want_fact(w, (struct dt_host_fact){.kind = DT_HOST_SYSCTL});
 }
 
@@ -193,43 +191,28 @@ static void say_what_stays(struct want *w)
 
 /* ---- the host's side ---- */
 
-/* A device that was deleted is made anew before anything is read of it. */
+/* A device that was deleted is made anew before anything is wanted of it. */
 static void renew_device(struct daemon *d)
 {
     struct dt_err err = {0};
-    struct dt_nl_link link;
-    if (d->dp == NULL || dt_nl_link_get(d->nl, d->kernel.ifindex, &link, NULL) != 0 || link.there)
-        return;
     struct dt_tun tun;
     int fd[DT_DP_WORKERS_MAX];
-    if (dt_tun_open(&tun, dt_dp_tun_name(d->dp), true, dt_dp_workers(d->dp), fd, &err) != 0 ||
+    struct dt_nl_link link;
+    if (d->dp == NULL || dt_nl_link_get(d->nl, dt_dp_tun_index(d->dp), &link, NULL) != 0 || link.there)
+        return;
+    if (dt_keeper_device(d->keeper, &tun, fd, dt_dp_workers(d->dp), &err) != 0 ||
         dt_dp_device_renew(d->dp, tun.index, fd, &err) != 0) {
         LOG(DT_LOG_ERROR, "the device %s was deleted and cannot be made anew: %s", dt_dp_tun_name(d->dp),
             err.text);
         return;
     }
-    dt_tun_link(&tun, d->cfg.mtu);
-    d->kernel.ifindex = dt_dp_tun_index(d->dp);
     LOG(DT_LOG_WARN, "the device %s was deleted; it has been made anew", dt_dp_tun_name(d->dp));
 }
 
-static int host_read(void *user, struct dt_host_facts *have, struct dt_err *err)
-{
-    struct daemon *d = user;
-    renew_device(d);
-    return dt_host_kernel_read(&d->kernel, have, err);
-}
-
-static int host_change(void *user, bool set, const void *fact, struct dt_err *err)
-{
-    struct daemon *d = user;
-    return dt_host_kernel_change(&d->kernel, set, fact, err);
-}
-
-static void host_mended(void *user, bool set, const void *fact, const struct dt_err *err)
+static void host_mended(void *user, bool set, const struct dt_host_fact *f, const struct dt_err *err)
 {
     char text[DT_HOST_FACT_STRLEN];
-    dt_host_fact_str(text, fact);
+    dt_host_fact_str(text, f);
     if (err != NULL)
         LOG(DT_LOG_ERROR, "somebody changed this host: %s: %s", text, err->text);
     else if (set)
@@ -238,8 +221,6 @@ static void host_mended(void *user, bool set, const void *fact, const struct dt_
         LOG(DT_LOG_WARN, "somebody changed this host: %s stood in table %u; it is removed", text,
             DT_DAEMON_TABLE);
 }
-
-static const struct dt_host_ops host_ops = {.read = host_read, .change = host_change, .mended = host_mended};
 
 static int open_read(void *user, struct dt_host_facts *have, struct dt_err *err)
 {
@@ -304,26 +285,21 @@ int routes_close(struct dt_config *c, struct dt_err *err)
 
 int routes_begin(struct daemon *d, struct dt_err *err)
 {
-    d->kernel = (struct dt_host_kernel){.nl = d->nl,
-                                        .ifindex = dt_dp_tun_index(d->dp),
-                                        .device = dt_dp_tun_name(d->dp),
-                                        .mtu = d->cfg.mtu,
-                                        .table = DT_DAEMON_TABLE,
-                                        .priority = DT_DAEMON_PRIORITY,
-                                        .mark = DT_DP_MARK};
-    struct dt_host_filter_cfg filter = {.device = dt_dp_tun_name(d->dp),
-                                        .mark = DT_DP_MARK,
-                                        .ike_port = d->cfg.ike_port,
-                                        .natt_port = d->cfg.natt_port};
-    struct dt_err no_filter = {0};
-    d->filter = dt_host_filter_open(&filter, &no_filter);
-    if (d->filter == NULL)
-        LOG(DT_LOG_WARN, "the routes are the only barrier on this host: %s", no_filter.text);
-    d->kernel.filter = d->filter;
-    d->host = dt_host_new(&dt_host_sort, &host_ops, d);
-    if (d->host == NULL)
-        return dt_err_set(err, 0, "out of memory");
-    return dt_nl_link_up(d->nl, d->kernel.ifindex, 0, err);
+    struct dt_keeper_setup setup = {.mtu = d->cfg.mtu,
+                                    .queues = dt_dp_workers(d->dp),
+                                    .ike_port = d->cfg.ike_port,
+                                    .natt_port = d->cfg.natt_port};
+    char no_filter[DT_ERR_TEXT];
+    snprintf(setup.device, sizeof(setup.device), "%s", dt_dp_tun_name(d->dp));
+    snprintf(setup.socket, sizeof(setup.socket), "%s", d->cfg.socket);
+    wants_path(d, setup.kept, sizeof(setup.kept));
+    if (dt_keeper_setup(d->keeper, &setup, no_filter, err) != 0)
+        return -1;
+    d->has_filter = no_filter[0] == '\0';
+    if (!d->has_filter)
+        LOG(DT_LOG_WARN, "the routes are the only barrier on this host: %s", no_filter);
+    d->routes_begun = true;
+    return dt_nl_link_up(d->nl, dt_dp_tun_index(d->dp), 0, err);
 }
 
 static void tell_result(const struct dt_host_result *r)
@@ -346,7 +322,7 @@ static bool leads_elsewhere(struct daemon *d, const struct dt_range *range, char
     dt_addr_next(&to); /* a network's first address may be one that nobody has */
     if (!dt_range_has(range, &to))
         to = range->from;
-    if (dt_nl_route_get(d->nl, &to, 0, NULL, &ifindex, NULL) != 0 || ifindex == d->kernel.ifindex ||
+    if (dt_nl_route_get(d->nl, &to, 0, NULL, &ifindex, NULL) != 0 || ifindex == dt_dp_tun_index(d->dp) ||
         ifindex == LOOPBACK)
         return false; /* unreachable is no diversion; an address of this host's own is local */
     snprintf(why, cap, "packets to %s are routed to %s: another routing rule stands before %u",
@@ -390,7 +366,7 @@ static void look_for_rp_filter(struct daemon *d, struct tun *t)
     char name[IF_NAMESIZE];
     unsigned ifindex = 0;
     t->rp_filter[0] = '\0';
-    if (!t->wanted || t->cfg.discovered || t->id == 0 || (d->filter != NULL && dt_host_src_valid_mark()) ||
+    if (!t->wanted || t->cfg.discovered || t->id == 0 || (d->has_filter && dt_host_src_valid_mark()) ||
         !dt_endpoint_tunnel_info(d->ep, t->id, &info))
         return;
     const struct dt_addr *gateway = &info.path.remote.addr;
@@ -399,7 +375,7 @@ static void look_for_rp_filter(struct daemon *d, struct tun *t)
         if_indextoname(ifindex, name) == NULL)
         return;
     int is = dt_host_rp_filter(name);
-    if (is != 0 && d->filter != NULL)
+    if (is != 0 && d->has_filter)
         snprintf(t->rp_filter, sizeof(t->rp_filter),
                  "rp_filter = %d on %s drops the gateway's answers: net.ipv4.conf.all.src_valid_mark = 1 "
                  "would be right, and "
@@ -412,39 +388,15 @@ static void look_for_rp_filter(struct daemon *d, struct tun *t)
                  is, name, name);
 }
 
-static bool host_has_ipv6(void)
-{
-    FILE *f = fopen("/proc/sys/net/ipv6/conf/all/disable_ipv6", "re");
-    int c = f != NULL ? fgetc(f) : EOF;
-    if (f != NULL)
-        fclose(f);
-    return c == '0';
-}
-
-/* Where IPv6 is switched off nothing of it leaves, and the kernel takes none of its routes. The filter has its ranges. */
-static void drop_ipv6(struct dt_host_facts *l)
-{
-    struct dt_host_fact *v = l->v;
-    size_t n = 0;
-    for (size_t i = 0; i < l->n; i++)
-        if (v[i].ver != 6 && v[i].prefix.addr.ver != 6)
-            v[n++] = v[i];
-    l->n = n;
-}
-
 void routes_flush(struct daemon *d)
 {
-    if (d->host == NULL || !d->routes_changed)
+    if (!d->routes_begun || !d->routes_changed || dt_keeper_gone(d->keeper) != NULL)
         return;
     struct want w = {.d = d};
     struct dt_host_result result;
     d->routes_changed = false;
+    renew_device(d);
     say_what_is_wanted(&w);
-    if (d->filter != NULL && dt_host_filter_want(d->filter, &w.facts) < 0)
-        w.no_memory = true;
-    d->kernel.ipv6 = host_has_ipv6();
-    if (!d->kernel.ipv6)
-        drop_ipv6(&w.facts);
     dt_nl_addrs_free(&w.addrs);
     if (w.no_memory) {
         LOG(DT_LOG_ERROR, "out of memory: routes stay as they are");
@@ -452,12 +404,9 @@ void routes_flush(struct daemon *d)
         d->routes_changed = true;
     } else {
         d->routes_said = true;
-        if (dt_host_want(d->host, &w.facts, &result) != 0)
+        if (dt_keeper_want(d->keeper, &w.facts, &result, host_mended, d) != 0)
             tell_result(&result);
     }
-    if (w.closed != d->closed)
-        janitor_tell(d->janitor, w.closed);
-    d->closed = w.closed;
     dt_list_for_each (l, &d->tuns) {
         look_where_tunnel_leads(d, DT_CONTAINER_OF(l, struct tun, link));
         look_for_rp_filter(d, DT_CONTAINER_OF(l, struct tun, link));
@@ -476,20 +425,17 @@ void routes_reconcile(struct daemon *d)
 void routes_end(struct daemon *d)
 {
     struct want w = {.d = d};
+    struct dt_host_result result;
     /* A daemon that could not start has changed nothing yet, and leaves closed what it found closed. */
-    if (d->host != NULL && d->routes_said) {
+    if (d->routes_begun && d->routes_said) {
         say_what_stays(&w);
-        if (w.no_memory || (d->filter != NULL && dt_host_filter_want(d->filter, &w.facts) < 0))
+        if (w.no_memory)
             LOG(DT_LOG_ERROR, "out of memory: what is closed stays so");
         else
-            dt_host_want(d->host, &w.facts, NULL);
+            dt_keeper_want(d->keeper, &w.facts, &result, NULL, NULL);
         dt_host_facts_free(&w.facts);
     }
-    dt_host_free(d->host);
-    d->host = NULL;
-    dt_host_filter_close(d->filter);
-    d->filter = d->kernel.filter = NULL;
-    dt_host_kernel_free(&d->kernel);
+    d->routes_begun = false;
 }
 
 void routes_tunnel(struct daemon *d, struct tun *t)
@@ -504,14 +450,14 @@ void routes_gateway(struct daemon *d, struct gate *g, bool gone)
 
 const char *routes_missing(struct daemon *d, const struct tun *t)
 {
-    if (d->host == NULL || t->cfg.discovered)
+    if (!d->routes_begun || t->cfg.discovered)
         return NULL;
-    return t->diverted[0] != '\0' ? t->diverted : dt_host_missing(d->host, t->id);
+    return t->diverted[0] != '\0' ? t->diverted : dt_keeper_missing(d->keeper, t->id);
 }
 
 const char *routes_gateway_missing(struct daemon *d, const struct gate *g)
 {
-    if (d->host == NULL || g->discovery)
+    if (!d->routes_begun || g->discovery)
         return NULL;
-    return g->diverted[0] != '\0' ? g->diverted : dt_host_missing(d->host, OWNER_GATEWAYS);
+    return g->diverted[0] != '\0' ? g->diverted : dt_keeper_missing(d->keeper, OWNER_GATEWAYS);
 }

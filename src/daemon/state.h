@@ -1,7 +1,7 @@
 /* Inside dovetaild: the one struct that its files share. Everything here belongs to the control thread.
  *
  *   daemon.c     arguments, start, end           routes.c     what is wanted of the host (host/host.h)
- *   loop.c       sockets, timer, signals         janitor.c    what is left when the process is killed
+ *   loop.c       sockets, timer, signals         privilege.c  rights, and how they are given up
  *   driver.c     what the endpoint asks for      commands.c   control socket; waits.c those that take time
  *   tunnels.c    tunnels and gateways            status.c     what is known, as JSON
  *   resolve.c    names of gateways               metrics.c    the same as numbers, for Prometheus
@@ -23,12 +23,13 @@
 #include "daemon/lease.h"
 #include "endpoint/endpoint.h"
 #include "host/host.h"
+#include "keeper/keeper.h"
 #include "net/datapath.h"
 #include "net/names.h"
 #include "net/netlink.h"
 
-#define DT_DAEMON_TABLE    17494u /* routing table, and the priority of the rule that leads to it */
-#define DT_DAEMON_PRIORITY 17494u
+#define DT_DAEMON_TABLE    DT_KEEPER_TABLE /* routing table, and the priority of the rule that leads to it */
+#define DT_DAEMON_PRIORITY DT_KEEPER_TABLE
 
 /* The addresses of a gateway's name, as last heard. */
 struct host_addrs {
@@ -89,7 +90,7 @@ struct dptun {
 
 struct daemon {
     uv_loop_t loop;
-    uv_poll_t ike4, ike6, dp_poll, nl_poll, nft_poll, names_poll;
+    uv_poll_t ike4, ike6, dp_poll, nl_poll, nft_poll, names_poll, keeper_poll;
     int ike4_fd[2], ike6_fd[2]; /* [1]: sends what is nested, and hears nothing */
     int nl_fd, nft_fd;
     uv_timer_t timer;  /* the endpoint's deadline */
@@ -118,12 +119,11 @@ struct daemon {
     struct jobs *jobs; /* jobs.c */
     struct dt_dp *dp;
     struct dt_nl *nl;
-    struct dt_host *host; /* what is wanted of it (routes.c) */
-    struct dt_host_kernel kernel;
-    struct dt_host_filter *filter; /* NULL: this host has no nftables */
-    bool closed; /* something is, as the janitor was told */
-    bool routes_changed; /* since host was told what is wanted */
-    bool routes_said;    /* it was told at all */
+    struct dt_keeper *keeper; /* who does what needs rights */
+    bool routes_begun;        /* the host is kept as it is wanted (routes.c) */
+    bool has_filter;          /* this host has nftables */
+    bool routes_changed;      /* since the keeper was told what is wanted */
+    bool routes_said;         /* it was told at all */
     dt_time host_look_at; /* the slow timer */
     json_t *wants;        /* of the daemon before this one: {"up", "closed"} (wants.c); NULL: none */
     char *wants_text;     /* what the file has; NULL: there is none */
@@ -132,8 +132,7 @@ struct daemon {
     struct dt_control_server *control;
     struct dt_page *metrics;
     unsigned metrics_calls;
-    FILE *keylog;
-    int janitor; /* the pipe's end; -1 */
+    FILE *keylog, *keylog_esp;
 
     struct dt_table tun_ids;  /* of tuns that have one */
     struct dt_names *names;   /* look-ups (net/names.h) */
@@ -194,6 +193,7 @@ void refusals_event(struct daemon *d, const struct dt_event *ev);
 json_t *refusals_json(struct daemon *d);
 
 /* keylog.c */
+int keylog_open(struct daemon *d, struct dt_err *err);
 void keylog_sa(struct daemon *d, const struct dt_endpoint_sa *sa);
 void keylog_lines(FILE *f, const struct dt_endpoint_sa *sa); /* of both directions, as Wireshark reads them */
 
@@ -265,18 +265,13 @@ json_t *closed_tunnel_json(const struct tun *t); /* for status: the setting, and
 json_t *closed_gate_json(const struct gate *g);
 
 /* wants.c */
+bool wants_path(const struct daemon *d, char *out, size_t cap); /* of the file; false, and empty: nothing is kept */
 void wants_load(struct daemon *d); /* before the first configuration is applied */
 void wants_recall(struct daemon *d,
                   struct tun *t);    /* sets `wanted` and `unsure` of one with start = manual */
 void wants_save(struct daemon *d);   /* where it is not what the file has */
 void wants_forget(struct daemon *d); /* what was asked for before: each tunnel has been told */
 void wants_close(struct daemon *d);
-
-/* janitor.c */
-int janitor_start(const char *socket, struct dt_err *err); /* the pipe's end, or -1 */
-void janitor_tell(int fd,
-                  bool closed); /* is something closed that must stay so when this process is killed? */
-void janitor_dismiss(int fd);
 
 /* targets.c: whom a command is about. A client has no struct of its own here, and may be gone at any time. */
 struct target {
@@ -353,11 +348,11 @@ void discover_status_cmd(void *ctx, struct dt_control_request *req, const json_t
 /* metrics.c */
 void metrics_refresh(struct daemon *d); /* five times a second; the page that scrapers get is made once */
 
-/* privilege.c */
+/* privilege.c: before there is a second thread */
 int privilege_check(struct dt_err *err);
-/* The calling thread's, and of threads that it starts from now on: all but CAP_NET_ADMIN, CAP_NET_RAW and, with `ports`,
- * CAP_NET_BIND_SERVICE. */
-int privilege_drop(bool ports, struct dt_err *err);
-void privilege_none(void); /* of the calling thread: all of them */
+/* From now on that user (empty: as struct dt_config_daemon says), of no other group, and of all rights CAP_NET_BIND_SERVICE
+ * alone; for good. */
+int privilege_become(const char *user, struct dt_err *err);
+int privilege_none(struct dt_err *err); /* that one too */
 
 #endif

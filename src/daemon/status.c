@@ -427,9 +427,10 @@ json_t *status_json(struct daemon *d, const json_t *names, const char **unknown)
         else
             json_decref(o);
     }
-    return json_pack("{s:{s:s, s:i, s:f, s:s, s:s}, s:o, s:o, s:o, s:o, s:o, s:o}", "daemon", "version",
+    return json_pack("{s:{s:s, s:i, s:f, s:s, s:s}, s:o, s:o, s:o, s:o, s:o, s:o, s:s*}", "daemon", "version",
                      DT_VERSION, "pid", (int)getpid(), "uptime_s", dt_time_seconds(daemon_now() - d->started),
                      "device", dt_dp_tun_name(d->dp), "config", d->config_file, "tunnels", tunnels,
                      "gateways", gateways, "ike", ike_json(d), "plans", plans_json(d), "discovery",
-                     discover_summary(d), "refused", all ? refusals_json(d) : json_array());
+                     discover_summary(d), "refused", all ? refusals_json(d) : json_array(), "note",
+                     dt_keeper_gone(d->keeper));
 }

@@ -1,5 +1,5 @@
 /* What was asked for with `dovetail up` of tunnels with start = manual: kept in a file beside the leases, so that neither a
- * crash nor a restart opens what such a tunnel protects. Written as a whole beside the old one, synced, and renamed. A file
+ * crash nor a restart opens what such a tunnel protects. The keeper writes it, as a whole (keeper/keeper.h). A file
  * that cannot be read, or is not what was written, says nothing of anybody: then every such tunnel stays closed until
  * `dovetail up` or `dovetail down` says what is meant. */
 #include <errno.h>
@@ -15,14 +15,18 @@
 #define ROOM      (4u << 20) /* names of DT_CONFIG_TUNNELS_MAX tunnels, each octet escaped */
 #define PATH_ROOM (sizeof(((struct daemon *)0)->cfg.leases) + sizeof(NAME) + 4)
 
-/* "DIR/wants" of "DIR/leases.db"; false: nothing is kept. */
-static bool wants_path(const struct daemon *d, char *out, const char *end)
+/* "DIR/wants" of "DIR/leases.db". */
+bool wants_path(const struct daemon *d, char *out, size_t cap)
 {
     const char *leases = d->cfg.leases, *slash = strrchr(leases, '/');
     int n = slash != NULL ? (int)(slash - leases + 1) : 0;
+    out[0] = '\0';
     if (leases[0] == '\0' || strcmp(leases, ":memory:") == 0)
         return false;
-    return (size_t)snprintf(out, PATH_ROOM, "%.*s%s%s", n, leases, NAME, end) < PATH_ROOM;
+    if ((size_t)snprintf(out, cap, "%.*s%s", n, leases, NAME) < cap)
+        return true;
+    out[0] = '\0';
+    return false;
 }
 
 /* Of the names in the two sets, in their order. */
@@ -67,7 +71,7 @@ void wants_load(struct daemon *d)
 {
     char path[PATH_ROOM], sum[17];
     const char *why;
-    if (!wants_path(d, path, ""))
+    if (!wants_path(d, path, sizeof(path)))
         return;
     char *text = read_whole(path, &why);
     json_t *o = text != NULL ? json_loads(text, 0, NULL) : NULL;
@@ -108,40 +112,11 @@ void wants_recall(struct daemon *d, struct tun *t)
         !t->wanted && (d->wants_unread || json_object_get(json_object_get(d->wants, "closed"), name) != NULL);
 }
 
-static int write_whole(const char *path, const char *text)
-{
-    size_t len = strlen(text), n = 0;
-    ssize_t put = 0;
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    while (fd >= 0 && n < len && (put = write(fd, text + n, len - n)) > 0)
-        n += (size_t)put;
-    bool done = fd >= 0 && n == len && fsync(fd) == 0;
-    int error = errno;
-    if (fd >= 0)
-        close(fd);
-    errno = error;
-    return done ? 0 : -1;
-}
-
-/* The name of a file is safe when its folder was synced. */
-static void sync_folder(const char *path)
-{
-    char dir[PATH_ROOM];
-    snprintf(dir, sizeof(dir), "%s", path);
-    char *slash = strrchr(dir, '/');
-    if (slash != NULL)
-        slash[1] = '\0';
-    int fd = open(slash != NULL ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-}
-
 void wants_save(struct daemon *d)
 {
-    char path[PATH_ROOM], fresh[PATH_ROOM], sum[17];
-    if (!wants_path(d, path, "") || !wants_path(d, fresh, ".new"))
+    char path[PATH_ROOM], sum[17];
+    struct dt_err err = {0};
+    if (!wants_path(d, path, sizeof(path)))
         return;
     json_t *up = json_object(), *closed = json_object();
     dt_list_for_each (l, &d->tuns) {
@@ -159,15 +134,13 @@ void wants_save(struct daemon *d)
         free(text);
         return;
     }
-    if (write_whole(fresh, text) != 0 || rename(fresh, path) != 0) {
+    if (dt_keeper_keep(d->keeper, text, strlen(text), &err) != 0) {
         LOG(DT_LOG_ERROR,
-            "cannot write %s: %s; a tunnel with start = manual will not be wanted after a crash or restart, "
-            "and what it protects open",
-            path, strerror(errno));
+            "%s; a tunnel with start = manual will not be wanted after a crash or restart, and what it protects open",
+            err.text);
         free(text);
         return;
     }
-    sync_folder(path);
     free(d->wants_text);
     d->wants_text = text;
 }

@@ -48,6 +48,9 @@ struct dt_host_fact {
 extern const struct dt_host_sort dt_host_sort;
 /* Adds one. 0, or -1: no memory. */
 int dt_host_facts_add(struct dt_host_facts *l, const struct dt_host_fact *f);
+/* May somebody who is not trusted want it? Of a kind that is wanted from outside, with addresses and lengths as they may be,
+ * and nobody else's. */
+bool dt_host_fact_ok(const struct dt_host_fact *f);
 /* Order by kind, then by what makes two facts the same place in the kernel (prefix, version). 0: the same place. */
 int dt_host_place_cmp(const struct dt_host_fact *a, const struct dt_host_fact *b);
 bool dt_host_fact_eq(const struct dt_host_fact *a,

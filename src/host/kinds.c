@@ -79,6 +79,33 @@ int dt_host_facts_add(struct dt_host_facts *l, const struct dt_host_fact *f)
     return dt_host_facts_put(l, &dt_host_sort, f);
 }
 
+static bool addr_ok(const struct dt_addr *a, bool none)
+{
+    return a->ver == 4 || a->ver == 6 || (none && a->ver == 0);
+}
+
+bool dt_host_fact_ok(const struct dt_host_fact *f)
+{
+    const uint8_t ver = f->prefix.addr.ver;
+    unsigned char foreign, open; /* any octet may stand there */
+    memcpy(&foreign, &f->foreign, 1);
+    memcpy(&open, &f->open, 1);
+    if (f->kind == DT_HOST_FILTER || f->kind > DT_HOST_RULE || foreign || open > 1 || f->metric || f->value ||
+        !addr_ok(&f->prefix.addr, true) || f->prefix.len > (ver == 4 ? 32 : ver == 6 ? 128 : 0) ||
+        !addr_ok(&f->src, true) || (f->src.ver && f->src.ver != ver))
+        return false;
+    switch (f->kind) {
+    case DT_HOST_BARRIER:
+    case DT_HOST_ADDR:
+    case DT_HOST_ROUTE:
+        return ver != 0;
+    case DT_HOST_RULE:
+        return f->ver == 4 || f->ver == 6;
+    default:
+        return true;
+    }
+}
+
 const char *dt_host_fact_str(char buf[DT_HOST_FACT_STRLEN], const struct dt_host_fact *f)
 {
     char prefix[DT_PREFIX_STRLEN] = "", src[DT_ADDR_STRLEN] = "";

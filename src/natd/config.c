@@ -179,7 +179,7 @@ int natd_config_read(struct natd_config *c, const char *file, natd_complaint *sa
     struct dt_block_file f;
     struct dt_err err = {0};
     struct natd_reading r = {.c = c, .f = &f, .complain = say, .ctx = ctx};
-    if (dt_config_file_read(&f, file, &err)) {
+    if (dt_config_file_read(&f, file, &dt_config_disk, &err)) {
         r.errors++;
         say(ctx, err.text);
     }

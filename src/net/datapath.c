@@ -69,7 +69,7 @@ struct dt_dp *dt_dp_open(const struct dt_dp_config *cfg, struct dt_err *err)
     dt_table_init(&dp->sa_ids);
     dt_table_init(&dp->tunnel_ids);
     dp->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (dp->event_fd < 0 || dp_lookup_init(dp) < 0) {
+    if (dp->event_fd < 0) {
         dt_err_set(err, 0, "cannot set up the data path: %s", strerror(errno));
         goto fail;
     }
@@ -99,6 +99,8 @@ fail:
 
 int dt_dp_start(struct dt_dp *dp, struct dt_err *err)
 {
+    if (dp_lookup_init(dp) < 0)
+        return dt_err_set(err, 0, "out of memory for the data path");
     for (unsigned i = 0; i < dp->nworkers; i++) {
         struct dp_worker *w = dp->worker[i];
         int rc = pthread_create(&w->thread, NULL, dp_worker_main, w);

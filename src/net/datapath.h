@@ -90,11 +90,12 @@ struct dt_dp_config {
     void *policy_ctx;
 };
 
-/* Opens the TUN device and every socket, starts no thread. Fails with a sentence (no right, no /dev/net/tun,
+/* Opens the TUN device and every socket, starts no thread of any kind. Fails with a sentence (no right, no /dev/net/tun,
  * address in use by whom if that can be known) and leaves nothing behind. The config is copied; `crypto` is
  * not. */
 struct dt_dp *dt_dp_open(const struct dt_dp_config *cfg, struct dt_err *err);
-int dt_dp_start(struct dt_dp *dp, struct dt_err *err); /* the worker threads */
+/* The worker threads, and one of the tables'. Before that there are no tunnels. */
+int dt_dp_start(struct dt_dp *dp, struct dt_err *err);
 /* Stops and joins the workers, wipes every SA, closes the device. NULL is fine. */
 void dt_dp_close(struct dt_dp *dp);
 const char *dt_dp_tun_name(const struct dt_dp *dp);

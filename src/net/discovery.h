@@ -44,6 +44,8 @@ struct dt_tap_half {
  * removes when this process ends, however it ends). Everything else passes untouched and unseen. */
 struct dt_tap;
 struct dt_tap *dt_tap_open(uint16_t port, struct dt_err *err);
+/* One that only reads, from descriptors of another's tap, which it closes. NULL: no memory. */
+struct dt_tap *dt_tap_of(int fd4, int fd6);
 void dt_tap_close(struct dt_tap *t); /* NULL is fine */
 /* From now on for these; none: nothing is seen or held back. The same table marks the fragments of what `steer` sends
  * into the device by ports: no routing rule sees ports in a fragment (DT_STEER_FRAGMENT). */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/list.h"
@@ -36,6 +37,9 @@ struct ask {
 struct dt_names {
     int fd, timer; /* an epoll of c-ares' sockets and the timer */
     uint32_t mark;
+    int (*marked)(void *user, uint8_t ver, bool stream);
+    void *user;
+    int way4, way6; /* dt_mark_leads_to */
     uint16_t port;
     struct resolv resolv;
     ares_channel channel; /* NULL: none could be made */
@@ -51,6 +55,41 @@ static int mark_query(ares_socket_t fd, int type, void *user)
     const struct dt_names *n = user;
     return n->mark == 0 || dt_mark_socket(fd, n->mark, NULL) == 0 ? ARES_SUCCESS : -1;
 }
+
+/* c-ares wants all five once one of them is another. */
+static ares_socket_t marked_open(int family, int type, int protocol, void *user)
+{
+    const struct dt_names *n = user;
+    int fd = n->marked(n->user, family == AF_INET ? 4 : 6, type == SOCK_STREAM);
+    return fd >= 0 ? fd : ARES_SOCKET_BAD;
+}
+
+static int marked_close(ares_socket_t fd, void *user)
+{
+    return close(fd);
+}
+
+static int marked_connect(ares_socket_t fd, const struct sockaddr *to, ares_socklen_t len, void *user)
+{
+    return connect(fd, to, len);
+}
+
+static ares_ssize_t marked_recv(ares_socket_t fd, void *buf, size_t cap, int flags, struct sockaddr *from,
+                                ares_socklen_t *len, void *user)
+{
+    return recvfrom(fd, buf, cap, flags, from, len);
+}
+
+static ares_ssize_t marked_send(ares_socket_t fd, const struct iovec *iov, int n, void *user)
+{
+    return writev(fd, iov, n);
+}
+
+static const struct ares_socket_functions marked_sockets = {.asocket = marked_open,
+                                                            .aclose = marked_close,
+                                                            .aconnect = marked_connect,
+                                                            .arecvfrom = marked_recv,
+                                                            .asendv = marked_send};
 
 static void watch_socket(void *user, ares_socket_t fd, int readable, int writable)
 {
@@ -81,7 +120,10 @@ static void channel_open(struct dt_names *n)
         n->channel = NULL;
         return;
     }
-    ares_set_socket_configure_callback(n->channel, mark_query, n);
+    if (n->marked != NULL)
+        ares_set_socket_functions(n->channel, &marked_sockets, n);
+    else
+        ares_set_socket_configure_callback(n->channel, mark_query, n);
 }
 
 static void channel_close(struct dt_names *n)
@@ -119,6 +161,10 @@ struct dt_names *dt_names_open(const struct dt_names_cfg *cfg, struct dt_err *er
     for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
         dt_list_init(lists[i]);
     n->mark = cfg->mark;
+    n->marked = cfg->marked;
+    n->user = cfg->user;
+    n->way4 = dt_mark_open(4, cfg->mark);
+    n->way6 = dt_mark_open(6, cfg->mark);
     n->port = cfg->port;
     resolv_init(&n->resolv, cfg->resolv_conf, cfg->resolved_conf);
     n->fd = epoll_create1(EPOLL_CLOEXEC);
@@ -153,8 +199,10 @@ void dt_names_close(struct dt_names *n)
     struct dt_list *lists[] = {&n->waiting, &n->waiting_again, &n->asking, &n->answered};
     for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
         list_free(n, lists[i]);
-    if (n->timer >= 0)
-        close(n->timer);
+    int fds[] = {n->way4, n->way6, n->timer};
+    for (size_t i = 0; i < DT_ARRAY_LEN(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
     if (n->fd >= 0)
         close(n->fd);
     free(n);
@@ -180,7 +228,7 @@ static struct dt_addr addr_of(const struct ares_addrinfo_node *node)
 /* 0 is tried first. */
 static unsigned rank_of(const struct dt_names *n, const struct dt_addr *a)
 {
-    return !dt_mark_leads_to(a, n->mark) ? UNREACHABLE : a->ver == 6 ? 0 : 1;
+    return !dt_mark_leads_to(a->ver == 4 ? n->way4 : n->way6, a) ? UNREACHABLE : a->ver == 6 ? 0 : 1;
 }
 
 static void take_addresses(const struct dt_names *n, const struct ares_addrinfo *info,

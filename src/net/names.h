@@ -24,6 +24,10 @@ struct dt_names;
 
 struct dt_names_cfg {
     uint32_t mark; /* SO_MARK of every query; 0: none */
+    /* Who makes the sockets of queries, with the mark, when this process has given up its rights: ver 4 or 6; the descriptor
+     * (non-blocking), or -1. NULL: this process makes them. */
+    int (*marked)(void *user, uint8_t ver, bool stream);
+    void *user;
     /* For tests: NULL and 0 are what the host has. */
     const char *resolv_conf, *resolved_conf;
     uint16_t port; /* of the name servers */

@@ -421,7 +421,7 @@ uint32_t dp_outer_mtu(struct dt_dp *dp, const struct dp_route *r, const struct d
     if (connect(fd, (struct sockaddr *)&to, r->to_len) < 0 ||
         getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &mtu, &len) < 0)
         mtu = 0;
-    connect(fd, &none, sizeof none); /* the next question is about another destination, from another address */
+    (void)connect(fd, &none, sizeof none); /* the next question is about another destination, from another address */
     pthread_mutex_unlock(&dp->path_mtu.lock);
     return mtu > 0 ? (uint32_t)mtu : 0;
 }

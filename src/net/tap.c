@@ -136,6 +136,14 @@ struct dt_tap *dt_tap_open(uint16_t port, struct dt_err *err)
     return NULL;
 }
 
+struct dt_tap *dt_tap_of(int fd4, int fd6)
+{
+    struct dt_tap *t = calloc(1, sizeof *t);
+    if (t)
+        *t = (struct dt_tap){.fd4 = fd4, .fd6 = fd6};
+    return t;
+}
+
 void dt_tap_close(struct dt_tap *t)
 {
     if (!t)

@@ -1,6 +1,10 @@
 #include "daemon/fake_host.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "crypto/crypto.h"
+#include "keeper/message.h"
 #include "net/udp_socket.h"
 
 /* ---- the wire: one queue for all hosts ---- */
@@ -285,6 +289,50 @@ int __wrap_dt_nl_addrs_of(struct dt_nl *nl, unsigned ifindex, struct dt_nl_addrs
     return 0;
 }
 
+/* ---- the keeper ---- */
+
+int __wrap_dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struct dt_host_result *result,
+                          void (*mended)(void *user, bool set, const struct dt_host_fact *f, const struct dt_err *err),
+                          void *user);
+const char *__wrap_dt_keeper_missing(const struct dt_keeper *k, uint32_t owner);
+const char *__wrap_dt_keeper_gone(const struct dt_keeper *k);
+
+int __wrap_dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struct dt_host_result *result,
+                          void (*mended)(void *user, bool set, const struct dt_host_fact *f, const struct dt_err *err),
+                          void *user)
+{
+    return dt_host_want(host_of(k)->host, want, result);
+}
+
+const char *__wrap_dt_keeper_missing(const struct dt_keeper *k, uint32_t owner)
+{
+    return dt_host_missing(host_of(k)->host, owner);
+}
+
+const char *__wrap_dt_keeper_gone(const struct dt_keeper *k)
+{
+    return NULL;
+}
+
+int __wrap_dt_keeper_keep(struct dt_keeper *k, const char *text, size_t len, struct dt_err *err);
+int __wrap_dt_keeper_keep(struct dt_keeper *k, const char *text, size_t len, struct dt_err *err)
+{
+    char path[512];
+    int fd = memfd_create("kept", MFD_CLOEXEC);
+    assert_true(wants_path(&host_of(k)->d, path, sizeof(path)));
+    assert_int_equal(write(fd, text, len), len);
+    int rc = keeper_keep(path, fd, err);
+    close(fd);
+    return rc;
+}
+
+int __wrap_dt_nl_link_get(struct dt_nl *nl, unsigned ifindex, struct dt_nl_link *out, struct dt_err *err);
+int __wrap_dt_nl_link_get(struct dt_nl *nl, unsigned ifindex, struct dt_nl_link *out, struct dt_err *err)
+{
+    *out = (struct dt_nl_link){.there = true, .up = true};
+    return 0;
+}
+
 /* ---- hosts ---- */
 
 static void count_event(void *user, const struct dt_event *ev)
@@ -324,7 +372,7 @@ struct fake_host *fake_host_new(struct dt_addr addr)
     d->timer.data = d->settle.data = d->beat.data = d;
     for (int i = 0; i < 2; i++)
         d->ike4_fd[i] = d->ike6_fd[i] = -1;
-    d->nl_fd = d->janitor = -1;
+    d->nl_fd = -1;
     d->started = daemon_now();
     d->routes_changed = true; /* as routes_begin brings the device up */
     d->cfg.ike_port = DT_PORT_IKE;
@@ -337,9 +385,11 @@ struct fake_host *fake_host_new(struct dt_addr addr)
     dt_table_init(&d->resolves);
     d->dp = (struct dt_dp *)h; /* the functions above know what it is */
     d->nl = (struct dt_nl *)h;
-    d->host = dt_host_new(&dt_host_sort, &host_ops, h);
+    h->host = dt_host_new(&dt_host_sort, &host_ops, h);
+    d->keeper = (struct dt_keeper *)h;
+    d->routes_begun = true;
     d->leases = dt_lease_sqlite(":memory:", &err);
-    assert_non_null(d->host);
+    assert_non_null(h->host);
     d->ep = dt_endpoint_new(&ops, d, &ike, NULL, dt_crypto_null(), &rand);
     assert_non_null(d->leases);
     assert_non_null(d->ep);
@@ -371,7 +421,7 @@ void fake_host_free(struct fake_host *h)
     assert_int_equal(uv_loop_close(&d->loop), 0);
     plans_close(d);
     plans_hook_close(d);
-    dt_host_free(d->host);
+    dt_host_free(h->host);
     d->leases->close(d->leases);
     dt_table_free(&d->dptuns);
     dt_table_free(&d->tun_ids);

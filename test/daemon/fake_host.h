@@ -22,6 +22,7 @@ struct fake_tunnel {
 
 struct fake_host {
     struct daemon d;
+    struct dt_host *host;
     struct dt_addr addr; /* what the kernel would choose towards everybody */
     bool deaf;           /* nothing reaches it */
     struct fake_tunnel tunnel[FAKE_TUNNELS];

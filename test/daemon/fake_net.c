@@ -4,7 +4,7 @@
 
 #include "host/filter.h"
 #include "host/host.h"
-#include "net/tun.h"
+#include "keeper/keeper.h"
 #include "net/discovery.h"
 #include "net/nft.h"
 #include "net/udp_socket.h"
@@ -193,15 +193,6 @@ int dt_dp_device_renew(struct dt_dp *p, unsigned index, const int *fd, struct dt
     return 0;
 }
 
-int dt_tun_open(struct dt_tun *tun, const char *name, bool gso, unsigned queues, int *fd, struct dt_err *err)
-{
-    return dt_err_set(err, 0, "there are no devices here");
-}
-
-void dt_tun_link(const struct dt_tun *tun, uint32_t mtu)
-{
-}
-
 unsigned dt_dp_workers(const struct dt_dp *p)
 {
     return 1;
@@ -254,31 +245,19 @@ int dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len,
     return 0;
 }
 
-/* Discovery finds no host to work on, and says so. */
-int dt_raw_udp_open(uint8_t ver, uint32_t mark, struct dt_err *err)
-{
-    return dt_err_set(err, 0, "there are no raw sockets here");
-}
-
 int dt_raw_udp_send(int fd, const struct dt_addr *src, uint16_t sport, const struct dt_addr *dst,
                     uint16_t dport, const void *msg, size_t len, struct dt_err *err)
 {
     return -1;
 }
 
-struct dt_tap *dt_tap_open(uint16_t port, struct dt_err *err)
+struct dt_tap *dt_tap_of(int fd4, int fd6)
 {
     return NULL;
 }
 
 void dt_tap_close(struct dt_tap *t)
 {
-}
-
-int dt_tap_set(struct dt_tap *t, const struct dt_tap_half *half, size_t n, const struct dt_steer_rule *steer,
-               size_t nsteer, struct dt_err *err)
-{
-    return 0;
 }
 
 int dt_tap_fd(const struct dt_tap *t, uint8_t ver)
@@ -296,19 +275,85 @@ uint64_t dt_tap_lost(struct dt_tap *t)
     return 0;
 }
 
-struct dt_steer *dt_steer_open(unsigned tun_ifindex, uint32_t mark, uint32_t table, uint32_t priority,
-                               struct dt_err *err)
+/* ---- the keeper: struct dt_keeper is the configuration's path ---- */
+
+int dt_keeper_load(struct dt_keeper *k, struct dt_config *out)
+{
+    return dt_config_load(out, (const char *)k);
+}
+
+struct dt_keeper *dt_keeper_start(const char *config, struct dt_err *err)
 {
     return NULL;
 }
 
-void dt_steer_close(struct dt_steer *s)
+void dt_keeper_dismiss(struct dt_keeper *k)
 {
 }
 
-int dt_steer_set(struct dt_steer *s, const struct dt_steer_rule *rule, size_t n, struct dt_err *err)
+int dt_keeper_fd(const struct dt_keeper *k)
+{
+    return -1;
+}
+
+const char *dt_keeper_gone(const struct dt_keeper *k)
+{
+    return NULL;
+}
+
+const char *dt_keeper_look(struct dt_keeper *k)
+{
+    return NULL;
+}
+
+int dt_keeper_setup(struct dt_keeper *k, const struct dt_keeper_setup *s, char note[DT_ERR_TEXT], struct dt_err *err)
+{
+    note[0] = '\0';
+    return 0;
+}
+
+int dt_keeper_device(struct dt_keeper *k, struct dt_tun *tun, int *fd, size_t queues, struct dt_err *err)
+{
+    return dt_err_set(err, 0, "there are no devices here");
+}
+
+int dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struct dt_host_result *result,
+                   void (*mended)(void *user, bool set, const struct dt_host_fact *f, const struct dt_err *err),
+                   void *user)
+{
+    dt_host_facts_free(want);
+    return 0;
+}
+
+const char *dt_keeper_missing(const struct dt_keeper *k, uint32_t owner)
+{
+    return NULL;
+}
+
+int dt_keeper_keep(struct dt_keeper *k, const char *text, size_t len, struct dt_err *err)
 {
     return 0;
+}
+
+int dt_keeper_socket(struct dt_keeper *k, uint8_t ver, bool stream, struct dt_err *err)
+{
+    return dt_err_set(err, 0, "there are no sockets here");
+}
+
+/* Discovery finds no host to work on, and says so. */
+int dt_keeper_discover_open(struct dt_keeper *k, struct dt_keeper_discover *out, struct dt_err *err)
+{
+    return dt_err_set(err, 0, "there are no raw sockets here");
+}
+
+int dt_keeper_discover_set(struct dt_keeper *k, const struct dt_tap_half *half, size_t n,
+                           const struct dt_steer_rule *steer, size_t nsteer, struct dt_err *err)
+{
+    return 0;
+}
+
+void dt_keeper_discover_close(struct dt_keeper *k)
+{
 }
 
 /* ---- the kernel ---- */

@@ -192,14 +192,14 @@ tap_ok "start = manual: down" field_is .state down
 tap_ok "start = manual: up when asked" dt client up office --timeout 10
 
 # ---- rights: every thread (that of the metrics too) and the process that sweeps up behind a killed daemon
-few_rights() # NS: nothing but CAP_NET_BIND_SERVICE (400), CAP_NET_ADMIN (1000) and CAP_NET_RAW (2000)
+few_rights() # NS: none; the keeper CAP_DAC_READ_SEARCH (4), CAP_NET_ADMIN (1000) and CAP_NET_RAW (2000)
 {
     n=0
     for p in $(ip netns pids "$LAB-$1"); do
-        case $(cat "/proc/$p/comm") in dovetaild | dovetail-sweep) ;; *) continue ;; esac
+        case $(cat "/proc/$p/comm") in dovetaild) may=0* ;; dovetail-keeper) may='0*3004' ;; *) continue ;; esac
         for s in /proc/"$p"/task/*/status; do
             n=$((n + 1))
-            grep -q -e '^CapPrm:[[:space:]]0*3[04]00$' -e '^CapPrm:[[:space:]]0*$' "$s" || { tap_note "$(grep -e ^Name -e ^CapPrm "$s" | tr '\n' ' ')"; return 1; }
+            grep -q "^CapPrm:[[:space:]]$may\$" "$s" || { tap_note "$(grep -e ^Name -e ^CapPrm "$s" | tr '\n' ' ')"; return 1; }
         done
     done
     [ "$n" -ge 4 ] && grep -q '^CapPrm:[[:space:]]0*$' /proc/"$(lab_pid dt-gateway)"/task/*/status # who speaks HTTP

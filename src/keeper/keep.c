@@ -1,0 +1,62 @@
+/* A file that is replaced as a whole: beside the old one, synced, and renamed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "keeper/message.h"
+
+/* What somebody hands over may be of any kind, and grow. */
+static int copy_all(int from, int to)
+{
+    char buf[65536];
+    struct stat st;
+    if (fstat(from, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > KEEPER_KEEP_MAX) {
+        errno = EFBIG;
+        return -1;
+    }
+    for (off_t at = 0; at < st.st_size;) {
+        size_t want = (size_t)(st.st_size - at) < sizeof(buf) ? (size_t)(st.st_size - at) : sizeof(buf);
+        ssize_t n = pread(from, buf, want, at);
+        if (n <= 0 || write(to, buf, (size_t)n) != n)
+            return -1;
+        at += n;
+    }
+    return fsync(to);
+}
+
+/* The name of a file is safe when its folder was synced. */
+static void sync_folder(const char *path)
+{
+    char dir[sizeof(((struct dt_keeper_setup *)0)->kept)];
+    snprintf(dir, sizeof(dir), "%s", path);
+    char *slash = strrchr(dir, '/');
+    if (slash != NULL)
+        slash[1] = '\0';
+    int fd = open(slash != NULL ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+}
+
+int keeper_keep(const char *path, int from, struct dt_err *err)
+{
+    char fresh[sizeof(((struct dt_keeper_setup *)0)->kept) + 8];
+    snprintf(fresh, sizeof(fresh), "%s.new", path);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int rc = fd >= 0 ? copy_all(from, fd) : -1, why = errno;
+    if (fd >= 0)
+        close(fd);
+    if (rc == 0 && rename(fresh, path) == 0) {
+        sync_folder(path);
+        return 0;
+    }
+    if (rc == 0)
+        why = errno;
+    if (fd >= 0)
+        unlink(fresh);
+    return dt_err_set(err, 0, "cannot write %s: %s", path, strerror(why));
+}

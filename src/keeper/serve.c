@@ -1,0 +1,265 @@
+/* The process: one request after the other, until the daemon says goodbye or is gone. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control/control.h"
+#include "keeper/message.h"
+
+#define READER_TIME 60 /* seconds that the reading of a configuration may take */
+#define ANSWERS_TRIES                                                                                        \
+    20 /* a tenth of a second each: how long the kernel may take to close a killed daemon's files */
+
+struct keeper {
+    int fd;
+    const char *config;
+    pid_t reader;             /* the last child, which may have ended; 0 */
+    struct keeper_host *host; /* NULL before the setup */
+    struct dt_keeper_setup setup;
+    struct dt_tap *tap;
+    struct dt_steer *steer;
+    bool dismissed;
+};
+
+static int answer(struct keeper *k, const struct keeper_reply *r, size_t len, const int *fds, size_t nfds)
+{
+    int rc = keeper_send(k->fd, r, offsetof(struct keeper_reply, u) + len, fds, nfds);
+    for (size_t i = 0; i < nfds; i++)
+        close(fds[i]);
+    return rc;
+}
+
+static int answer_done(struct keeper *k, int rc, const struct dt_err *err)
+{
+    struct keeper_reply r = {.answer = KEEPER_DONE, .rc = rc, .u.err = *err};
+    return answer(k, &r, sizeof(r.u.err), NULL, 0);
+}
+
+/* ---- the configuration ---- */
+
+static void end_reader(struct keeper *k)
+{
+    if (k->reader <= 0)
+        return;
+    kill(k->reader, SIGKILL); /* ours until it is waited for: its number is nobody else's */
+    waitpid(k->reader, NULL, 0);
+    k->reader = 0;
+}
+
+static int do_load(struct keeper *k)
+{
+    int pair[2];
+    struct dt_err err = {0};
+    struct keeper_reply r = {.answer = KEEPER_DONE};
+    end_reader(k);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+        dt_err_set(&err, 0, "no socket: %s", strerror(errno));
+        return answer_done(k, -1, &err);
+    }
+    k->reader = fork();
+    if (k->reader == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        signal(SIGALRM, SIG_DFL);
+        alarm(READER_TIME);
+        close(k->fd);
+        close(pair[0]);
+        keeper_files_serve(pair[1], k->config);
+        _exit(0);
+    }
+    close(pair[1]);
+    if (k->reader < 0) {
+        dt_err_set(&err, 0, "no process: %s", strerror(errno));
+        close(pair[0]);
+        return answer_done(k, -1, &err);
+    }
+    return answer(k, &r, sizeof(r.u.err), pair, 1);
+}
+
+/* ---- the host ---- */
+
+static int do_setup(struct keeper *k, const struct dt_keeper_setup *s)
+{
+    struct dt_err err = {0};
+    if (k->host != NULL)
+        return -1; /* it is set up once */
+    k->setup = *s;
+    k->host = keeper_host_new(s, &err);
+    return answer_done(k, k->host != NULL ? 0 : -1, &err);
+}
+
+static int do_device(struct keeper *k)
+{
+    struct keeper_reply r = {.answer = KEEPER_DONE};
+    struct dt_err err = {0};
+    int fds[KEEPER_FDS_MAX];
+    if (k->host == NULL)
+        return -1;
+    if (keeper_host_device(k->host, &r.u.tun, fds, &err) != 0)
+        return answer_done(k, -1, &err);
+    return answer(k, &r, sizeof(r.u.tun), fds, k->setup.queues);
+}
+
+/* from: what came beside the request; -1: nothing did. */
+static int do_keep(struct keeper *k, int from)
+{
+    struct dt_err err = {0};
+    if (k->host == NULL || k->setup.kept[0] == '\0' || from < 0)
+        return -1;
+    return answer_done(k, keeper_keep(k->setup.kept, from, &err), &err);
+}
+
+static int do_socket(struct keeper *k, const struct keeper_socket *s)
+{
+    struct keeper_reply r = {.answer = KEEPER_DONE};
+    struct dt_err err = {0};
+    const uint32_t mark = DT_DP_MARK;
+    int fd = socket(s->ver == 4 ? AF_INET : AF_INET6,
+                    (s->stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) == 0)
+        return answer(k, &r, sizeof(r.u.err), &fd, 1);
+    dt_err_set(&err, 0, "no socket: %s", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return answer_done(k, -1, &err);
+}
+
+/* ---- discovery ---- */
+
+static void discover_close(struct keeper *k)
+{
+    dt_tap_close(k->tap);
+    dt_steer_close(k->steer);
+    k->tap = NULL;
+    k->steer = NULL;
+}
+
+static int do_discover_open(struct keeper *k)
+{
+    struct keeper_reply r = {.answer = KEEPER_DONE};
+    struct dt_err err = {0};
+    int fds[4] = {-1, -1, -1, -1};
+    if (k->host == NULL || k->tap != NULL)
+        return -1;
+    fds[0] = dt_raw_udp_open(4, DT_DP_MARK, &err);
+    fds[1] = fds[0] >= 0 ? dt_raw_udp_open(6, DT_DP_MARK, &err) : -1;
+    k->tap = fds[1] >= 0 ? dt_tap_open(k->setup.ike_port, &err) : NULL;
+    k->steer = k->tap != NULL ? dt_steer_open(keeper_host_ifindex(k->host), DT_DP_MARK, DT_KEEPER_DISCOVER,
+                                              DT_KEEPER_DISCOVER, &err)
+                              : NULL;
+    if (k->steer != NULL) {
+        fds[2] = fcntl(dt_tap_fd(k->tap, 4), F_DUPFD_CLOEXEC, 0);
+        fds[3] = fcntl(dt_tap_fd(k->tap, 6), F_DUPFD_CLOEXEC, 0);
+        if (fds[2] >= 0 && fds[3] >= 0)
+            return answer(k, &r, sizeof(r.u.err), fds, 4);
+        dt_err_set(&err, 0, "no descriptor: %s", strerror(errno));
+    }
+    discover_close(k);
+    for (int i = 0; i < 4; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    return answer_done(k, -1, &err);
+}
+
+static int do_discover_set(struct keeper *k, const struct keeper_discover_set *s)
+{
+    struct dt_err err = {0};
+    if (k->tap == NULL)
+        return -1;
+    int rc = dt_tap_set(k->tap, s->half, s->nhalf, s->steer, s->nsteer, &err);
+    if (rc == 0)
+        rc = dt_steer_set(k->steer, s->steer, s->nsteer, &err);
+    return answer_done(k, rc, &err);
+}
+
+/* ---- the end ---- */
+
+/* Does a daemon answer at the control socket? A killed one may for as long as the kernel closes its files. */
+static bool daemon_answers(const char *path, int tries)
+{
+    for (int i = 0; i < tries; i++) {
+        struct dt_control_client *c = dt_control_connect(path, NULL);
+        if (c == NULL)
+            return false;
+        dt_control_disconnect(c);
+        usleep(100000);
+    }
+    return true;
+}
+
+static void sweep(struct keeper *k)
+{
+    discover_close(k);
+    end_reader(k);
+    if (k->host == NULL)
+        return;
+    /* A new daemon has taken over what stands, and put its own socket there. */
+    if (!daemon_answers(k->setup.socket, k->dismissed ? 1 : ANSWERS_TRIES)) {
+        unlink(k->setup.socket);
+        if (!k->dismissed)
+            keeper_host_end(k->host);
+    }
+    keeper_host_free(k->host);
+    k->host = NULL;
+}
+
+/* 0: go on. */
+static int serve_one(struct keeper *k, const struct keeper_request *r, int beside)
+{
+    const struct dt_err none = {0};
+    switch (r->what) {
+    case KEEPER_LOAD:
+        return do_load(k);
+    case KEEPER_SETUP:
+        return do_setup(k, &r->u.setup);
+    case KEEPER_DEVICE:
+        return do_device(k);
+    case KEEPER_FACTS:
+        return k->host != NULL && keeper_host_add(k->host, r->u.fact, r->n) ? 0 : -1;
+    case KEEPER_WANT:
+        return k->host != NULL ? keeper_host_want(k->host, r->n, k->fd) : -1;
+    case KEEPER_KEEP:
+        return do_keep(k, beside);
+    case KEEPER_SOCKET:
+        return do_socket(k, &r->u.socket);
+    case KEEPER_DISCOVER_OPEN:
+        return do_discover_open(k);
+    case KEEPER_DISCOVER_SET:
+        return do_discover_set(k, &r->u.discover);
+    case KEEPER_DISCOVER_CLOSE:
+        discover_close(k);
+        return answer_done(k, 0, &none);
+    default: /* KEEPER_DISMISS */
+        k->dismissed = true;
+        return -1;
+    }
+}
+
+int keeper_serve(int fd, const char *config)
+{
+    struct keeper k = {.fd = fd, .config = config};
+    const struct dt_err none = {0};
+    static struct keeper_request r;
+    for (;;) {
+        int beside = -1;
+        size_t nbeside = 1;
+        ssize_t n = keeper_recv(fd, &r, sizeof(r), &beside, &nbeside);
+        bool go_on = n > 0 && keeper_request_ok(&r, (size_t)n) && serve_one(&k, &r, beside) == 0;
+        if (n > 0 && nbeside > 0)
+            close(beside);
+        if (!go_on)
+            break;
+    }
+    sweep(&k);
+    if (k.dismissed)
+        answer_done(&k, 0, &none);
+    return k.dismissed ? 0 : -1;
+}

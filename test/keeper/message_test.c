@@ -1,0 +1,203 @@
+/* What the keeper takes for a request: nothing that a daemon which keeps to keeper/message.h would not send. */
+#include "support/test.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/rand.h"
+#include "keeper/message.h"
+
+#define HEAD offsetof(struct keeper_request, u)
+
+static struct keeper_request request(uint32_t what, uint32_t n)
+{
+    struct keeper_request r;
+    memset(&r, 0, sizeof(r));
+    r.what = what;
+    r.n = n;
+    return r;
+}
+
+static struct dt_host_fact route(void)
+{
+    struct dt_host_fact f = {.kind = DT_HOST_ROUTE};
+    assert_int_equal(dt_prefix_parse(&f.prefix, "10.1.0.0/16", false), 0);
+    return f;
+}
+
+static void what_is_sent_is_taken(void **state)
+{
+    static const uint32_t plain[] = {KEEPER_LOAD,          KEEPER_DEVICE,         KEEPER_WANT,   KEEPER_KEEP,
+                                     KEEPER_DISCOVER_OPEN, KEEPER_DISCOVER_CLOSE, KEEPER_DISMISS};
+    for (size_t i = 0; i < DT_ARRAY_LEN(plain); i++) {
+        struct keeper_request r = request(plain[i], 0);
+        assert_int_equal(keeper_request_len(&r), HEAD);
+        assert_true(keeper_request_ok(&r, HEAD));
+        assert_false(keeper_request_ok(&r, HEAD + 1));
+        assert_false(keeper_request_ok(&r, HEAD - 1));
+    }
+}
+
+static void facts_are_looked_at(void **state)
+{
+    struct keeper_request r = request(KEEPER_FACTS, 2);
+    r.u.fact[0] = r.u.fact[1] = route();
+    size_t len = keeper_request_len(&r);
+    assert_int_equal(len, HEAD + 2 * sizeof(r.u.fact[0]));
+    assert_true(keeper_request_ok(&r, len));
+    assert_false(keeper_request_ok(&r, len - 1));
+    r.n = 3; /* more than came */
+    assert_false(keeper_request_ok(&r, len));
+    r.n = UINT32_MAX;
+    assert_false(keeper_request_ok(&r, len));
+    r.n = 2;
+    r.u.fact[1].prefix.len = 33;
+    assert_false(keeper_request_ok(&r, len));
+    r.u.fact[1] = route();
+    r.u.fact[1].kind = DT_HOST_FILTER; /* the keeper's own */
+    assert_false(keeper_request_ok(&r, len));
+    r.u.fact[1] = route();
+    r.u.fact[1].kind = DT_HOST_RULE + 1;
+    assert_false(keeper_request_ok(&r, len));
+    r.u.fact[1] = route();
+    memset(&r.u.fact[1].foreign, 0x55, 1);
+    assert_false(keeper_request_ok(&r, len));
+    r.u.fact[1] = route();
+    memset(&r.u.fact[1].open, 2, 1);
+    assert_false(keeper_request_ok(&r, len));
+    r.u.fact[1] = route();
+    r.u.fact[1].src = (struct dt_addr){.ver = 6};
+    assert_false(keeper_request_ok(&r, len));
+}
+
+static void a_setup_names_what_can_be(void **state)
+{
+    struct keeper_request r = request(KEEPER_SETUP, 0);
+    r.u.setup = (struct dt_keeper_setup){
+        .device = "dovetail0", .socket = "/run/dovetail/sock", .mtu = 1400, .queues = 2, .ike_port = 500};
+    const size_t len = keeper_request_len(&r);
+    assert_true(keeper_request_ok(&r, len));
+    struct keeper_request x = r;
+    memset(x.u.setup.device, 'a', sizeof(x.u.setup.device)); /* no end */
+    assert_false(keeper_request_ok(&x, len));
+    x = r;
+    snprintf(x.u.setup.device, sizeof(x.u.setup.device),
+             "../../x"); /* it becomes part of a path below /proc/sys */
+    assert_false(keeper_request_ok(&x, len));
+    x = r;
+    x.u.setup.queues = KEEPER_FDS_MAX + 1;
+    assert_false(keeper_request_ok(&x, len));
+    x = r;
+    memset(x.u.setup.kept, '/', sizeof(x.u.setup.kept));
+    assert_false(keeper_request_ok(&x, len));
+}
+
+static void discovery_is_bounded(void **state)
+{
+    struct keeper_request r = request(KEEPER_DISCOVER_SET, 0);
+    assert_true(keeper_request_ok(&r, keeper_request_len(&r)));
+    r.u.discover.nhalf = DT_TAP_HALVES + 1;
+    assert_false(keeper_request_ok(&r, keeper_request_len(&r)));
+    r.u.discover.nhalf = 0;
+    r.u.discover.nsteer = DT_STEER_RULES + 1;
+    assert_false(keeper_request_ok(&r, sizeof(r)));
+    r.u.discover.nsteer = 1; /* of no IP version */
+    assert_false(keeper_request_ok(&r, keeper_request_len(&r)));
+}
+
+/* Any octets, with a head that is plausible more often than not: what is taken is whole. */
+static void random_octets_are_no_request(void **state)
+{
+    static struct keeper_request r;
+    uint64_t seed = test_seed(__func__);
+    struct dt_prng p;
+    unsigned taken = 0;
+    dt_prng_seed(&p, seed);
+    struct dt_rand rand = dt_prng_rand(&p);
+    for (int i = 0; i < 200000; i++) {
+        uint16_t len;
+        uint8_t few[2];
+        dt_rand_fill(&rand, &len, sizeof(len));
+        dt_rand_fill(&rand, few, sizeof(few));
+        size_t n = len % (sizeof(r) + 1);
+        dt_rand_fill(&rand, &r, n < 256 ? n : 256);
+        if (few[0] & 1)
+            r.what = few[0] % 16;
+        if (few[0] & 2)
+            r.n = few[1] % 4;
+        if (few[0] & 4)
+            n = keeper_request_len(&r);
+        if (n > sizeof(r) || !keeper_request_ok(&r, n))
+            continue;
+        taken++;
+        assert_true(n >= HEAD && n <= sizeof(r) && n == keeper_request_len(&r));
+        assert_true(r.what >= KEEPER_LOAD && r.what <= KEEPER_DISMISS);
+        if (r.what == KEEPER_FACTS)
+            for (uint32_t k = 0; k < r.n; k++)
+                assert_true(dt_host_fact_ok(&r.u.fact[k]));
+    }
+    printf("# %u were taken\n", taken);
+    assert_true(taken > 0); /* those without operands at least */
+}
+
+static void a_path_ends(void **state)
+{
+    struct keeper_file_request r = {.what = KEEPER_FILE_TEXT, .path = "/etc/x"};
+    const size_t head = offsetof(struct keeper_file_request, path);
+    assert_true(keeper_file_request_ok(&r, head + 7));
+    assert_false(keeper_file_request_ok(&r, head + 6)); /* its end is missing */
+    assert_false(keeper_file_request_ok(&r, head + 8)); /* something behind its end */
+    assert_false(keeper_file_request_ok(&r, head));
+    assert_false(keeper_file_request_ok(&r, 2));
+    r.what = KEEPER_FILE_MATCH + 1;
+    assert_false(keeper_file_request_ok(&r, head + 7));
+    memset(r.path, 'a', sizeof(r.path));
+    r.what = KEEPER_FILE_TEXT;
+    assert_false(keeper_file_request_ok(&r, sizeof(r)));
+}
+
+static void descriptors_go_beside_messages(void **state)
+{
+    int pair[2], fds[2] = {-1, -1}, one;
+    size_t n = 2;
+    char c = 'x';
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), both[2] = {null, null};
+    assert_int_equal(keeper_send(pair[0], &c, 1, both, 2), 0);
+    assert_int_equal(keeper_recv(pair[1], &c, 1, fds, &n), 1);
+    assert_int_equal(n, 2);
+    assert_int_equal(fcntl(fds[0], F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    close(fds[0]);
+    close(fds[1]);
+    /* What nobody waits for is closed: the next descriptor is the one that was free before. */
+    int before = dup(null);
+    close(before);
+    n = 0;
+    assert_int_equal(keeper_send(pair[0], &c, 1, both, 2), 0);
+    assert_int_equal(keeper_recv(pair[1], &c, 1, NULL, &n), 1);
+    assert_int_equal(n, 0);
+    one = dup(null);
+    assert_int_equal(one, before);
+    close(one);
+    /* A message that is too long is none. */
+    char two[2] = "ab";
+    n = 1;
+    assert_int_equal(keeper_send(pair[0], two, 2, both, 1), 0);
+    assert_int_equal(keeper_recv(pair[1], &c, 1, fds, &n), -1);
+    assert_int_equal(n, 0);
+    close(null);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_sent_is_taken),          cmocka_unit_test(facts_are_looked_at),
+        cmocka_unit_test(a_setup_names_what_can_be),      cmocka_unit_test(discovery_is_bounded),
+        cmocka_unit_test(random_octets_are_no_request),   cmocka_unit_test(a_path_ends),
+        cmocka_unit_test(descriptors_go_beside_messages),
+    };
+    return TEST_RUN(tests);
+}
