@@ -38,6 +38,22 @@ visit() # WHERE NAME TEXT DO [UNDO [WHY]]
 }
 sabotages visit
 
+# ---- both barriers of one host at once: packets may leave in that moment; it is mended and said
+for s_at in c1 gateway; do
+    said_of_rule=$(grep -c 'this host: the routing rule for IPv4' "$LAB_DIR/dt-$s_at.log")
+    said_of_filter=$(grep -c 'this host: the table inet dovetail' "$LAB_DIR/dt-$s_at.log")
+    v_before=$(leaked)
+    tap_ok "$s_at: both barriers taken away at once" sabotage_do "$s_at" 'nft flush ruleset; ip rule del pref 17494'
+    tap_ok "$s_at: both barriers: mended" lab_wait "$HEAL" host_healed || host_differs
+    sleep 0.2
+    v_then=$(leaked)
+    tap_note "$s_at: both barriers: $((v_then - v_before)) packets in the clear meanwhile"
+    sleep 0.5
+    tap_ok "$s_at: both barriers: nothing more in the clear after that" [ "$(leaked)" = "$v_then" ]
+    tap_ok "$s_at: both barriers: the log says so of the rule" [ "$(grep -c 'this host: the routing rule for IPv4' "$LAB_DIR/dt-$s_at.log")" -gt "$said_of_rule" ]
+    tap_ok "$s_at: both barriers: and of the filter" [ "$(grep -c 'this host: the table inet dovetail' "$LAB_DIR/dt-$s_at.log")" -gt "$said_of_filter" ]
+done
+
 tap_ok "the log says what was changed" grep -q 'somebody changed this host: the routing rule for IPv4 was missing' "$LAB_DIR/dt-c1.log"
 
 tap_ok "the captures see what is in the clear" sh -c "ip netns exec $LAB-gateway ping -c 1 -W 1 -I 203.0.113.1 10.9.200.200; ip netns exec $LAB-c1 ping -c 1 -W 1 -m 1146486785 10.1.0.10; sleep 0.3; [ \$(tcpdump -n -r $LAB_DIR/plain-c1.pcap 2>/dev/null | wc -l) -gt 0 ]"
