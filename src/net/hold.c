@@ -1,4 +1,6 @@
 /* Packets that wait for their tunnel (hold/hold.h), as the workers see them: each has its own part of the queue. */
+#include <assert.h>
+
 #include "net/dp.h"
 
 static_assert(sizeof(struct dt_vnet) <= DT_HELD_META, "the offload header is kept with a packet that waits");
