@@ -79,10 +79,28 @@ static int find_user(const char *user, uid_t *uid, gid_t *gid, struct dt_err *er
 
 static int become(uid_t uid, gid_t gid)
 {
+    if (uid == geteuid()) /* in a container that may not be allowed, and then there are none */
+        return setgroups(0, NULL) == 0 || errno == EPERM ? 0 : -1;
     if (prctl(PR_SET_KEEPCAPS, 1) != 0 || setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 ||
         setresuid(uid, uid, uid) != 0)
         return -1;
     return prctl(PR_SET_KEEPCAPS, 0);
+}
+
+/* Whoever says whom to become wants nothing else. */
+static int become_or_say(const char *user, uid_t uid, gid_t gid, struct dt_err *err)
+{
+    if (geteuid() != 0 || become(uid, gid) == 0)
+        return 0;
+    if (user[0] != '\0')
+        return dt_err_set(err, 0, "cannot become user \"%s\": %s (CAP_SETUID and CAP_SETGID are needed)",
+                          user, strerror(errno));
+    LOG(DT_LOG_WARN,
+        "cannot become user \"%s\": %s (CAP_SETUID and CAP_SETGID are needed): the daemon goes on as root, "
+        "without any "
+        "capability",
+        DT_CONFIG_USER, strerror(errno));
+    return 0;
 }
 
 int privilege_become(const char *user, struct dt_err *err)
@@ -94,8 +112,8 @@ int privilege_become(const char *user, struct dt_err *err)
         return -1;
     for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
         prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* fails where it is gone already */
-    if (geteuid() == 0 && become(uid, gid) != 0)
-        return dt_err_set(err, 0, "cannot become user %u: %s", (unsigned)uid, strerror(errno));
+    if (become_or_say(user, uid, gid, err) != 0)
+        return -1;
     hide(); /* whoever changes its user is visible again */
     /* One that was never there cannot be kept. */
     if (get_caps(data) != 0 || set_caps(data[0].permitted & 1u << CAP_NET_BIND_SERVICE) != 0 ||

@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/state.h"
 
@@ -283,16 +284,25 @@ int routes_close(struct dt_config *c, struct dt_err *err)
     return apply_alone(&w, &cfg, true, err);
 }
 
+/* The keeper is elsewhere. Too long: it is cut, and refused by the keeper. */
+static void absolute_path(char *out, size_t cap, const char *path)
+{
+    char dir[1024] = "";
+    bool relative = path[0] != '/' && path[0] != '\0' && getcwd(dir, sizeof(dir)) != NULL;
+    snprintf(out, cap, "%s%s%s", relative ? dir : "", relative ? "/" : "", path);
+}
+
 int routes_begin(struct daemon *d, struct dt_err *err)
 {
     struct dt_keeper_setup setup = {.mtu = d->cfg.mtu,
                                     .queues = dt_dp_workers(d->dp),
                                     .ike_port = d->cfg.ike_port,
                                     .natt_port = d->cfg.natt_port};
-    char no_filter[DT_ERR_TEXT];
+    char no_filter[DT_ERR_TEXT], kept[sizeof(d->cfg.leases) + 16];
     snprintf(setup.device, sizeof(setup.device), "%s", dt_dp_tun_name(d->dp));
-    snprintf(setup.socket, sizeof(setup.socket), "%s", d->cfg.socket);
-    wants_path(d, setup.kept, sizeof(setup.kept));
+    absolute_path(setup.socket, sizeof(setup.socket), d->cfg.socket);
+    wants_path(d, kept, sizeof(kept));
+    absolute_path(setup.kept, sizeof(setup.kept), kept);
     if (dt_keeper_setup(d->keeper, &setup, no_filter, err) != 0)
         return -1;
     d->has_filter = no_filter[0] == '\0';

@@ -60,8 +60,8 @@ int dt_keeper_load(struct dt_keeper *k, struct dt_config *out);
 
 struct dt_keeper_setup {
     char device[16];      /* the TUN device's name */
-    char socket[108];     /* the control socket's path */
-    char kept[300];       /* of the file that the daemon writes while it runs; empty: none */
+    char socket[1024];    /* the control socket's path, absolute */
+    char kept[1024];      /* of the file that the daemon writes while it runs, absolute; empty: none */
     uint32_t mtu, queues; /* of the device, and how many descriptors it has */
     uint16_t ike_port, natt_port;
 };

@@ -92,11 +92,16 @@ static bool text_ok(const char *text, size_t cap, bool slash)
     return n > 0 && n < cap;
 }
 
+static bool path_ok(const char *path, size_t cap)
+{
+    return path[0] == '/' && text_ok(path, cap, true);
+}
+
 static bool setup_ok(const struct dt_keeper_setup *s)
 {
-    return text_ok(s->device, sizeof(s->device), false) && text_ok(s->socket, sizeof(s->socket), true) &&
-           (s->kept[0] == '\0' || text_ok(s->kept, sizeof(s->kept), true)) && s->mtu >= 68 &&
-           s->mtu <= 65535 && s->queues >= 1 && s->queues <= KEEPER_FDS_MAX;
+    return text_ok(s->device, sizeof(s->device), false) && path_ok(s->socket, sizeof(s->socket)) &&
+           (s->kept[0] == '\0' || path_ok(s->kept, sizeof(s->kept))) && s->mtu >= 68 && s->mtu <= 65535 &&
+           s->queues >= 1 && s->queues <= KEEPER_FDS_MAX;
 }
 
 static bool addr_ok(const struct dt_addr *a)

@@ -116,6 +116,15 @@ static void closed_has_three_values(void **state)
     expect(CLIENT "  closed = yes\n}\n", 7, "closed", "wanted, always or no");
 }
 
+static void the_daemons_user_is_one(void **state)
+{
+    struct dt_config c;
+    assert_int_equal(parse(&c, CLIENT "}\ndaemon { user = root }\n"), 0);
+    assert_string_equal(c.daemon.user, "root");
+    dt_config_free(&c);
+    expect(CLIENT "}\ndaemon {\n user = no-such-user\n}\n", 9, "user", "useradd --system");
+}
+
 static const char *warning_of(const struct dt_config *c, const char *about)
 {
     for (size_t i = 0; i < c->nissue; i++)
@@ -419,6 +428,7 @@ int main(void)
         cmocka_unit_test(eight_settings_make_a_gateway),
         cmocka_unit_test(optional_settings),
         cmocka_unit_test(closed_has_three_values),
+        cmocka_unit_test(the_daemons_user_is_one),
         cmocka_unit_test(a_gateway_may_begin_rekeys),
         cmocka_unit_test(rekeys_of_the_gateway),
         cmocka_unit_test(a_short_keylife_brings_its_margin),

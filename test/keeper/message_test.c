@@ -89,6 +89,9 @@ static void a_setup_names_what_can_be(void **state)
     x.u.setup.queues = KEEPER_FDS_MAX + 1;
     assert_false(keeper_request_ok(&x, len));
     x = r;
+    snprintf(x.u.setup.socket, sizeof(x.u.setup.socket), "run/sock"); /* below what? */
+    assert_false(keeper_request_ok(&x, len));
+    x = r;
     memset(x.u.setup.kept, '/', sizeof(x.u.setup.kept));
     assert_false(keeper_request_ok(&x, len));
 }

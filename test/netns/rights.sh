@@ -206,9 +206,28 @@ rm -f "$LAB_DIR/keys" "$LAB_DIR/keys.esp"
 ln -s "$LAB_DIR/elsewhere" "$LAB_DIR/keys.esp"
 tap_ok "and the log of ESP's keys is no link either" starts_not 'keys.esp.*symbolic link'
 
+# ---- a socket's and a database's path that are relative to where the daemon was started
+sed -i "s,$LAB_DIR/dt-client/,,; s/keylog = \"[^\"]*\"//" "$LAB_DIR/dt-client/conf"
+relative()
+{
+    (cd "$LAB_DIR/dt-client" && lab_run client dt-client "$LAB_BIN/dovetaild" --config conf) && lab_wait 10 "dt client status"
+}
+tap_ok "paths may be relative" relative
+dt_stop client
+tap_ok "the socket is removed all the same" [ ! -e "$LAB_DIR/dt-client/sock" ]
+
 # ---- whom to become
+may_not_become() # TEXT USER: without CAP_SETUID and CAP_SETGID
+{
+    sed -i "s/user = \"[^\"]*\"/$2/" "$LAB_DIR/dt-client/conf"
+    timeout 2 ip netns exec "$LAB-client" setpriv --bounding-set -setuid,-setgid "$LAB_BIN/dovetaild" \
+        --config "$LAB_DIR/dt-client/conf" >"$LAB_DIR/said" 2>&1
+    grep -q "$1" "$LAB_DIR/said" || { cat "$LAB_DIR/said"; false; }
+}
 sed -i 's/user = "nobody"/user = "nobody-at-all"/' "$LAB_DIR/dt-client/conf"
 tap_ok "an unknown user is named by dovetail check, with its line" refused 'conf:1: user = "nobody-at-all"' \
     "$LAB_BIN/dovetail" check "$LAB_DIR/dt-client/conf"
+tap_ok "who may not become the user that is named does not start" may_not_become 'cannot become user "nobody"' 'user = "nobody"'
+tap_ok "and where none is named it goes on" may_not_become 'dovetaild .* runs' ''
 dt_stop gateway
 tap_end
