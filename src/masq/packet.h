@@ -212,11 +212,15 @@ MQ_FN int mq_from_outside(struct mq *m, uint64_t now, const struct dt_masq_facts
     return 0;
 }
 
-/* The router's own packet, on its way out. The router is one more client, whose address nobody changes: its items tell
+/* What the router's stack sends outside. A client's, not translated: our filter inside is gone, or has left it alone, and no
+ * masquerade has seen it. Else it is the router's own packet. The router is one more client, whose address nobody changes: its items tell
  * what a server sends to it from what it sends to clients. It waits for another client's outstanding item as all do; for
  * whatever else nobody holds it back, and it has no item then. */
 MQ_FN int mq_from_router(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
+    if ((f->flags & (DT_MASQ_F_FORWARDED | DT_MASQ_F_QUOTE)) == DT_MASQ_F_FORWARDED &&
+        mq_in_nets(m, f->src) && !mq_in_nets(m, f->dst) && !mq_is_outside(m, f->src))
+        return mq_drop(v, DT_MASQ_RULE_UNTRANSLATED);
     if (f->flags & (DT_MASQ_F_QUOTE | DT_MASQ_F_TRUNCATED) || f->frag_off || !mq_is_outside(m, f->src) ||
         mq_is_outside(m, f->dst) || mq_in_nets(m, f->dst) || mq_no_source(f->dst))
         return mq_pass(v);

@@ -58,6 +58,7 @@ enum dt_masq_state { DT_MASQ_OUTSTANDING, DT_MASQ_ESTABLISHED };
     X(IKE_CONVERT, "ike-convert")                                                                            \
     X(IKE_IN_NULL, "ike-in-null") /* null responder cookie: forwarded, the item stays outstanding */         \
     X(IKE_UNKNOWN, "ike-unknown")                                                                            \
+    X(UNTRANSLATED, "untranslated") /* leaves, forwarded past us, with a client's address */                 \
     /* either side */                                                                                        \
     X(SHARE, "share")         /* the client has its share of items */                                        \
     X(FULL, "full")           /* a table is full */                                                          \
@@ -82,6 +83,8 @@ enum dt_masq_facts_flag {
     DT_MASQ_F_MORE = 2,      /* IPv4 more fragments */
     DT_MASQ_F_QUOTE = 4, /* an ICMP error: the fields below src and dst are those of the packet it quotes */
     DT_MASQ_F_NO_COOKIES = 8, /* quoted IKE, but the quote ends before the cookies */
+    DT_MASQ_F_FORWARDED =
+        16, /* DT_MASQ_ROUTER: not the router's own, but somebody's that its stack forwards */
 };
 
 struct dt_masq_facts {

@@ -57,6 +57,12 @@ static const char *sysctl_name(const struct natd_fact *f)
     return f->which == NATD_ACCEPT_LOCAL ? "accept_local" : "forwarding";
 }
 
+static const char *table_name(const struct natd_fact *f, const struct natd_names *n)
+{
+    bool known = f->which < sizeof(n->table) / sizeof(n->table[0]) && n->table[f->which];
+    return known ? n->table[f->which] : "a table";
+}
+
 const char *natd_fact_str(char buf[NATD_FACT_STRLEN], const struct natd_fact *f, const struct natd_names *n)
 {
     const char *port = f->port < NATD_PORTS ? n->port[f->port] : "";
@@ -77,7 +83,7 @@ const char *natd_fact_str(char buf[NATD_FACT_STRLEN], const struct natd_fact *f,
         snprintf(buf, NATD_FACT_STRLEN, "net.ipv4.conf.%s.%s = 1", port, sysctl_name(f));
         break;
     case NATD_PIN:
-        snprintf(buf, NATD_FACT_STRLEN, "table %u pinned in %s", f->which, n->pins);
+        snprintf(buf, NATD_FACT_STRLEN, "%s/%s", n->pins, table_name(f, n));
         break;
     case NATD_QDISC:
         snprintf(buf, NATD_FACT_STRLEN, "the clsact queueing discipline of %s", port);
@@ -133,8 +139,8 @@ const char *natd_reason_str(char buf[NATD_FACT_STRLEN], const struct natd_reason
                  port, sysctl_name(f), r->detail);
         break;
     case NATD_PIN:
-        snprintf(buf, NATD_FACT_STRLEN, "a table is not pinned in %s, and would be lost with natd: %s",
-                 n->pins, r->detail);
+        snprintf(buf, NATD_FACT_STRLEN, "%s/%s is not pinned, and would be lost with natd: %s", n->pins,
+                 table_name(f, n), r->detail);
         break;
     case NATD_QDISC:
         snprintf(buf, NATD_FACT_STRLEN, "%s takes no clsact queueing discipline: %s", port, r->detail);

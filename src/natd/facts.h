@@ -47,6 +47,7 @@ enum natd_harm natd_fact_harm(const struct natd_fact *f);
 struct natd_names {
     const char *port[NATD_PORTS]; /* of the interfaces */
     const char *pins;             /* the directory of the pinned tables */
+    const char *table[16];        /* their names, by number; NULL: none */
 };
 
 #define NATD_FACT_STRLEN 512

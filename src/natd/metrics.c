@@ -29,10 +29,11 @@ static void write_page(void *ctx, FILE *f)
             fprintf(f, "dovetail_nat_items{kind=\"%s\",state=\"%s\"} %zu\n",
                     dt_masq_kind_name((enum dt_masq_kind)kind), dt_masq_state_name((enum dt_masq_state)state),
                     n[kind][state]);
-    static const char *const name[NAT_COUNTERS] = {"events_lost", "multicast_copies", "multicast_unrouted"};
-    static const char *const help[NAT_COUNTERS] = {"events that nobody read in time",
-                                                   "packets sent by multicast",
-                                                   "addressees of a multicast that could not be reached"};
+    static const char *const name[NAT_COUNTERS] = {"events_lost", "multicast_copies", "multicast_unrouted",
+                                                   "client_unrouted"};
+    static const char *const help[NAT_COUNTERS] = {
+        "events that nobody read in time", "packets sent by multicast",
+        "addressees of a multicast that could not be reached", "packets for a client whose network is gone"};
     for (unsigned i = 0; i < NAT_COUNTERS; i++)
         fprintf(f,
                 "# HELP dovetail_nat_%s_total %s\n# TYPE dovetail_nat_%s_total "

@@ -21,9 +21,9 @@
 #include "net/netlink.h"
 
 #define EXIT_FAILED 1
-#define NEWS_SETTLE 20   /* ms: changes come in bursts; ... */
-#define NEWS_LATE   500 /* ... and where they do not end, we look once in so long */
-#define LOOK_EVERY  5    /* ticks: news can be lost, and of some things there is none */
+#define NEWS_SETTLE 20 /* ms: changes come in bursts; ... */
+#define NEWS_PART   50 /* ... where they do not end, looking takes at most one part in so many of the time */
+#define LOOK_EVERY  5  /* ticks: news can be lost, and of some things there is none */
 #define EXIT_USAGE  2
 #define BPF_FS      0xcafe4a11
 #ifndef SO_NETNS_COOKIE
@@ -233,22 +233,20 @@ static void on_tick(uv_timer_t *t)
         natd_network(d);
 }
 
-/* Links, addresses, routes or filters have changed: look at all of it. */
+/* Links, addresses, routes or filters have changed: look at all of it. While news goes on, nobody but this timer listens to it. */
 static void on_settle(uv_timer_t *t)
 {
     struct natd *d = t->data;
     bool again = dt_nl_monitor_drain(d->news_fd);
-    uint64_t wait = d->settled_after * 2;
+    d->routes_changed |= again;
+    dt_time begin = dt_kernel_now();
     natd_network(d);
     forget_hops(d);
-    /* While news goes on, nobody listens to it but this timer, and ever more seldom. */
-    d->settled_after = !again ? 0 : wait < NEWS_LATE ? wait : NEWS_LATE;
-    if (again) {
-        d->routes_changed = true;
-        uv_timer_start(&d->settle, on_settle, d->settled_after, 0);
-    } else {
+    uint64_t wait = dt_time_sub(dt_kernel_now(), begin) * NEWS_PART / DT_MSEC;
+    if (again)
+        uv_timer_start(&d->settle, on_settle, wait > NEWS_SETTLE ? wait : NEWS_SETTLE, 0);
+    else
         uv_poll_start(&d->news, UV_READABLE, on_news);
-    }
 }
 
 static void on_news(uv_poll_t *p, int status, int events)
@@ -257,7 +255,6 @@ static void on_news(uv_poll_t *p, int status, int events)
     if (!dt_nl_monitor_drain(d->news_fd))
         return;
     d->routes_changed = true;
-    d->settled_after = NEWS_SETTLE;
     uv_poll_stop(&d->news);
     uv_timer_start(&d->settle, on_settle, NEWS_SETTLE, 0);
 }

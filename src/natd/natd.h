@@ -62,7 +62,6 @@ struct natd {
     unsigned left_out_nets, left_out_addresses; /* of the interfaces, for want of room; once said */
     int claim[2];                               /* sockets that hold the interfaces' names; 0: none */
     bool keep;                                  /* at the end leave the program where it is */
-    uint64_t settled_after;                     /* ms, of the last news */
     dt_time started;
     uint64_t sweeps, swept;
 };

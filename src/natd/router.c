@@ -271,6 +271,8 @@ int natd_router_open(struct natd_router *r, struct dt_kernel *k, const char *ins
     *r = (struct natd_router){
         .kernel = k, .name = {[NATD_INSIDE] = inside, [NATD_OUTSIDE] = outside, [NATD_LOOPBACK] = "lo"}};
     r->names = (struct natd_names){.port = {r->name[0], r->name[1], r->name[2]}, .pins = pins};
+    for (unsigned i = 0; i < dt_kernel_pins(k) && i < DT_ARRAY_LEN(r->names.table); i++)
+        r->names.table[i] = dt_kernel_pin_name(k, i);
     r->nl = dt_nl_open(err);
     if (!r->nl)
         return -1;
@@ -388,7 +390,8 @@ void natd_router_leave(struct natd_router *r)
 {
     struct dt_err ignored;
     dt_kernel_detach(r->ifindex[NATD_INSIDE], r->ifindex[NATD_OUTSIDE]);
-    if (r->looked && !r->lo_was_open)
+    /* What was open when a natd's program was there already, that natd has opened. */
+    if (r->looked && (!r->lo_was_open || r->found_attached))
         sysctl_set("lo", "accept_local", "0", &ignored);
 }
 

@@ -91,7 +91,7 @@ static void events_and_ticks(void **state)
     assert_int_equal(seen.n[DT_MASQ_EV_EXPIRED], 2);
     assert_int_equal(run(m, t + 91 * DT_SEC, dt_masq_esp_in(S1, OUT, 0x2001)), DT_MASQ_RULE_ESP_UNKNOWN);
     assert_int_equal(seen.n[DT_MASQ_EV_DROPPED], 0); /* left to the stack */
-    for (int i = 0; i < 20; i++) /* in the end there is nothing left to wake for */
+    for (int i = 0; i < 20; i++)                     /* in the end there is nothing left to wake for */
         dt_masq_tick(m, t + (200 + 20 * (unsigned)i) * DT_SEC);
     assert_int_equal(dt_masq_deadline(m), DT_NEVER);
     dt_masq_free(m);
@@ -245,6 +245,35 @@ static void any_sequence(void **state)
     dt_masq_free(m);
 }
 
+/* What the stack forwards with a client's address is dropped on its way out; the router's own is not, nor a neighbour's. */
+static void forwarded_untranslated(void **state)
+{
+    struct dt_masq_config c = rig_config();
+    c.params.n_nets = 1;
+    c.params.nets[0] = (struct dt_masq_net){C1 & 0xffffff00, 0xffffff00};
+    struct dt_masq *m = dt_masq_new(&c);
+    struct dt_masq_facts esp = dt_masq_esp_out(C1, S1, 0x1001), ike = dt_masq_ike_out(C1, S1, 11, 0);
+    struct dt_masq_verdict v;
+    esp.side = ike.side = DT_MASQ_ROUTER;
+    dt_masq_packet(m, DT_SEC, &esp, &v);
+    assert_int_equal(v.verdict, DT_MASQ_PASS); /* the router's own, from an inside address of its own */
+    esp.flags = ike.flags = DT_MASQ_F_FORWARDED;
+    for (int later = 0; later < 2; later++, esp.frag_off = 1480) {
+        dt_masq_packet(m, DT_SEC, &esp, &v);
+        assert_int_equal(v.verdict, DT_MASQ_DROP);
+        assert_int_equal(v.rule, DT_MASQ_RULE_UNTRANSLATED);
+    }
+    dt_masq_packet(m, DT_SEC, &ike, &v);
+    assert_int_equal(v.rule, DT_MASQ_RULE_UNTRANSLATED);
+    ike.src = OUT; /* masqueraded */
+    dt_masq_packet(m, DT_SEC, &ike, &v);
+    assert_int_equal(v.verdict, DT_MASQ_PASS);
+    esp.dst = C1 + 1; /* from one inside network to another, by whatever way */
+    dt_masq_packet(m, DT_SEC, &esp, &v);
+    assert_int_equal(v.verdict, DT_MASQ_PASS);
+    dt_masq_free(m);
+}
+
 int main(void)
 {
     struct CMUnitTest tests[64] = {0};
@@ -252,8 +281,13 @@ int main(void)
     for (const struct script *s = rig_scripts; s->name; s++)
         tests[n++] = (struct CMUnitTest){s->name, run_script, NULL, NULL, (void *)(uintptr_t)s};
     const struct CMUnitTest more[] = {
-        cmocka_unit_test(events_and_ticks), cmocka_unit_test(flush),      cmocka_unit_test(digests),
-        cmocka_unit_test(faults),           cmocka_unit_test(parameters), cmocka_unit_test(any_sequence),
+        cmocka_unit_test(events_and_ticks),
+        cmocka_unit_test(flush),
+        cmocka_unit_test(digests),
+        cmocka_unit_test(faults),
+        cmocka_unit_test(parameters),
+        cmocka_unit_test(any_sequence),
+        cmocka_unit_test(forwarded_untranslated),
     };
     memcpy(tests + n, more, sizeof(more));
     n += DT_ARRAY_LEN(more);

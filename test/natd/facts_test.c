@@ -4,7 +4,8 @@
 #include "natd/facts.h"
 #include "net/netlink_tc.h"
 
-static const struct natd_names names = {.port = {"wan0", "lan0", "lo"}, .pins = "/sys/fs/bpf/x"};
+static const struct natd_names names = {
+    .port = {"wan0", "lan0", "lo"}, .pins = "/sys/fs/bpf/x", .table = {[3] = "t_esp"}};
 
 static struct natd_fact fact(enum natd_fact_kind kind, enum natd_port port, unsigned which, uint32_t value)
 {
@@ -52,7 +53,7 @@ static void reasons(void **state)
     says(fact(NATD_FILTER, NATD_OUTSIDE, NATD_INGRESS, 7), NULL, "no room",
          "ingress of wan0 cannot be set: no room");
     says(fact(NATD_PIN, NATD_PORTS, 3, 7), NULL, "read-only",
-         "/sys/fs/bpf/x, and would be lost with natd: read-only");
+         "/sys/fs/bpf/x/t_esp is not pinned, and would be lost with natd: read-only");
     says(fact(NATD_SYSCTL, NATD_LOOPBACK, NATD_ACCEPT_LOCAL, 1), NULL, "EPERM",
          "net.ipv4.conf.lo.accept_local = 1");
 }

@@ -471,9 +471,12 @@ static __always_inline int from_outside(struct __sk_buff *skb)
     struct hop *hop = hop_get(skb, now, f.src, v.to);
     if ((f.flags & DT_MASQ_F_QUOTE) && rewrite_quote(skb, IP_SRC, f.qsrc, v.to, f.proto))
         return TC_ACT_SHOT;
+    if (hop && hop->kind != HOP_NONE && hop->ifindex == setup.outside) {
+        count(DT_MASQ_RULE_COUNT + NAT_CLIENT_UNROUTED, 1);
+        return TC_ACT_SHOT; /* by the default route it would leave again, for a client that nobody outside knows */
+    }
     /* Where the kernel must answer (nat_egress mends what it quotes) or fragment, it gets the packet translated. */
-    bool slow = h.ttl <= 1 || !hop || hop->kind == HOP_NONE || hop->ifindex == setup.outside ||
-                too_large(skb, &h, hop);
+    bool slow = h.ttl <= 1 || !hop || hop->kind == HOP_NONE || too_large(skb, &h, hop);
     if (rewrite(skb, &f, IP_DST, f.dst, v.to, !slow))
         return TC_ACT_SHOT;
     return slow ? TC_ACT_UNSPEC : hop_send(skb, hop);
@@ -495,7 +498,7 @@ static __attribute__((noinline)) int from_router(struct __sk_buff *skb, const st
 }
 
 /* What leaves by the outside interface and was not translated by nat_inside is the router's own: its IPsec, which has items
- * as a client's has; and ICMP errors about a packet from a server, which quote it as translated: that is undone. */
+ * as a client's has (else a client's that must not leave so); and ICMP errors about a packet from a server, which quote it as translated: that is undone. */
 SEC("tc")
 int nat_egress(struct __sk_buff *skb)
 {
@@ -506,6 +509,8 @@ int nat_egress(struct __sk_buff *skb)
     struct dt_masq_facts f = {};
     if (facts_of(skb, &f, DT_MASQ_ROUTER) != MQ_OURS)
         return TC_ACT_UNSPEC;
+    if (skb->ingress_ifindex)
+        f.flags |= DT_MASQ_F_FORWARDED;
     if (!(f.flags & DT_MASQ_F_QUOTE))
         return from_router(skb, &f);
     struct mq_out v = {.verdict = DT_MASQ_PASS};

@@ -14,6 +14,7 @@ enum nat_counter {
     NAT_EVENTS_LOST,        /* nobody read them fast enough */
     NAT_MULTICAST_COPIES,   /* packets sent by multicast */
     NAT_MULTICAST_UNROUTED, /* an addressee could not be reached */
+    NAT_CLIENT_UNROUTED,    /* from outside, for a client that is routed outside: its network is gone */
     NAT_COUNTERS,
 };
 
