@@ -202,6 +202,19 @@ bool dt_prefix_covers(const struct dt_prefix *outer, const struct dt_prefix *inn
     return inner->len >= outer->len && dt_prefix_has(outer, &inner->addr);
 }
 
+bool dt_prefix_private(const struct dt_prefix *p)
+{
+    static const struct dt_prefix own[] = {
+        {.addr = {.ver = 4, .b = {10}}, .len = 8},        {.addr = {.ver = 4, .b = {172, 16}}, .len = 12},
+        {.addr = {.ver = 4, .b = {192, 168}}, .len = 16}, {.addr = {.ver = 4, .b = {169, 254}}, .len = 16},
+        {.addr = {.ver = 6, .b = {0xfc}}, .len = 7},      {.addr = {.ver = 6, .b = {0xfe, 0x80}}, .len = 10},
+    };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (dt_prefix_covers(&own[i], p))
+            return true;
+    return false;
+}
+
 struct dt_range dt_prefix_range(const struct dt_prefix *p)
 {
     struct dt_range r = {p->addr, p->addr};

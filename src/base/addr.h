@@ -63,6 +63,8 @@ char *dt_addrport_str(char *out, const struct dt_addrport *a); /* 192.0.2.1:500,
 
 bool dt_prefix_has(const struct dt_prefix *p, const struct dt_addr *a);
 bool dt_prefix_covers(const struct dt_prefix *outer, const struct dt_prefix *inner);
+/* All of it lies in what anybody may use for his own network: RFC 1918, unique local (RFC 4193) or link-local addresses. */
+bool dt_prefix_private(const struct dt_prefix *p);
 struct dt_range dt_prefix_range(const struct dt_prefix *p);
 bool dt_range_has(const struct dt_range *r, const struct dt_addr *a);
 /* False when they share nothing (or differ in version). */

@@ -76,6 +76,29 @@ static const char *closed_text(const json_t *o)
     return c != NULL ? "open now, and closed when it is wanted" : "";
 }
 
+/* What stays outside of it, and what does not though somebody might think so. */
+static void own_networks(struct dt_cli_table *t, const json_t *list)
+{
+    size_t i;
+    json_t *n;
+    json_array_foreach(list, i, n)
+    {
+        const char *network = dt_cli_str(n, "network"), *of = dt_cli_str(n, "of"),
+                   *place = dt_cli_str(n, "place");
+        if (strcmp(place, "public") == 0)
+            dt_cli_table_note(t,
+                              "%s (%s) is a public network and goes through it; `except` would keep it local",
+                              network, of);
+        else if (strcmp(place, "protected") == 0)
+            dt_cli_table_note(t,
+                              "%s (%s) is this host's own network, and what it protects: its hosts are "
+                              "looked for behind the gateway",
+                              network, of);
+        else
+            dt_cli_table_note(t, "%s (%s) stays local", network, of);
+    }
+}
+
 static void notes(struct dt_cli_table *t, const json_t *o)
 {
     char list[512];
@@ -92,6 +115,7 @@ static void notes(struct dt_cli_table *t, const json_t *o)
         dt_cli_table_note(t, "brings %s", list);
     }
     protects(t, o);
+    own_networks(t, json_object_get(o, "own_networks"));
     if (*closed_text(o))
         dt_cli_table_note(t, "%s", closed_text(o));
     const json_t *elsewhere = json_object_get(o, "elsewhere");

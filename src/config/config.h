@@ -43,6 +43,7 @@
 #define DT_CONFIG_GATEWAYS_MAX 64
 #define DT_CONFIG_ISSUES_MAX   100 /* further ones are counted */
 #define DT_CONFIG_POOLS_MAX    8
+#define DT_CONFIG_EXCEPT_MAX   16
 #define DT_CONFIG_SECRETS_MAX  65536
 #define DT_CONFIG_CLIENTS_MAX  65536
 #define DT_CONFIG_PREFIXES_MAX 254 /* that the far side of a tunnel may come to, beside two leases */
@@ -88,6 +89,10 @@ struct dt_config_tunnel {
     struct dt_config_psk psk;
     enum dt_config_start start;
     enum dt_config_closed closed;
+    bool lan_tunnel; /* lan = tunnel: connected networks do not stay local */
+    size_t nexcept;
+    unsigned except_line;
+    struct dt_prefix except[DT_CONFIG_EXCEPT_MAX]; /* never through it */
     uint32_t mtu;    /* inside; 0: as the path gives */
     bool discovered; /* not from a file: the daemon found the peer */
 };

@@ -45,6 +45,14 @@ static bool serves(const struct dt_config_tunnel *t, const struct dt_rule *rule)
     return false;
 }
 
+bool config_rules_serve(const struct dt_config *c, const struct dt_config_tunnel *t)
+{
+    for (size_t i = 0; c->rules != NULL && i < c->rules->n; i++)
+        if (c->rules->v[i].kind != DT_RULE_PASS && serves(t, &c->rules->v[i]))
+            return true;
+    return false;
+}
+
 /* Is there a tunnel section for each action? A file of rules alone has none, and is asked nothing. */
 static void check_served(struct reader *r)
 {

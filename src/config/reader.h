@@ -100,6 +100,9 @@ void reader_epoch_params(struct reader *r, const struct dt_block *b, struct dt_e
 void read_tunnel_section(struct reader *r, const struct dt_block *b);
 void read_gateway_section(struct reader *r, const struct dt_block *b);
 void read_client_section(struct reader *r, const struct dt_block *b);
+void config_check_overlaps(struct reader *r);
+/* Does some rule lead to this tunnel? */
+bool config_rules_serve(const struct dt_config *c, const struct dt_config_tunnel *t);
 void config_check_pools(struct reader *r); /* against each other, and the addresses that gateways listen at */
 void config_check_clients(
     struct reader *r); /* when all sections are read: gives gateways their clients too */

@@ -257,6 +257,7 @@ static void check_whole(struct reader *r)
     check_names(r, "gateway", v, c->ngateway);
     free(v);
     config_check_clients(r);
+    config_check_overlaps(r);
     if (r->f->ntop > 0)
         reader_error(r, r->f->top[0].line,
                      "\"%.40s\" stands outside of every section; daemon { %.40s = ... } may be right",

@@ -84,6 +84,66 @@ void read_closed(struct reader *r, const struct dt_setting *s, void *field, cons
     reader_error(r, s->line, "closed = \"%.40s\": wanted, always or no would be right", v);
 }
 
+static void read_lan(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def)
+{
+    const char *v = reader_value(r, s, 0);
+    if (strcmp(v, "local") != 0 && strcmp(v, "tunnel") != 0)
+        reader_error(r, s->line, "lan = \"%.40s\": local or tunnel would be right", v);
+    *(bool *)field = strcmp(v, "tunnel") == 0;
+}
+
+static void read_except(struct reader *r, const struct dt_setting *s, void *field,
+                        const struct setting_def *def)
+{
+    struct dt_config_tunnel *t = field;
+    char right[DT_PREFIX_STRLEN];
+    t->except_line = s->line;
+    if (s->n > DT_CONFIG_EXCEPT_MAX) {
+        reader_error(r, s->line, "%s has %zu values; at most %d are possible", s->key, s->n,
+                     DT_CONFIG_EXCEPT_MAX);
+        return;
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        const char *v = reader_value(r, s, i);
+        struct dt_prefix *p = &t->except[t->nexcept];
+        if (dt_prefix_parse(p, v, false) == 0)
+            t->nexcept++;
+        else if (dt_prefix_parse(p, v, true) == 0)
+            reader_error(r, s->line, "except: \"%.64s\" has bits behind its prefix; %s would be right", v,
+                         dt_prefix_str(right, p));
+        else
+            reader_error(r, s->line,
+                         "except: \"%.64s\" is no prefix; such as \"192.168.0.0/16\" would be right", v);
+    }
+}
+
+/* What `except` leaves out must be in `protect`, and must leave something of it. */
+static void check_except(struct reader *r, const struct dt_config_tunnel *t)
+{
+    unsigned line = t->except_line;
+    char e[DT_PREFIX_STRLEN], p[DT_SELECTOR_STRLEN];
+    for (size_t i = 0; i < t->nexcept; i++) {
+        struct dt_range out = dt_prefix_range(&t->except[i]), both;
+        bool any = false;
+        dt_prefix_str(e, &t->except[i]);
+        for (size_t k = 0; k < t->cfg.protect.n; k++) {
+            const struct dt_range *in = &t->cfg.protect.v[k].range;
+            if (!dt_range_intersect(&both, in, &out))
+                continue;
+            any = true;
+            if (dt_addr_eq(&both.from, &in->from) && dt_addr_eq(&both.to, &in->to))
+                reader_error(r, line,
+                             "except: %s leaves nothing of %s in protect; a narrower prefix would be right",
+                             e, dt_selector_str(p, &t->cfg.protect.v[k]));
+        }
+        if (!any && t->cfg.protect.n > 0)
+            reader_error(r, line,
+                         "except: %s is not in protect, and goes past the tunnel anyway; a part of protect "
+                         "would be right",
+                         e);
+    }
+}
+
 static void read_probe(struct reader *r, const struct dt_setting *s, void *field,
                        const struct setting_def *def)
 {
@@ -140,6 +200,8 @@ static const struct setting_def defs[] = {
     {"source", read_locals, 0, .list = true},
     {"start", read_start, AT(start)},
     {"closed", read_closed, AT(closed)},
+    {"lan", read_lan, AT(lan_tunnel)},
+    {"except", read_except, 0, .list = true},
     {"mtu", read_uint, AT(mtu), 576, 65535},
     {"transport", read_bool, AT(cfg.transport)},
     {"ike", read_ike_proposals, AT(cfg.ike), .list = true},
@@ -217,6 +279,7 @@ static void check(struct reader *r, const struct dt_block *b, struct dt_config_t
                              "tunnel \"%s\" protects IPv%u and its inside has none; an IPv%u prefix in "
                              "inside would be right",
                              t->cfg.name, ver, ver);
+    check_except(r, t);
     t->cfg.params.probe = t->cfg.probe != DT_PROBE_OFF;
     reader_epoch_params(r, b, &t->cfg.params, defs, DT_ARRAY_LEN(defs), seen, true);
     warn_unproved(r, b, t);

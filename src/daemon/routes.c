@@ -7,9 +7,11 @@
  * device is down or gone: then what is protected goes nowhere. */
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/lan.h"
 #include "daemon/state.h"
 
 #define LOOK_EVERY     (5 * DT_SEC) /* news can be lost */
@@ -26,6 +28,7 @@ struct want {
     struct dt_nl_addrs addrs; /* of this host; read when first asked for */
     bool have_addrs, no_memory, v4, v6;
     uint32_t owner;
+    struct lan_round lan;
 };
 
 static void want_fact(struct want *w, struct dt_host_fact f)
@@ -44,6 +47,8 @@ static void want_addr(struct want *w, const struct dt_addr *a, bool closed)
 
 /* What packets to a prefix shall find. */
 struct way {
+    const struct dt_config_tunnel *tunnel; /* NULL: a gateway's */
+    bool keeps;                            /* networks of this host inside it do not stay local */
     bool in;               /* a route into the device; else the barrier alone */
     struct dt_addr src[2]; /* IPv4, IPv6: what programs here should speak from; ver 0: the kernel chooses */
     uint32_t mtu;
@@ -56,6 +61,8 @@ static void want_range(struct want *w, const struct dt_range *range, const struc
     size_t n = dt_range_prefixes(range, part, RANGE_PREFIXES, &all);
     for (size_t i = 0; i < n; i++) {
         bool four = part[i].addr.ver == 4;
+        if (!lan_claim(&w->lan, &part[i], way->tunnel, way->keeps))
+            continue;
         if (barrier)
             want_fact(w, (struct dt_host_fact){.kind = DT_HOST_BARRIER, .prefix = part[i]});
         if (way->in)
@@ -74,12 +81,17 @@ static void want_selectors(struct want *w, const struct dt_selectors *list, cons
         want_range(w, &list->v[i].range, way, barrier);
 }
 
+static void read_addrs(struct want *w)
+{
+    if (!w->have_addrs)
+        w->have_addrs = dt_nl_addrs_of(w->d->nl, 0, &w->addrs, NULL) == 0;
+}
+
 /* An address of this host that the tunnel's own side has: what programs here should speak from. The first that the kernel
  * lists. */
 static void source_in(struct want *w, const struct dt_selectors *inside, struct dt_addr src[2])
 {
-    if (!w->have_addrs)
-        w->have_addrs = dt_nl_addrs_of(w->d->nl, 0, &w->addrs, NULL) == 0;
+    read_addrs(w);
     for (size_t i = 0; w->have_addrs && i < w->addrs.n; i++) {
         const struct dt_addr *a = &w->addrs.v[i].addr;
         struct dt_addr *mine = &src[a->ver == 6];
@@ -100,8 +112,10 @@ static bool tunnel_has_way(struct daemon *d, const struct tun *t)
 static void want_tunnel(struct want *w, struct tun *t)
 {
     struct dt_tunnel_info info;
-    struct way way = {.mtu = t->cfg.mtu};
     bool closed = closed_by_tunnel(t);
+    struct way way = {.tunnel = &t->cfg,
+                      .keeps = t->cfg.lan_tunnel || t->cfg.closed == DT_CLOSED_ALWAYS,
+                      .mtu = t->cfg.mtu};
     if (t->cfg.discovered ||
         (!t->wanted && !closed)) /* what is discovered comes by the routing rules of discovery */
         return;
@@ -117,17 +131,21 @@ static void want_tunnel(struct want *w, struct tun *t)
     if (t->site)
         source_in(w, &t->cfg.cfg.local, way.src);
     way.in = t->wanted && tunnel_has_way(w->d, t);
+    lan_exceptions(&w->lan, &t->cfg);
+    if (t->site)
+        lan_own(&w->lan, &t->cfg.cfg.local, "inside");
     want_selectors(w, &t->cfg.cfg.protect, &way, closed);
 }
 
 static void want_gateway(struct want *w, struct gate *g)
 {
-    struct way way = {.in = true, .mtu = g->cfg.mtu};
+    struct way way = {.in = true, .keeps = g->cfg.closed == DT_CLOSED_ALWAYS, .mtu = g->cfg.mtu};
     bool closed = closed_by_gate(g);
     if (g->discovery)
         return;
     w->owner = OWNER_GATEWAYS;
     source_in(w, &g->cfg.cfg.protect, way.src);
+    lan_own(&w->lan, &g->cfg.cfg.protect, "protect");
     for (size_t i = 0; i < g->cfg.npool; i++) {
         struct dt_range range = dt_prefix_range(&g->cfg.pool[i]);
         want_range(w, &range, &way, closed);
@@ -143,6 +161,19 @@ static void want_rules(struct want *w)
             want_fact(w, (struct dt_host_fact){.kind = DT_HOST_RULE, .ver = ver});
 }
 
+/* What stays local of all that is protected. */
+static void want_exceptions(struct want *w)
+{
+    w->owner = OWNER_NONE;
+    lan_decide(&w->lan);
+    for (size_t i = 0; i < w->lan.n; i++)
+        if (w->lan.network[i].place == LAN_LOCAL)
+            want_fact(w,
+                      (struct dt_host_fact){.kind = DT_HOST_ELSEWHERE, .prefix = w->lan.network[i].prefix});
+    w->no_memory = w->no_memory || w->lan.no_memory;
+    lan_round_free(&w->lan);
+}
+
 static void say_what_is_wanted(struct want *w)
 {
     struct daemon *d = w->d;
@@ -152,17 +183,28 @@ static void say_what_is_wanted(struct want *w)
         want_gateway(w, DT_CONTAINER_OF(l, struct gate, link));
     want_rules(w);
     want_fact(w, (struct dt_host_fact){.kind = DT_HOST_LINK});
-    w->owner = OWNER_NONE;
+    if (w->lan.nclaim > 0)
+        read_addrs(w);
+    lan_connected(&w->lan, &w->addrs, dt_dp_tun_index(d->dp));
+    want_exceptions(w);
     if (w->v4 && w->d->has_filter && dt_host_rp_filter(NULL) != 0)
         want_fact(w, (struct dt_host_fact){.kind = DT_HOST_SYSCTL});
 }
 
 /* What is closed where no daemon runs. */
-static void want_always(struct want *w, enum dt_config_closed closed, const struct dt_selectors *list)
+static void want_always(struct want *w, enum dt_config_closed closed, const struct dt_config_tunnel *t,
+                        const struct dt_selectors *list)
 {
-    struct way nowhere = {.in = false};
+    struct way nowhere = {.tunnel = t, .keeps = true, .in = false};
     if (closed == DT_CLOSED_ALWAYS)
         want_selectors(w, list, &nowhere, true);
+}
+
+static void want_tunnel_always(struct want *w, const struct dt_config_tunnel *t)
+{
+    if (t->closed == DT_CLOSED_ALWAYS)
+        lan_exceptions(&w->lan, t);
+    want_always(w, t->closed, t, &t->cfg.protect);
 }
 
 static void want_gateway_always(struct want *w, const struct dt_config_gateway *g)
@@ -170,8 +212,8 @@ static void want_gateway_always(struct want *w, const struct dt_config_gateway *
     struct dt_selectors pools = {.n = 0};
     for (size_t i = 0; i < g->npool; i++)
         pools.v[pools.n++] = dt_selector_prefix(&g->pool[i]);
-    want_always(w, g->closed, &pools);
-    want_always(w, g->closed, &g->cfg.remote);
+    want_always(w, g->closed, NULL, &pools);
+    want_always(w, g->closed, NULL, &g->cfg.remote);
 }
 
 static void say_what_stays(struct want *w)
@@ -180,7 +222,7 @@ static void say_what_stays(struct want *w)
     dt_list_for_each (l, &d->tuns) {
         const struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
         if (!t->cfg.discovered)
-            want_always(w, t->cfg.closed, &t->cfg.cfg.protect);
+            want_tunnel_always(w, &t->cfg);
     }
     dt_list_for_each (l, &d->gates) {
         const struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
@@ -188,6 +230,7 @@ static void say_what_stays(struct want *w)
             want_gateway_always(w, &g->cfg);
     }
     want_rules(w);
+    want_exceptions(w);
 }
 
 /* ---- the host's side ---- */
@@ -277,10 +320,11 @@ int routes_close(struct dt_config *c, struct dt_err *err)
         .device = "", .mark = DT_DP_MARK, .ike_port = c->daemon.ike_port, .natt_port = c->daemon.natt_port};
     struct want w = {.d = NULL};
     for (size_t i = 0; i < c->ntunnel; i++)
-        want_always(&w, c->tunnel[i].closed, &c->tunnel[i].cfg.protect);
+        want_tunnel_always(&w, &c->tunnel[i]);
     for (size_t i = 0; i < c->ngateway; i++)
         want_gateway_always(&w, &c->gateway[i]);
     want_rules(&w);
+    want_exceptions(&w);
     return apply_alone(&w, &cfg, true, err);
 }
 
@@ -332,6 +376,8 @@ static bool leads_elsewhere(struct daemon *d, const struct dt_range *range, char
     dt_addr_next(&to); /* a network's first address may be one that nobody has */
     if (!dt_range_has(range, &to))
         to = range->from;
+    if (lan_is_local(d, &to))
+        return false;
     if (dt_nl_route_get(d->nl, &to, 0, NULL, &ifindex, NULL) != 0 || ifindex == dt_dp_tun_index(d->dp) ||
         ifindex == LOOPBACK)
         return false; /* unreachable is no diversion; an address of this host's own is local */
@@ -414,6 +460,7 @@ void routes_flush(struct daemon *d)
         d->routes_changed = true;
     } else {
         d->routes_said = true;
+        lan_tell(d, &w.lan);
         if (dt_keeper_want(d->keeper, &w.facts, &result, host_mended, d) != 0)
             tell_result(&result);
     }
@@ -446,6 +493,9 @@ void routes_end(struct daemon *d)
         dt_host_facts_free(&w.facts);
     }
     d->routes_begun = false;
+    free(d->lan);
+    d->lan = NULL;
+    d->nlan = 0;
 }
 
 void routes_tunnel(struct daemon *d, struct tun *t)

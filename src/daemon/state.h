@@ -7,6 +7,7 @@
  *   resolve.c    names of gateways               metrics.c    the same as numbers, for Prometheus
  *   refusals.c   whom a gateway turned away      targets.c    whom a command names
  *   jobs.c       key exchanges on a thread of their own
+ *   lan.c        what stays outside of tunnels
  *   apply.c      a configuration: what is wanted, what is, and the difference
  *   leases.c     inside addresses for clients    installation.c  which machine this is
  *   closed.c     what is closed, and by whom     wants.c      which tunnels `dovetail up` asked for, kept on disk
@@ -20,6 +21,7 @@
 #include "base/table.h"
 #include "config/config.h"
 #include "control/control.h"
+#include "daemon/lan.h"
 #include "daemon/lease.h"
 #include "endpoint/endpoint.h"
 #include "host/host.h"
@@ -121,6 +123,8 @@ struct daemon {
     struct dt_nl *nl;
     struct dt_keeper *keeper; /* who does what needs rights */
     bool routes_begun;        /* the host is kept as it is wanted (routes.c) */
+    struct lan_network *lan;  /* what stays local, and what could have (lan.h) */
+    size_t nlan;
     bool has_filter;          /* this host has nftables */
     bool routes_changed;      /* since the keeper was told what is wanted */
     bool routes_said;         /* it was told at all */

@@ -107,16 +107,24 @@ size_t dt_host_ranges_merge(struct dt_range *v, size_t n, size_t room)
     return n;
 }
 
+/* Room for one more, and for what dt_host_ranges_merge may add. */
+static int list_room(struct range_list *l)
+{
+    if (l->n + 8 <= l->cap)
+        return 0;
+    size_t cap = l->cap ? l->cap * 2 : 32;
+    struct dt_range *v = realloc(l->v, cap * sizeof *v);
+    if (!v)
+        return -1;
+    l->v = v;
+    l->cap = cap;
+    return 0;
+}
+
 static int list_add(struct range_list *l, const struct dt_range *r)
 {
-    if (l->n + 8 > l->cap) { /* room for what dt_host_ranges_merge may add */
-        size_t cap = l->cap ? l->cap * 2 : 32;
-        struct dt_range *v = realloc(l->v, cap * sizeof *v);
-        if (!v)
-            return -1;
-        l->v = v;
-        l->cap = cap;
-    }
+    if (list_room(l) < 0)
+        return -1;
     l->v[l->n++] = *r;
     return 0;
 }
@@ -152,22 +160,55 @@ void dt_host_filter_close(struct dt_host_filter *f)
     free(f);
 }
 
+/* What leads elsewhere is not closed, except for what is closed inside it: as with routes, the longest prefix decides. */
+static int open_exception(struct dt_host_filter *f, const struct dt_host_facts *want,
+                          const struct dt_host_fact *x)
+{
+    struct range_list *l = &f->set[x->prefix.addr.ver == 6 ? CLOSED6 : CLOSED4];
+    struct dt_range hole = dt_prefix_range(&x->prefix);
+    l->n = dt_host_ranges_merge(l->v, l->n, l->cap);
+    if (list_room(l) < 0)
+        return -1;
+    l->n = without_range(l->v, l->n, l->cap, &hole);
+    for (size_t i = 0; i < want->n; i++) {
+        const struct dt_host_fact *b = dt_host_facts_at(want, &dt_host_sort, i);
+        struct dt_range r = dt_prefix_range(&b->prefix);
+        if (b->kind == DT_HOST_BARRIER && dt_prefix_covers(&x->prefix, &b->prefix) && list_add(l, &r) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int open_exceptions(struct dt_host_filter *f, const struct dt_host_facts *want)
+{
+    for (unsigned len = 0; len <= 128; len++) /* the widest first */
+        for (size_t i = 0; i < want->n; i++) {
+            const struct dt_host_fact *x = dt_host_facts_at(want, &dt_host_sort, i);
+            if (x->kind == DT_HOST_ELSEWHERE && x->prefix.len == len && open_exception(f, want, x) < 0)
+                return -1;
+        }
+    return 0;
+}
+
 int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want)
 {
     struct dt_digest d;
-    bool any = false;
+    bool any = false, open = false;
     for (int i = 0; i < SETS; i++)
         f->set[i].n = 0;
     for (size_t i = 0; i < want->n; i++) {
         const struct dt_host_fact *x = dt_host_facts_at(want, &dt_host_sort, i);
         bool six = x->prefix.addr.ver == 6;
         any = any || x->kind == DT_HOST_SYSCTL;
+        open = open || x->kind == DT_HOST_ELSEWHERE;
         struct dt_range r = dt_prefix_range(&x->prefix);
         if (x->kind == DT_HOST_BARRIER && list_add(&f->set[six ? CLOSED6 : CLOSED4], &r) < 0)
             return -1;
         if (x->kind == DT_HOST_ADDR && !x->open && list_add(&f->set[six ? INSIDE6 : INSIDE4], &r) < 0)
             return -1;
     }
+    if (open && open_exceptions(f, want) < 0)
+        return -1;
     dt_digest_init(&d);
     dt_digest_bytes(&d, f->device, sizeof f->device);
     for (int i = 0; i < SETS; i++) {

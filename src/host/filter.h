@@ -36,7 +36,7 @@ struct dt_host_filter_cfg {
 struct dt_host_filter *dt_host_filter_open(const struct dt_host_filter_cfg *cfg, struct dt_err *err);
 void dt_host_filter_close(struct dt_host_filter *f); /* NULL is fine; the table stays */
 
-/* Takes from the list what is to be closed (DT_HOST_BARRIER) and what is inside (DT_HOST_ADDR, if not open), and adds the fact
+/* Takes from the list what is to be closed (DT_HOST_BARRIER, without what leads elsewhere: DT_HOST_ELSEWHERE) and what is inside (DT_HOST_ADDR, if not open), and adds the fact
  * DT_HOST_FILTER, unless nothing is closed and no mark is wanted either (DT_HOST_SYSCTL). 0, or -1: no memory. */
 int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want);
 

@@ -27,12 +27,14 @@ enum dt_host_kind {
     DT_HOST_LINK, /* the device is there and up, has its name and MTU, is a port of nothing, and takes IPv6 */
     DT_HOST_ADDR, /* an address on the device */
     DT_HOST_ROUTE, /* a route into the device */
+    DT_HOST_ELSEWHERE, /* a route that leads out of our table: further rules and tables are looked at ("throw") */
     DT_HOST_RULE,  /* what is not marked looks into our table first */
 };
 
 struct dt_host_fact {
     enum dt_host_kind kind;
-    struct dt_prefix prefix; /* BARRIER, ROUTE: what it is for. ADDR: the address, and its prefix length */
+    struct dt_prefix
+        prefix; /* BARRIER, ROUTE, ELSEWHERE: what it is for. ADDR: the address, and its prefix length */
     struct dt_addr src;      /* ROUTE: preferred source; ver 0: none */
     uint32_t mtu;            /* ROUTE: 0: the device's */
     uint8_t ver;             /* RULE: 4 or 6 */

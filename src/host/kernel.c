@@ -5,7 +5,8 @@
 
 #include "host/host.h"
 
-#define METRIC_BARRIER  UINT32_MAX
+#define METRIC_BARRIER   UINT32_MAX
+#define METRIC_ELSEWHERE (UINT32_MAX - 1) /* a route into the device for the same prefix stands before it */
 #define METRIC_DEFAULT6 1024 /* what the kernel makes of 0 for IPv6 */
 
 static struct dt_host_fact fact_of_route(const struct dt_host_kernel *k, const struct dt_nl_route *r)
@@ -15,11 +16,15 @@ static struct dt_host_fact fact_of_route(const struct dt_host_kernel *k, const s
         f.kind = DT_HOST_BARRIER;
         return f;
     }
+    if (r->elsewhere && r->metric == METRIC_ELSEWHERE && !r->foreign) {
+        f.kind = DT_HOST_ELSEWHERE;
+        return f;
+    }
     f.kind = DT_HOST_ROUTE;
     f.src = r->src;
     f.mtu = r->mtu;
     f.metric = r->dst.addr.ver == 6 && r->metric == METRIC_DEFAULT6 ? 0 : r->metric;
-    f.foreign = r->foreign || r->unreachable || r->ifindex != k->ifindex || f.metric != 0;
+    f.foreign = r->foreign || r->unreachable || r->elsewhere || r->ifindex != k->ifindex || f.metric != 0;
     return f;
 }
 
@@ -147,6 +152,9 @@ static struct dt_nl_route route_of(const struct dt_host_kernel *k, const struct 
     if (f->kind == DT_HOST_BARRIER) {
         r.unreachable = true;
         r.metric = METRIC_BARRIER;
+    } else if (f->kind == DT_HOST_ELSEWHERE) {
+        r.elsewhere = true;
+        r.metric = METRIC_ELSEWHERE;
     } else {
         r.src = f->src;
         r.mtu = f->mtu;
@@ -167,6 +175,7 @@ static int take_away(struct dt_host_kernel *k, const struct dt_host_fact *f, str
         return change_sysctl(k, false, err);
     case DT_HOST_BARRIER:
     case DT_HOST_ROUTE:
+    case DT_HOST_ELSEWHERE:
         route = route_of(k, f);
         route.ifindex = 0; /* whatever it leads to: the table is ours */
         if (f->prefix.addr.ver == 6 && f->kind == DT_HOST_ROUTE && !route.metric)
@@ -194,6 +203,7 @@ static int put_there(struct dt_host_kernel *k, const struct dt_host_fact *f, str
         return change_sysctl(k, true, err);
     case DT_HOST_BARRIER:
     case DT_HOST_ROUTE:
+    case DT_HOST_ELSEWHERE:
         return dt_nl_route_add(k->nl, &route, err);
     case DT_HOST_RULE:
         return dt_nl_rule_add(k->nl, &rule, err);

@@ -135,6 +135,9 @@ const char *dt_host_fact_str(char buf[DT_HOST_FACT_STRLEN], const struct dt_host
         else
             snprintf(buf, DT_HOST_FACT_STRLEN, "the route of %s%s%s", prefix, src[0] ? " from " : "", src);
         break;
+    case DT_HOST_ELSEWHERE:
+        snprintf(buf, DT_HOST_FACT_STRLEN, "the exception of %s", prefix);
+        break;
     case DT_HOST_RULE:
         snprintf(buf, DT_HOST_FACT_STRLEN, "the routing rule for IPv%u", f->ver);
         break;

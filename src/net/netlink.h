@@ -57,10 +57,11 @@ struct dt_nl_route {
     uint32_t metric;    /* 0: the kernel's default */
     uint32_t mtu;       /* 0: the device's */
     bool unreachable;   /* leads nowhere: the sender gets an error; ifindex and src are not looked at */
+    bool elsewhere;     /* "throw": further rules and tables are looked at; ifindex and src are not */
     bool foreign;       /* of a dump: somebody else made it, or it has a gateway */
 };
 int dt_nl_route_add(struct dt_nl *nl, const struct dt_nl_route *r, struct dt_err *err); /* or replace */
-/* By dst, table, metric, unreachable and ifindex (0: any); whoever made it. */
+/* By dst, table, metric, unreachable, elsewhere and ifindex (0: any); whoever made it. */
 int dt_nl_route_del(struct dt_nl *nl, const struct dt_nl_route *r, struct dt_err *err);
 
 /* The routes of one table, both IP versions. The struct is the caller's, zeroed before its first use, and is filled

@@ -141,6 +141,16 @@ void dt_nl_addrs_free(struct dt_nl_addrs *l)
 
 /* ---- routes --------------------------------------------------------------------------------------- */
 
+/* Unspecified: of whatever type. */
+static uint8_t route_type(bool add, const struct dt_nl_route *r)
+{
+    if (r->unreachable)
+        return RTN_UNREACHABLE;
+    if (r->elsewhere)
+        return RTN_THROW;
+    return add ? RTN_UNICAST : RTN_UNSPEC;
+}
+
 static int change_route(struct dt_nl *nl, bool add, const struct dt_nl_route *r)
 {
     struct nlmsghdr *h =
@@ -154,12 +164,12 @@ static int change_route(struct dt_nl *nl, bool add, const struct dt_nl_route *r)
     rt->rtm_protocol = add ? DT_NL_PROTOCOL : RTPROT_UNSPEC; /* unspecified: whoever made it */
     if (!add)
         rt->rtm_scope = RT_SCOPE_NOWHERE;
-    else if (r->dst.addr.ver == 4 && !r->unreachable)
+    else if (r->dst.addr.ver == 4 && !r->unreachable && !r->elsewhere)
         rt->rtm_scope = RT_SCOPE_LINK;
-    rt->rtm_type = r->unreachable ? RTN_UNREACHABLE : add ? RTN_UNICAST : RTN_UNSPEC;
+    rt->rtm_type = route_type(add, r);
     put_addr(h, RTA_DST, &r->dst.addr);
     mnl_attr_put_u32(h, RTA_TABLE, table);
-    if (!r->unreachable && r->ifindex)
+    if (!r->unreachable && !r->elsewhere && r->ifindex)
         mnl_attr_put_u32(h, RTA_OIF, r->ifindex);
     if (r->metric)
         mnl_attr_put_u32(h, RTA_PRIORITY, r->metric);
@@ -198,8 +208,10 @@ static void parse_route(struct dt_nl_route *out, const struct nlmsghdr *h)
     *out = (struct dt_nl_route){.dst = {.addr = any_addr(version(rt->rtm_family)), .len = rt->rtm_dst_len},
                                 .table = rt->rtm_table,
                                 .unreachable = rt->rtm_type == RTN_UNREACHABLE,
+                                .elsewhere = rt->rtm_type == RTN_THROW,
                                 .foreign = rt->rtm_protocol != DT_NL_PROTOCOL ||
-                                           (rt->rtm_type != RTN_UNICAST && rt->rtm_type != RTN_UNREACHABLE)};
+                                           (rt->rtm_type != RTN_UNICAST && rt->rtm_type != RTN_UNREACHABLE &&
+                                            rt->rtm_type != RTN_THROW)};
     mnl_attr_for_each(a, h, sizeof *rt)
     {
         switch (mnl_attr_get_type(a)) {
@@ -232,7 +244,7 @@ static void parse_route(struct dt_nl_route *out, const struct nlmsghdr *h)
             break;
         }
     }
-    if (out->unreachable)
+    if (out->unreachable || out->elsewhere)
         out->ifindex = 0; /* the kernel says "lo" of IPv6's */
 }
 

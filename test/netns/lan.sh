@@ -154,5 +154,90 @@ tap_ok "src_valid_mark cannot be written: status says what drops the answers, an
 dt_stop c1
 lab_in c1 sysctl -qw net.ipv4.conf.all.rp_filter=0
 
+# ---- a good neighbour: the LAN with its router and printer, a second one (10.77.0.0/24), and one that calls itself 192.0.2.0/24
+lab_ns printer far odd
+lab_plug router lan p-printer printer eth0 "192.168.7.50/24 fd77::50/64"
+ip -n "$LAB-router" addr add fd77::1/64 dev lan nodad
+ip -n "$LAB-c1" addr add fd77::11/64 dev eth0 nodad
+lab_wire c1 eth1 10.77.0.11/24 far eth0 10.77.0.1/24
+lab_wire c1 eth2 192.0.2.11/24 odd eth0 192.0.2.9/24
+reaches()
+{
+    lab_in c1 ping -n -q -c 1 -W 1 "$1"
+}
+reaches_not()
+{
+    ! reaches "$1"
+}
+# Counted at the far end, whatever c1 says.
+for host in odd far printer; do
+    lab_in "$host" nft 'add table inet lab; add counter inet lab seen; add chain inet lab in { type filter hook prerouting priority raw; }; add rule inet lab in meta l4proto { icmp, udp, tcp } counter name seen'
+done
+seen()
+{
+    lab_in "$1" nft -j list counter inet lab seen | jq '[.nftables[] | .counter? // empty | .packets] | add'
+}
+says()
+{
+    dt c1 status | tr -s ' \n' ' ' | grep -qF "$1"
+}
+
+client_conf '"203.0.113.1"' "$EVERYTHING"
+dt_start c1
+tap_ok "a full tunnel is up beside the LAN" lab_wait 15 carries
+tap_ok "the router, the printer and the second LAN are reached" sh -c "for a in 192.168.7.1 192.168.7.50 10.77.0.1 fd77::1 fd77::50; do ip netns exec $LAB-c1 ping -n -q -c 1 -W 2 \$a || exit 1; done"
+tap_ok "the printer reaches this host" lab_in printer ping -n -q -c 1 -W 2 192.168.7.11
+tap_ok "status and log name what stays local" sh -c "$LAB_BIN/dovetail --socket $LAB_DIR/dt-c1/sock status | tr -s ' \n' ' ' | grep -F '192.168.7.0/24 (eth0) stays local' && grep -F 'fd77::/64 (eth0) stays local' $LAB_DIR/dt-c1.log"
+before=$(seen odd)
+tap_ok "a public network that calls itself connected is not reached" reaches_not 192.0.2.9
+tap_ok "and it gets not one packet" [ "$(seen odd)" = "$before" ]
+tap_ok "status says so, and what would keep it local" says '192.0.2.0/24 (eth2) is a public network and goes through it; `except` would keep it local'
+tap_ok "the table has what stays local as exceptions" sh -c "ip -n $LAB-c1 route show table 17494 proto 174 | grep -q '^throw 10.77.0.0/24' && ip -n $LAB-c1 -6 route show table 17494 proto 174 | grep -q '^throw fd77::/64'"
+lab_in c1 ip route del throw 192.168.7.0/24 table 17494 metric 4294967294
+tap_ok "one of them taken away: it is set again" lab_wait 5 "reaches 192.168.7.50"
+lab_in c1 ip addr del 10.77.0.11/24 dev eth1
+tap_ok "the second LAN is gone: what it was called goes into the tunnel" lab_wait 5 "ip -n $LAB-c1 route get 10.77.0.1 | grep -q dovetail0"
+before=$(seen far)
+ip -n "$LAB-c1" route add 10.77.0.0/24 dev eth1
+tap_ok "and stays there, whatever route somebody makes" reaches_not 10.77.0.1
+tap_ok "which the far end confirms" [ "$(seen far)" = "$before" ]
+ip -n "$LAB-c1" route del 10.77.0.0/24 dev eth1
+ip -n "$LAB-c1" addr add 10.77.0.11/24 dev eth1
+tap_ok "it is there again: it stays local" lab_wait 5 "reaches 10.77.0.1"
+
+client_conf '"203.0.113.1"' "$EVERYTHING" 'except = { "192.0.2.0/24" }'
+dt c1 reload >/dev/null
+tap_ok "except: the public network is reached" lab_wait 5 "reaches 192.0.2.9"
+tap_ok "except: the rest is still in the tunnel" sh -c "ip -n $LAB-c1 route get 192.0.3.9 | grep -q dovetail0 && ip -n $LAB-c1 route get 192.0.2.9 | grep -q eth2"
+
+client_conf '"203.0.113.1"' '"10.0.0.0/8"'
+dt c1 reload >/dev/null
+tap_ok "protect = 10.0.0.0/8: it carries" lab_wait 10 carries
+tap_ok "protect = 10.0.0.0/8: the LAN inside it is reached" reaches 10.77.0.1
+client_conf '"203.0.113.1"' '"10.1.0.0/16", "10.77.0.0/24"'
+dt c1 reload >/dev/null
+tap_ok "protect = the LAN itself: what is protected wins, and status says so" lab_wait 10 "says \"10.77.0.0/24 (eth1) is this host's own network, and what it protects\""
+before=$(seen far)
+tap_ok "protect = the LAN itself: nothing goes there" reaches_not 10.77.0.1
+tap_ok "protect = the LAN itself: not one packet" [ "$(seen far)" = "$before" ]
+
+# ---- nobody stays local: ARP and neighbour discovery, DHCP, and nothing else
+for setting in 'lan = tunnel' 'closed = always'; do
+    client_conf '"203.0.113.1"' "$EVERYTHING" "$setting"
+    dt c1 reload >/dev/null
+    tap_ok "$setting: it carries" lab_wait 10 'carries && ip -n $LAB-c1 route get 192.168.7.50 | grep -q dovetail0'
+    before=$(seen printer)$(seen far)$(seen odd)
+    capture quiet 'udp port 67 or ip proto 2'
+    tap_ok "$setting: the LAN is not reached" sh -c "for a in 192.168.7.1 192.168.7.50 10.77.0.1 fd77::50 192.0.2.9; do ! ip netns exec $LAB-c1 ping -n -q -c 1 -W 1 \$a || exit 1; done"
+    tap_ok "$setting: nor reaches it anything" sh -c "! ip netns exec $LAB-printer ping -n -q -c 1 -W 1 192.168.7.11"
+    after=$(seen printer)$(seen far)$(seen odd)
+    tap_ok "$setting: nothing came out, as those there see it" [ "$after" = "$before" ]
+    captured quiet >"$LAB_DIR/quiet.txt"
+    tap_ok "$setting: and nothing is on the wire but the printer's question" sh -c "! grep -v '192.168.7.50 > 192.168.7.11: ICMP echo request' $LAB_DIR/quiet.txt"
+done
+tap_ok "lan = tunnel: neighbours on the link are found" sh -c "ip -n $LAB-c1 -6 neigh flush dev eth0; ip netns exec $LAB-c1 ping -n -q -c 1 -W 2 fe80::%eth0 || ip netns exec $LAB-c1 ping -n -q -c 1 -W 2 ff02::2%eth0"
+dt_stop c1
+lab_in c1 "$LAB_BIN/dovetaild" --open >/dev/null
+
 rm -rf "/etc/netns/$LAB-c1"
 tap_end
