@@ -257,7 +257,6 @@ static void check_whole(struct reader *r)
     check_names(r, "gateway", v, c->ngateway);
     free(v);
     config_check_clients(r);
-    config_check_overlaps(r);
     if (r->f->ntop > 0)
         reader_error(r, r->f->top[0].line,
                      "\"%.40s\" stands outside of every section; daemon { %.40s = ... } may be right",
@@ -356,6 +355,7 @@ static int config_read(struct dt_config *out, const struct dt_block_text *first,
         if (out->errors == 0)
             check_endpoint(&r);
         read_rules(&r);
+        config_check_overlaps(&r);
     }
     dt_block_file_free(&f);
     if (out->nissue > 1)

@@ -98,6 +98,7 @@ bool dt_host_fact_ok(const struct dt_host_fact *f)
     case DT_HOST_BARRIER:
     case DT_HOST_ADDR:
     case DT_HOST_ROUTE:
+    case DT_HOST_ELSEWHERE:
         return ver != 0;
     case DT_HOST_RULE:
         return f->ver == 4 || f->ver == 6;
