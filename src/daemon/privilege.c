@@ -29,7 +29,9 @@ static int set_caps(uint32_t keep)
 
 static void hide(void)
 {
-#ifndef __SANITIZE_ADDRESS__ /* the leak checker attaches to its own process at the end */
+#ifdef __SANITIZE_ADDRESS__ /* the leak checker attaches to its own process at the end */
+    prctl(PR_SET_DUMPABLE, 1);
+#else
     prctl(PR_SET_DUMPABLE, 0);
 #endif
 }
