@@ -232,8 +232,6 @@ static void close_all(struct daemon *d)
         d->leases->close(d->leases);
     if (d->keylog != NULL)
         fclose(d->keylog);
-    if (d->keylog_esp != NULL)
-        fclose(d->keylog_esp);
     dt_table_free(&d->dptuns);
     dt_table_free(&d->tun_ids);
     dt_table_free(&d->resolves);

@@ -1,11 +1,6 @@
 /* Keys of SAs for Wireshark, beside those of IKE: lines of its esp_sa table, in the file of the key log with ".esp" added.
  * Only where the user asks for a key log. */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -60,44 +55,23 @@ void keylog_lines(FILE *f, const struct dt_endpoint_sa *sa)
     one(f, sa, &sa->path.remote.addr, &sa->path.local.addr, sa->spi_in, sa->key_in);
 }
 
+/* Opened for each SA: whoever takes the file away begins a new one. */
 void keylog_sa(struct daemon *d, const struct dt_endpoint_sa *sa)
 {
-    if (d->keylog_esp != NULL)
-        keylog_lines(d->keylog_esp, sa);
-}
-
-/* What keys are appended to is a file of ours alone, under its own name: never what a link leads to, never one that somebody
- * else owns, reads, or knows by another name. */
-static FILE *open_alone(const char *path, struct dt_err *err)
-{
-    const struct open_how how = {.flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-                                 .mode = 0600,
-                                 .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-    struct stat st;
-    FILE *f = NULL;
-    if (fd < 0 && errno == ELOOP)
-        dt_err_set(err, 0, "the key log %s: a symbolic link leads there; its own path would be right", path);
-    else if (fd < 0 || fstat(fd, &st) != 0)
-        dt_err_set(err, 0, "cannot write the key log %s: %s", path, strerror(errno));
-    else if (!S_ISREG(st.st_mode))
-        dt_err_set(err, 0, "the key log %s is no regular file", path);
-    else if (st.st_uid != geteuid())
-        dt_err_set(err, 0,
-                   "the key log %s belongs to user %u; a file of user %u's, or none yet, would be right",
-                   path, (unsigned)st.st_uid, (unsigned)geteuid());
-    else if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-        dt_err_set(err, 0,
-                   "the key log %s: others than its owner may read or change it (mode %04o); `chmod 600 %s` "
-                   "would be right",
-                   path, (unsigned)(st.st_mode & 07777), path);
-    else if (st.st_nlink != 1)
-        dt_err_set(err, 0, "the key log %s has %u names; one would be right", path, (unsigned)st.st_nlink);
-    else
-        f = fdopen(fd, "a");
-    if (f == NULL && fd >= 0)
-        close(fd);
-    return f;
+    struct dt_err err = {0};
+    if (d->keylog == NULL)
+        return;
+    int fd = dt_keeper_keylog(d->keeper, &err);
+    FILE *f = fd >= 0 ? fdopen(fd, "a") : NULL;
+    if (f == NULL) {
+        LOG(DT_LOG_WARN, "%s", fd < 0 ? err.text : "no memory for the key log");
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    setvbuf(f, NULL, _IONBF, 0); /* no buffer with keys is left behind */
+    keylog_lines(f, sa);
+    fclose(f);
 }
 
 int keylog_open(struct daemon *d, struct dt_err *err)
@@ -105,11 +79,17 @@ int keylog_open(struct daemon *d, struct dt_err *err)
     char path[sizeof(d->cfg.keylog) + 8];
     if (d->cfg.keylog[0] == '\0')
         return 0;
-    snprintf(path, sizeof(path), "%s.esp", d->cfg.keylog);
-    d->keylog = open_alone(d->cfg.keylog, err);
-    d->keylog_esp = d->keylog != NULL ? open_alone(path, err) : NULL;
-    if (d->keylog_esp == NULL)
-        return -1;
-    setvbuf(d->keylog_esp, NULL, _IONBF, 0); /* no buffer with keys is left behind */
-    return 0;
+    keylog_path(d, path, sizeof(path));
+    int fd = dt_keylog_open(d->cfg.keylog, err), esp = fd >= 0 ? dt_keylog_open(path, err) : -1;
+    if (esp >= 0)
+        close(esp);
+    d->keylog = esp >= 0 ? fdopen(fd, "a") : NULL;
+    if (d->keylog == NULL && fd >= 0)
+        close(fd);
+    return d->keylog != NULL ? 0 : -1;
+}
+
+void keylog_path(const struct daemon *d, char *out, size_t cap)
+{
+    snprintf(out, cap, "%s%s", d->cfg.keylog, d->cfg.keylog[0] != '\0' ? ".esp" : "");
 }

@@ -342,11 +342,13 @@ int routes_begin(struct daemon *d, struct dt_err *err)
                                     .queues = dt_dp_workers(d->dp),
                                     .ike_port = d->cfg.ike_port,
                                     .natt_port = d->cfg.natt_port};
-    char no_filter[DT_ERR_TEXT], kept[sizeof(d->cfg.leases) + 16];
+    char no_filter[DT_ERR_TEXT], file[sizeof(d->cfg.leases) + sizeof(d->cfg.keylog)];
     snprintf(setup.device, sizeof(setup.device), "%s", dt_dp_tun_name(d->dp));
     absolute_path(setup.socket, sizeof(setup.socket), d->cfg.socket);
-    wants_path(d, kept, sizeof(kept));
-    absolute_path(setup.kept, sizeof(setup.kept), kept);
+    wants_path(d, file, sizeof(file));
+    absolute_path(setup.kept, sizeof(setup.kept), file);
+    keylog_path(d, file, sizeof(file));
+    absolute_path(setup.keylog, sizeof(setup.keylog), file);
     if (dt_keeper_setup(d->keeper, &setup, no_filter, err) != 0)
         return -1;
     d->has_filter = no_filter[0] == '\0';

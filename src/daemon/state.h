@@ -136,7 +136,7 @@ struct daemon {
     struct dt_control_server *control;
     struct dt_page *metrics;
     unsigned metrics_calls;
-    FILE *keylog, *keylog_esp;
+    FILE *keylog;
 
     struct dt_table tun_ids;  /* of tuns that have one */
     struct dt_names *names;   /* look-ups (net/names.h) */
@@ -198,6 +198,7 @@ json_t *refusals_json(struct daemon *d);
 
 /* keylog.c */
 int keylog_open(struct daemon *d, struct dt_err *err);
+void keylog_path(const struct daemon *d, char *out, size_t cap); /* of ESP's; empty: none */
 void keylog_sa(struct daemon *d, const struct dt_endpoint_sa *sa);
 void keylog_lines(FILE *f, const struct dt_endpoint_sa *sa); /* of both directions, as Wireshark reads them */
 

@@ -156,6 +156,14 @@ int dt_keeper_keep(struct dt_keeper *k, const char *text, size_t len, struct dt_
     return rc;
 }
 
+int dt_keeper_keylog(struct dt_keeper *k, struct dt_err *err)
+{
+    const struct keeper_request r = {.what = KEEPER_KEYLOG};
+    struct keeper_reply reply;
+    int fd;
+    return keeper_ask(k, &r, &reply, &fd, 1, err) == 0 ? fd : -1;
+}
+
 int dt_keeper_socket(struct dt_keeper *k, uint8_t ver, bool stream, struct dt_err *err)
 {
     const struct keeper_request r = {.what = KEEPER_SOCKET, .u.socket = {.ver = ver, .stream = stream}};

@@ -9,6 +9,7 @@
  *             its memory has what the file says, the keeper's never does
  *   setup     once, before the daemon hears from anybody: the device's name, ports, and the control socket's path
  *   keep      what the daemon must find again when it starts, in the one file that the setup names: replaced as a whole
+ *   keylog    a descriptor for appending to the file of ESP's keys that the setup names, where there is such a setting
  *   device    the TUN device, deleted by somebody, under the same name again: a descriptor for each worker
  *   want      what is wanted of the host (host/host.h): addresses on that device, routes in one table, its rule, the packet
  *             filter. Each fact is checked, their number is bounded. News of what had to be mended come back with the result
@@ -62,6 +63,7 @@ struct dt_keeper_setup {
     char device[16];      /* the TUN device's name */
     char socket[1024];    /* the control socket's path, absolute */
     char kept[1024];      /* of the file that the daemon writes while it runs, absolute; empty: none */
+    char keylog[1024];    /* of the file that keys of ESP's SAs are appended to, absolute; empty: none */
     uint32_t mtu, queues; /* of the device, and how many descriptors it has */
     uint16_t ike_port, natt_port;
 };
@@ -82,6 +84,12 @@ int dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struct dt_ho
                    void *user);
 /* As dt_host_missing(), of the last answer to a want; a keeper that is gone is no reason: what it set stands. */
 const char *dt_keeper_missing(const struct dt_keeper *k, uint32_t owner);
+
+/* A file for keys, opened for appending, and made (0600) where there is none. With this process's own rights. The descriptor, or
+ * -1 with *err: a link leads there, or it is somebody else's, or others may read it. */
+int dt_keylog_open(const char *path, struct dt_err *err);
+/* The same of the setup's `keylog`, by the keeper. */
+int dt_keeper_keylog(struct dt_keeper *k, struct dt_err *err);
 
 /* ver 4 or 6. The descriptor (non-blocking), or -1 with *err. */
 int dt_keeper_socket(struct dt_keeper *k, uint8_t ver, bool stream, struct dt_err *err);

@@ -100,8 +100,9 @@ static bool path_ok(const char *path, size_t cap)
 static bool setup_ok(const struct dt_keeper_setup *s)
 {
     return text_ok(s->device, sizeof(s->device), false) && path_ok(s->socket, sizeof(s->socket)) &&
-           (s->kept[0] == '\0' || path_ok(s->kept, sizeof(s->kept))) && s->mtu >= 68 && s->mtu <= 65535 &&
-           s->queues >= 1 && s->queues <= KEEPER_FDS_MAX;
+           (s->kept[0] == '\0' || path_ok(s->kept, sizeof(s->kept))) &&
+           (s->keylog[0] == '\0' || path_ok(s->keylog, sizeof(s->keylog))) && s->mtu >= 68 &&
+           s->mtu <= 65535 && s->queues >= 1 && s->queues <= KEEPER_FDS_MAX;
 }
 
 static bool addr_ok(const struct dt_addr *a)

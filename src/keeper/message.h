@@ -22,6 +22,7 @@ enum keeper_what {
     KEEPER_FACTS, /* n of what will be wanted; no answer */
     KEEPER_WANT,  /* n: how many there were in all */
     KEEPER_KEEP,  /* beside it a descriptor of what is to be kept */
+    KEEPER_KEYLOG,
     KEEPER_SOCKET,
     KEEPER_DISCOVER_OPEN,
     KEEPER_DISCOVER_SET,

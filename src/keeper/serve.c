@@ -117,6 +117,16 @@ static int do_keep(struct keeper *k, int from)
     return answer_done(k, keeper_keep(k->setup.kept, from, &err), &err);
 }
 
+static int do_keylog(struct keeper *k)
+{
+    struct keeper_reply r = {.answer = KEEPER_DONE};
+    struct dt_err err = {0};
+    if (k->host == NULL || k->setup.keylog[0] == '\0')
+        return -1;
+    int fd = dt_keylog_open(k->setup.keylog, &err);
+    return fd >= 0 ? answer(k, &r, sizeof(r.u.err), &fd, 1) : answer_done(k, -1, &err);
+}
+
 static int do_socket(struct keeper *k, const struct keeper_socket *s)
 {
     struct keeper_reply r = {.answer = KEEPER_DONE};
@@ -228,6 +238,8 @@ static int serve_one(struct keeper *k, const struct keeper_request *r, int besid
         return k->host != NULL ? keeper_host_want(k->host, r->n, k->fd) : -1;
     case KEEPER_KEEP:
         return do_keep(k, beside);
+    case KEEPER_KEYLOG:
+        return do_keylog(k);
     case KEEPER_SOCKET:
         return do_socket(k, &r->u.socket);
     case KEEPER_DISCOVER_OPEN:

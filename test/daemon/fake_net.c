@@ -335,6 +335,16 @@ int dt_keeper_keep(struct dt_keeper *k, const char *text, size_t len, struct dt_
     return 0;
 }
 
+int dt_keylog_open(const char *path, struct dt_err *err)
+{
+    return dt_err_set(err, 0, "there is no key log here");
+}
+
+int dt_keeper_keylog(struct dt_keeper *k, struct dt_err *err)
+{
+    return dt_err_set(err, 0, "there is no key log here");
+}
+
 int dt_keeper_socket(struct dt_keeper *k, uint8_t ver, bool stream, struct dt_err *err)
 {
     return dt_err_set(err, 0, "there are no sockets here");

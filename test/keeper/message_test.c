@@ -28,8 +28,9 @@ static struct dt_host_fact route(void)
 
 static void what_is_sent_is_taken(void **state)
 {
-    static const uint32_t plain[] = {KEEPER_LOAD,          KEEPER_DEVICE,         KEEPER_WANT,   KEEPER_KEEP,
-                                     KEEPER_DISCOVER_OPEN, KEEPER_DISCOVER_CLOSE, KEEPER_DISMISS};
+    static const uint32_t plain[] = {KEEPER_LOAD,           KEEPER_DEVICE, KEEPER_WANT,
+                                     KEEPER_KEEP,           KEEPER_KEYLOG, KEEPER_DISCOVER_OPEN,
+                                     KEEPER_DISCOVER_CLOSE, KEEPER_DISMISS};
     for (size_t i = 0; i < DT_ARRAY_LEN(plain); i++) {
         struct keeper_request r = request(plain[i], 0);
         assert_int_equal(keeper_request_len(&r), HEAD);

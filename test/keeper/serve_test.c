@@ -196,8 +196,8 @@ static void garbage_ends_it(void **state)
 
 static void before_the_setup_there_is_no_host(void **state)
 {
-    static const uint32_t what[] = {KEEPER_DEVICE, KEEPER_WANT, KEEPER_KEEP, KEEPER_DISCOVER_OPEN,
-                                    KEEPER_DISCOVER_SET};
+    static const uint32_t what[] = {KEEPER_DEVICE, KEEPER_WANT,          KEEPER_KEEP,
+                                    KEEPER_KEYLOG, KEEPER_DISCOVER_OPEN, KEEPER_DISCOVER_SET};
     for (size_t i = 0; i < DT_ARRAY_LEN(what); i++) {
         struct dt_keeper *k = start();
         struct keeper_request *r = calloc(1, sizeof(*r));
@@ -267,6 +267,39 @@ static void what_is_kept_is_replaced_as_a_whole(void **state)
     dt_keeper_dismiss(k);
 }
 
+static void keys_go_to_a_file_of_its_own(void **state)
+{
+    struct dt_keeper *k = start();
+    struct dt_keeper_setup s = setup();
+    char note[DT_ERR_TEXT];
+    struct dt_err err = {0};
+    struct stat st;
+    snprintf(s.keylog, sizeof(s.keylog), "%s", at("keys"));
+    assert_int_equal(dt_keeper_setup(k, &s, note, &err), 0);
+    int fd = dt_keeper_keylog(k, &err);
+    assert_int_equal(fcntl(fd, F_GETFL) & (O_ACCMODE | O_APPEND), O_WRONLY | O_APPEND);
+    assert_true(fstat(fd, &st) == 0 && (st.st_mode & 07777) == 0600);
+    close(fd);
+    assert_int_equal(chmod(at("keys"), 0640), 0);
+    assert_int_equal(dt_keeper_keylog(k, &err), -1);
+    assert_non_null(strstr(err.text, "chmod 600"));
+    assert_int_equal(chmod(at("keys"), 0600), 0);
+    assert_int_equal(link(at("keys"), at("keys2")), 0);
+    assert_int_equal(dt_keeper_keylog(k, &err), -1);
+    assert_non_null(strstr(err.text, "2 names"));
+    unlink(at("keys"));
+    assert_int_equal(symlink(at("keys2"), at("keys")), 0);
+    assert_int_equal(dt_keeper_keylog(k, &err), -1);
+    assert_non_null(strstr(err.text, "symbolic link"));
+    unlink(at("keys"));
+    unlink(at("keys2"));
+    fd = dt_keeper_keylog(k, &err); /* taken away: a new one */
+    assert_true(fd >= 0);
+    close(fd);
+    unlink(at("keys"));
+    dt_keeper_dismiss(k);
+}
+
 /* ---- the end ---- */
 
 static bool gone_soon(const char *path)
@@ -311,6 +344,7 @@ int main(void)
         cmocka_unit_test(before_the_setup_there_is_no_host),
         cmocka_unit_test(it_is_set_up_once),
         cmocka_unit_test(what_is_kept_is_replaced_as_a_whole),
+        cmocka_unit_test(keys_go_to_a_file_of_its_own),
         cmocka_unit_test(a_killed_daemons_socket_is_removed),
     };
     return cmocka_run_group_tests_name(__FILE__, tests, folders, sweep);

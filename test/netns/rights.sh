@@ -122,6 +122,17 @@ tap_ok "and never in the keeper's ($found)" [ "$found" = 0 ]
 tap_ok "keys are logged, in files that are root's alone" [ -s "$LAB_DIR/keys" -a -s "$LAB_DIR/keys.esp" -a \
     "$(stat -c '%u %a' "$LAB_DIR/keys" "$LAB_DIR/keys.esp" | sort -u)" = '0 600' ]
 
+rm "$LAB_DIR/keys.esp"
+dt client rekey office >"$LAB_DIR/said" 2>&1
+tap_ok "the log of ESP's keys is taken away: the next SA begins a new one" lab_wait 5 "[ -s $LAB_DIR/keys.esp ]"
+tap_ok "which is root's alone" [ "$(stat -c '%u %a' "$LAB_DIR/keys.esp")" = '0 600' ]
+rm "$LAB_DIR/keys.esp"
+ln -s "$LAB_DIR/elsewhere" "$LAB_DIR/keys.esp"
+dt client rekey office >"$LAB_DIR/said" 2>&1
+tap_ok "it has become a link: nothing is written there" lab_wait 5 "logged client 'keys.esp: a symbolic link leads there'"
+tap_ok "through the link neither" [ ! -e "$LAB_DIR/elsewhere" ]
+rm "$LAB_DIR/keys.esp"
+
 # ---- secrets at a reload
 secret 'the second secret, which is another one'
 tap_ok "another secret, root's alone: the gateway reloads" dt gateway reload
