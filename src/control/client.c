@@ -117,9 +117,9 @@ static long read_line(struct dt_control_client *c, int timeout_ms, struct dt_err
         }
         seen = c->len;
         if (c->len + 1 >= c->cap) {
-            if (c->cap >= DT_CONTROL_ANSWER_MAX)
+            if (c->cap >= DT_CONTROL_PIECES_MAX)
                 return dt_err_set(err, 0, "the daemon's answer is longer than %u bytes",
-                                  DT_CONTROL_ANSWER_MAX);
+                                  DT_CONTROL_PIECES_MAX);
             size_t cap = c->cap ? c->cap * 2 : 4096;
             char *buf = realloc(c->buf, cap);
             if (buf == NULL)

@@ -10,8 +10,8 @@
  * One request is handled at a time on a connection, except that closing it ends whatever is under way; the next
  * is taken from the loop, never from inside a call of the server's. A line is at most DT_CONTROL_LINE_MAX bytes, and
  * a server has at most DT_CONTROL_CLIENTS_MAX connections. For a reader that is slow no more than
- * DT_CONTROL_BACKLOG_MAX bytes and one answer are kept: its next request waits, and a stream loses events (it is
- * told how many). Only root, the server's own user and members of the socket's group may speak (SO_PEERCRED,
+ * DT_CONTROL_BACKLOG_MAX bytes and one answer are kept: its next request waits, an answer in pieces is not made further,
+ * and a stream loses events (it is told how many). Only root, the server's own user and members of the socket's group may speak (SO_PEERCRED,
  * SO_PEERGROUPS); others are told so and closed. */
 #ifndef DT_CONTROL_CONTROL_H
 #define DT_CONTROL_CONTROL_H
@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include <jansson.h>
@@ -28,7 +29,8 @@
 
 #define DT_CONTROL_VERSION     1
 #define DT_CONTROL_LINE_MAX    65536       /* a request */
-#define DT_CONTROL_ANSWER_MAX  (64u << 20) /* an answer, as a client accepts it */
+#define DT_CONTROL_ANSWER_MAX  (64u << 20) /* an answer that is made at once */
+#define DT_CONTROL_PIECES_MAX  (256u << 20) /* an answer in pieces; what a client accepts */
 #define DT_CONTROL_CLIENTS_MAX 64
 #define DT_CONTROL_BACKLOG_MAX (1u << 20) /* bytes queued for one slow reader of a stream */
 
@@ -66,6 +68,15 @@ const struct dt_control_counters *dt_control_server_counters(const struct dt_con
 /* Ends the request; `result` is stolen (NULL is null). After it, req is gone. An answer of more than
  * DT_CONTROL_ANSWER_MAX bytes becomes an error that says so. */
 void dt_control_answer(struct dt_control_request *req, json_t *result);
+/* Ends the request with a result that is made piece by piece, so that a long one holds nobody up and does not wait in
+ * memory for a slow reader. In one turn of the loop one piece is made, for one connection. `next` writes JSON to `out`, from
+ * the loop alone; false: that was the last of it. `end` is called once, when nothing more is
+ * wanted of ctx, also where the peer has gone or the server closes; neither may answer or close anything. */
+struct dt_control_pieces {
+    bool (*next)(void *ctx, FILE *out);
+    void (*end)(void *ctx);
+};
+void dt_control_answer_pieces(struct dt_control_request *req, const struct dt_control_pieces *p, void *ctx);
 /* Ends the request with an error. `detail` (stolen) may be NULL: both sides' values, for --json. */
 void dt_control_fail(struct dt_control_request *req, int code, json_t *detail, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

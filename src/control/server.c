@@ -23,6 +23,9 @@ struct dt_control_request {
     void (*cancel)(void *arg);
     void *cancel_arg;
     uint64_t dropped; /* events since the last one that went out */
+    const struct dt_control_pieces *pieces; /* of an answer that was begun; NULL */
+    void *pieces_ctx;
+    bool begun;
 };
 
 struct conn {
@@ -106,7 +109,9 @@ static void conn_close(struct conn *c)
     struct dt_control_request *req = c->req;
     c->req = NULL;
     if (req != NULL) {
-        if (req->cancel != NULL)
+        if (req->pieces != NULL)
+            req->pieces->end(req->pieces_ctx);
+        else if (req->cancel != NULL)
             req->cancel(req->cancel_arg);
         free(req);
     }
@@ -149,14 +154,9 @@ static char *too_long(json_int_t id, char *text)
     return text;
 }
 
-/* Takes msg. Closes nothing and calls nobody: whoever answers may be in the middle of something. */
-static void conn_write(struct conn *c, json_t *msg)
+/* Takes text (NULL: no memory). Closes nothing and calls nobody: whoever answers may be in the middle of something. */
+static void conn_send(struct conn *c, char *text, size_t len)
 {
-    json_int_t id = json_integer_value(json_object_get(msg, "id"));
-    char *text = msg != NULL ? json_dumps(msg, JSON_COMPACT) : NULL;
-    json_decref(msg);
-    if (text != NULL && strlen(text) >= DT_CONTROL_ANSWER_MAX)
-        text = too_long(id, text);
     struct out *o = calloc(1, sizeof(*o));
     if (text == NULL || o == NULL || c->broken || c->closing) {
         free(text);
@@ -164,16 +164,28 @@ static void conn_write(struct conn *c, json_t *msg)
         conn_break(c);
         return;
     }
-    size_t len = strlen(text);
-    text[len] = '\n'; /* in the place of the NUL */
     o->text = text;
     o->write.data = c;
-    uv_buf_t b = uv_buf_init(text, (unsigned)len + 1);
+    uv_buf_t b = uv_buf_init(text, (unsigned)len);
     if (uv_write(&o->write, (uv_stream_t *)&c->pipe, &b, 1, written) != 0) {
         free(o->text);
         free(o);
         conn_break(c);
     }
+}
+
+/* Takes msg. */
+static void conn_write(struct conn *c, json_t *msg)
+{
+    json_int_t id = json_integer_value(json_object_get(msg, "id"));
+    char *text = msg != NULL ? json_dumps(msg, JSON_COMPACT) : NULL;
+    json_decref(msg);
+    if (text != NULL && strlen(text) >= DT_CONTROL_ANSWER_MAX)
+        text = too_long(id, text);
+    size_t len = text != NULL ? strlen(text) : 0;
+    if (text != NULL)
+        text[len++] = '\n'; /* in the place of the NUL */
+    conn_send(c, text, len);
 }
 
 static void finish(struct dt_control_request *req, json_t *msg)
@@ -189,6 +201,42 @@ void dt_control_answer(struct dt_control_request *req, json_t *result)
 {
     finish(req, json_pack("{s:i, s:I, s:b, s:o}", "v", DT_CONTROL_VERSION, "id", req->id, "ok", 1, "result",
                           result != NULL ? result : json_null()));
+}
+
+void dt_control_answer_pieces(struct dt_control_request *req, const struct dt_control_pieces *p, void *ctx)
+{
+    req->pieces = p;
+    req->pieces_ctx = ctx;
+    conn_turn(req->conn);
+}
+
+/* The next piece of an answer, with what stands before the first and behind the last one. */
+static void conn_next_piece(struct conn *c)
+{
+    struct dt_control_request *req = c->req;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&text, &len);
+    bool more = false;
+    if (f != NULL && !req->begun)
+        fprintf(f, "{\"v\":%d,\"id\":%" JSON_INTEGER_FORMAT ",\"ok\":true,\"result\":", DT_CONTROL_VERSION, req->id);
+    req->begun = true;
+    if (f != NULL) {
+        more = req->pieces->next(req->pieces_ctx, f);
+        if (!more)
+            fputs("}\n", f);
+    }
+    if (f != NULL && (ferror(f) | fclose(f)) != 0) {
+        free(text);
+        text = NULL;
+    }
+    if (!more) {
+        req->pieces->end(req->pieces_ctx);
+        c->req = NULL;
+        free(req);
+    }
+    conn_send(c, text, len);
+    conn_turn(c);
 }
 
 void dt_control_fail(struct dt_control_request *req, int code, json_t *detail, const char *fmt, ...)
@@ -334,18 +382,29 @@ static void conn_next_line(struct conn *c)
     }
 }
 
-/* One line of each connection that has one. Whatever a command does, to whichever connection: only the list is kept in
- * hand, and who comes anew waits for the next round. */
+static bool conn_has_piece(struct conn *c)
+{
+    return c->req != NULL && c->req->pieces != NULL;
+}
+
+/* One line of each connection that has one, and one piece in all: a piece is work, and the loop has other things to do.
+ * Whatever a command does, to whichever connection: only the list is kept in hand, and who comes anew waits for the next
+ * round. */
 static void take_turns(uv_idle_t *idle)
 {
     struct dt_control_server *s = idle->data;
-    for (size_t n = s->nconn; n > 0 && !dt_list_empty(&s->turns); n--) {
+    bool made = false;
+    for (size_t n = s->nconn; n > 0 && !made && !dt_list_empty(&s->turns); n--) {
         struct conn *c = DT_CONTAINER_OF(s->turns.next, struct conn, turn);
         dt_list_del(&c->turn);
-        if (c->broken)
+        if (c->broken) {
             conn_close(c);
-        else
+        } else if (!conn_has_piece(c)) {
             conn_next_line(c);
+        } else if (conn_backlog(c) <= DT_CONTROL_BACKLOG_MAX) { /* else it comes again when its reader has read */
+            conn_next_piece(c);
+            made = true;
+        }
     }
     if (dt_list_empty(&s->turns))
         uv_idle_stop(idle);

@@ -89,11 +89,18 @@ static void tunnels_apply(struct apply *a)
 {
     struct daemon *d = a->d;
     struct dt_config *c = a->c;
+    for (size_t i = 0; i < c->ntunnel; i++) {
+        struct tun *t = tun_by_name(d, c->tunnel[i].cfg.name);
+        if (t != NULL)
+            t->named = true;
+    }
     dt_list_for_each_safe (l, &d->tuns) {
         struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
-        if (!t->cfg.discovered && dt_config_find_tunnel(c, t->cfg.cfg.name) == NULL) {
+        if (!t->cfg.discovered && !t->named) {
             apply_note(a, "removed", t->cfg.cfg.name);
             tunnels_remove(d, t);
+        } else {
+            t->named = false;
         }
     }
     for (size_t i = 0; i < c->ntunnel; i++) {

@@ -149,13 +149,13 @@ static void cmd_ping(void *ctx, struct dt_control_request *req, const json_t *ar
 static void cmd_status(void *ctx, struct dt_control_request *req, const json_t *args)
 {
     struct daemon *d = ctx;
-    const char *unknown = NULL;
+    const json_t *names = json_object_get(args, "tunnels");
+    const char *unknown = status_unknown(d, names);
     char text[TARGETS_UNKNOWN];
-    json_t *result = status_json(d, json_object_get(args, "tunnels"), &unknown);
-    if (result == NULL)
+    if (unknown != NULL)
         dt_control_fail(req, 1, NULL, "%s", targets_unknown(d, unknown, text));
     else
-        dt_control_answer(req, result);
+        report_answer(d, req, names);
 }
 
 static void cmd_monitor(void *ctx, struct dt_control_request *req, const json_t *args)

@@ -212,6 +212,7 @@ static void close_all(struct daemon *d)
     if (d->ep != NULL)
         tunnels_clear(d);
     wants_close(d);
+    metrics_close(d);
     dt_page_close(d->metrics);
     d->metrics = NULL;
     dt_control_server_close(d->control);
@@ -233,6 +234,7 @@ static void close_all(struct daemon *d)
     if (d->keylog != NULL)
         fclose(d->keylog);
     dt_table_free(&d->dptuns);
+    dt_table_free(&d->tun_names);
     dt_table_free(&d->tun_ids);
     dt_table_free(&d->resolves);
     dt_keeper_dismiss(d->keeper);
@@ -459,6 +461,7 @@ int dt_daemon_main(int argc, char **argv)
     struct dt_rand rand = dt_rand_system();
     dt_rand_fill(&rand, &d.owner_key, sizeof(d.owner_key));
     dt_table_init(&d.dptuns);
+    dt_table_init(&d.tun_names);
     dt_table_init(&d.tun_ids);
     dt_table_init(&d.resolves);
     d.config_file = file;

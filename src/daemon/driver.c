@@ -402,6 +402,13 @@ static bool log_stranger(struct daemon *d)
     return ++d->strangers <= STRANGERS_A_SECOND;
 }
 
+/* Somebody hears that a tunnel is up; what nobody waits for is set at the end of the turn, for all tunnels at once. */
+static bool news_of_up(const struct daemon *d, const struct dt_event *ev)
+{
+    return (ev->kind == DT_EVENT_UP || ev->kind == DT_EVENT_UNPROVED) &&
+           (!dt_list_empty(&d->waits) || !dt_list_empty(&d->monitors) || d->plans != NULL);
+}
+
 static void event(void *user, const struct dt_event *ev)
 {
     struct daemon *d = user;
@@ -416,7 +423,8 @@ static void event(void *user, const struct dt_event *ev)
     if (t != NULL && (ev->kind == DT_EPOCH_SESSION_DROPPED || ev->kind == DT_EPOCH_SESSION_LOST) &&
         t->resolve_at == DT_NEVER)
         t->resolve_at = daemon_now(); /* perhaps the name has another address by now */
-    routes_flush(d);                  /* who hears that it is up may send at once */
+    if (news_of_up(d, ev))
+        routes_flush(d); /* who hears that it is up may send at once */
     refusals_event(d, ev);
     discover_event(d, ev);
     monitors_event(d, ev);

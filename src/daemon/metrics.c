@@ -53,6 +53,10 @@ VALUE(v_rxp, c->rx_packets)
 VALUE(v_txp, c->tx_packets)
 VALUE(v_held, c->held)
 VALUE(v_drops, c->hold_drops + c->drops + c->selector_drops + c->fragment_drops)
+VALUE(v_drop_held, c->hold_drops)
+VALUE(v_drop_down, c->drops)
+VALUE(v_drop_selectors, c->selector_drops)
+VALUE(v_drop_fragment, c->fragment_drops)
 VALUE(v_negotiated, i->stats.negotiated)
 VALUE(v_verified, i->stats.verified)
 VALUE(v_unanswered, i->stats.unanswered)
@@ -81,62 +85,126 @@ static const struct per_tunnel tunnel_metrics[] = {
     {"tunnel_rtt_seconds", "gauge", "round trip of the last answered probe", v_rtt},
 };
 
-static void tunnels_page(struct daemon *d, FILE *f)
+/* Why packets for a tunnel were not sent. */
+static const struct per_reason {
+    const char *name;
+    double (*value)(struct daemon *d, struct tun *t, const struct dt_tunnel_info *i,
+                    const struct dt_dp_tunnel_counters *c);
+} drop_reasons[] = {
+    {"held", v_drop_held},
+    {"down", v_drop_down},
+    {"selectors", v_drop_selectors},
+    {"fragment", v_drop_fragment},
+};
+
+/* ---- what is told of each tunnel ---- */
+
+#define FAMILIES DT_ARRAY_LEN(tunnel_metrics)
+#define ROWS     96   /* tunnels in one turn of the loop */
+#define LOOKS    1024 /* clients in one turn */
+
+/* A page in the making. The samples of one name stand together, so each has a text of its own, which grows by a line for
+ * each tunnel; a tunnel's values are all of one moment. */
+struct metrics_pass {
+    struct tun_walk walk;
+    bool walked;
+    uint32_t client;            /* the last one that was looked at */
+    FILE *family[FAMILIES + 1]; /* the last: tunnel_drops_total */
+    char *text[FAMILIES + 1];
+    size_t len[FAMILIES + 1];
+    uint64_t held, dropped; /* of tunnels that rules lead to */
+};
+
+static void pass_free(struct daemon *d)
 {
-    for (size_t k = 0; k < DT_ARRAY_LEN(tunnel_metrics); k++) {
-        const struct per_tunnel *m = &tunnel_metrics[k];
-        family(f, m->name, m->type, m->help);
-        dt_list_for_each (l, &d->tuns) {
-            struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
-            struct dt_tunnel_info info;
-            struct dt_dp_tunnel_counters c = {0};
-            char name[256];
-            if (t->id == 0 || !dt_endpoint_tunnel_info(d->ep, t->id, &info))
-                continue;
-            dt_dp_tunnel_counters(d->dp, t->id, &c);
-            fprintf(f, "dovetail_%s{tunnel=\"%s\"} %.17g\n", m->name, label(name, t->cfg.cfg.name),
-                    m->value(d, t, &info, &c));
-        }
+    struct metrics_pass *p = d->metrics_pass;
+    if (p == NULL)
+        return;
+    for (size_t k = 0; k <= FAMILIES; k++) {
+        if (p->family[k] != NULL)
+            fclose(p->family[k]);
+        free(p->text[k]);
+    }
+    tun_walk_end(d, &p->walk);
+    free(p);
+    d->metrics_pass = NULL;
+    uv_idle_stop(&d->metrics_idle);
+}
+
+static bool pass_new(struct daemon *d)
+{
+    struct metrics_pass *p = d->metrics_pass = calloc(1, sizeof(*p));
+    if (p == NULL)
+        return false;
+    tun_walk_begin(d, &p->walk);
+    for (size_t k = 0; k <= FAMILIES; k++)
+        if ((p->family[k] = open_memstream(&p->text[k], &p->len[k])) == NULL)
+            return false;
+    for (size_t k = 0; k < FAMILIES; k++)
+        family(p->family[k], tunnel_metrics[k].name, tunnel_metrics[k].type, tunnel_metrics[k].help);
+    family(p->family[FAMILIES], "tunnel_drops_total", "counter",
+           "packets for the tunnel that were not sent, by reason");
+    dt_list_for_each (l, &d->gates)
+        memset(DT_CONTAINER_OF(l, struct gate, link)->counted, 0, sizeof(((struct gate *)0)->counted));
+    return true;
+}
+
+static void tunnel_lines(struct daemon *d, struct metrics_pass *p, struct tun *t)
+{
+    struct dt_tunnel_info info;
+    struct dt_dp_tunnel_counters c = {0};
+    char name[256];
+    if (t->id == 0 || !dt_endpoint_tunnel_info(d->ep, t->id, &info))
+        return;
+    dt_dp_tunnel_counters(d->dp, t->id, &c);
+    label(name, t->cfg.cfg.name);
+    for (size_t k = 0; k < FAMILIES; k++)
+        fprintf(p->family[k], "dovetail_%s{tunnel=\"%s\"} %.17g\n", tunnel_metrics[k].name, name,
+                tunnel_metrics[k].value(d, t, &info, &c));
+    for (size_t k = 0; k < DT_ARRAY_LEN(drop_reasons); k++)
+        fprintf(p->family[FAMILIES], "dovetail_tunnel_drops_total{tunnel=\"%s\",reason=\"%s\"} %.17g\n", name,
+                drop_reasons[k].name, drop_reasons[k].value(d, t, &info, &c));
+    if (t->ruled) {
+        p->held += c.held;
+        p->dropped += c.hold_drops + c.drops;
     }
 }
 
-/* Why packets for a tunnel were not sent. */
-static void drops_page(struct daemon *d, FILE *f)
+/* True: there are more. */
+static bool pass_tunnels(struct daemon *d, struct metrics_pass *p)
 {
-    family(f, "tunnel_drops_total", "counter", "packets for the tunnel that were not sent, by reason");
-    dt_list_for_each (l, &d->tuns) {
-        struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
-        struct dt_dp_tunnel_counters c = {0};
-        char name[256];
-        if (t->id == 0 || !dt_dp_tunnel_counters(d->dp, t->id, &c))
-            continue;
-        const struct {
-            const char *reason;
-            uint64_t n;
-        } v[] = {{"held", c.hold_drops},
-                 {"down", c.drops},
-                 {"selectors", c.selector_drops},
-                 {"fragment", c.fragment_drops}};
-        for (size_t i = 0; i < DT_ARRAY_LEN(v); i++)
-            fprintf(f, "dovetail_tunnel_drops_total{tunnel=\"%s\",reason=\"%s\"} %llu\n",
-                    label(name, t->cfg.cfg.name), v[i].reason, (unsigned long long)v[i].n);
+    for (unsigned i = 0; i < ROWS; i++) {
+        struct tun *t = tun_walk_next(d, &p->walk);
+        if (t == NULL)
+            return false;
+        tunnel_lines(d, p, t);
     }
+    return true;
+}
+
+static bool pass_clients(struct daemon *d, struct metrics_pass *p)
+{
+    for (unsigned i = 0; i < LOOKS; i++) {
+        struct dt_tunnel_info info;
+        p->client = dt_endpoint_tunnel_next(d->ep, p->client);
+        if (p->client == 0)
+            return false;
+        struct gate *g = gate_by_id(d, dt_endpoint_tunnel_gateway(d->ep, p->client));
+        if (g != NULL && dt_endpoint_tunnel_info(d->ep, p->client, &info))
+            g->counted[info.verified]++;
+    }
+    return true;
 }
 
 static void gateways_page(struct daemon *d, FILE *f)
 {
     family(f, "gateway_clients", "gauge", "clients, by gateway and whether an epoch was heard");
     dt_list_for_each (l, &d->gates) {
-        struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
-        struct dt_tunnel_info info;
+        const struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
         char name[256];
-        unsigned n[2] = {0};
-        for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); t != 0; t = dt_endpoint_tunnel_next(d->ep, t))
-            if (dt_endpoint_tunnel_info(d->ep, t, &info) && !info.client && info.gateway == g->id)
-                n[info.verified]++;
         for (int up = 0; up < 2; up++)
             fprintf(f, "dovetail_gateway_clients{gateway=\"%s\",verified=\"%s\"} %u\n",
-                    label(name, g->cfg.cfg.name), up ? "yes" : "no", n[up]);
+                    label(name, g->cfg.cfg.name), up ? "yes" : "no", g->counted[up]);
     }
 }
 
@@ -198,19 +266,9 @@ static void plans_page(struct daemon *d, FILE *f)
 {
     const struct dt_policy *p = plans_policy(d);
     struct dt_policy_counters c;
-    uint64_t held = 0, dropped = 0;
     if (p == NULL)
         return;
     dt_policy_counters(p, &c);
-    dt_list_for_each (l, &d->tuns) {
-        const struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
-        struct dt_dp_tunnel_counters x = {0};
-        if (!t->ruled || t->id == 0)
-            continue;
-        dt_dp_tunnel_counters(d->dp, t->id, &x);
-        held += x.held;
-        dropped += x.hold_drops + x.drops;
-    }
     const struct {
         const char *name, *type, *help;
         uint64_t v;
@@ -226,8 +284,9 @@ static void plans_page(struct daemon *d, FILE *f)
         {"plan_layers_performed_total", "counter", "actions performed", c.performed},
         {"plan_layers_torn_total", "counter", "layers torn down", c.torn},
         {"plan_layers_lost_total", "counter", "layers that were up and were lost", c.lost},
-        {"plan_held_packets", "gauge", "packets that wait for a plan", held},
-        {"plan_dropped_packets_total", "counter", "packets of plans that were not sent", dropped},
+        {"plan_held_packets", "gauge", "packets that wait for a plan", d->metrics_pass->held},
+        {"plan_dropped_packets_total", "counter", "packets of plans that were not sent",
+         d->metrics_pass->dropped},
     };
     for (size_t i = 0; i < DT_ARRAY_LEN(v); i++)
         single(f, v[i].name, v[i].type, v[i].help, (double)v[i].v);
@@ -271,8 +330,8 @@ static void write_page(void *ctx, FILE *f)
     single(f, "leases_taken_total", "counter", "inside addresses leased", (double)d->leases->count.taken);
     single(f, "leases_refused_total", "counter", "inside addresses refused",
            (double)d->leases->count.refused);
-    tunnels_page(d, f);
-    drops_page(d, f);
+    for (size_t k = 0; k <= FAMILIES; k++)
+        fwrite(d->metrics_pass->text[k], 1, d->metrics_pass->len[k], f);
     gateways_page(d, f);
     ike_page(d, f);
     data_path_page(d, f);
@@ -280,8 +339,46 @@ static void write_page(void *ctx, FILE *f)
     discovery_page(d, f);
 }
 
+/* Nothing is missing of it, or it is not served. */
+static bool pass_whole(struct metrics_pass *p)
+{
+    bool ok = true;
+    for (size_t k = 0; k <= FAMILIES; k++) {
+        ok = fclose(p->family[k]) == 0 && ok;
+        p->family[k] = NULL;
+    }
+    return ok;
+}
+
+static void metrics_turn(uv_idle_t *idle)
+{
+    struct daemon *d = idle->data;
+    struct metrics_pass *p = d->metrics_pass;
+    p->walked = p->walked || !pass_tunnels(d, p);
+    if (!p->walked || pass_clients(d, p))
+        return;
+    if (pass_whole(p))
+        dt_page_make(d->metrics, write_page, d);
+    pass_free(d);
+}
+
+void metrics_open(struct daemon *d)
+{
+    uv_idle_init(&d->loop, &d->metrics_idle);
+    d->metrics_idle.data = d;
+}
+
+void metrics_close(struct daemon *d)
+{
+    pass_free(d);
+}
+
 void metrics_refresh(struct daemon *d)
 {
-    if (d->metrics_calls++ % 5 == 0)
-        dt_page_make(d->metrics, write_page, d);
+    if (d->metrics_calls++ % 5 != 0 || d->metrics_pass != NULL)
+        return;
+    if (pass_new(d))
+        uv_idle_start(&d->metrics_idle, metrics_turn);
+    else
+        pass_free(d);
 }

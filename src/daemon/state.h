@@ -5,6 +5,7 @@
  *   driver.c     what the endpoint asks for      commands.c   control socket; waits.c those that take time
  *   tunnels.c    tunnels and gateways            status.c     what is known, as JSON
  *   resolve.c    names of gateways               metrics.c    the same as numbers, for Prometheus
+ *   report.c     the whole of status, in pieces
  *   refusals.c   whom a gateway turned away      targets.c    whom a command names
  *   jobs.c       key exchanges on a thread of their own
  *   lan.c        what stays outside of tunnels
@@ -42,6 +43,7 @@ struct host_addrs {
 /* A configured tunnel: from the configuration to the endpoint. */
 struct tun {
     struct dt_list link;
+    struct dt_table_node by_name;
     struct dt_table_node by_id;  /* where id is not 0 */
     struct dt_config_tunnel cfg; /* owns its names and its secret */
     uint32_t id;                 /* of the endpoint; 0: no address of a gateway is known yet */
@@ -57,6 +59,7 @@ struct tun {
     char encap_why[160];       /* why this encapsulation was chosen */
     unsigned refusals;         /* since it was last asked to come up */
     bool ruled;                /* a rule leads to it: plans bring it up and down (plans.c) */
+    bool named;                /* in the configuration that is being applied */
     bool begin;                /* the configuration that is being applied wants tun_begin for it */
     bool plan_udp;             /* its plan wants ESP in UDP, whatever the section says */
     uint32_t below;            /* the tunnel that its outer packets go through; 0: none */
@@ -66,11 +69,19 @@ struct tun {
     char refusal[DT_ERR_TEXT]; /* what its gateway said last */
 };
 
+/* A walk through all tunnels that takes several turns of the loop. One that is added meanwhile comes at the end; one that
+ * is removed is left out. */
+struct tun_walk {
+    struct tun_walk *next;
+    struct dt_list *at; /* the one whose turn is next, or the list's head: none */
+};
+
 struct gate {
     struct dt_list link;
     struct dt_config_gateway cfg;
     uint32_t id;
     char diverted[128]; /* what its clients have does not go into the device: why; else empty (routes.c) */
+    unsigned counted[2]; /* clients, not verified and verified, for the page of metrics that is being made */
     bool discovery; /* of daemon/discover.h: no routes, and not of the configuration's gateways */
 };
 
@@ -128,6 +139,7 @@ struct daemon {
     bool has_filter;          /* this host has nftables */
     bool routes_changed;      /* since the keeper was told what is wanted */
     bool routes_said;         /* it was told at all */
+    dt_time flush_after;  /* it is told at the end of a turn, but not before */
     dt_time host_look_at; /* the slow timer */
     json_t *wants;        /* of the daemon before this one: {"up", "closed"} (wants.c); NULL: none */
     char *wants_text;     /* what the file has; NULL: there is none */
@@ -137,8 +149,12 @@ struct daemon {
     struct dt_page *metrics;
     unsigned metrics_calls;
     FILE *keylog;
+    struct metrics_pass *metrics_pass; /* the next page, in the making; NULL */
+    uv_idle_t metrics_idle;            /* runs while it is */
 
+    struct dt_table tun_names; /* of all tuns */
     struct dt_table tun_ids;  /* of tuns that have one */
+    struct tun_walk *walks;   /* under way */
     struct dt_names *names;   /* look-ups (net/names.h) */
     struct dt_table resolves; /* under way (resolve.c) */
     uint64_t next_resolve;
@@ -218,6 +234,9 @@ void tunnels_clear(struct daemon *d);
 struct tun *tun_by_id(struct daemon *d, uint32_t id);
 struct tun *tun_by_name(struct daemon *d, const char *name);
 struct gate *gate_by_id(struct daemon *d, uint32_t id);
+void tun_walk_begin(struct daemon *d, struct tun_walk *w);
+struct tun *tun_walk_next(struct daemon *d, struct tun_walk *w); /* NULL: that were all */
+void tun_walk_end(struct daemon *d, struct tun_walk *w);
 bool gates_admit(struct daemon *d, const char *identity);      /* may such a client come? */
 struct gate *gate_by_name(struct daemon *d, const char *name); /* of the configuration's */
 void tun_up(struct daemon *d, struct tun *t);
@@ -318,11 +337,16 @@ void waits_forget(struct daemon *d, const struct tun *t);
 void monitors_event(struct daemon *d, const struct dt_event *ev);
 void monitors_json(struct daemon *d, json_t *event); /* stolen; to every monitor of all tunnels */
 void monitors_add(struct daemon *d, struct dt_control_request *req, const json_t *names);
-json_t *status_json(struct daemon *d, const json_t *names, const char **unknown);
 json_t *status_tunnel(struct daemon *d, struct tun *t);
 json_t *status_client(struct daemon *d, uint32_t client); /* of a gateway; null: it is gone */
+json_t *status_ike(struct daemon *d);
+json_t *status_gateway(struct daemon *d, struct gate *g); /* what the configuration says of it */
 const char *status_unknown(struct daemon *d,
                            const json_t *names); /* the first name that nothing has; NULL: none */
+/* report.c: all that status tells of these names (none: of everything), in pieces of a bounded number of tunnels. */
+void report_answer(struct daemon *d, struct dt_control_request *req, const json_t *names);
+/* The next client of that name, of one gateway or another, by rising number after `after`; 0: none. */
+uint32_t client_next(struct daemon *d, const char *name, uint32_t after);
 bool client_is(const struct dt_ike_id *id, const char *name); /* a gateway's client, as people name it */
 
 /* discover.c and its neighbours: all of them do nothing without a discover section */
@@ -351,7 +375,9 @@ void discover_listen_cmd(void *ctx, struct dt_control_request *req, const json_t
 void discover_status_cmd(void *ctx, struct dt_control_request *req, const json_t *args);
 
 /* metrics.c */
-void metrics_refresh(struct daemon *d); /* five times a second; the page that scrapers get is made once */
+void metrics_open(struct daemon *d); /* its handle of the loop */
+void metrics_refresh(struct daemon *d); /* five times a second: once, the page that scrapers get is begun */
+void metrics_close(struct daemon *d);
 
 /* privilege.c: before there is a second thread */
 int privilege_check(struct dt_err *err);

@@ -285,28 +285,30 @@ bool client_is(const struct dt_ike_id *id, const char *name)
            (dt_ike_id_parse(&named, name) == 0 && dt_ike_id_eq(&named, id));
 }
 
-static bool client_listed(const json_t *names, const struct dt_ike_id *id)
+/* Its text, where that is no identity's as people write them. */
+static bool escaped(const char *name)
 {
-    size_t i;
-    json_t *v;
-    json_array_foreach(names, i, v)
-    {
-        if (json_is_string(v) && client_is(id, json_string_value(v)))
-            return true;
-    }
-    return false;
+    return strchr(name, '\\') != NULL;
 }
 
-static bool listed(const json_t *names, const char *name)
+uint32_t client_next(struct daemon *d, const char *name, uint32_t after)
 {
-    size_t i;
-    json_t *v;
-    json_array_foreach(names, i, v)
-    {
-        if (json_is_string(v) && strcmp(json_string_value(v), name) == 0)
-            return true;
-    }
-    return false;
+    struct dt_ike_id id;
+    struct dt_tunnel_info info;
+    uint32_t found = 0;
+    if (!escaped(name) && dt_ike_id_parse(&id, name) == 0)
+        dt_list_for_each (l, &d->gates) {
+            uint32_t t = dt_endpoint_client(d->ep, DT_CONTAINER_OF(l, struct gate, link)->id, &id);
+            if (t > after && (found == 0 || t < found))
+                found = t;
+        }
+    else
+        for (uint32_t t = dt_endpoint_tunnel_next(d->ep, after); t != 0 && found == 0;
+             t = dt_endpoint_tunnel_next(d->ep, t))
+            if (dt_endpoint_tunnel_gateway(d->ep, t) != 0 && dt_endpoint_tunnel_info(d->ep, t, &info) &&
+                client_is(&info.remote_id, name))
+                found = t;
+    return found;
 }
 
 json_t *status_client(struct daemon *d, uint32_t client)
@@ -320,37 +322,29 @@ json_t *status_client(struct daemon *d, uint32_t client)
     return o;
 }
 
-static json_t *gateway_json(struct daemon *d, struct gate *g, const json_t *names, bool all)
+json_t *status_gateway(struct daemon *d, struct gate *g)
 {
-    json_t *clients = json_array(), *listen = json_array();
-    size_t verified = 0, count = 0;
-    struct dt_tunnel_info info;
-    char who[DT_IKE_ID_STRLEN];
-    for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); t != 0; t = dt_endpoint_tunnel_next(d->ep, t)) {
-        if (!dt_endpoint_tunnel_info(d->ep, t, &info) || info.client || info.gateway != g->id)
-            continue;
-        dt_ike_id_str(who, &info.remote_id);
-        verified += info.verified;
-        count++;
-        if (!all && !client_listed(names, &info.remote_id))
-            continue;
-        json_t *o = info_json(d, &info);
-        json_object_set_new(o, "identity", json_string(who));
-        json_array_append_new(clients, o);
-    }
+    json_t *listen = json_array();
     for (size_t i = 0; i < g->cfg.cfg.nlisten; i++)
         json_array_append_new(listen, addr_json(&g->cfg.cfg.listen[i]));
     if (g->cfg.cfg.nlisten == 0)
         json_array_append_new(listen, json_string("any address"));
-    json_t *o = json_pack("{s:s, s:o, s:i, s:i, s:o, s:o}", "name", g->cfg.cfg.name, "listen", listen,
-                          "clients_count", (int)count, "verified", (int)verified, "protect",
-                          selectors_json(&g->cfg.cfg.protect), "clients", clients);
+    json_t *o = json_pack("{s:s, s:o, s:o}", "name", g->cfg.cfg.name, "listen", listen, "protect",
+                          selectors_json(&g->cfg.cfg.protect));
     set_id(o, "identity", &g->cfg.cfg.identity);
     json_object_set_new(o, "closed", closed_gate_json(g));
     const char *blocked = routes_gateway_missing(d, g);
     if (blocked != NULL)
         json_object_set_new(o, "blocked", json_string(blocked));
     return o;
+}
+
+static bool is_gateway(struct daemon *d, const char *name)
+{
+    dt_list_for_each (l, &d->gates)
+        if (strcmp(DT_CONTAINER_OF(l, struct gate, link)->cfg.cfg.name, name) == 0)
+            return true;
+    return false;
 }
 
 const char *status_unknown(struct daemon *d, const json_t *names)
@@ -360,23 +354,15 @@ const char *status_unknown(struct daemon *d, const json_t *names)
     json_array_foreach(names, i, v)
     {
         const char *name = json_string_value(v);
-        bool found = name != NULL && tun_by_name(d, name) != NULL;
-        struct dt_tunnel_info info;
-        dt_list_for_each (l, &d->gates) {
-            found = found ||
-                    (name != NULL && strcmp(DT_CONTAINER_OF(l, struct gate, link)->cfg.cfg.name, name) == 0);
-        }
-        for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); !found && name != NULL && t != 0;
-             t = dt_endpoint_tunnel_next(d->ep, t))
-            found =
-                dt_endpoint_tunnel_info(d->ep, t, &info) && !info.client && client_is(&info.remote_id, name);
-        if (!found)
-            return name != NULL ? name : "";
+        if (name == NULL)
+            return "";
+        if (tun_by_name(d, name) == NULL && !is_gateway(d, name) && client_next(d, name, 0) == 0)
+            return name;
     }
     return NULL;
 }
 
-static json_t *ike_json(struct daemon *d)
+json_t *status_ike(struct daemon *d)
 {
     const struct dt_ike_counters *c = dt_ike_counters(dt_endpoint_ike(d->ep));
     struct dt_ike_usage u = dt_ike_usage(dt_endpoint_ike(d->ep));
@@ -405,33 +391,4 @@ static json_t *ike_json(struct daemon *d)
     for (size_t i = 0; i < DT_ARRAY_LEN(v); i++)
         json_object_set_new(o, v[i].name, json_integer((json_int_t)v[i].n));
     return o;
-}
-
-json_t *status_json(struct daemon *d, const json_t *names, const char **unknown)
-{
-    bool all = json_array_size(names) == 0;
-    *unknown = status_unknown(d, names);
-    if (*unknown != NULL)
-        return NULL;
-    json_t *tunnels = json_array(), *gateways = json_array();
-    dt_list_for_each (l, &d->tuns) {
-        struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
-        if (all || listed(names, t->cfg.cfg.name))
-            json_array_append_new(tunnels, status_tunnel(d, t));
-    }
-    dt_list_for_each (l, &d->gates) {
-        struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
-        bool whole = all || listed(names, g->cfg.cfg.name);
-        json_t *o = gateway_json(d, g, names, whole);
-        if (whole || json_array_size(json_object_get(o, "clients")) > 0)
-            json_array_append_new(gateways, o);
-        else
-            json_decref(o);
-    }
-    return json_pack("{s:{s:s, s:i, s:f, s:s, s:s}, s:o, s:o, s:o, s:o, s:o, s:o, s:s*}", "daemon", "version",
-                     DT_VERSION, "pid", (int)getpid(), "uptime_s", dt_time_seconds(daemon_now() - d->started),
-                     "device", dt_dp_tun_name(d->dp), "config", d->config_file, "tunnels", tunnels,
-                     "gateways", gateways, "ike", ike_json(d), "plans", plans_json(d), "discovery",
-                     discover_summary(d), "refused", all ? refusals_json(d) : json_array(), "note",
-                     dt_keeper_gone(d->keeper));
 }

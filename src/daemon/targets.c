@@ -67,9 +67,9 @@ bool targets_copy(struct targets *out, const struct targets *in)
 static bool add_clients(struct daemon *d, struct targets *l, const char *name)
 {
     struct dt_tunnel_info info;
-    for (uint32_t t = dt_endpoint_tunnel_next(d->ep, 0); t != 0; t = dt_endpoint_tunnel_next(d->ep, t)) {
+    for (uint32_t t = client_next(d, name, 0); t != 0; t = client_next(d, name, t)) {
         char who[DT_IKE_ID_STRLEN];
-        if (dt_endpoint_tunnel_info(d->ep, t, &info) && !info.client && client_is(&info.remote_id, name) &&
+        if (dt_endpoint_tunnel_info(d->ep, t, &info) &&
             !targets_add(l, NULL, t, dt_ike_id_str(who, &info.remote_id)))
             return false;
     }

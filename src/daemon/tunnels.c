@@ -14,14 +14,43 @@ struct tun *tun_by_id(struct daemon *d, uint32_t id)
     return n != NULL ? DT_CONTAINER_OF(n, struct tun, by_id) : NULL;
 }
 
+/* Names come from the administrator's file. */
+static uint64_t name_hash(const char *name)
+{
+    static const struct dt_siphash_key key = {0};
+    return dt_siphash(&key, name, strlen(name));
+}
+
 struct tun *tun_by_name(struct daemon *d, const char *name)
 {
-    dt_list_for_each (l, &d->tuns) {
-        struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
-        if (strcmp(t->cfg.cfg.name, name) == 0)
-            return t;
-    }
-    return NULL;
+    struct dt_table_node *n = dt_table_first(&d->tun_names, name_hash(name));
+    while (n != NULL && strcmp(DT_CONTAINER_OF(n, struct tun, by_name)->cfg.cfg.name, name) != 0)
+        n = dt_table_next(n);
+    return n != NULL ? DT_CONTAINER_OF(n, struct tun, by_name) : NULL;
+}
+
+void tun_walk_begin(struct daemon *d, struct tun_walk *w)
+{
+    w->at = d->tuns.next;
+    w->next = d->walks;
+    d->walks = w;
+}
+
+struct tun *tun_walk_next(struct daemon *d, struct tun_walk *w)
+{
+    if (w->at == &d->tuns)
+        return NULL;
+    struct tun *t = DT_CONTAINER_OF(w->at, struct tun, link);
+    w->at = w->at->next;
+    return t;
+}
+
+void tun_walk_end(struct daemon *d, struct tun_walk *w)
+{
+    struct tun_walk **at = &d->walks;
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
 }
 
 struct gate *gate_by_id(struct daemon *d, uint32_t id)
@@ -180,6 +209,10 @@ struct tun *tunnels_add(struct daemon *d, struct dt_config_tunnel *cfg)
     struct tun *t = calloc(1, sizeof(*t));
     if (t == NULL)
         return NULL;
+    if (dt_table_insert(&d->tun_names, &t->by_name, name_hash(cfg->cfg.name)) != 0) {
+        free(t);
+        return NULL;
+    }
     tun_take_config(d, t, cfg);
     t->wanted = t->ruled || t->cfg.start != DT_START_MANUAL;
     wants_recall(d, t);
@@ -218,7 +251,11 @@ void tunnels_remove(struct daemon *d, struct tun *t)
         dt_endpoint_tunnel_remove(d->ep, daemon_now(), t->id);
         dt_table_remove(&d->tun_ids, &t->by_id);
     }
+    for (struct tun_walk *w = d->walks; w != NULL; w = w->next)
+        if (w->at == &t->link)
+            w->at = t->link.next;
     dt_list_del(&t->link);
+    dt_table_remove(&d->tun_names, &t->by_name);
     routes_tunnel(d, t);
     clear_tunnel(&t->cfg);
     free(t);

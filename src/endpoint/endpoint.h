@@ -467,6 +467,10 @@ struct dt_tunnel_info {
 /* The tunnel after `prev` (0: the first), 0 at the end; in rising order of number. */
 uint32_t dt_endpoint_tunnel_next(const struct dt_endpoint *ep, uint32_t prev);
 bool dt_endpoint_tunnel_info(const struct dt_endpoint *ep, uint32_t tunnel, struct dt_tunnel_info *out);
+/* Of a gateway's client, its gateway; 0: our own side began it, or there is no such tunnel. */
+uint32_t dt_endpoint_tunnel_gateway(const struct dt_endpoint *ep, uint32_t tunnel);
+uint32_t dt_endpoint_client(const struct dt_endpoint *ep, uint32_t gateway,
+                            const struct dt_ike_id *peer); /* that client's tunnel; 0: it is not there */
 uint32_t dt_endpoint_tunnel_by_name(const struct dt_endpoint *ep, const char *name); /* client's; 0: none */
 
 struct dt_endpoint_counters {

@@ -17,6 +17,19 @@ uint32_t dt_endpoint_tunnel_next(const struct dt_endpoint *ep, uint32_t prev)
     return 0;
 }
 
+uint32_t dt_endpoint_tunnel_gateway(const struct dt_endpoint *ep, uint32_t tunnel)
+{
+    const struct tunnel *t = ep_tunnel(ep, tunnel);
+    return t && !t->is_client ? t->s->gateway->id : 0;
+}
+
+uint32_t dt_endpoint_client(const struct dt_endpoint *ep, uint32_t gateway, const struct dt_ike_id *peer)
+{
+    const struct gateway *g = ep_server_gateway(ep, gateway);
+    const struct tunnel *t = g ? ep_server_client(ep, g, peer) : NULL;
+    return t ? t->id : 0;
+}
+
 uint32_t dt_endpoint_tunnel_by_name(const struct dt_endpoint *ep, const char *name)
 {
     dt_list_for_each (n, &ep->tunnels) {

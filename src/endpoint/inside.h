@@ -357,6 +357,8 @@ void ep_server_settle(struct tunnel *t, dt_time now);
 void ep_server_due(struct tunnel *t, dt_time now);
 bool ep_server_listens(const struct dt_gateway_cfg *cfg, const struct dt_addr *a);
 struct gateway *ep_server_gateway(const struct dt_endpoint *ep, uint32_t id);
+struct tunnel *ep_server_client(const struct dt_endpoint *ep, const struct gateway *g,
+                                const struct dt_ike_id *id); /* NULL: it is not there */
 /* Of the gateways that listen there, the n-th whose IKE proposals no earlier one has; NULL: there are no more. */
 struct gateway *ep_server_nth_offer(const struct dt_endpoint *ep, const struct dt_path *path, unsigned n);
 struct gateway *ep_server_of_path(const struct dt_endpoint *ep, const struct dt_path *path,

@@ -144,7 +144,7 @@ static uint64_t hash_peer(const struct dt_endpoint *ep, const struct gateway *g,
     return dt_siphash(&ep->key, both, sizeof(both));
 }
 
-static struct tunnel *find_peer(const struct dt_endpoint *ep, const struct gateway *g,
+struct tunnel *ep_server_client(const struct dt_endpoint *ep, const struct gateway *g,
                                 const struct dt_ike_id *id)
 {
     struct dt_table_node *n = dt_table_first(&ep->peer_table, hash_peer(ep, g, id));
@@ -215,7 +215,7 @@ struct link *ep_server_adopt(struct dt_endpoint *ep, dt_time now, struct dt_ike_
         return NULL;
     }
     const struct dt_ike_id *id = dt_ike_session_remote_id(s);
-    struct tunnel *t = find_peer(ep, g, id);
+    struct tunnel *t = ep_server_client(ep, g, id);
     if (!t && g->tunnels >= g->cfg.tunnels_max) {
         ep->count.full++;
         if (now >= ep->limit_told) {

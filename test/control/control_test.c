@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -22,6 +23,7 @@ struct server {
     struct dt_control_counters count;
     int inside, nested;        /* commands under way, and those that began while another one was */
     uintptr_t lowest, highest; /* of the stack, where a command began */
+    int made, ended;           /* pieces of answers, and such answers that ended */
 };
 
 static void cmd_echo(void *ctx, struct dt_control_request *req, const json_t *args)
@@ -115,10 +117,55 @@ static void cmd_latin(void *ctx, struct dt_control_request *req, const json_t *a
     dt_control_answer(req, NULL);
 }
 
+/* An answer of `n` pieces with so many bytes of text each. `made` counts pieces, `ended` answers that ended. */
+struct pieces {
+    struct server *v;
+    int left;
+    size_t bytes;
+    bool begun;
+};
+
+static bool next_piece(void *ctx, FILE *out)
+{
+    struct pieces *p = ctx;
+    p->v->made++;
+    fputs(p->begun ? "," : "[", out);
+    p->begun = true;
+    fprintf(out, "\"%0*d\"", (int)p->bytes, p->left);
+    if (--p->left > 0)
+        return true;
+    fputc(']', out);
+    return false;
+}
+
+static void end_pieces(void *ctx)
+{
+    struct pieces *p = ctx;
+    p->v->ended++;
+    free(p);
+}
+
+static void cmd_pieces(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    static const struct dt_control_pieces source = {.next = next_piece, .end = end_pieces};
+    struct pieces *p = calloc(1, sizeof(*p));
+    *p = (struct pieces){.v = ctx,
+                         .left = (int)dt_control_arg_int(args, "n", 1),
+                         .bytes = (size_t)dt_control_arg_int(args, "bytes", 1)};
+    dt_control_answer_pieces(req, &source, p);
+}
+
+static void cmd_made(void *ctx, struct dt_control_request *req, const json_t *args)
+{
+    struct server *v = ctx;
+    dt_control_answer(req, json_pack("{s:i, s:i}", "made", v->made, "ended", v->ended));
+}
+
 static const struct dt_control_command commands[] = {
     {"echo", cmd_echo},   {"refuse", cmd_refuse},   {"stream", cmd_stream}, {"hang", cmd_hang},
     {"later", cmd_later}, {"release", cmd_release}, {"where", cmd_where},   {"count", cmd_count},
-    {"long", cmd_long},   {"latin", cmd_latin},     {NULL, NULL},
+    {"long", cmd_long},   {"latin", cmd_latin},     {"pieces", cmd_pieces},
+    {"made", cmd_made},   {NULL, NULL},
 };
 
 static void stop(uv_async_t *a)
@@ -350,6 +397,95 @@ static void many_lines_at_once(void **state)
 }
 
 /* Who asks and does not read is not answered without end; who reads at last gets everything. */
+static int asked(const char *command, const char *what)
+{
+    json_t *result = NULL;
+    struct dt_err err = {0};
+    if (dt_control_call(path, command, NULL, &result, &err) != 0)
+        fail_msg("%s", err.text);
+    int n = (int)json_integer_value(json_object_get(result, what));
+    json_decref(result);
+    return n;
+}
+
+/* Somebody else's requests are answered between any two pieces. */
+static void an_answer_in_pieces_holds_nobody_up(void **state)
+{
+    struct server v;
+    struct dt_control_message m;
+    begin(&v);
+    struct dt_control_client *c = dt_control_connect(path, NULL);
+    for (int i = 0; i < 2; i++) /* on one connection they come one after the other */
+        assert_int_equal(dt_control_send(c, "pieces", json_pack("{s:i, s:i}", "n", 20000, "bytes", 20), NULL), 0);
+    int before = 0, most = 0;
+    for (int n = 0; n < 50 && before < 40000; n++) {
+        int fd = connected(), made;
+        char text[4096] = "";
+        static const char two[] = "{\"v\":1,\"id\":1,\"command\":\"made\"}\n{\"v\":1,\"id\":2,\"command\":\"made\"}\n";
+        assert_int_equal(write(fd, two, sizeof(two) - 1), sizeof(two) - 1);
+        for (size_t got = 0; strstr(text, "\"id\":2") == NULL;) {
+            ssize_t k = read(fd, text + got, sizeof(text) - 1 - got);
+            assert_true(k > 0);
+            got += (size_t)k;
+        }
+        made = (int)strtol(strstr(strstr(text, "\"id\":2"), "\"made\":") + 7, NULL, 10);
+        before = (int)strtol(strstr(text, "\"made\":") + 7, NULL, 10);
+        most = made - before > most ? made - before : most; /* from one turn to the next but one */
+        close(fd);
+    }
+    assert_true(most <= 4);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(dt_control_next(c, 30000, &m), DT_CONTROL_ANSWER);
+        assert_int_equal(json_array_size(m.value), 20000);
+        json_decref(m.value);
+    }
+    assert_int_equal(asked("made", "ended"), 2);
+    assert_int_equal(asked("made", "made"), 40000);
+    dt_control_disconnect(c);
+    end(&v);
+}
+
+/* Whoever does not read has no more made for it than waits already; whoever goes ends it. */
+static void pieces_for_a_slow_reader(void **state)
+{
+    struct server v;
+    begin(&v);
+    struct dt_control_client *c = dt_control_connect(path, NULL);
+    enum { BYTES = 10000, ALL = 20000 }; /* 200 MB */
+    assert_int_equal(dt_control_send(c, "pieces", json_pack("{s:i, s:i}", "n", ALL, "bytes", BYTES), NULL), 0);
+    int made = -1, now;
+    while ((now = asked("made", "made")) != made || now == 0)
+        made = now;
+    assert_true(made * (size_t)BYTES < DT_CONTROL_BACKLOG_MAX + (4u << 20)); /* and what the kernel takes */
+    assert_int_equal(asked("made", "ended"), 0);
+    dt_control_disconnect(c);
+    while (asked("made", "ended") == 0)
+        ;
+    assert_int_equal(asked("made", "ended"), 1);
+    c = dt_control_connect(path, NULL);
+    assert_int_equal(dt_control_send(c, "pieces", json_pack("{s:i, s:i}", "n", ALL, "bytes", BYTES), NULL), 0);
+    while (asked("made", "made") == now)
+        ;
+    end(&v); /* the server closes in the middle of it */
+    assert_int_equal(v.ended, 2);
+    dt_control_disconnect(c);
+}
+
+/* A peer that says no more may read the answer to the end, as after printf ... | nc -U. */
+static void pieces_for_one_who_says_no_more(void **state)
+{
+    struct server v;
+    static char out[4096];
+    static const char ask[] = "{\"v\":1,\"id\":7,\"command\":\"pieces\",\"args\":{\"n\":100,\"bytes\":10}}\n";
+    begin(&v);
+    raw(ask, sizeof(ask) - 1, out, sizeof(out));
+    json_t *m = json_loads(out, 0, NULL);
+    assert_int_equal(json_array_size(json_object_get(m, "result")), 100);
+    assert_int_equal(json_integer_value(json_object_get(m, "id")), 7);
+    json_decref(m);
+    end(&v);
+}
+
 static void a_slow_reader(void **state)
 {
     static const char one[] = "{\"v\":1,\"id\":7,\"command\":\"long\",\"args\":{\"bytes\":100000}}\n";
@@ -466,6 +602,7 @@ static void what_is_in_the_way_stays(void **state)
 
 int main(void)
 {
+    signal(SIGPIPE, SIG_IGN); /* as the daemons do */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(questions_and_answers),
         cmocka_unit_test(streams),
@@ -476,6 +613,9 @@ int main(void)
         cmocka_unit_test(what_is_in_the_way_stays),
         cmocka_unit_test(the_next_request_comes_from_the_loop),
         cmocka_unit_test(many_lines_at_once),
+        cmocka_unit_test(an_answer_in_pieces_holds_nobody_up),
+        cmocka_unit_test(pieces_for_a_slow_reader),
+        cmocka_unit_test(pieces_for_one_who_says_no_more),
         cmocka_unit_test(a_slow_reader),
         cmocka_unit_test(an_answer_that_no_client_takes),
         cmocka_unit_test(what_is_not_text_is_left_out),

@@ -381,6 +381,7 @@ struct fake_host *fake_host_new(struct dt_addr addr)
     for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
         dt_list_init(lists[i]);
     dt_table_init(&d->dptuns);
+    dt_table_init(&d->tun_names);
     dt_table_init(&d->tun_ids);
     dt_table_init(&d->resolves);
     d->dp = (struct dt_dp *)h; /* the functions above know what it is */
@@ -424,6 +425,7 @@ void fake_host_free(struct fake_host *h)
     dt_host_free(h->host);
     d->leases->close(d->leases);
     dt_table_free(&d->dptuns);
+    dt_table_free(&d->tun_names);
     dt_table_free(&d->tun_ids);
     dt_table_free(&d->resolves);
     free(h);

@@ -52,6 +52,7 @@ static void begin_daemon(struct room *r)
     dt_list_init(&d->waits);
     dt_list_init(&d->monitors);
     dt_table_init(&d->dptuns);
+    dt_table_init(&d->tun_names);
     dt_table_init(&d->tun_ids);
     dt_table_init(&d->resolves);
     d->started = daemon_now();
@@ -115,6 +116,7 @@ void room_end(struct room *r)
     assert_int_equal(d->dptuns.count, 0);
     assert_int_equal(d->tun_ids.count, 0);
     dt_table_free(&d->dptuns);
+    dt_table_free(&d->tun_names);
     dt_table_free(&d->tun_ids);
     assert_int_equal(d->resolves.count, 0);
     dt_table_free(&d->resolves);
