@@ -288,7 +288,7 @@ void ike_send(struct dt_ike *ike, struct dt_ike_session *s, const struct dt_path
               size_t len, unsigned flags);
 void ike_event(struct dt_ike *ike, struct dt_ike_session *s, enum dt_ike_event what,
                const struct dt_path *path, uint16_t notify, const char *fmt, ...)
-    __attribute__((format(printf, 6, 7)));
+    __attribute__((format(printf, 6, 7), nonnull(6)));
 int ike_bytes_set(struct ike_bytes *b, const void *p, size_t len);
 void ike_bytes_free(struct ike_bytes *b);
 struct dt_span ike_bytes_span(const struct ike_bytes *b);
