@@ -3,6 +3,7 @@
 #
 #   dt_conf NS "keylog = \"$(capture_keys NS)\""    the daemon keeps its key log there
 #   capture_start NS IF; capture_stop NS            what goes by at IF, since capture_start
+#   esp_sent NS IF ADDRESS                          "SOURCE SPI esp|udp" of the ESP with which a ping of ADDRESS leaves
 #   epochs_kept NS -c|-g [OPTION...]                0: as promised; what is not is printed, with time, SPI and packet
 
 capture_keys()
@@ -25,6 +26,19 @@ capture_stop()
 {
     lab_stop "capture-$1" INT
     grep -q '^0 packets dropped by kernel' "$LAB_DIR/capture-$1.log" || { cat "$LAB_DIR/capture-$1.log"; return 1; }
+}
+
+# Nothing, and status 1, when no ESP leaves. (A control packet may be taken for the ping: it is on the same SA, as long as no new
+# one is being proved.)
+esp_sent()
+{
+    rm -f "$LAB_DIR/esp-sent.log"
+    lab_run "$1" esp-sent tcpdump -lnn -c 1 --immediate-mode -Q out -i "$2" 'esp or (udp dst port 4500 and udp[8:4] != 0 and udp[4:2] > 9)'
+    lab_wait 5 "grep -q 'listening on' '$LAB_DIR/esp-sent.log'"
+    lab_in "$1" ping -n -q -c 1 -W 1 "$3" >/dev/null 2>&1
+    lab_stop esp-sent INT
+    sed -n 's/.* IP6* \([^ ]*\)\.4500 > .*ESP(spi=\(0x[0-9a-f]*\),.*/\1 \2 udp/p; s/.* IP6* \([^ ]*\) > [^ ]*: ESP(spi=\(0x[0-9a-f]*\),.*/\1 \2 esp/p' \
+        "$LAB_DIR/esp-sent.log" | grep .
 }
 
 epochs_kept()

@@ -5,6 +5,7 @@ set -u
 LAB=${LAB:-dttun}
 . "$(dirname "$0")/../../lab/lab.sh"
 . "$LAB_ROOT/lab/dovetail.sh"
+. "$LAB_ROOT/lab/capture.sh"
 FLOW=$LAB_BIN/../lab/lab-flow
 DOVETAIL=$LAB_BIN/dovetail DOVETAILD=$LAB_BIN/dovetaild
 
@@ -66,9 +67,14 @@ carries_tcp() # NS ADDRESS
         jq -e '.end.sum_received.bytes > 1000000' "$LAB_DIR/iperf.json"
 }
 
+inside4() # NS: the inside address that its kernel has
+{
+    ip -n "$LAB-$1" -o -4 addr show dev dovetail0 | sed -n 's/.* inet \([0-9.]*\).*/\1/p' | grep .
+}
+
 inside_addresses() # NS
 {
-    dt_field "$1" office '.inside | join(" ")' | grep -q '^10\.9\.0\.[0-9]* fd09::'
+    inside4 "$1" | grep '^10\.9\.0\.[0-9]*$' && ip -n "$LAB-$1" -o -6 addr show dev dovetail0 | grep ' inet6 fd09::'
 }
 
 up_and_carries() # NS ENCAP
@@ -84,7 +90,9 @@ up_and_carries() # NS ENCAP
 
 encap_is() # NS WHAT
 {
-    [ "$(dt_field "$1" office .encap)" = "$2" ]
+    sent=$(esp_sent "$1" eth0 10.1.0.10)
+    echo "$sent"
+    [ "${sent##* }" = "$2" ]
 }
 
 nothing_left() # NS
@@ -112,16 +120,20 @@ rekey_under_load() # ENCAP SECONDS
     client_conf c1 anna@example.net "$1" 'keylife = 5s rekeymargin = 2400ms rekeyfuzz = 40'
     dt_start c1
     dt_wait_up c1 office 15 || tap_note "not up: $(dt_field c1 office .why)"
-    first=$(dt_field c1 office .epoch)
+    # The first packet of every SA, on the wire: so many epochs began.
+    rm -f "$LAB_DIR/begun.log" "$LAB_DIR/begun.pcap"
+    lab_run c1 begun tcpdump -n -U -Q out -i eth0 -w "$LAB_DIR/begun.pcap" \
+        '(ip proto 50 and ip[24:4] = 1) or (udp port 4500 and udp[8:4] != 0 and udp[12:4] = 1)'
+    lab_wait 5 "grep -q 'listening on' '$LAB_DIR/begun.log'"
     lab_run c1 flow "$FLOW" send 10.1.0.10 4411 -i 2 -t 0 -g 200
     lab_in c1 iperf3 -c 10.1.0.10 -t "$2" -b 100M -J >"$LAB_DIR/iperf.json" 2>&1
     flow_stop flow
-    last=$(dt_field c1 office .epoch)
-    tap_note "encap = $1: $((last - first)) epochs in $2 s, $(jq -r '.end.sum_received.bits_per_second / 1e6 | floor' "$LAB_DIR/iperf.json") Mb/s TCP beside $(flow_field flow sent) numbered packets, $(flow_field flow lost_out) lost out, $(flow_field flow lost_back) lost back"
-    tap_ok "encap = $1: a new epoch about every 2 s" [ $((last - first)) -ge $(($2 / 3)) ]
+    sleep 1.1 # tcpdump reads once a second
+    lab_stop begun INT
+    begun=$(tcpdump -nr "$LAB_DIR/begun.pcap" 2>/dev/null | wc -l)
+    tap_note "encap = $1: $begun new epochs in $2 s, $(jq -r '.end.sum_received.bits_per_second / 1e6 | floor' "$LAB_DIR/iperf.json") Mb/s TCP beside $(flow_field flow sent) numbered packets, $(flow_field flow lost_out) lost out, $(flow_field flow lost_back) lost back"
+    tap_ok "encap = $1: a new epoch about every 2 s" [ "$begun" -ge $(($2 / 3)) ]
     tap_ok "encap = $1: no packet lost on account of the rekeys" [ "$(flow_field flow lost_out)$(flow_field flow lost_back)" = 00 ]
-    # What was on the wire meanwhile is judged by epochs.sh; this is the engine's own word.
-    tap_ok "encap = $1: no epoch had to be used unverified" [ "$(dt_field c1 office .counters.forced_uses)" = 0 ]
 }
 
 # ---- outages: how long is the numbered flow silent?
@@ -189,14 +201,24 @@ fails_with() # STATUS WORDS COMMAND...
     [ "$rc" = "$want" ] && grep -q -- "$words" "$LAB_DIR/fails.out"
 }
 
-same_epochs() # NS BEFORE: the SPIs in use are the same
+# The SPI on which NS sends, on the wire.
+spi()
 {
-    [ "$(dt_field "$1" office '[.epochs[] | select(.carries) | .spi_in] | join(" ")')" = "$2" ]
+    esp_sent "$1" eth0 10.1.0.10 | cut -d' ' -f2
 }
 
-spis()
+same_epoch() # NS BEFORE
 {
-    dt_field "$1" office '[.epochs[] | select(.carries) | .spi_in] | join(" ")'
+    now=$(spi "$1")
+    echo "before: $2, now: $now"
+    [ -n "$2" ] && [ "$now" = "$2" ]
+}
+
+other_epoch() # NS BEFORE
+{
+    now=$(spi "$1")
+    echo "before: $2, now: $now"
+    [ -n "$2" ] && [ -n "$now" ] && [ "$now" != "$2" ]
 }
 
 # =================================================================================================================
@@ -238,19 +260,19 @@ dt_start c1
 dt_monitor c1
 dt_wait_up c1 office 15
 tap_ok "ping" dt c1 ping --count 2 office
-before=$(dt_field c1 office .epoch)
+was=$(spi c1)
 tap_ok "rekey" dt c1 rekey office
-tap_ok "rekey: another epoch carries" [ "$(dt_field c1 office .epoch)" -gt "$before" ]
+tap_ok "rekey: data goes out on another SPI" other_epoch c1 "$was"
 tap_ok "rekey --ike" dt c1 rekey --ike office
-address=$(dt_field c1 office '.inside[0]')
-was=$(spis c1)
+address=$(inside4 c1)
+was=$(spi c1)
 tap_ok "a reload without changes touches nothing" dt c1 reload
-tap_ok "the same SAs carry after it" same_epochs c1 "$was"
+tap_ok "the same SAs carry after it" same_epoch c1 "$was"
 tap_ok "down" dt c1 down office
 tap_ok "down: nothing is told of what was" [ "$(dt_field c1 office '[.inside[], .local_selectors[], .remote_address, .encap_why] | map(select(. != null)) | length')" = 0 ]
 tap_ok "down: ping does not pass" sh -c "! ip netns exec $LAB-c1 ping -q -c 1 -W 1 10.1.0.10"
 tap_ok "up again" dt c1 up office --timeout 15
-tap_ok "it has the address that it had" [ "$(dt_field c1 office '.inside[0]')" = "$address" ]
+tap_ok "it has the address that it had" [ "$(inside4 c1)" = "$address" ]
 tap_ok "the gateway throws the client out" dt gateway down anna@example.net
 tap_ok "and the client comes back by itself" lab_wait 10 "dt_is_up c1 office"
 tap_ok "a tunnel that is not there: status 1, with the name that was meant" fails_with 1 'did you mean "office"' dt c1 up offise
@@ -261,15 +283,15 @@ tap_ok "monitor of a tunnel that is not there: status 1, not silence" fails_with
 # ---- a gateway's clients by their identity
 tap_ok "status of a client at the gateway" sh -c "$DOVETAIL --socket $LAB_DIR/dt-gateway/sock --json status anna@example.net | jq -e '.gateways[0].clients | length == 1 and .[0].identity == \"anna@example.net\"'"
 tap_ok "ping of a client from the gateway: both answered" sh -c "$DOVETAIL --socket $LAB_DIR/dt-gateway/sock ping --count 2 anna@example.net | grep '^2 sent, 2 answered'"
-was=$(spis c1)
+was=$(spi c1)
 tap_ok "rekey from the gateway: a client that declines is named, with what it would need" fails_with 1 'anna@example.net has no new epoch: .*server_rekey = accept' dt gateway rekey anna@example.net
-tap_ok "and its epoch goes on" same_epochs c1 "$was"
+tap_ok "and its epoch goes on" same_epoch c1 "$was"
 tap_ok "up of a client: it comes up from its own side" fails_with 1 'a client of a gateway' dt gateway up anna@example.net
 tap_ok "a client that is not there: those there are, are named" fails_with 1 'there is no tunnel, gateway or client "xyz"; there are "head-office", "anna@example.net"' dt gateway ping xyz
 sed -i 's|encap|server_rekey = accept encap|' "$LAB_DIR/dt-c1/conf"
 tap_ok "server_rekey = accept is taken by a reload" dt c1 reload
 tap_ok "a client that accepts it is rekeyed from the gateway" dt gateway rekey anna@example.net
-tap_ok "it is another pair of SPIs at the client" sh -c "[ '$was' != '$(spis c1)' ]"
+tap_ok "its data goes out on another SPI" other_epoch c1 "$was"
 tap_ok "monitor has told of it" grep -q '"event":"verified"' "$LAB_DIR/dt-c1/events"
 tap_ok "status fits 80 columns" sh -c "$DOVETAIL --socket $LAB_DIR/dt-c1/sock status | awk 'length > 80 { exit 1 }'"
 
@@ -297,7 +319,7 @@ tap_ok "narrowed: the rest is refused, not sent plain" sh -c "ip netns exec $LAB
 dt_stop c2
 
 # ---- bad input, while the tunnel of c1 goes on
-was=$(spis c1)
+was=$(spi c1)
 bad_client "wrong secret" 's|psk .*|psk = "something else entirely"|' authentic
 bad_client "wrong identity of the gateway" 's|remote .*|remote = "other.example.net"|' identity
 log_names "the gateway's log names both identities" other.example.net vpn.example.net
@@ -349,12 +371,12 @@ flow_stop flow
 tap_note "garbage: $(dt gateway --json status | jq -c .ike)"
 tap_ok "garbage on UDP 500 and 4500 is counted" sh -c "$DOVETAIL --socket $LAB_DIR/dt-gateway/sock --json status | jq -e '.ike.malformed + .ike.unknown_spi > 100'"
 tap_ok "and no packet of c1 is lost by it" [ "$(flow_field flow lost)" = 0 ]
-tap_ok "none of it disturbed the tunnel of c1" same_epochs c1 "$was"
+tap_ok "none of it disturbed the tunnel of c1" same_epoch c1 "$was"
 tap_ok "nor its traffic" carries c1
 
 # ---- death and rebirth
 client_conf c1 anna@example.net udp
-dt c1 reload >/dev/null
+tap_ok "a reload with the error mended" dt c1 reload
 start_flow
 dt_stop gateway KILL
 tap_ok "killed, the gateway leaves its pool closed and nothing else" lab_wait 3 "closed_left gateway 10.9.0.0/16"
@@ -369,7 +391,7 @@ tap_ok "killed, the client leaves what it protects closed and nothing else" lab_
 tap_ok "dovetaild --open opens it" opened c1
 dt_start c1
 tap_ok "client killed and restarted: up by itself" dt_wait_up c1 office 15
-tap_ok "with the address that it had" [ "$(dt_field c1 office '.inside[0]')" = "$address" ]
+tap_ok "with the address that it had" [ "$(inside4 c1)" = "$address" ]
 tap_ok "and it carries" carries c1
 
 # ---- the NAT forgets everything
