@@ -103,6 +103,7 @@ up_again() # NS
 lab_begin
 lab_ns c1 c2 gateway
 lab_bridge gateway lan 192.0.2.1/24
+ip -n "$LAB-gateway" addr add 10.1.0.1/32 dev lo
 lab_plug gateway lan p1 c1 eth0 192.0.2.11/24
 lab_plug gateway lan p2 c2 eth0 192.0.2.12/24
 (umask 077; echo 'the secret of this test' >"$LAB_DIR/psk")
@@ -140,7 +141,7 @@ waiting ping --count 6 office
 sleep 1.2
 tap_ok "thrown out while ping runs" dt gateway down c1@example.net
 tap_ok "the client's daemon goes on" lab_wait 5 "sane c1"
-tap_ok "ping goes on, or ends with what was answered" waited 0 'office|seq|answered'
+tap_ok "ping goes on, or ends with what was answered" waited 0 '^[0-9]+ sent, [0-9]+ answered'
 
 # ---- a gateway that is full
 dt_stop gateway
@@ -150,7 +151,7 @@ dt_start c2
 tap_ok "a gateway for one: the first client is up" up_again c1
 tap_ok "the second one is not" sh -c "! $LAB_BIN/dovetail --socket $LAB_DIR/dt-c2/sock up office --timeout 6"
 tap_ok "its daemon goes on" sane c2
-tap_ok "the first one is undisturbed" state_is c1 up
+tap_ok "the first one is undisturbed" lab_in c1 ping -q -c 2 -i 0.2 -W 2 10.1.0.1
 dt_stop c2
 dt_stop gateway
 gateway_conf
@@ -166,7 +167,7 @@ tap_ok "rekey and down in one write: rekey is answered" answered 1 '"epoch"'
 tap_ok "then down" answered 2 '"down"'
 tap_ok "the daemon goes on" sane c1
 client_conf c1 192.0.2.77
-dt c1 reload >/dev/null
+tap_ok "a gateway that is not there: reload" dt c1 reload
 { printf '%s\n' '{"v":1,"id":1,"command":"up","args":{"tunnels":["office"],"timeout_ms":20000}}' \
     '{"v":1,"id":2,"command":"up","args":{"tunnels":["office"],"timeout_ms":20000}}' | at_once c1 15; } &
 sleep 1
@@ -178,7 +179,7 @@ tap_ok "the second finds no such tunnel" answered 2 'there is no tunnel'
 sleep 0.5
 tap_ok "the daemon goes on" sane c1
 client_conf c1
-dt c1 reload >/dev/null
+tap_ok "the tunnel is there again: reload" dt c1 reload
 tunnel other c1@example.net 192.0.2.1 | dt_conf c1
 at_once c1 20 <<'R'
 {"v":1,"id":1,"command":"up","args":{"tunnels":["office"],"timeout_ms":10000}}
@@ -196,6 +197,7 @@ while [ $i -lt 3000 ]; do
 done | at_once c1 60
 tap_ok "3,000 requests in one write: each is answered, in order" sh -c "grep -o '\"id\": *[0-9]*' $LAB_DIR/answers | tr -dc '0-9\n' | awk '\$1 != NR { bad = 1 } END { exit bad || NR != 3000 }'"
 tap_ok "and the tunnel comes up" up_again c1
+tap_ok "and carries" lab_in c1 ping -q -c 2 -i 0.2 -W 2 10.1.0.1
 
 # ---- names that hang: nobody waits for them, neither another name nor the end
 lab_in gateway nft -f - <<'N'

@@ -53,7 +53,7 @@ heard() # SIDE PATTERN
 count() # SIDE COUNTER -> its value
 {
     say "$1" counters
-    grep -o " $2=[0-9]*\|^$2=[0-9]*" "$LAB_DIR/$1.log" | tail -n 1 | sed 's/.*=//' | grep . || echo 0
+    grep -o " $2=[0-9]*\|^$2=[0-9]*" "$LAB_DIR/$1.log" | tail -n 1 | sed 's/.*=//' | grep . || echo "there-is-no-counter-$2"
 }
 
 # both VERSION ENCAP OPTION...: both ends over outer IPv4 or IPv6; OPTION for each end in $AOPT and $BOPT too
@@ -81,6 +81,11 @@ stop_both()
 stream() # FROM ADDRESS BYTES
 {
     lab_in "$1" timeout 60 "$STREAM" send "$2" 7000 "$3"
+}
+
+device() # SIDE: packets that its kernel has had out of the tunnel
+{
+    ip -n "$LAB-$1" -j -s link show "dt$1" | jq '.[0].stats64.rx.packets'
 }
 
 pings() # FROM ADDRESS OPTION...
@@ -238,11 +243,20 @@ say a state hold
 lab_in a ping -n -q -f -c 200 -W 1 10.77.0.2 >/dev/null 2>&1
 tap_ok 'hold: the queue is bounded' test "$(count a t.held)" -le 64
 tap_ok 'hold: and what did not fit was counted' test "$(count a t.hold_drops)" -ge 100
+seen=$(device b)
+say a state send
+sleep 0.3
+came=$(($(device b) - seen))
+tap_ok "hold: as many come out at the other end as the queue has room for ($came)" test "$came" -ge 32 -a "$came" -le 64
+say a state hold
+lab_in a ping -n -q -c 5 -i 0.05 -W 1 10.77.0.2 >"$LAB_DIR/held" 2>&1
+seen=$(device b)
 say a state drop
 tap_ok 'drop: what waited is gone' test "$(count a t.held)" = 0
 lab_in a ping -n -c 2 -i 0.2 -W 1 10.77.0.2 >"$LAB_DIR/dropped" 2>&1
 tap_ok 'drop: the sender is told' grep -qi 'filtered\|prohibited' "$LAB_DIR/dropped"
 say a state send
+tap_ok 'drop: and nothing of it comes out at the other end' test "$(device b)" = "$seen"
 tap_ok 'send again' pings a 10.77.0.2
 
 # --- control packets
@@ -264,7 +278,6 @@ tap_ok "probe: a host's own echo is not taken for one" sh -c "echo state send >&
 stop_both
 end a --local $A4 --remote $B4 --encap udp --inside 10.77.0.1 --protect '10.77.0.2/32[udp/4411]'
 end b --local $B4 --remote $A4 --encap udp --inside 10.77.0.2 --protect '10.77.0.1/32[udp/4411]'
-device() { ip -n "$LAB-$1" -j -s link show "dt$1" | jq '.[0].stats64.rx.packets'; } # what the daemon wrote into it
 seen=$(device b)
 say a probe 10.77.0.1 10.77.0.2 12 1 64
 say a dummy 12 2 16
@@ -304,9 +317,10 @@ end b --local $B4 --remote $A4 --encap udp --inside 10.77.0.2 --mine '10.77.0.2/
 tap_ok 'fragments: forwarded ones, all there and back' whole h 10.77.0.2 5000
 tap_ok 'fragments: none of them was dropped' test "$(count a out_orphan) $(count a t.fragments)" = '0 0'
 lab_in a nft 'add table ip t; add chain ip t f { type filter hook forward priority 0; }; add rule ip t f ip frag-off & 0x3fff == 0x2000 drop'
+seen=$(device b)
 lab_in h "$FLOW" send 10.77.0.2 7001 -i 20 -t 0.2 -s 5000 -w 0 >/dev/null
 tap_ok 'fragments: without the first one they are dropped, and counted at their tunnel' test "$(count a t.fragments)" -ge 20
-tap_ok 'fragments: and nothing of them arrives' test "$(count b in_orphan) $(count b in_selector)" = '0 0'
+tap_ok 'fragments: and nothing of them arrives' test "$(count b in_orphan) $(count b in_selector) $(device b)" = "0 0 $seen"
 lab_in a nft delete table ip t
 # Fragments of what the tunnel does not carry follow their first one: nowhere. b's selectors are narrow, those of a are not.
 stop_both
@@ -340,20 +354,16 @@ AOPT='--mine 10.99.0.0/24'
 both 4 udp
 AOPT=''
 ip -n "$LAB-a" addr add 10.99.0.1/32 dev dta
-came_out() # packets that the kernel of b has had from its device
-{
-    lab_in b cat /sys/class/net/dtb/statistics/rx_packets
-}
-before=$(came_out)
+before=$(device b)
 lab_in a ping -n -q -c 2 -i 0.1 -W 1 -I 10.99.0.1 10.77.0.2 >/dev/null
 tap_ok 'selectors: authentic, but not what was agreed: dropped and counted' test "$(count b in_selector)" = 2
-tap_ok 'selectors: none of it came out' test "$(came_out)" = "$before"
-before=$(came_out) arrived=$(lab_in b nstat -asz UdpInDatagrams | awk '/Udp/ { print $2 }')
+tap_ok 'selectors: none of it came out' test "$(device b)" = "$before"
+before=$(device b) arrived=$(lab_in b nstat -asz UdpInDatagrams | awk '/Udp/ { print $2 }')
 tap_ok 'garbage is sent to the port' sh -c "
     for s in '' x '\\377' 'abcdefgh' 'abcdefghijklmnopqrstuvwxyz0123456789'; do
         printf \"\$s\" | ip netns exec $LAB-a timeout 1 bash -c 'cat >/dev/udp/$B4/4500' || exit 1; done"
 tap_ok 'garbage on the port: it arrives' lab_wait 3 "[ \$(lab_in b nstat -asz UdpInDatagrams | awk '/Udp/ { print \$2 }') -ge $((arrived + 4)) ]"
-tap_ok 'garbage on the port: nothing of it comes out' test "$(came_out)" = "$before"
+tap_ok 'garbage on the port: nothing of it comes out' test "$(device b)" = "$before"
 tap_ok 'and the tunnel goes on' pings a 10.77.0.2
 ip netns exec "$LAB-a" "$TUNNEL" --side a --tun dtx --local $A4 --remote $B4 --inside 10.66.0.1 --protect 10.66.0.2/32 \
     </dev/null >"$LAB_DIR/second" 2>&1

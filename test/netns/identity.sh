@@ -165,7 +165,7 @@ client "bert@example.net" { networks = "192.168.0.0/16" }
 C
 }
 no_pool
-dt gateway reload >/dev/null
+tap_ok "the pool is taken away: reload" dt gateway reload
 tap_ok "the gateway leases nothing any more: not up, and why" lab_wait 30 'why c1 "no inside address"'
 if plain_on c1 >"$LAB_DIR/plain.out"; then tap_report 1 "nothing plain leaves after a lease: $(cat "$LAB_DIR/plain.out")"; else tap_report 0 "nothing plain leaves after a lease: $(cat "$LAB_DIR/plain.out")"; fi
 dt_stop c1

@@ -59,6 +59,8 @@ stop()
     for ns in c1 internet router gateway; do dt_stop $ns; done
 }
 
+in_lan() { tcpdump -n -r "$LAB_DIR/lan.pcap" "$1" 2>/dev/null | wc -l; }
+
 passes() { lab_wait 10 "ip netns exec $LAB-$1 ping -n -q -c 3 -i 0.2 -W 1 $2 | grep -q ' 0% packet loss'"; }
 
 lab_begin
@@ -72,24 +74,24 @@ for encap in esp udp; do
     tap_ok "$encap: and while natd runs" passes router 10.1.0.10
     tap_ok "$encap: a client inside has a tunnel with the same gateway" passes c1 10.1.0.10
     tap_ok "$encap: somebody outside reaches the LAN through the router as a gateway" passes internet 192.168.7.11
-    dt router rekey up >/dev/null
-    dt c1 rekey up >/dev/null
+    tap_ok "$encap: the router's epoch is replaced" dt router rekey up
+    tap_ok "$encap: and at once the client's" dt c1 rekey up
     sleep 2
-    tap_ok "$encap: after rekeys at once, the router's passes" passes router 10.1.0.10
+    tap_ok "$encap: after both, the router's passes" passes router 10.1.0.10
     tap_ok "$encap: and the client's" passes c1 10.1.0.10
-    lab_in router tcpdump -n -i lan -w "$LAB_DIR/lan.pcap" 'esp and not host 192.168.7.11' >/dev/null 2>&1 &
-    dump=$!
-    sleep 1
+    rm -f "$LAB_DIR/dump.log"
+    lab_run router dump tcpdump -n --immediate-mode -i lan -w "$LAB_DIR/lan.pcap" 'esp or udp port 4500'
+    lab_wait 5 "grep -q 'listening on' '$LAB_DIR/dump.log'"
     dt_stop router
     { tunnel_section up router 203.0.113.1 far 10.1.0.0/16 $encap
       gateway_section near 198.51.100.2 192.168.7.0/24 10.8.0.0/16; } | dt_conf router "workers = 1"
     dt_start router
     tap_ok "$encap: a new session of the router's comes up through its own NAT" passes router 10.1.0.10
     tap_ok "$encap: so does the one of the guest with the router" passes internet 192.168.7.11
-    kill $dump
-    wait $dump 2>/dev/null
-    tap_ok "$encap: none of the router's ESP went into the LAN" \
-        [ "$(tcpdump -n -r "$LAB_DIR/lan.pcap" 2>/dev/null | wc -l)" = 0 ]
+    tap_ok "$encap: the client's tunnel passes meanwhile" passes c1 10.1.0.10
+    lab_stop dump INT
+    tap_ok "$encap: the client's ESP is seen in the LAN" [ "$(in_lan 'host 192.168.7.11')" -gt 3 ]
+    tap_ok "$encap: and none of the router's" [ "$(in_lan 'not host 192.168.7.11')" = 0 ]
     if [ $encap = esp ]; then
         own() { nat router --json list | jq -e '[.items[] | select(.kind == "esp" and .client == "198.51.100.2" and .state == "established")] | length > 0'; }
         tap_ok "esp: the router's items stand beside the clients'" own

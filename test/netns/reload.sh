@@ -5,6 +5,7 @@ set -u
 LAB=${LAB:-dtrel}
 . "$(dirname "$0")/../../lab/lab.sh"
 . "$LAB_ROOT/lab/dovetail.sh"
+. "$LAB_ROOT/lab/capture.sh"
 FLOW=$LAB_BIN/../lab/lab-flow
 
 PARAMS='maxidle = 2s pingtime = 300ms pingtries = 8 pingtime2 = 500ms pingtries2 = 3 timeout = 3s elimit = 1'
@@ -52,9 +53,17 @@ flow_start() # NS
     sleep 0.5
 }
 
-spis() # NS
+# The SPI on which NS sends, on the wire.
+spi()
 {
-    dt_field "$1" office '[.epochs[] | select(.carries) | .spi_in] | join(" ")'
+    esp_sent "$1" eth0 10.1.0.10 | cut -d' ' -f2
+}
+
+same_epoch() # NS BEFORE
+{
+    now=$(spi "$1")
+    echo "before: $2, now: $now"
+    [ -n "$2" ] && [ "$now" = "$2" ]
 }
 
 carries() # NS [ADDRESS]
@@ -86,7 +95,7 @@ captured() # NAME [FILTER]: how many packets
 
 lease_in() # NS PREFIX
 {
-    dt_field "$1" office '.inside[0]' | grep -q "^$2"
+    ip -n "$LAB-$1" -o -4 addr show dev dovetail0 | grep "inet $2"
 }
 
 refused() # STATUS WORDS COMMAND...
@@ -119,15 +128,14 @@ dt_wait_up c1 office 10 && dt_wait_up c2 office 10 || tap_note "not up: $(dt_fie
 
 # ---- rules
 flow_start c2
-was=$(spis c1)
 client_conf c1 anna '' 'rule "r1" { action = tunnel gateway = 203.0.113.1 to = 10.1.0.0/16 }'
 tap_ok "a rule that leads to a working tunnel: reload" dt c1 reload
 tap_ok "it is brought up by the first packet" lab_wait 5 "lab_in c1 ping -q -c 1 -W 1 10.1.0.10"
 tap_ok "and carries" carries c1
-was=$(spis c1)
+was=$(spi c1)
 client_conf c1 anna
 tap_ok "the rule goes: reload" dt c1 reload
-tap_ok "and the tunnel goes on with the same SAs" [ "$(spis c1)" = "$was" ]
+tap_ok "and the tunnel goes on with the same SA" same_epoch c1 "$was"
 tap_ok "and carries" carries c1
 
 # ---- start, both ways
@@ -206,12 +214,12 @@ tap_ok "and nothing has gone out plain at the gateway" [ "$(captured pool)" = 0 
 tap_ok "nothing is routed for the old pool" sh -c "! ip -n $LAB-gateway route show table 17494 | grep -q '^10\.9\.'"
 
 # ---- what cannot be is refused as a whole
-was=$(spis c2)
+was=$(spi c2)
 gateway_conf 10.6.0.0/24 '"10.1.0.0/16"'
 printf 'gateway "other" {\n    identity = other.example.net psk = x\n    transport = yes peers = b remote = 10.2.0.0/16\n}\n' >>"$LAB_DIR/dt-gateway/conf"
 tap_ok "one gateway of the file cannot be: status 2, with its line" refused 2 'nothing to protect' dt gateway reload
 sleep 1
-tap_ok "and nothing was changed" [ "$(spis c2)" = "$was" ]
+tap_ok "and nothing was changed" same_epoch c2 "$was"
 tap_ok "not even the pool" lease_in c2 10.7.0
 
 dt_stop c1
