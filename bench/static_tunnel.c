@@ -295,8 +295,7 @@ static void show_counters(struct dt_dp *dp)
     struct dt_dp_tunnel_counters t;
     dt_dp_counters(dp, c);
     for (int i = 0; i < DT_DPC_COUNT; i++)
-        if (c[i])
-            printf("%s=%llu ", dt_dp_counter_name((enum dt_dp_counter)i), (unsigned long long)c[i]);
+        printf("%s=%llu ", dt_dp_counter_name((enum dt_dp_counter)i), (unsigned long long)c[i]);
     if (dt_dp_tunnel_counters(dp, 1, &t))
         printf("t.held=%llu t.released=%llu t.hold_drops=%llu t.drops=%llu t.fragments=%llu t.too_big=%llu "
                "t.mtu=%u t.tx=%llu "
