@@ -365,7 +365,7 @@ static void peer_acts(void)
 
 static void name_answered(unsigned host)
 {
-    fake_lookup_answer(host);
+    fake_lookup_answer(0, host);
     resolve_answers(&room.d);
 }
 

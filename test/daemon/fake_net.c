@@ -528,14 +528,14 @@ static void lookup_take(unsigned i)
     memmove(&names.ticket[i], &names.ticket[i + 1], (--names.n - i) * sizeof(names.ticket[0]));
 }
 
-void fake_lookup_answer(unsigned host)
+void fake_lookup_answer(unsigned which, unsigned host)
 {
-    assert_true(names.n > 0 && !names.answered);
-    names.answer = (struct dt_names_answer){.ticket = names.ticket[0], .naddr = host != 0};
+    assert_true(which < names.n && !names.answered);
+    names.answer = (struct dt_names_answer){.ticket = names.ticket[which], .naddr = host != 0};
     names.answer.addr[0] = dt_addr4(0xc0000200u + host);
     snprintf(names.answer.why, sizeof(names.answer.why), "there is no such name");
     names.answered = true;
-    lookup_take(0);
+    lookup_take(which);
 }
 
 int dt_names_ask(struct dt_names *n, const char *name, bool again, uint64_t ticket, struct dt_err *err)

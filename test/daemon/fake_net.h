@@ -15,9 +15,10 @@ struct dt_nl *fake_nl(void);
 /* The host has no address and no route now. */
 void fake_no_route(bool none);
 
-/* Look-ups under way; the first of them is answered with 192.0.2.`host`, or (0) fails. Then resolve_answers(). */
+/* Look-ups under way, the oldest first; that number `which` is answered with 192.0.2.`host`, or (0) fails. Then
+ * resolve_answers(). */
 struct dt_names *fake_names(void);
 unsigned fake_lookups(void);
-void fake_lookup_answer(unsigned host);
+void fake_lookup_answer(unsigned which, unsigned host);
 
 #endif

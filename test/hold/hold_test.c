@@ -54,6 +54,9 @@ static void a_tunnel_drops_holds_or_sends(void **state)
     dt_out_set(&o, DT_OUT_DROP, &two);
     assert_int_equal(dt_out_choose(&o, &sa), DT_OUT_DROP);
     assert_null(dt_out_sa(&o));
+    /* Somebody who looks between the two stores of a change. */
+    atomic_store(&o.state, DT_OUT_SEND);
+    assert_int_equal(dt_out_choose(&o, &sa), DT_OUT_HOLD);
 }
 
 static void what_waited_goes_in_order(void **state)

@@ -269,6 +269,28 @@ static void oversized_beginning(void **state)
     net_free(&net);
 }
 
+/* 3.1: in the first message the responder's SPI is zero. Nothing is answered to one that has it, and nothing kept of it. */
+static void first_request_with_a_responders_spi(void **state)
+{
+    uint8_t copy[2000];
+    nkept = 0;
+    net_init(&net, 16, 2, dt_crypto_null());
+    net.filter = keep;
+    net_open(&net, 0, 1);
+    net.filter = NULL;
+    size_t len = kept[0].len;
+    memcpy(copy, kept[0].data, len);
+    memset(copy + 8, 7, 8);
+    to_b(copy, len);
+    assert_int_equal(dt_ike_counters(b->ike)->malformed, 1);
+    assert_int_equal(dt_ike_usage(b->ike).half_open, 0);
+    assert_int_equal(b->sent, 0);
+    to_b(kept[0].data, len);
+    assert_int_equal(dt_ike_usage(b->ike).half_open, 1);
+    assert_int_equal(b->sent, 1);
+    net_free(&net);
+}
+
 /* 2.21.3: whoever sends that under the session's keys is broken; the IKE SA ends at both ends. */
 static void malformed_but_authentic(void **state)
 {
@@ -468,6 +490,7 @@ int main(void)
         cmocka_unit_test(unknown_critical_payload_before_sk),
         cmocka_unit_test(replay_is_no_sign_of_life),
         cmocka_unit_test(oversized_beginning),
+        cmocka_unit_test(first_request_with_a_responders_spi),
         cmocka_unit_test(malformed_but_authentic),
         cmocka_unit_test(create_child_without_its_payloads),
         cmocka_unit_test(deletes_of_what_is_not_there),

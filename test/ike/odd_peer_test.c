@@ -171,6 +171,53 @@ static void many_payloads_in_the_first_message(void **state)
     }
 }
 
+/* ---- many selectors ---- */
+
+/* So many ranges that do not touch, 10.0.N.0 to 10.0.N.9. */
+static void with_many_selectors(struct dt_ike_builder *w, const struct dt_ike_payloads *in, void *ctx)
+{
+    uint8_t body[4 + 32 * 16] = {(uint8_t)odd.n};
+    assert_true(odd.n <= 32);
+    for (unsigned i = 0; i < odd.n; i++) {
+        uint8_t *s = body + 4 + (size_t)i * 16;
+        memcpy(s, "\7\0\0\20\0\0\377\377", 8);
+        dt_put_be32(s + 8, 0x0a000000 | i << 8);
+        dt_put_be32(s + 12, 0x0a000009 | i << 8);
+    }
+    rewrite_one(w, in, DT_P_TSI, dt_span(body, 4 + (size_t)odd.n * 16));
+}
+
+/* As many as there is room for are agreed on; more are refused by their number, not cut. */
+static void many_selectors(int from)
+{
+    for (odd.n = DT_SELECTORS_MAX; odd.n <= DT_SELECTORS_MAX + 1; odd.n++) {
+        bool fit = odd.n == DT_SELECTORS_MAX;
+        begin(36, NULL);
+        next_is_odd(from, DT_IKE_AUTH, from == 1, with_many_selectors);
+        net_open(&net, 0, 1);
+        net_run(&net, net.now + 2 * DT_SEC);
+        assert_int_equal(net_children_up(from == 0 ? b : a), fit);
+        assert_int_equal(a->downs + b->downs, 0);
+        if (fit)
+            assert_int_equal(net_newest(from == 0 ? b : a)->sa.remote_ts.n +
+                                 net_newest(from == 0 ? b : a)->sa.local_ts.n,
+                             DT_SELECTORS_MAX + 1);
+        else
+            assert_int_equal(a->last_failed.notify, DT_N_TS_UNACCEPTABLE);
+        finish();
+    }
+}
+
+static void many_selectors_are_asked_for(void **state)
+{
+    many_selectors(0);
+}
+
+static void many_selectors_are_answered(void **state)
+{
+    many_selectors(1);
+}
+
 /* ---- private use ---- */
 
 static void with_takes(struct dt_ike_builder *w, const struct dt_ike_payloads *in, void *ctx)
@@ -223,6 +270,19 @@ static void spi_in_the_first_answer(void **state)
     next_is_odd(1, DT_IKE_SA_INIT, true, with_spi);
     net_come_up(&net);
     assert_int_equal(dt_ike_counters(a->ike)->malformed, 1);
+    finish();
+}
+
+/* Nor in a request: it gets no answer that took a key exchange. */
+static void spi_in_the_first_request(void **state)
+{
+    begin(41, NULL);
+    next_is_odd(0, DT_IKE_SA_INIT, false, with_spi);
+    net_open(&net, 0, 1);
+    net_run(&net, net.now + 100 * DT_MSEC);
+    assert_int_equal(dt_ike_usage(b->ike).half_open, 0);
+    net_run(&net, net.now + 30 * DT_SEC); /* the next copy of it is proper */
+    assert_int_equal(a->ups, 1);
     finish();
 }
 
@@ -304,8 +364,11 @@ int main(void)
         cmocka_unit_test(critical_payload_in_the_answer_to_liveness),
         cmocka_unit_test(many_notifies_are_ignored),
         cmocka_unit_test(many_payloads_in_the_first_message),
+        cmocka_unit_test(many_selectors_are_asked_for),
+        cmocka_unit_test(many_selectors_are_answered),
         cmocka_unit_test(what_a_stranger_takes_is_not_read),
         cmocka_unit_test(spi_in_the_first_answer),
+        cmocka_unit_test(spi_in_the_first_request),
         cmocka_unit_test(nonce_too_short_for_the_prf),
         cmocka_unit_test(rekey_of_the_ike_sa_without_ke),
     };

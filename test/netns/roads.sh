@@ -179,8 +179,17 @@ ip -n "$LAB-client" addr add 192.0.2.2/24 dev eth0
 ip -n "$LAB-client" route replace default via 192.0.2.1
 
 # ---- on demand, and not at all
-lab_in internet nft 'add table ip plain; add counter ip plain seen; add chain ip plain in { type filter hook prerouting priority raw; }; add rule ip plain in iifname { "c0", "c1" } udp dport { 500, 4500 } counter name seen'
-asked() # how many packets of IKE went by
+lab_in internet nft -f - <<'N' # IKE_SA_INIT (exchange 34), at port 500, or at 4500 behind a marker
+table ip plain {
+    counter seen { }
+    chain in {
+        type filter hook prerouting priority raw;
+        iifname { "c0", "c1" } udp dport 500 @th,208,8 34 counter name seen
+        iifname { "c0", "c1" } udp dport 4500 @th,64,32 0 @th,240,8 34 counter name seen
+    }
+}
+N
+asked() # how often it began a session
 {
     lab_in internet nft -j list counter ip plain seen | jq '.nftables[1].counter.packets'
 }
@@ -190,7 +199,7 @@ sleep 1
 tap_ok "start = demand: nothing happens by itself" [ "$(asked)" = 0 ]
 tap_ok "start = demand: the first packet brings it up and is not lost" lab_in branch ping -q -c 1 -W 3 10.1.0.10
 tap_ok "start = demand: it is up" dt_wait_up client office 5
-tap_ok "start = demand: for which it has asked the gateway" [ "$(asked)" -gt 1 ]
+tap_ok "start = demand: for which it has asked the gateway" [ "$(asked)" -gt 0 ]
 dt_stop client
 lab_in internet nft reset counter ip plain seen >"$LAB_DIR/reset"
 client_conf '"203.0.113.1"' 'encap = udp inside = { "10.2.0.0/16", "fd02::/64" } start = manual'
