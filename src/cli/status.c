@@ -224,6 +224,12 @@ static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
         dt_cli_wrapf(cli->out, 0, "gateway %s, listening at %s: %.0f of %.0f clients verified",
                      dt_cli_str(g, "name"), join(listen, sizeof(listen), json_object_get(g, "listen")),
                      dt_cli_num(g, "verified"), dt_cli_num(g, "clients_count"));
+        size_t m;
+        json_t *remark;
+        json_array_foreach(json_object_get(g, "remarks"), m, remark)
+        {
+            dt_cli_wrapf(cli->out, 2, "%s", json_string_value(remark));
+        }
         if (json_array_size(json_object_get(json_object_get(g, "closed"), "now")) > 0) {
             char closed[512];
             dt_cli_wrapf(cli->out, 2, "closed: %s",

@@ -199,8 +199,12 @@ struct dt_config_network {
 /* Complains of pools that meet a network of this host. `list` without the daemon's own device. Adds to the issues of *c;
  * the number of errors. */
 size_t dt_config_check_networks(struct dt_config *c, const struct dt_config_network *list, size_t n);
-/* The same with what this host has now (getifaddrs). */
+/* The same with what this host has now (getifaddrs). Beside that it warns of what the host lacks for what the configuration
+ * promises, and of its own networks that a tunnel takes. */
 size_t dt_config_check_host(struct dt_config *c);
+/* What this host lacks, or has otherwise, for a gateway to be of use: a sentence for each. */
+void dt_config_gateway_remarks(const struct dt_config_gateway *g, void (*each)(void *ctx, const char *text),
+                               void *ctx);
 
 #define DT_CONFIG_NO_FILES 1u /* do not open files that are named in the text (fuzzing) */
 

@@ -127,13 +127,20 @@ size_t dt_config_check_host(struct dt_config *c)
 {
     struct ifaddrs *all = NULL;
     size_t errors = 0;
-    if (c->ngateway == 0 || getifaddrs(&all) != 0)
+    struct reader r = {.c = c};
+    if (getifaddrs(&all) != 0)
         return 0;
     for (const struct ifaddrs *a = all; a != NULL; a = a->ifa_next) {
         struct dt_config_network here;
-        if (network_of(&here, a, c->daemon.device))
-            errors += dt_config_check_networks(c, &here, 1);
+        char text[DT_PREFIX_STRLEN];
+        struct dt_prefix net;
+        if (!network_of(&here, a, c->daemon.device))
+            continue;
+        errors += dt_config_check_networks(c, &here, 1);
+        if (dt_prefix_parse(&net, dt_prefix_str(text, &here.prefix), true) == 0)
+            config_remark_own_network(&r, &net, here.ifname);
     }
     freeifaddrs(all);
+    config_remark_gateways(&r);
     return errors;
 }

@@ -100,6 +100,9 @@ void reader_epoch_params(struct reader *r, const struct dt_block *b, struct dt_e
 void read_tunnel_section(struct reader *r, const struct dt_block *b);
 void read_gateway_section(struct reader *r, const struct dt_block *b);
 void read_client_section(struct reader *r, const struct dt_block *b);
+/* Warnings about what this host has, or lacks (surroundings.c). */
+void config_remark_own_network(struct reader *r, const struct dt_prefix *net, const char *device);
+void config_remark_gateways(struct reader *r);
 void config_check_overlaps(struct reader *r);
 /* Does some rule lead to this tunnel? */
 bool config_rules_serve(const struct dt_config *c, const struct dt_config_tunnel *t);

@@ -270,46 +270,6 @@ void daemon_stop(struct daemon *d)
     uv_timer_start(&d->beat, idle_check, 0, 20);
 }
 
-/* A gateway that listens where nobody can reach it. */
-static void look_for_addresses(struct daemon *d, const struct dt_gateway_cfg *g)
-{
-    struct dt_nl_addrs all = {.v = NULL};
-    char text[DT_ADDR_STRLEN];
-    int rc = dt_nl_addrs_of(d->nl, 0, &all, NULL);
-    for (size_t i = 0; rc == 0 && i < g->nlisten; i++) {
-        bool here = dt_addr_is_any(&g->listen[i]);
-        for (size_t k = 0; k < all.n && !here; k++)
-            here = !all.v[k].link_scope && all.v[k].ifindex != dt_dp_tun_index(d->dp) &&
-                   dt_addr_eq(&all.v[k].addr, &g->listen[i]);
-        if (!here)
-            LOG(DT_LOG_WARN, "gateway %s listens at %s, and this host has no such address now", g->name,
-                dt_addr_str(text, &g->listen[i]));
-    }
-    dt_nl_addrs_free(&all);
-}
-
-/* What would make a gateway useless without a word from anybody. */
-static void look_around(struct daemon *d)
-{
-    static const char *const path[] = {"/proc/sys/net/ipv4/ip_forward",
-                                       "/proc/sys/net/ipv6/conf/all/forwarding"};
-    if (dt_list_empty(&d->gates))
-        return;
-    dt_list_for_each (l, &d->gates)
-        look_for_addresses(d, &DT_CONTAINER_OF(l, struct gate, link)->cfg.cfg);
-    for (size_t i = 0; i < DT_ARRAY_LEN(path); i++) {
-        FILE *f = fopen(path[i], "re");
-        int c = f != NULL ? fgetc(f) : EOF;
-        if (f != NULL)
-            fclose(f);
-        if (c == '0')
-            LOG(DT_LOG_WARN,
-                "this host does not forward IPv%d (%s is 0): clients reach this gateway, but nothing behind "
-                "it",
-                i == 0 ? 4 : 6, path[i]);
-    }
-}
-
 /* systemd, when it started us with Type=notify. */
 static void notify_ready(void)
 {
@@ -367,7 +327,6 @@ static int run(struct daemon *d, struct dt_config *c)
         close_all(d);
         return EXIT_FAILED;
     }
-    look_around(d);
     LOG(DT_LOG_INFO, "dovetaild %s runs: device %s, %u workers, control socket %s", DT_VERSION,
         dt_dp_tun_name(d->dp), dt_dp_workers(d->dp), d->cfg.socket);
     loop_wake(d);

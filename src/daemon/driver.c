@@ -371,7 +371,6 @@ static enum dt_log_level level_of(const struct dt_event *ev)
     case DT_EPOCH_IDLE_DEAD:
     case DT_EPOCH_TIMEOUT:
     case DT_EPOCH_REFUSED:
-    case DT_EPOCH_SESSION_DROPPED:
     case DT_EPOCH_SESSION_LOST:
     case DT_EPOCH_UNVERIFIED_USE:
         return DT_LOG_WARN;

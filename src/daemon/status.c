@@ -322,6 +322,11 @@ json_t *status_client(struct daemon *d, uint32_t client)
     return o;
 }
 
+static void add_remark(void *ctx, const char *text)
+{
+    json_array_append_new(ctx, json_string(text));
+}
+
 json_t *status_gateway(struct daemon *d, struct gate *g)
 {
     json_t *listen = json_array();
@@ -332,6 +337,9 @@ json_t *status_gateway(struct daemon *d, struct gate *g)
     json_t *o = json_pack("{s:s, s:o, s:o}", "name", g->cfg.cfg.name, "listen", listen, "protect",
                           selectors_json(&g->cfg.cfg.protect));
     set_id(o, "identity", &g->cfg.cfg.identity);
+    json_t *remarks = json_array();
+    dt_config_gateway_remarks(&g->cfg, add_remark, remarks);
+    json_object_set_new(o, "remarks", remarks);
     json_object_set_new(o, "closed", closed_gate_json(g));
     const char *blocked = routes_gateway_missing(d, g);
     if (blocked != NULL)

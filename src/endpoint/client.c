@@ -167,12 +167,14 @@ static void op_event(void *user, dt_time now, const struct dt_epoch_event *ev)
     char at[DT_ADDRPORT_STRLEN];
     if (ev->kind == DT_EPOCH_VERIFIED || ev->kind == DT_EPOCH_SWITCHED)
         t->why[0] = 0;
-    else if (ev->kind == DT_EPOCH_TIMEOUT && t->c->e.session == DT_EPOCH_OPENING)
-        snprintf(t->why, sizeof(t->why), "no answer from %s within timeout, %g s",
-                 dt_addrport_str(at, &t->path.remote), dt_time_seconds(t->c->e.p.timeout));
+    else if (ev->kind == DT_EPOCH_TIMEOUT)
+        snprintf(t->why, sizeof(t->why), "no answer from %s within timeout, %g s%s",
+                 dt_addrport_str(at, &t->path.remote), dt_time_seconds(t->c->e.p.timeout),
+                 t->c->e.session == DT_EPOCH_OPENING
+                     ? ": does a gateway listen there, and do UDP 500 and 4500 reach it?"
+                     : "");
     else if (ev->kind == DT_EPOCH_UNANSWERED || ev->kind == DT_EPOCH_IDLE_DEAD ||
-             ev->kind == DT_EPOCH_TIMEOUT || ev->kind == DT_EPOCH_PEER_DELETED ||
-             ev->kind == DT_EPOCH_EXPIRED)
+             ev->kind == DT_EPOCH_PEER_DELETED || ev->kind == DT_EPOCH_EXPIRED)
         dt_epoch_event_text(t->why, sizeof(t->why), ev, true);
     else if (ev->kind == DT_EPOCH_SESSION_DROPPED && !t->why[0])
         snprintf(t->why, sizeof(t->why), "the gateway does not answer");

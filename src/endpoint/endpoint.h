@@ -243,7 +243,8 @@ struct dt_event {
     uint32_t epoch, other, n; /* as in struct dt_epoch_event */
     dt_time took;
     uint32_t spi_in, spi_out;  /* of `epoch`, 0 when it is not there any more */
-    struct dt_addrport remote; /* DT_EVENT_TURNED_AWAY: who asked */
+    struct dt_addrport
+        remote; /* DT_EVENT_TURNED_AWAY: who asked; a client's DT_EPOCH_TIMEOUT, DT_EPOCH_REFUSED: with whom */
     char text[DT_ERR_TEXT];    /* a sentence for people, without tunnel name and time */
 };
 

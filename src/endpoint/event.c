@@ -169,6 +169,17 @@ void ep_turned_away(struct dt_endpoint *ep, struct tunnel *t, dt_time now, const
     event_note(ep, &ev);
 }
 
+/* Of what a client tried in vain: where, and why it came to nothing. */
+static void explain(struct dt_event *ev, const struct tunnel *t)
+{
+    if (!t->is_client || (ev->kind != DT_EPOCH_TIMEOUT && ev->kind != DT_EPOCH_REFUSED))
+        return;
+    ev->remote = t->path.remote;
+    size_t len = strlen(ev->text);
+    if (t->why[0])
+        snprintf(ev->text + len, sizeof(ev->text) - len, ": %s", t->why);
+}
+
 void ep_epoch_event(struct tunnel *t, dt_time now, const struct dt_epoch_event *e)
 {
     struct dt_endpoint *ep = t->ep;
@@ -188,6 +199,8 @@ void ep_epoch_event(struct tunnel *t, dt_time now, const struct dt_epoch_event *
     }
     if (!ep->ops.terse)
         dt_epoch_event_text(ev.text, sizeof(ev.text), e, t->is_client);
+    if (!ep->ops.terse)
+        explain(&ev, t);
     event_note(ep, &ev);
 }
 

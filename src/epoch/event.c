@@ -113,7 +113,7 @@ char *dt_epoch_event_text(char *out, size_t cap, const struct dt_epoch_event *ev
             snprintf(out, cap, "negotiating a new epoch");
         break;
     case DT_EPOCH_TIMEOUT:
-        snprintf(out, cap, "no answer to the negotiation within `timeout` (%u in a row)", n);
+        snprintf(out, cap, "the negotiation is given up (%u in a row)", n);
         break;
     case DT_EPOCH_REFUSED:
         snprintf(out, cap, "the negotiation was refused (%u in a row)", n);
@@ -125,8 +125,11 @@ char *dt_epoch_event_text(char *out, size_t cap, const struct dt_epoch_event *ev
             snprintf(out, cap, "opening a session");
         break;
     case DT_EPOCH_SESSION_DROPPED:
-        snprintf(out, cap, "the session is dropped, another is opened (%u failure%s in a row)", n,
-                 n == 1 ? "" : "s");
+        if (n > 0)
+            snprintf(out, cap, "the session is dropped, another is opened (%u failure%s in a row)", n,
+                     n == 1 ? "" : "s");
+        else
+            snprintf(out, cap, "the session is dropped, another is opened");
         break;
     case DT_EPOCH_SESSION_LOST:
         snprintf(out, cap, "the session with the peer is lost");

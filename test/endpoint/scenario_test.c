@@ -511,7 +511,9 @@ static void silence_says_so(void **state)
     world_connect(w, 0, 1, NULL); /* nobody there */
     world_pass(w, 10);
     stats_of(w, 0, &info);
-    assert_string_equal(info.why, "no answer from 192.0.2.2:500 within timeout, 3 s");
+    assert_string_equal(
+        info.why, "no answer from 192.0.2.2:500 within timeout, 3 s: does a gateway listen there, and do UDP "
+                  "500 and 4500 reach it?");
     assert_string_equal(dt_tunnel_state_str(info.state, true), "opening a session");
     done(w);
 }
