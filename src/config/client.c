@@ -236,6 +236,27 @@ static void check_networks(struct reader *r, const struct dt_config_gateway *g,
             dt_ike_id_str(other, &x->id), g->cfg.name);
 }
 
+static int by_fixed(const void *a, const void *b)
+{
+    const struct dt_config_fixed *x = a, *y = b;
+    return x->addr.ver != y->addr.ver ? x->addr.ver - y->addr.ver : dt_addr_cmp(&x->addr, &y->addr);
+}
+
+/* The first with that address, or NULL. */
+static const struct dt_config_fixed *fixed_first(const struct dt_config_gateway *g, const struct dt_addr *a)
+{
+    const struct dt_config_fixed key = {.addr = *a};
+    size_t from = 0, to = g->nfixed;
+    while (from < to) {
+        size_t at = from + (to - from) / 2;
+        if (by_fixed(&g->fixed[at], &key) < 0)
+            from = at + 1;
+        else
+            to = at;
+    }
+    return from < g->nfixed && dt_addr_eq(&g->fixed[from].addr, a) ? &g->fixed[from] : NULL;
+}
+
 static void check_inside(struct reader *r, const struct dt_config_gateway *g,
                          const struct dt_config_client *x)
 {
@@ -248,11 +269,12 @@ static void check_inside(struct reader *r, const struct dt_config_gateway *g,
         if (!in_pool(g, &one, &pool))
             reader_error(r, x->inside_line, "inside: %s is in no pool of gateway \"%s\"",
                          dt_addr_str(text, &x->inside[v]), g->cfg.name);
-        for (size_t k = 0; k < g->nclient; k++)
-            if (!same_id(&g->client[k].id, &x->id) && dt_addr_eq(&g->client[k].inside[v], &x->inside[v]))
+        const struct dt_config_fixed *f = fixed_first(g, &x->inside[v]);
+        for (; f != NULL && f < g->fixed + g->nfixed && dt_addr_eq(&f->addr, &x->inside[v]); f++)
+            if (!same_id(&g->client[f->client].id, &x->id))
                 reader_error(r, x->inside_line, "inside: %s is given twice: %s has it too",
                              dt_addr_str(text, &x->inside[v]),
-                             reader_line(r, g->client[k].line, x->inside_line));
+                             reader_line(r, g->client[f->client].line, x->inside_line));
     }
 }
 
@@ -317,6 +339,59 @@ static void check_gateway(struct reader *r, struct dt_config_gateway *g)
         remote_of_clients(r, g);
 }
 
+static bool is_exact(const struct dt_ike_id *id)
+{
+    return id->type != DT_ID_ANY && !dt_ike_id_is_pattern(id);
+}
+
+/* Exact ones first, in their order; of the others the order of the file decides. */
+static int by_exact(const void *a, const void *b)
+{
+    const struct dt_config_client *x = *(struct dt_config_client *const *)a,
+                                  *y = *(struct dt_config_client *const *)b;
+    bool ex = is_exact(&x->id), ey = is_exact(&y->id);
+    if (ex != ey)
+        return ex ? -1 : 1;
+    int order = ex ? dt_ike_id_cmp(&x->id, &y->id) : 0;
+    return order != 0 ? order : x->line < y->line ? -1 : x->line > y->line;
+}
+
+/* In orders in which a peer, and an address, is found at once. */
+static void sort_clients(struct reader *r, struct dt_config_gateway *g)
+{
+    if (g->nclient == 0)
+        return;
+    /* By pointers: what qsort keeps on the way has no secrets in it. */
+    struct dt_config_client **order = calloc(g->nclient, sizeof(*order)),
+                            *sorted = calloc(g->nclient, sizeof(*sorted));
+    for (size_t i = 0; order != NULL && i < g->nclient; i++)
+        order[i] = &g->client[i];
+    if (order != NULL && sorted != NULL) {
+        qsort(order, g->nclient, sizeof(struct dt_config_client *), by_exact);
+        for (size_t i = 0; i < g->nclient; i++)
+            sorted[i] = *order[i];
+        dt_config_clients_free(g->client, g->nclient);
+        g->client = sorted;
+        sorted = NULL;
+    } else {
+        reader_error(r, g->line, "out of memory");
+    }
+    free(sorted);
+    free(order);
+    while (g->nexact < g->nclient && is_exact(&g->client[g->nexact].id))
+        g->nexact++;
+    g->fixed = calloc(2 * g->nclient, sizeof(*g->fixed));
+    if (g->fixed == NULL) {
+        reader_error(r, g->line, "out of memory");
+        return;
+    }
+    for (size_t i = 0; i < g->nclient; i++)
+        for (size_t v = 0; v < 2; v++)
+            if (g->client[i].inside[v].ver != 0)
+                g->fixed[g->nfixed++] = (struct dt_config_fixed){g->client[i].inside[v], (uint32_t)i};
+    qsort(g->fixed, g->nfixed, sizeof(*g->fixed), by_fixed);
+}
+
 /* Gives each gateway its clients. */
 static void attach(struct reader *r, struct dt_config_gateway *g)
 {
@@ -334,6 +409,7 @@ static void attach(struct reader *r, struct dt_config_gateway *g)
         *x = r->c->client[i];
         dt_digest_u64(&d, x->print);
     }
+    sort_clients(r, g);
     g->print = dt_digest_value(&d);
 }
 
@@ -358,17 +434,39 @@ void config_check_clients(struct reader *r)
 
 /* ---- what the rest of the program asks ---- */
 
+const struct dt_config_client *config_own_client(const struct dt_config_gateway *g,
+                                                 const struct dt_ike_id *peer)
+{
+    size_t from = 0, to = g->nexact < g->nclient ? g->nexact : g->nclient;
+    while (from < to) {
+        size_t at = from + (to - from) / 2;
+        if (dt_ike_id_cmp(&g->client[at].id, peer) < 0)
+            from = at + 1;
+        else
+            to = at;
+    }
+    return from < g->nclient && from < g->nexact && dt_ike_id_eq(&g->client[from].id, peer) ? &g->client[from]
+                                                                                            : NULL;
+}
+
 const struct dt_config_client *dt_config_gateway_client(const struct dt_config_gateway *g,
                                                         const struct dt_ike_id *peer)
 {
-    const struct dt_config_client *found = NULL;
-    for (size_t i = 0; i < g->nclient; i++) {
-        if (same_id(&g->client[i].id, peer))
-            return &g->client[i];
-        if (found == NULL && dt_ike_id_matches(&g->client[i].id, peer))
-            found = &g->client[i];
-    }
-    return found;
+    const struct dt_config_client *own = config_own_client(g, peer);
+    for (size_t i = g->nexact; i < g->nclient && own == NULL; i++)
+        if (same_id(&g->client[i].id, peer)) /* the pattern itself */
+            own = &g->client[i];
+    for (size_t i = g->nexact; i < g->nclient && own == NULL; i++)
+        if (dt_ike_id_matches(&g->client[i].id, peer))
+            own = &g->client[i];
+    return own;
+}
+
+const struct dt_config_client *dt_config_gateway_fixed(const struct dt_config_gateway *g,
+                                                       const struct dt_addr *a)
+{
+    const struct dt_config_fixed *f = fixed_first(g, a);
+    return f != NULL ? &g->client[f->client] : NULL;
 }
 
 void dt_config_gateway_networks(const struct dt_config_gateway *g, const struct dt_ike_id *peer,

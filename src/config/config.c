@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "config/reader.h"
 
 static void tunnel_clear(struct dt_config_tunnel *t)
 {
@@ -19,6 +20,7 @@ static void gateway_clear(struct dt_config_gateway *g)
         dt_wipe(g->secret, g->nsecret * sizeof(*g->secret));
     free(g->secret);
     dt_config_clients_free(g->client, g->nclient);
+    free(g->fixed);
     dt_wipe(g, sizeof(*g));
 }
 
@@ -65,24 +67,37 @@ struct dt_config_gateway *dt_config_find_gateway(const struct dt_config *c, cons
     return NULL;
 }
 
+/* Its own secret among the exact ones, or NULL. */
+static const struct dt_config_secret *own_secret(const struct dt_config_gateway *g,
+                                                 const struct dt_ike_id *peer)
+{
+    size_t from = 0, to = g->nexact_secret < g->nsecret ? g->nexact_secret : g->nsecret;
+    while (from < to) {
+        size_t at = from + (to - from) / 2;
+        if (dt_ike_id_cmp(&g->secret[at].id, peer) < 0)
+            from = at + 1;
+        else
+            to = at;
+    }
+    return from < g->nsecret && from < g->nexact_secret && dt_ike_id_eq(&g->secret[from].id, peer)
+               ? &g->secret[from]
+               : NULL;
+}
+
 const struct dt_config_psk *dt_config_gateway_psk(const struct dt_config_gateway *g,
                                                   const struct dt_ike_id *peer)
 {
-    const struct dt_config_psk *found = NULL;
-    for (size_t i = 0; i < g->nclient; i++) {
-        const struct dt_config_client *x = &g->client[i];
-        if (x->psk.len == 0)
-            continue;
-        if (x->id.type != DT_ID_ANY && dt_ike_id_eq(&x->id, peer))
-            return &x->psk;
-        if (found == NULL && dt_ike_id_matches(&x->id, peer))
-            found = &x->psk;
-    }
-    for (size_t i = 0; i < g->nsecret; i++) {
-        if (dt_ike_id_eq(&g->secret[i].id, peer))
+    const struct dt_config_client *own = config_own_client(g, peer);
+    if (own != NULL && own->psk.len > 0)
+        return &own->psk;
+    const struct dt_config_secret *secret = own_secret(g, peer);
+    if (secret != NULL)
+        return &secret->psk;
+    for (size_t i = g->nexact; i < g->nclient; i++)
+        if (g->client[i].psk.len > 0 && dt_ike_id_matches(&g->client[i].id, peer))
+            return &g->client[i].psk;
+    for (size_t i = g->nexact_secret; i < g->nsecret; i++)
+        if (dt_ike_id_matches(&g->secret[i].id, peer))
             return &g->secret[i].psk;
-        if (found == NULL && dt_ike_id_matches(&g->secret[i].id, peer))
-            found = &g->secret[i].psk;
-    }
-    return found != NULL ? found : g->psk.len > 0 ? &g->psk : NULL;
+    return g->psk.len > 0 ? &g->psk : NULL;
 }

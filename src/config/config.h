@@ -108,16 +108,25 @@ struct dt_config_client {
     struct dt_addr inside[2]; /* the inside addresses that it is always leased, IPv4 and IPv6; ver 0: any */
 };
 
+/* An inside address that is always one client's. */
+struct dt_config_fixed {
+    struct dt_addr addr;
+    uint32_t client; /* index */
+};
+
 struct dt_config_gateway {
     unsigned line, remote_line, pool_line;
     uint64_t print;
     struct dt_gateway_cfg cfg;
     struct dt_config_psk psk; /* for whoever has no secret of his own */
     struct dt_config_secret *secret;
-    size_t nsecret;
+    size_t nsecret, nexact_secret;   /* in the same order */
     bool secrets_set, pool_set;      /* there was such a setting, whatever came of it */
-    struct dt_config_client *client; /* its own copies */
-    size_t nclient;
+    struct dt_config_client
+        *client; /* its own copies: exact identities in their order, then patterns in the file's */
+    size_t nclient, nexact;
+    struct dt_config_fixed *fixed; /* by address */
+    size_t nfixed;
     size_t npool;
     struct dt_prefix pool[DT_CONFIG_POOLS_MAX];
     size_t ndns;
@@ -244,6 +253,9 @@ const struct dt_config_client *dt_config_gateway_client(const struct dt_config_g
  * where nothing is listed. */
 void dt_config_gateway_networks(const struct dt_config_gateway *g, const struct dt_ike_id *peer,
                                 struct dt_selectors *out);
+/* Whose inside address that always is; NULL: nobody's. */
+const struct dt_config_client *dt_config_gateway_fixed(const struct dt_config_gateway *g,
+                                                       const struct dt_addr *a);
 void dt_config_clients_free(struct dt_config_client *list, size_t n); /* wiped */
 
 #endif

@@ -107,6 +107,45 @@ static void add_secret(struct reader *r, struct dt_config_gateway *g, unsigned l
     dt_wipe(&s, sizeof(s));
 }
 
+static int by_exact(const void *a, const void *b)
+{
+    const struct dt_config_secret *x = *(struct dt_config_secret *const *)a,
+                                  *y = *(struct dt_config_secret *const *)b;
+    bool px = dt_ike_id_is_pattern(&x->id) || x->id.type == DT_ID_ANY,
+         py = dt_ike_id_is_pattern(&y->id) || y->id.type == DT_ID_ANY;
+    if (px != py)
+        return px ? 1 : -1;
+    int order = px ? 0 : dt_ike_id_cmp(&x->id, &y->id);
+    return order != 0 ? order : x < y ? -1 : x > y;
+}
+
+/* Exact identities in their order, then patterns in the file's. By pointers: what qsort keeps on the way has no secrets in
+ * it. Out of memory: they stay as they are, and none counts as exact. */
+static void sort_secrets(struct dt_config_gateway *g)
+{
+    size_t n = g->nsecret;
+    struct dt_config_secret **order = calloc(n + 1, sizeof(*order)), *sorted = calloc(n + 1, sizeof(*sorted));
+    g->nexact_secret = 0;
+    if (order == NULL || sorted == NULL) {
+        free(order);
+        free(sorted);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        order[i] = &g->secret[i];
+    qsort(order, n, sizeof(struct dt_config_secret *), by_exact);
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = *order[i];
+    if (g->secret != NULL)
+        dt_wipe(g->secret, n * sizeof(*g->secret));
+    free(g->secret);
+    free(order);
+    g->secret = sorted;
+    while (g->nexact_secret < g->nsecret && !dt_ike_id_is_pattern(&g->secret[g->nexact_secret].id) &&
+           g->secret[g->nexact_secret].id.type != DT_ID_ANY)
+        g->nexact_secret++;
+}
+
 /* "file:/PATH" with a line "IDENTITY SECRET" a client. */
 void read_secrets(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def)
 {
@@ -133,6 +172,7 @@ void read_secrets(struct reader *r, const struct dt_setting *s, void *field, con
         dt_wipe(text, (size_t)n);
     }
     free(text);
+    sort_secrets(field);
 }
 
 static void read_remote(struct reader *r, const struct dt_setting *s, void *field,

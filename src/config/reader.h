@@ -65,6 +65,8 @@ void read_esp_proposals(struct reader *r, const struct dt_setting *s, void *fiel
 void read_encap(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
 void read_closed(struct reader *r, const struct dt_setting *s, void *field,
                  const struct setting_def *def); /* enum dt_config_closed */
+const struct dt_config_client *config_own_client(const struct dt_config_gateway *g,
+                                                 const struct dt_ike_id *peer); /* no pattern; or NULL */
 void read_secrets(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
 
 /* An address, or a complaint and false. */

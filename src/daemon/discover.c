@@ -247,6 +247,8 @@ static int add_gate(struct discover *x, struct dt_err *err)
     struct dt_config_gateway g = x->rule[0].gate;
     g.secret = NULL; /* discover_trust.c has them */
     g.client = NULL;
+    g.fixed = NULL;
+    g.nexact = g.nfixed = g.nexact_secret = 0;
     g.nclient = 0;
     g.nsecret = 0;
     dt_ike_id_parse(&g.cfg.peers, "*.ted");

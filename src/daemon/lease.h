@@ -18,6 +18,7 @@
 
 struct dt_lease_counters {
     uint64_t taken, again, recycled, refused; /* again: the same address as last time */
+    uint64_t scanned; /* addresses that were looked at on the way to one that nobody had */
 };
 
 /* Who wants an address, out of what. */
@@ -33,6 +34,7 @@ struct dt_lease_ask {
      * fixed for somebody else. NULL: every address of the pools may be. */
     bool (*reserved)(void *ctx, const struct dt_addr *a);
     void *ctx;
+    uint64_t reserved_print; /* another number: `reserved` says something else than before */
 };
 
 /* What a store must do. All calls may block for a disk's time, not for a network's. */

@@ -12,22 +12,41 @@
 #include "base/bytes.h"
 #include "wire/ike_notify.h"
 
-enum query { OWN, BY_ADDR, TOP, RECYCLE, PUT, DROP, RELEASE, QUERIES };
+#define SCANS_MAX 1024 /* pools whose beginning is remembered */
+#define BUSY_MS   20   /* for another program that has the file open: the loop waits */
+
+enum query { OWN, BY_ADDR, COUNT, AFTER, RECYCLE, PUT, DROP, DROP_ADDR, RELEASE, QUERIES };
 
 static const char *const sql[QUERIES] = {
     [OWN] = "SELECT addr FROM lease WHERE gateway=?1 AND ver=?2 AND identity=?3",
     [BY_ADDR] = "SELECT taken FROM lease WHERE gateway=?1 AND ver=?2 AND addr=?3",
-    [TOP] = "SELECT max(addr), count(*) FROM lease WHERE gateway=?1 AND ver=?2 AND addr BETWEEN ?3 AND ?4",
+    [COUNT] = "SELECT count(*) FROM lease WHERE gateway=?1 AND ver=?2 AND addr BETWEEN ?3 AND ?4",
+    [AFTER] = "SELECT addr FROM lease WHERE gateway=?1 AND ver=?2 AND addr>?3 ORDER BY addr",
     [RECYCLE] = "SELECT addr FROM lease WHERE gateway=?1 AND ver=?2 AND addr BETWEEN ?3 AND ?4 AND taken=0 "
                 "ORDER BY at, addr",
     [PUT] = "INSERT OR REPLACE INTO lease (gateway, ver, identity, addr, taken, at) VALUES (?1, ?2, ?3, ?4, "
             "1, ?5)",
-    [DROP] = "DELETE FROM lease WHERE gateway=?1 AND ver=?2 AND (identity=?3 OR addr=?4)",
+    [DROP] = "DELETE FROM lease WHERE gateway=?1 AND ver=?2 AND identity=?3",
+    [DROP_ADDR] =
+        "DELETE FROM lease WHERE gateway=?1 AND ver=?2 AND addr=?3", /* one with OR would look at all rows */
     [RELEASE] = "UPDATE lease SET taken=0, at=?4 WHERE gateway=?1 AND ver=?2 AND identity=?3",
+};
+
+/* What is known of a pool, so that a new lease does not look at all that there are: how many, and up to which address each
+ * is leased or reserved. */
+struct scan {
+    struct scan *next;
+    char *gateway;
+    struct dt_prefix pool;
+    uint64_t reserved_print;
+    struct dt_addr last;
+    int64_t count;
 };
 
 struct store {
     struct dt_lease_store pub;
+    struct scan *scans;
+    size_t nscan;
     sqlite3 *db;
     sqlite3_stmt *q[QUERIES];
 };
@@ -104,38 +123,107 @@ static bool reserved(const struct ask *a, const struct dt_addr *addr)
     return a->in->reserved != NULL && a->in->reserved(a->in->ctx, addr);
 }
 
-/* The first address after *out, at most `to`, that may be given; false: none. */
-static bool next_open(const struct ask *a, struct dt_addr *out, const struct dt_addr *to)
+static void scans_forget(struct store *s)
 {
-    do {
-        if (dt_addr_cmp(out, to) >= 0 || !dt_addr_next(out))
-            return false;
-    } while (reserved(a, out));
-    return true;
+    while (s->scans != NULL) {
+        struct scan *x = s->scans;
+        s->scans = x->next;
+        free(x->gateway);
+        free(x);
+    }
+    s->nscan = 0;
 }
 
-/* An address of this pool that nobody has or had: the one after the highest; else, in a pool with holes, the first
- * hole. */
-static bool fresh(const struct ask *a, const struct dt_prefix *pool, struct dt_addr *out)
+static struct scan *scan_new(const struct ask *a, const struct dt_prefix *pool)
 {
-    struct dt_addr before, from, to, top;
+    struct dt_addr from, to;
+    struct scan *x = calloc(1, sizeof(*x));
+    if (x == NULL || (x->gateway = strdup(a->gateway)) == NULL) {
+        free(x);
+        return NULL;
+    }
     usable(pool, &from, &to);
-    before = dt_prefix_range(pool).from;
-    sqlite3_stmt *q = prepare(a, TOP);
+    sqlite3_stmt *q = prepare(a, COUNT);
     bind_addr(a, q, 3, &from);
     bind_addr(a, q, 4, &to);
-    if (sqlite3_step(q) != SQLITE_ROW)
+    x->count = sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
+    x->pool = *pool;
+    x->last = dt_prefix_range(pool).from;
+    x->reserved_print = a->in->reserved_print;
+    if (a->s->nscan == SCANS_MAX)
+        scans_forget(a->s);
+    x->next = a->s->scans;
+    a->s->scans = x;
+    a->s->nscan++;
+    return x;
+}
+
+static bool scan_has(const struct scan *x, const char *gateway, const struct dt_addr *addr)
+{
+    return strcmp(x->gateway, gateway) == 0 && dt_lease_in_pools(addr, &x->pool, 1);
+}
+
+static struct scan *scan_of(const struct ask *a, const struct dt_prefix *pool)
+{
+    struct scan *x = a->s->scans;
+    while (x != NULL && !(x->pool.len == pool->len && dt_addr_eq(&x->pool.addr, &pool->addr) &&
+                          strcmp(x->gateway, a->gateway) == 0))
+        x = x->next;
+    if (x == NULL)
+        return scan_new(a, pool);
+    if (x->reserved_print != a->in->reserved_print) { /* what was passed as reserved may be free */
+        x->reserved_print = a->in->reserved_print;
+        x->last = dt_prefix_range(pool).from;
+    }
+    return x;
+}
+
+/* An address of the gateway is somebody's from now on, or nobody's any more. */
+static void scans_note(const struct ask *a, const struct dt_addr *addr, bool leased)
+{
+    for (struct scan *x = a->s->scans; x != NULL; x = x->next) {
+        if (!scan_has(x, a->gateway, addr))
+            continue;
+        x->count += leased ? 1 : -1;
+        if (!leased && dt_addr_cmp(addr, &x->last) <= 0) {
+            x->last = *addr;
+            dt_addr_prev(&x->last);
+        }
+    }
+}
+
+/* The first address of this pool that nobody has or had. */
+static bool fresh(const struct ask *a, const struct dt_prefix *pool, struct dt_addr *out)
+{
+    struct dt_addr from, to, row;
+    struct scan *x = scan_of(a, pool);
+    if (x == NULL || x->count >= DT_LEASE_POOL_MAX)
         return false;
-    sqlite3_int64 count = sqlite3_column_int64(q, 1);
-    if (count >= DT_LEASE_POOL_MAX)
-        return false;
-    *out = column_addr(a, q, &top) ? top : before;
-    if (next_open(a, out, &to))
-        return true;
-    *out = before;
-    for (sqlite3_int64 i = 0; i <= count && next_open(a, out, &to); i++)
-        if (holder(a, out) == NOBODY)
+    usable(pool, &from, &to);
+    sqlite3_stmt *q = prepare(a, AFTER);
+    bind_addr(a, q, 3, &x->last);
+    bool more = sqlite3_step(q) == SQLITE_ROW && column_addr(a, q, &row);
+    *out = x->last;
+    while (dt_addr_cmp(out, &to) < 0 && dt_addr_next(out)) {
+        a->s->pub.count.scanned++;
+        bool leased = more && dt_addr_eq(&row, out);
+        if (!leased && !reserved(a, out))
             return true;
+        x->last = *out;
+        if (leased)
+            more = sqlite3_step(q) == SQLITE_ROW && column_addr(a, q, &row);
+    }
+    return false;
+}
+
+/* Does one more fit into the pool that the address is of? */
+static bool pool_has_room(const struct ask *a, const struct dt_addr *addr)
+{
+    for (size_t i = 0; i < a->in->npool; i++)
+        if (dt_lease_in_pools(addr, &a->in->pool[i], 1)) {
+            const struct scan *x = scan_of(a, &a->in->pool[i]);
+            return x != NULL && x->count < DT_LEASE_POOL_MAX;
+        }
     return false;
 }
 
@@ -173,7 +261,7 @@ static bool choose(const struct ask *a, struct dt_addr *out)
     *out = in->wish;
     if (in->fixed)
         return wish && holder(a, out) != TAKEN;
-    if (wish && holder(a, out) == NOBODY && !reserved(a, out))
+    if (wish && holder(a, out) == NOBODY && !reserved(a, out) && pool_has_room(a, out))
         return true;
     for (size_t i = 0; i < in->npool; i++)
         if (in->pool[i].addr.ver == a->ver && fresh(a, &in->pool[i], out))
@@ -188,16 +276,24 @@ static bool choose(const struct ask *a, struct dt_addr *out)
 
 static int put(const struct ask *a, const struct dt_addr *addr, struct dt_err *err)
 {
+    struct dt_addr had;
+    bool moved = own(a, &had) && !dt_addr_eq(&had, addr), newly = holder(a, addr) == NOBODY;
     sqlite3_stmt *q = prepare(a, DROP);
     sqlite3_bind_text(q, 3, a->identity, -1, SQLITE_STATIC);
-    bind_addr(a, q, 4, addr);
     bool ok = sqlite3_step(q) == SQLITE_DONE;
+    q = prepare(a, DROP_ADDR);
+    bind_addr(a, q, 3, addr);
+    ok = sqlite3_step(q) == SQLITE_DONE && ok;
     q = prepare(a, PUT);
     sqlite3_bind_text(q, 3, a->identity, -1, SQLITE_STATIC);
     bind_addr(a, q, 4, addr);
     sqlite3_bind_int64(q, 5, a->in->now);
     if (!ok || sqlite3_step(q) != SQLITE_DONE)
         return dt_err_set(err, 0, "the lease cannot be written: %s", sqlite3_errmsg(a->s->db));
+    if (moved)
+        scans_note(a, &had, false);
+    if (newly)
+        scans_note(a, addr, true);
     return 0;
 }
 
@@ -227,7 +323,8 @@ static int take(struct dt_lease_store *st, const struct dt_lease_ask *ask, struc
     struct store *s = DT_CONTAINER_OF(st, struct store, pub);
     struct ask a = {s, ask->gateway, ask->identity, ask->ver, ask->ver == 4 ? 4 : 16, ask};
     int rc;
-    sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
+        return dt_err_set(err, 0, "the leases cannot be written: %s", sqlite3_errmsg(s->db));
     if (choose(&a, out)) {
         rc = put(&a, out, err);
         st->count.taken += rc == 0;
@@ -235,7 +332,13 @@ static int take(struct dt_lease_store *st, const struct dt_lease_ask *ask, struc
         rc = take_refused(&a, err);
     }
     finish(s);
-    sqlite3_exec(s->db, rc == 0 ? "COMMIT" : "ROLLBACK", NULL, NULL, NULL);
+    if (rc == 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK)
+        return 0;
+    if (rc == 0) {
+        rc = dt_err_set(err, 0, "the lease cannot be written: %s", sqlite3_errmsg(s->db));
+        scans_forget(s); /* what was noted is not so */
+    }
+    sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     return rc;
 }
 
@@ -257,6 +360,7 @@ static void close_store(struct dt_lease_store *st)
     for (size_t i = 0; i < QUERIES; i++)
         sqlite3_finalize(s->q[i]);
     sqlite3_close(s->db);
+    scans_forget(s);
     free(s);
 }
 
@@ -289,6 +393,7 @@ static int open_db(struct store *s, const char *path, struct dt_err *err)
                         NULL) != SQLITE_OK ||
         sqlite3_exec(s->db, schema, NULL, NULL, NULL) != SQLITE_OK)
         return dt_err_set(err, 0, "cannot use %s for leases: %s", path, sqlite3_errmsg(s->db));
+    sqlite3_busy_timeout(s->db, BUSY_MS);
     for (size_t i = 0; i < QUERIES; i++)
         if (sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->q[i], NULL) != SQLITE_OK)
             return dt_err_set(err, 0, "%s holds something else than Dovetail's leases: %s", path,

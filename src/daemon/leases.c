@@ -23,10 +23,19 @@ static bool address_reserved(void *ctx, const struct dt_addr *a)
     for (size_t i = 0; i < g->cfg.nlisten; i++)
         if (dt_addr_eq(&g->cfg.listen[i], a))
             return true;
-    for (size_t i = 0; i < g->nclient; i++)
-        if (dt_addr_eq(&g->client[i].inside[a->ver == 6], a) && !dt_ike_id_eq(&g->client[i].id, x->peer))
-            return true;
-    return false;
+    const struct dt_config_client *whose = dt_config_gateway_fixed(g, a);
+    return whose != NULL && !dt_ike_id_eq(&whose->id, x->peer);
+}
+
+/* Another number when address_reserved would say something else. */
+static uint64_t reserved_print(const struct asking *x)
+{
+    struct dt_digest d;
+    dt_digest_init(&d);
+    dt_digest_u64(&d, x->gate->cfg.print);
+    for (size_t i = 0; i < x->here.n; i++)
+        dt_digest_bytes(&d, &x->here.v[i].addr, sizeof(x->here.v[i].addr));
+    return dt_digest_value(&d);
 }
 
 static bool has_pool(const struct dt_config_gateway *g, uint8_t ver)
@@ -58,7 +67,8 @@ static int lease_version(struct daemon *d, struct asking *x, uint8_t ver, const 
                                .wish = *wish,
                                .now = (int64_t)time(NULL),
                                .reserved = address_reserved,
-                               .ctx = x};
+                               .ctx = x,
+                               .reserved_print = reserved_print(x)};
     if (client != NULL && client->inside[ver == 6].ver != 0) {
         ask.wish = client->inside[ver == 6];
         ask.fixed = true;

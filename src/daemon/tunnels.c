@@ -107,6 +107,8 @@ static void move_gateway(struct dt_config_gateway *to, struct dt_config_gateway 
     *to = *from;
     from->secret = NULL;
     from->client = NULL;
+    from->fixed = NULL;
+    from->nexact = from->nfixed = from->nexact_secret = 0;
     from->nsecret = from->nclient = 0;
     dt_wipe(&from->psk, sizeof(from->psk));
 }
@@ -117,6 +119,7 @@ static void clear_gateway(struct dt_config_gateway *g)
         dt_wipe(g->secret, g->nsecret * sizeof(*g->secret));
     free(g->secret);
     dt_config_clients_free(g->client, g->nclient);
+    free(g->fixed);
     dt_wipe(g, sizeof(*g));
 }
 

@@ -173,6 +173,19 @@ bool dt_ike_id_eq(const struct dt_ike_id *a, const struct dt_ike_id *b)
     return is_name(a->type) ? same_name(a->data, b->data, a->len) : !memcmp(a->data, b->data, a->len);
 }
 
+int dt_ike_id_cmp(const struct dt_ike_id *a, const struct dt_ike_id *b)
+{
+    if (a->type != b->type || a->len != b->len)
+        return a->type != b->type ? a->type - b->type : a->len - b->len;
+    for (size_t i = 0; i < a->len; i++) {
+        int x = is_name(a->type) ? lower(a->data[i]) : a->data[i],
+            y = is_name(a->type) ? lower(b->data[i]) : b->data[i];
+        if (x != y)
+            return x - y;
+    }
+    return 0;
+}
+
 bool dt_ike_id_is_pattern(const struct dt_ike_id *id)
 {
     return is_name(id->type) && id->len > 2 && id->data[0] == '*' &&

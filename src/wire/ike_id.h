@@ -46,6 +46,8 @@ uint64_t dt_ike_id_hash(const struct dt_siphash_key *key, const struct dt_ike_id
 /* pattern may be DT_ID_ANY, or a name that begins with "*." or "*@". */
 bool dt_ike_id_matches(const struct dt_ike_id *pattern, const struct dt_ike_id *id);
 bool dt_ike_id_is_pattern(const struct dt_ike_id *id); /* of the latter kind */
+/* An order in which those that are equal (dt_ike_id_eq) stand together. */
+int dt_ike_id_cmp(const struct dt_ike_id *a, const struct dt_ike_id *b);
 /* As dt_ike_id_parse; -1 also where a "*" stands elsewhere than at the beginning of such a pattern. */
 int dt_ike_id_parse_pattern(struct dt_ike_id *id, const char *text);
 

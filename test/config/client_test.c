@@ -1,6 +1,8 @@
 /* client sections: whose network is whose, said once, in the file, by line. */
 #include "support/test.h"
 
+#include <limits.h>
+
 #include "config/config.h"
 
 #define GATE "gateway \"g\" { identity = vpn.example.net protect = 10.1.0.0/16 secrets = \"file:/x\" "
@@ -195,6 +197,69 @@ static void a_changed_client_changes_its_gateway(void **state)
     dt_config_free(&d);
 }
 
+static bool among(const struct dt_config_gateway *g, const struct dt_ike_id *peer,
+                  const struct dt_config_psk *psk)
+{
+    const struct dt_config_psk *first = NULL;
+    for (size_t i = 0; i < g->nclient; i++)
+        if (g->client[i].psk.len > 0 && g->client[i].id.type != DT_ID_ANY &&
+            dt_ike_id_eq(&g->client[i].id, peer))
+            return psk == &g->client[i].psk;
+    unsigned line = UINT_MAX; /* of patterns the first in the file */
+    for (size_t i = 0; i < g->nclient; i++)
+        if (g->client[i].psk.len > 0 && dt_ike_id_matches(&g->client[i].id, peer) &&
+            g->client[i].line < line) {
+            first = &g->client[i].psk;
+            line = g->client[i].line;
+        }
+    return psk == (first != NULL ? first : g->psk.len > 0 ? &g->psk : NULL);
+}
+
+/* Whoever looks a client up finds what a look at each section finds. */
+static void the_right_one_of_many_is_found(void **state)
+{
+    static char text[256 * 1024];
+    static const char *const odd[] = {"*@x.example.net", "*@example.net", "*.example.net", "203.0.113.9",
+                                      "keyid:abc"};
+    struct dt_config c;
+    struct dt_ike_id id;
+    char who[64];
+    size_t n = (size_t)snprintf(text, sizeof(text), GATE "psk = shared-by-everybody pool = 10.9.0.0/16 }\n");
+    for (int i = 0; i < 400; i++) {
+        if (i % 100 == 50)
+            n += (size_t)snprintf(text + n, sizeof(text) - n,
+                                  "client \"%s\" { psk = pattern-%d-long-enough }\n", odd[i / 100], i);
+        n += (size_t)snprintf(text + n, sizeof(text) - n,
+                              "client \"%s%d@%sexample.net\" { %s%d%s inside = 10.9.%d.%d }\n",
+                              i % 2 ? "Anna" : "bert", (i * 7919) % 400, i % 3 ? "" : "x.",
+                              i % 5 ? "psk = secret-of-" : "networks = 10.77.", i % 5 ? i : i % 250,
+                              i % 5     ? "-long-enough"
+                              : i < 250 ? ".0/24"
+                                        : ".128/25",
+                              1 + i / 200, 1 + i % 200);
+    }
+    int rc = dt_config_parse(&c, text, n, "test.conf", DT_CONFIG_NO_FILES);
+    const struct dt_config_gateway *g = &c.gateway[0];
+    assert_true(rc == 0 || c.errors > 0); /* overlaps of networks are no matter here */
+    assert_int_equal(g->nclient, 404);
+    for (int i = 0; i < 2000; i++) {
+        snprintf(who, sizeof(who), "%s%d@%sexample.net", i % 3 ? "ANNA" : "bert", (i * 31) % 450,
+                 i % 4 ? "" : "x.");
+        dt_ike_id_parse(&id, who);
+        assert_true(among(g, &id, dt_config_gateway_psk(g, &id)));
+        const struct dt_config_client *own = dt_config_gateway_client(g, &id);
+        for (size_t k = 0; k < g->nclient; k++)
+            if (dt_ike_id_eq(&g->client[k].id, &id))
+                assert_ptr_equal(own, &g->client[k]);
+    }
+    for (size_t k = 0; k < g->nclient; k++)
+        if (g->client[k].inside[0].ver != 0)
+            assert_ptr_equal(dt_config_gateway_fixed(g, &g->client[k].inside[0]), &g->client[k]);
+    struct dt_addr nobodys = dt_addr4(0x0a090501);
+    assert_null(dt_config_gateway_fixed(g, &nobodys));
+    dt_config_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +272,7 @@ int main(void)
         cmocka_unit_test(a_pool_is_one_gateways),
         cmocka_unit_test(a_pool_is_not_the_hosts_network),
         cmocka_unit_test(a_changed_client_changes_its_gateway),
+        cmocka_unit_test(the_right_one_of_many_is_found),
     };
     return TEST_RUN(tests);
 }

@@ -1,5 +1,6 @@
 #include "support/test.h"
 
+#include <sqlite3.h>
 #include <unistd.h>
 
 #include "daemon/lease.h"
@@ -169,8 +170,14 @@ static void reserved_addresses_are_never_leased(void **state)
     struct dt_err err = {0};
     char text[DT_ADDR_STRLEN];
     assert_string_equal(take(s, "a", 4, &pool, 1, 1), "10.9.0.1"); /* before it was reserved */
-    struct dt_lease_ask ask = {
-        .gateway = "g", .identity = "a", .ver = 4, .pool = &pool, .npool = 1, .now = 2, .reserved = odd};
+    struct dt_lease_ask ask = {.gateway = "g",
+                               .identity = "a",
+                               .ver = 4,
+                               .pool = &pool,
+                               .npool = 1,
+                               .now = 2,
+                               .reserved = odd,
+                               .reserved_print = 1};
     assert_int_equal(s->take(s, &ask, &out, &err), 0);
     assert_string_equal(dt_addr_str(text, &out), "10.9.0.2");
     ask.identity = "b";
@@ -186,6 +193,7 @@ static void reserved_addresses_are_never_leased(void **state)
     assert_int_equal(err.why, DT_WHY_POOL_USED_UP);
     s->release(s, "g", "a", 4, 3);
     s->release(s, "g", "c", 4, 4);
+    ask.reserved_print = 2;
     ask.reserved = below_five; /* a's is reserved now: the one released later is recycled */
     assert_string_equal(take(s, "x", 4, &pool, 1, 5), "10.9.0.1");
     assert_string_equal(take(s, "y", 4, &pool, 1, 5), "10.9.0.3");
@@ -218,6 +226,86 @@ static void a_fixed_address_is_its_identitys(void **state)
     s->close(s);
 }
 
+/* Whoever wishes for the last address of a pool makes no later lease dear: each address is passed once, and again only
+ * when somebody has left it. */
+static void a_new_lease_does_not_look_at_all_others(void **state)
+{
+    enum { LEASES = 3000 };
+    struct dt_lease_store *s = store(":memory:");
+    struct dt_prefix pool = prefix("10.9.0.0/16");
+    struct dt_addr wish, out;
+    char who[16], text[DT_ADDR_STRLEN];
+    dt_addr_parse(&wish, "10.9.255.254");
+    assert_int_equal(wish_for(s, "g", "greedy", &pool, &wish, &out), 0);
+    assert_true(dt_addr_eq(&out, &wish));
+    for (int i = 0; i < LEASES; i++) {
+        snprintf(who, sizeof(who), "c%d", i);
+        assert_string_not_equal(take(s, who, 4, &pool, 1, 1), "none");
+    }
+    assert_true(s->count.scanned <= 2 * LEASES);
+    /* One moves, by a wish, and leaves a hole behind. */
+    uint64_t before = s->count.scanned;
+    struct dt_lease_ask ask = {
+        .gateway = "g", .identity = "c5", .ver = 4, .pool = &pool, .npool = 1, .fixed = true};
+    dt_addr_parse(&ask.wish, "10.9.200.1");
+    assert_int_equal(s->take(s, &ask, &out, NULL), 0);
+    assert_string_equal(take(s, "late", 4, &pool, 1, 2), "10.9.0.6");
+    assert_string_equal(take(s, "later", 4, &pool, 1, 2),
+                        dt_addr_str(text, &(struct dt_addr){.ver = 4, .b = {10, 9, 11, 185}}));
+    assert_true(s->count.scanned - before <= 2 * LEASES);
+    s->close(s);
+}
+
+/* So many leases of one pool are remembered, however they came about. */
+static void a_pool_is_bounded(void **state)
+{
+    struct dt_lease_store *s = store(":memory:");
+    struct dt_prefix pool = prefix("10.0.0.0/8");
+    struct dt_addr wish, out;
+    char who[16];
+    for (int i = 0; i < DT_LEASE_POOL_MAX; i++) {
+        snprintf(who, sizeof(who), "c%d", i);
+        if (i % 2 == 0) {
+            assert_string_not_equal(take(s, who, 4, &pool, 1, 1), "none");
+        } else {
+            wish = dt_addr4(0x0a800000 + (uint32_t)i);
+            assert_int_equal(wish_for(s, "g", who, &pool, &wish, &out), 0);
+            assert_true(dt_addr_eq(&out, &wish));
+        }
+    }
+    assert_string_equal(take(s, "late", 4, &pool, 1, 2), "none");
+    wish = dt_addr4(0x0aff0000);
+    assert_int_equal(wish_for(s, "g", "later", &pool, &wish, &out), -1);
+    s->close(s);
+}
+
+/* Somebody else has the file open for writing: the lease is refused with the reason, and nothing is half done. */
+static void a_file_that_is_busy(void **state)
+{
+    char path[] = "/tmp/dovetail-lease-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    unlink(path);
+    struct dt_prefix pool = prefix("10.9.0.0/24");
+    struct dt_lease_store *s = store(path);
+    assert_string_equal(take(s, "a", 4, &pool, 1, 1), "10.9.0.1");
+    sqlite3 *other;
+    assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    struct dt_lease_ask ask = {
+        .gateway = "g", .identity = "b", .ver = 4, .pool = &pool, .npool = 1, .now = 2};
+    struct dt_addr out;
+    struct dt_err err = {0};
+    assert_int_equal(s->take(s, &ask, &out, &err), -1);
+    assert_non_null(strstr(err.text, "cannot be written"));
+    sqlite3_exec(other, "COMMIT", NULL, NULL, NULL);
+    sqlite3_close(other);
+    assert_string_equal(take(s, "b", 4, &pool, 1, 3), "10.9.0.2");
+    s->close(s);
+    unlink(path);
+}
+
 static void not_a_database(void **state)
 {
     struct dt_err err = {0};
@@ -236,6 +324,9 @@ int main(void)
         cmocka_unit_test(another_pool_and_gateway),
         cmocka_unit_test(reserved_addresses_are_never_leased),
         cmocka_unit_test(a_fixed_address_is_its_identitys),
+        cmocka_unit_test(a_new_lease_does_not_look_at_all_others),
+        cmocka_unit_test(a_pool_is_bounded),
+        cmocka_unit_test(a_file_that_is_busy),
         cmocka_unit_test(not_a_database),
     };
     return TEST_RUN(tests);
