@@ -505,6 +505,7 @@ int dt_host_filter_counters(struct dt_host_filter *f, struct dt_host_filter_coun
 
 struct dt_names {
     uint64_t ticket[LOOKUPS]; /* those under way, the oldest first */
+    char name[LOOKUPS][64];
     unsigned n;
     struct dt_names_answer answer;
     bool answered;
@@ -523,9 +524,17 @@ unsigned fake_lookups(void)
     return names.n;
 }
 
+const char *fake_lookup_name(unsigned which)
+{
+    assert_true(which < names.n);
+    return names.name[which];
+}
+
 static void lookup_take(unsigned i)
 {
-    memmove(&names.ticket[i], &names.ticket[i + 1], (--names.n - i) * sizeof(names.ticket[0]));
+    unsigned after = --names.n - i;
+    memmove(&names.ticket[i], &names.ticket[i + 1], after * sizeof(names.ticket[0]));
+    memmove(&names.name[i], &names.name[i + 1], after * sizeof(names.name[0]));
 }
 
 void fake_lookup_answer(unsigned which, unsigned host)
@@ -542,6 +551,7 @@ int dt_names_ask(struct dt_names *n, const char *name, bool again, uint64_t tick
 {
     if (n->n == LOOKUPS)
         return dt_err_set(err, 0, "too many");
+    snprintf(n->name[n->n], sizeof(n->name[0]), "%s", name);
     n->ticket[n->n++] = ticket;
     return 0;
 }

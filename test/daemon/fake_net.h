@@ -19,6 +19,7 @@ void fake_no_route(bool none);
  * resolve_answers(). */
 struct dt_names *fake_names(void);
 unsigned fake_lookups(void);
+const char *fake_lookup_name(unsigned which);
 void fake_lookup_answer(unsigned which, unsigned host);
 
 #endif

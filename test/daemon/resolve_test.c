@@ -2,9 +2,8 @@
  * names before it do not hang. */
 #include "daemon/room.h"
 
-#define CONF                                                                                                 \
-    "tunnel \"office\" { gateway = { \"one.example.net\", \"two.example.net\" } local = "                    \
-    "\"anna@example.net\" "                                                                                  \
+#define CONF(first)                                                                                          \
+    "tunnel \"office\" { gateway = { \"" first "\", \"two.example.net\" } local = \"anna@example.net\" "     \
     "remote = \"vpn.example.net\" psk = \"" ROOM_PSK                                                         \
     "\" protect = \"10.1.0.0/16\" encap = esp " ROOM_PROPOSALS "}\n"
 
@@ -12,7 +11,7 @@ static struct room room;
 
 static void begin(void)
 {
-    room_begin(&room, 1, 4, CONF);
+    room_begin(&room, 1, 4, CONF("one.example.net"));
     room_turn(&room);
     assert_int_equal(fake_lookups(), 2);
 }
@@ -75,12 +74,28 @@ static void the_first_is_not_there(void **state)
     end();
 }
 
+static void another_name_while_one_is_looked_up(void **state)
+{
+    struct dt_err err = {0};
+    begin();
+    json_t *report = json_object();
+    room_write(&room, CONF("three.example.net"));
+    assert_int_equal(daemon_reload(&room.d, report, NULL, &err), RELOAD_DONE);
+    json_decref(report);
+    room_turn(&room);
+    assert_int_equal(fake_lookups(), 2); /* what nobody wants to know any more is forgotten */
+    assert_string_equal(fake_lookup_name(0), "three.example.net");
+    assert_string_equal(fake_lookup_name(1), "two.example.net");
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_is_heard_of_later),
         cmocka_unit_test(the_first_hangs),
         cmocka_unit_test(the_first_is_not_there),
+        cmocka_unit_test(another_name_while_one_is_looked_up),
     };
     return TEST_RUN(tests);
 }
