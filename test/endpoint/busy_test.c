@@ -1,41 +1,5 @@
 /* A peer that has no time now (RFC 7296 2.25), and one whose session is given up although it answers. */
-#include "endpoint/world.h"
-
-static struct world *pair_up(uint64_t seed)
-{
-    struct world *w = malloc(sizeof(*w));
-    assert_non_null(w);
-    world_init(w, seed, 2);
-    world_serve(w, 1, WORLD_DOVETAIL);
-    world_connect(w, 0, 1, NULL);
-    world_pass(w, 1);
-    assert_true(world_up(w, 0));
-    return w;
-}
-
-static void done(struct world *w)
-{
-    assert_int_equal(w->host[0].sins + w->host[1].sins, 0);
-    world_end(w);
-    free(w);
-}
-
-static void traffic(struct world *w)
-{
-    w->data_every = 10 * DT_MSEC;
-    w->data_both = true;
-}
-
-static void every_packet_arrived(struct world *w)
-{
-    w->data_every = 0;
-    world_pass(w, 1);
-    struct world_tunnel *c = world_first(&w->host[0]), *s = world_first(&w->host[1]);
-    assert_true(c->sent > 50 && s->sent > 50);
-    assert_int_equal(c->sent, s->got);
-    assert_int_equal(s->sent, c->got);
-    assert_int_equal(c->dropped + s->dropped, 0);
-}
+#include "endpoint/pair.h"
 
 #define CREATE_CHILD 36
 
@@ -47,9 +11,9 @@ static bool lose_requests_of_the_gateway(struct world *w, int from, const uint8_
 
 static void busy_gateway_keeps_its_session(void **state)
 {
-    struct world *w = pair_up(1);
+    struct world *w = pair_up(1, WORLD_DOVETAIL, NULL);
     struct world_host *a = &w->host[0];
-    traffic(w);
+    pair_traffic(w);
     w->filter = lose_requests_of_the_gateway;
     dt_endpoint_rekey_ike(w->host[1].ep, w->now, dt_endpoint_tunnel_next(w->host[1].ep, 0));
     dt_endpoint_rekey(a->ep, w->now, a->client);
@@ -62,16 +26,16 @@ static void busy_gateway_keeps_its_session(void **state)
     assert_int_equal(a->seen[DT_EVENT_SESSION_UP], 1);
     assert_int_equal(a->seen[DT_EVENT_SESSION_DOWN] + a->seen[DT_EPOCH_SESSION_DROPPED], 0);
     assert_int_equal(a->seen[DT_EVENT_SESSION_REKEYED], 1);
-    every_packet_arrived(w);
-    done(w);
+    pair_every_packet_arrived(w);
+    pair_end(w);
 }
 
 /* The session is given up, and the gateway hears of it; the epoch that carries data goes on until another one does. */
 static void dropped_session_is_deleted_once_it_is_replaced(void **state)
 {
-    struct world *w = pair_up(2);
+    struct world *w = pair_up(2, WORLD_DOVETAIL, NULL);
     struct world_host *a = &w->host[0];
-    traffic(w);
+    pair_traffic(w);
     a->refuse_install = true;
     dt_endpoint_rekey(a->ep, w->now, a->client);
     for (unsigned i = 0; i < 100 && !a->seen[DT_EPOCH_SESSION_DROPPED]; i++)
@@ -85,8 +49,8 @@ static void dropped_session_is_deleted_once_it_is_replaced(void **state)
     assert_int_equal(w->host[1].seen[DT_EVENT_SESSION_DOWN], 1);
     assert_int_equal(dt_ike_usage(dt_endpoint_ike(w->host[0].ep)).sessions, 1);
     assert_int_equal(dt_ike_usage(dt_endpoint_ike(w->host[1].ep)).sessions, 1);
-    every_packet_arrived(w);
-    done(w);
+    pair_every_packet_arrived(w);
+    pair_end(w);
 }
 
 /* The first child fails in each session: the gateway does not keep the sessions that we gave up. */
@@ -107,7 +71,7 @@ static void refused_child_leaves_no_session_behind(void **state)
         assert_in_range(dt_ike_usage(dt_endpoint_ike(w->host[1].ep)).sessions, 0, 1);
     }
     assert_in_range(w->host[0].seen[DT_EPOCH_SESSION_DROPPED], 2, 60);
-    done(w);
+    pair_end(w);
 }
 
 /* A rekey that the gateway begins is declined where it is a Dovetail that probes, because ours will come; from everybody else
@@ -131,13 +95,13 @@ static void rekey_of_a_stranger_is_accepted(void **state)
         world_connect(w, 0, 1, &cfg);
         world_pass(w, 1);
         assert_true(world_up(w, 0));
-        traffic(w);
+        pair_traffic(w);
         dt_endpoint_rekey(w->host[1].ep, w->now, dt_endpoint_tunnel_next(w->host[1].ep, 0));
         world_pass(w, 1.5);
         assert_int_equal(w->host[0].seen[DT_EPOCH_REKEY_DECLINED], !cases[i].taken);
         assert_int_equal(world_epoch(w, 0), cases[i].taken ? 2 : 1);
-        every_packet_arrived(w);
-        done(w);
+        pair_every_packet_arrived(w);
+        pair_end(w);
     }
 }
 

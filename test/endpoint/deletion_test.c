@@ -1,24 +1,6 @@
 /* What the peer deletes is closed at once (RFC 7296 1.4.1), unless it was replaced: then packets that are on their way are
  * let in for a moment. */
-#include "endpoint/world.h"
-
-static struct world *pair_up(uint64_t seed)
-{
-    struct world *w = malloc(sizeof(*w));
-    assert_non_null(w);
-    world_init(w, seed, 2);
-    world_serve(w, 1, WORLD_DOVETAIL);
-    world_connect(w, 0, 1, NULL);
-    world_pass(w, 1);
-    assert_true(world_up(w, 0));
-    return w;
-}
-
-static void done(struct world *w)
-{
-    world_end(w);
-    free(w);
-}
+#include "endpoint/pair.h"
 
 static bool receives(const struct world_host *h, uint32_t spi_in)
 {
@@ -39,24 +21,24 @@ static uint32_t spi_of(const struct world_host *h)
 
 static void deleted_session_receives_nothing_more(void **state)
 {
-    struct world *w = pair_up(1);
+    struct world *w = pair_up(1, WORLD_DOVETAIL, NULL);
     uint32_t spi = spi_of(&w->host[1]);
     dt_endpoint_down(w->host[0].ep, w->now, w->host[0].client);
     world_pass(w, 0.015); /* its DELETE has come */
     assert_false(receives(&w->host[1], spi));
-    done(w);
-    w = pair_up(2); /* the same the other way round */
+    pair_end(w);
+    w = pair_up(2, WORLD_DOVETAIL, NULL); /* the same the other way round */
     spi = spi_of(&w->host[0]);
     dt_endpoint_down(w->host[1].ep, w->now, dt_endpoint_tunnel_next(w->host[1].ep, 0));
     world_pass(w, 0.015);
     assert_false(receives(&w->host[0], spi));
-    done(w);
+    pair_end(w);
 }
 
 /* Its client began anew (INITIAL_CONTACT): nothing of the session before is taken any more. */
 static void replaced_session_receives_nothing_more(void **state)
 {
-    struct world *w = pair_up(6);
+    struct world *w = pair_up(6, WORLD_DOVETAIL, NULL);
     uint32_t spi = spi_of(&w->host[1]);
     world_kill(w, 0);
     world_connect(w, 0, 1, NULL);
@@ -64,12 +46,12 @@ static void replaced_session_receives_nothing_more(void **state)
     assert_true(world_up(w, 0));
     assert_int_equal(w->host[1].seen[DT_EVENT_SESSION_DOWN], 1);
     assert_false(receives(&w->host[1], spi));
-    done(w);
+    pair_end(w);
 }
 
 static void deleted_only_child_receives_nothing_more(void **state)
 {
-    struct world *w = pair_up(3);
+    struct world *w = pair_up(3, WORLD_DOVETAIL, NULL);
     struct world_host *h = &w->host[1];
     uint32_t spi = spi_of(&w->host[0]);
     struct dt_tunnel_info info;
@@ -77,12 +59,12 @@ static void deleted_only_child_receives_nothing_more(void **state)
     dt_endpoint_hard_limit(h->ep, w->now, info.epochs[0].sa); /* makes the gateway delete it */
     world_pass(w, 0.015);
     assert_false(receives(&w->host[0], spi));
-    done(w);
+    pair_end(w);
 }
 
 static void replaced_child_receives_a_little_longer(void **state)
 {
-    struct world *w = pair_up(4);
+    struct world *w = pair_up(4, WORLD_DOVETAIL, NULL);
     uint32_t ours = spi_of(&w->host[0]), theirs = spi_of(&w->host[1]);
     dt_endpoint_rekey(w->host[0].ep, w->now, w->host[0].client);
     world_pass(w, 1); /* verified, and the old one deleted half a second later */
@@ -91,7 +73,7 @@ static void replaced_child_receives_a_little_longer(void **state)
     assert_true(receives(&w->host[0], ours) && receives(&w->host[1], theirs));
     world_pass(w, 2);
     assert_false(receives(&w->host[0], ours) || receives(&w->host[1], theirs));
-    done(w);
+    pair_end(w);
 }
 
 /* However fast a client makes epochs and deletes them: what lingers at the gateway is bounded. */
@@ -114,7 +96,7 @@ static void fast_rekeys_leave_few_sas(void **state)
     }
     assert_in_range(world_epoch(w, 0), 50, 61);
     assert_in_range(world_sas(&w->host[1]), DT_EPOCH_MAX, 3 + DT_EPOCH_MAX);
-    done(w);
+    pair_end(w);
 }
 
 int main(void)

@@ -1,62 +1,26 @@
 /* Sequence numbers come to their end, at either side: the tunnel gets out, whoever declines what. */
-#include "endpoint/world.h"
-
-static struct world *pair_up(uint64_t seed)
-{
-    struct world *w = malloc(sizeof(*w));
-    assert_non_null(w);
-    world_init(w, seed, 2);
-    world_serve(w, 1, WORLD_DOVETAIL);
-    world_connect(w, 0, 1, NULL);
-    world_pass(w, 1);
-    assert_true(world_up(w, 0));
-    return w;
-}
-
-static void done(struct world *w)
-{
-    assert_int_equal(w->host[0].sins + w->host[1].sins, 0);
-    world_end(w);
-    free(w);
-}
-
-static void traffic(struct world *w)
-{
-    w->data_every = 10 * DT_MSEC;
-    w->data_both = true;
-}
-
-static void every_packet_arrived(struct world *w)
-{
-    w->data_every = 0;
-    world_pass(w, 1);
-    struct world_tunnel *c = world_first(&w->host[0]), *s = world_first(&w->host[1]);
-    assert_true(c->sent > 50 && s->sent > 50);
-    assert_int_equal(c->sent, s->got);
-    assert_int_equal(s->sent, c->got);
-    assert_int_equal(c->dropped + s->dropped, 0);
-}
+#include "endpoint/pair.h"
 
 static void soft_limit_of_the_gateway_brings_a_new_epoch(void **state)
 {
-    struct world *w = pair_up(1);
+    struct world *w = pair_up(1, WORLD_DOVETAIL, NULL);
     world_pass(w, 3); /* older than `timeout` */
     w->host[1].soft_at = 300;
-    traffic(w);
+    pair_traffic(w);
     world_pass(w, 4);
     assert_int_equal(world_epoch(w, 0), 2);
     assert_int_equal(w->host[0].seen[DT_EPOCH_REKEY_DECLINED], 1);
-    every_packet_arrived(w);
-    done(w);
+    pair_every_packet_arrived(w);
+    pair_end(w);
 }
 
 /* The gateway asks, the client declines, and the numbers run out before anything else happens. */
 static void hard_limit_of_the_gateway(void **state)
 {
-    struct world *w = pair_up(2);
+    struct world *w = pair_up(2, WORLD_DOVETAIL, NULL);
     w->host[1].soft_at = 55;
     w->host[1].hard_at = 60;
-    traffic(w);
+    pair_traffic(w);
     world_pass(w, 1);
     assert_int_equal(world_epoch(w, 0), 2);
     assert_int_equal(w->host[0].seen[DT_EPOCH_REKEY_DECLINED], 1);
@@ -69,14 +33,14 @@ static void hard_limit_of_the_gateway(void **state)
     struct world_tunnel *s = world_first(&w->host[1]);
     assert_int_equal(s->dropped, 0);
     assert_int_equal(s->sent, world_first(&w->host[0])->got + 1);
-    done(w);
+    pair_end(w);
 }
 
 static void hard_limit_of_the_client(void **state)
 {
-    struct world *w = pair_up(3);
+    struct world *w = pair_up(3, WORLD_DOVETAIL, NULL);
     w->host[0].hard_at = 60;
-    traffic(w);
+    pair_traffic(w);
     world_pass(w, 1);
     assert_int_equal(world_epoch(w, 0), 2);
     assert_int_equal(w->host[0].exhausted, 1);
@@ -87,7 +51,7 @@ static void hard_limit_of_the_client(void **state)
     assert_int_equal(world_first(&w->host[0])->sent, world_first(&w->host[1])->got + 1);
     assert_int_equal(world_first(&w->host[1])->sent, world_first(&w->host[0])->got);
     assert_int_equal(w->host[0].seen[DT_EVENT_SESSION_UP], 1);
-    done(w);
+    pair_end(w);
 }
 
 int main(void)
