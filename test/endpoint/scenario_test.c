@@ -1,9 +1,6 @@
 /* Named scenarios: peers of three kinds, collisions, losses at the worst moment, restarts, addresses. */
 #include "endpoint/pair.h"
 
-#define CREATE_CHILD  36
-#define INFORMATIONAL 37
-
 static void gateway_restarts(void **state)
 {
     struct world *w = pair_up(9, WORLD_DOVETAIL, NULL);
