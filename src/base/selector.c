@@ -169,6 +169,30 @@ char *dt_selectors_str(char *out, size_t cap, const struct dt_selectors *list)
     return out;
 }
 
+bool dt_selector_is_narrow(const struct dt_selector *s)
+{
+    return s->proto != DT_PROTO_ANY || (!any_port(s) && !opaque(s));
+}
+
+size_t dt_selector_protos(const struct dt_selector *s, struct dt_selector out[DT_SELECTOR_PROTOS])
+{
+    static const uint8_t with[DT_SELECTOR_PROTOS] = {6, 17, 33, 132, 136}; /* RFC 9293, 768, 4340, 9260, 3828 */
+    size_t n = 0;
+    if (s->proto == DT_PROTO_ANY && !any_port(s) && !opaque(s)) {
+        for (; n < DT_SELECTOR_PROTOS; n++) {
+            out[n] = *s;
+            out[n].proto = with[n];
+        }
+        return n;
+    }
+    out[0] = *s;
+    if (memchr(with, s->proto, sizeof(with)) == NULL || opaque(s)) {
+        out[0].port_from = 0;
+        out[0].port_to = DT_PORT_LAST;
+    }
+    return 1;
+}
+
 bool dt_selector_eq(const struct dt_selector *a, const struct dt_selector *b)
 {
     return a->proto == b->proto && a->port_from == b->port_from && a->port_to == b->port_to &&

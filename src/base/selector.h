@@ -44,6 +44,12 @@ char *dt_selector_str(char *out, const struct dt_selector *s); /* DT_SELECTOR_ST
 char *dt_selectors_str(char *out, size_t cap,
                        const struct dt_selectors *list); /* "a, b, c"; "nothing" when empty */
 
+/* It matches some packets of its addresses only: of a protocol, or a port. */
+bool dt_selector_is_narrow(const struct dt_selector *s);
+/* The same as selectors of one protocol each, as a packet filter or a routing rule can tell them: where a protocol has no ports
+ * of TCP's kind (ICMP has types), or they cannot be known, all of it. How many; 1 of any protocol when it is not narrow. */
+#define DT_SELECTOR_PROTOS 5
+size_t dt_selector_protos(const struct dt_selector *s, struct dt_selector out[DT_SELECTOR_PROTOS]);
 bool dt_selector_eq(const struct dt_selector *a, const struct dt_selector *b);
 /* Everything that inner matches, outer matches. */
 bool dt_selector_covers(const struct dt_selector *outer, const struct dt_selector *inner);

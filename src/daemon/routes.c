@@ -13,12 +13,15 @@
 
 #include "daemon/lan.h"
 #include "daemon/state.h"
+#include "host/ranges.h"
 
 #define LOOK_EVERY     (5 * DT_SEC) /* news can be lost */
 #define RANGE_PREFIXES 256          /* a range of IPv6 takes 254 at most */
 #define LOOK_RANGES    16           /* of a tunnel, whose way is looked at */
 #define LOOPBACK       1            /* the interface's index */
 #define OWNER_GATEWAYS UINT32_MAX
+#define NARROW_FROM    (DT_HOST_TABLES_FROM + 128)
+#define NARROW_TABLES  512 /* as many as the configuration may have rules for ports */
 #define OWNER_NONE     (UINT32_MAX - 1) /* whose absence blocks nobody */
 
 /* One round of saying what is wanted. */
@@ -27,6 +30,9 @@ struct want {
     struct dt_host_facts facts;
     struct dt_nl_addrs addrs; /* of this host; read when first asked for */
     bool have_addrs, no_memory, v4, v6;
+    bool narrowed[2];                 /* IPv4, IPv6: something is, to a protocol or port */
+    bool have_tables;
+    uint8_t tables[NARROW_TABLES / 8]; /* a bit for each that somebody has */
     uint32_t owner;
     struct lan_round lan;
 };
@@ -57,12 +63,9 @@ struct way {
 static void want_range(struct want *w, const struct dt_range *range, const struct way *way, bool barrier)
 {
     struct dt_prefix part[RANGE_PREFIXES];
-    bool all;
-    size_t n = dt_range_prefixes(range, part, RANGE_PREFIXES, &all);
+    size_t n = dt_range_prefixes(range, part, RANGE_PREFIXES, NULL);
     for (size_t i = 0; i < n; i++) {
         bool four = part[i].addr.ver == 4;
-        if (!lan_claim(&w->lan, &part[i], way->tunnel, way->keeps))
-            continue;
         if (barrier)
             want_fact(w, (struct dt_host_fact){.kind = DT_HOST_BARRIER, .prefix = part[i]});
         if (way->in)
@@ -74,11 +77,126 @@ static void want_range(struct want *w, const struct dt_range *range, const struc
     }
 }
 
-static void want_selectors(struct want *w, const struct dt_selectors *list, const struct way *way,
-                           bool barrier)
+/* Some of what is protected whole, of one IP version. */
+struct whole {
+    size_t n;
+    struct dt_range range[RANGE_PREFIXES];
+};
+
+/* In the fewest prefixes. */
+static void want_joined(struct want *w, struct whole *x, const struct way *way, bool barrier)
 {
+    x->n = dt_host_ranges_join(x->range, x->n);
+    for (size_t i = 0; i < x->n; i++)
+        want_range(w, &x->range[i], way, barrier);
+    x->n = 0;
+}
+
+/* What stays outside of tunnels is decided by the prefixes as they stand in the configuration. */
+static void want_whole(struct want *w, const struct dt_selectors *list, const struct way *way, bool barrier)
+{
+    struct dt_prefix part[RANGE_PREFIXES];
+    struct whole x[2] = {0};
+    for (size_t i = 0; i < list->n; i++) {
+        struct whole *of = &x[list->v[i].range.from.ver == 6];
+        size_t n = dt_selector_is_narrow(&list->v[i])
+                       ? 0
+                       : dt_range_prefixes(&list->v[i].range, part, RANGE_PREFIXES, NULL);
+        for (size_t k = 0; k < n; k++) {
+            if (!lan_claim(&w->lan, &part[k], way->tunnel, way->keeps))
+                continue;
+            if (of->n == RANGE_PREFIXES)
+                want_joined(w, of, way, barrier);
+            of->range[of->n++] = dt_prefix_range(&part[k]);
+        }
+    }
+    want_joined(w, &x[0], way, barrier);
+    want_joined(w, &x[1], way, barrier);
+}
+
+static void note_table(struct want *w, uint32_t table)
+{
+    if (table != 0)
+        w->tables[(table - NARROW_FROM) / 8] |= (uint8_t)(1u << (table - NARROW_FROM) % 8);
+}
+
+/* The routing table of an owner's narrowed prefixes, which it keeps; 0: there are no more. */
+static uint32_t table_of(struct want *w, uint32_t *table)
+{
+    if (!w->have_tables && w->d != NULL) {
+        dt_list_for_each (l, &w->d->tuns)
+            note_table(w, DT_CONTAINER_OF(l, struct tun, link)->table);
+        dt_list_for_each (l, &w->d->gates)
+            note_table(w, DT_CONTAINER_OF(l, struct gate, link)->table);
+    }
+    w->have_tables = true;
+    for (uint32_t i = 0; i < NARROW_TABLES && *table == 0; i++)
+        if (!(w->tables[i / 8] & 1u << i % 8)) {
+            *table = NARROW_FROM + i;
+            note_table(w, *table);
+        }
+    return *table;
+}
+
+/* Packets of that protocol and port to the prefix look into the table; so do fragments, whose ports no rule sees. */
+static void want_steer(struct want *w, const struct dt_prefix *to, const struct dt_selector *s, uint32_t table,
+                       bool closed)
+{
+    struct dt_nl_rule rule = {
+        .ver = to->addr.ver, .priority = DT_DAEMON_PRIORITY - 1, .table = table, .dst = *to};
+    struct dt_selector one[DT_SELECTOR_PROTOS];
+    size_t n = dt_selector_protos(s, one);
+    bool ports = false;
+    for (size_t i = 0; i < n; i++) {
+        rule.proto = one[i].proto;
+        rule.dport[0] = one[i].port_to == DT_PORT_LAST && one[i].port_from == 0 ? 0 : one[i].port_from;
+        rule.dport[1] = one[i].port_to == DT_PORT_LAST && one[i].port_from == 0 ? 0 : one[i].port_to;
+        ports = ports || rule.dport[1] != 0;
+        want_fact(w, (struct dt_host_fact){.kind = DT_HOST_STEER, .rule = rule, .closed = closed});
+    }
+    rule.proto = 0;
+    rule.dport[0] = rule.dport[1] = 0;
+    rule.mark = DT_HOST_FRAGMENT_MARK;
+    if (ports)
+        want_fact(w, (struct dt_host_fact){.kind = DT_HOST_STEER, .rule = rule});
+}
+
+/* Of what is narrowed to a protocol or a port only that is routed and closed, in a table of its own; the rest of the network
+ * goes as without the tunnel. */
+static void want_narrow(struct want *w, const struct dt_selector *s, const struct way *way, bool barrier,
+                        uint32_t *slot)
+{
+    struct dt_prefix part[RANGE_PREFIXES];
+    uint32_t table = table_of(w, slot);
+    size_t n = dt_range_prefixes(&s->range, part, RANGE_PREFIXES, NULL);
+    if (table == 0) { /* rather too much than too little */
+        want_range(w, &s->range, way, barrier);
+        return;
+    }
+    for (size_t i = 0; i < n && (barrier || way->in); i++) {
+        bool six = part[i].addr.ver == 6;
+        if (!lan_claim(&w->lan, &part[i], way->tunnel, way->keeps))
+            continue;
+        w->narrowed[six] = true;
+        if (barrier)
+            want_fact(w, (struct dt_host_fact){.kind = DT_HOST_BARRIER, .prefix = part[i], .table = table});
+        if (way->in)
+            want_fact(w, (struct dt_host_fact){.kind = DT_HOST_ROUTE,
+                                               .prefix = part[i],
+                                               .src = way->src[six],
+                                               .mtu = way->mtu,
+                                               .table = table});
+        want_steer(w, &part[i], s, table, barrier);
+    }
+}
+
+static void want_selectors(struct want *w, const struct dt_selectors *list, const struct way *way,
+                           bool barrier, uint32_t *table)
+{
+    want_whole(w, list, way, barrier);
     for (size_t i = 0; i < list->n; i++)
-        want_range(w, &list->v[i].range, way, barrier);
+        if (dt_selector_is_narrow(&list->v[i]))
+            want_narrow(w, &list->v[i], way, barrier, table);
 }
 
 static void read_addrs(struct want *w)
@@ -134,7 +252,15 @@ static void want_tunnel(struct want *w, struct tun *t)
     lan_exceptions(&w->lan, &t->cfg);
     if (t->site)
         lan_own(&w->lan, &t->cfg.cfg.local, "inside");
-    want_selectors(w, &t->cfg.cfg.protect, &way, closed);
+    want_selectors(w, &t->cfg.cfg.protect, &way, closed, &t->table);
+}
+
+static struct dt_selectors pools_of(const struct dt_config_gateway *g)
+{
+    struct dt_selectors list = {.n = 0};
+    for (size_t i = 0; i < g->npool; i++)
+        list.v[list.n++] = dt_selector_prefix(&g->pool[i]);
+    return list;
 }
 
 static void want_gateway(struct want *w, struct gate *g)
@@ -146,11 +272,9 @@ static void want_gateway(struct want *w, struct gate *g)
     w->owner = OWNER_GATEWAYS;
     source_in(w, &g->cfg.cfg.protect, way.src);
     lan_own(&w->lan, &g->cfg.cfg.protect, "protect");
-    for (size_t i = 0; i < g->cfg.npool; i++) {
-        struct dt_range range = dt_prefix_range(&g->cfg.pool[i]);
-        want_range(w, &range, &way, closed);
-    }
-    want_selectors(w, &g->cfg.cfg.remote, &way, closed);
+    struct dt_selectors pools = pools_of(&g->cfg);
+    want_selectors(w, &pools, &way, closed, &g->table);
+    want_selectors(w, &g->cfg.cfg.remote, &way, closed, &g->table);
 }
 
 static void want_rules(struct want *w)
@@ -159,17 +283,44 @@ static void want_rules(struct want *w)
     for (uint8_t ver = 4; ver <= 6; ver += 2)
         if (ver == 4 ? w->v4 : w->v6)
             want_fact(w, (struct dt_host_fact){.kind = DT_HOST_RULE, .ver = ver});
+    /* Our own outer packets pass by the rules for ports. */
+    for (uint8_t ver = 4; ver <= 6; ver += 2) {
+        struct dt_nl_rule landing = {
+            .ver = ver, .priority = DT_DAEMON_PRIORITY + 1, .action = DT_NL_RULE_NOTHING};
+        struct dt_nl_rule pass = {.ver = ver,
+                                  .priority = DT_DAEMON_PRIORITY - 2,
+                                  .action = DT_NL_RULE_GOTO,
+                                  .table = landing.priority,
+                                  .mark = DT_DP_MARK};
+        if (!w->narrowed[ver == 6])
+            continue;
+        want_fact(w, (struct dt_host_fact){.kind = DT_HOST_STEER, .rule = pass});
+        want_fact(w, (struct dt_host_fact){.kind = DT_HOST_STEER, .rule = landing});
+    }
+}
+
+/* In the tables of what is narrowed too, where it is wider. */
+static void want_exception(struct want *w, const struct dt_prefix *p, size_t narrowed)
+{
+    want_fact(w, (struct dt_host_fact){.kind = DT_HOST_ELSEWHERE, .prefix = *p});
+    for (size_t i = 0; i < narrowed; i++) {
+        const struct dt_host_fact *f = dt_host_facts_at(&w->facts, &dt_host_sort, i);
+        if ((f->kind == DT_HOST_BARRIER || f->kind == DT_HOST_ROUTE) && f->table != 0 &&
+            dt_prefix_covers(&f->prefix, p))
+            want_fact(w,
+                      (struct dt_host_fact){.kind = DT_HOST_ELSEWHERE, .prefix = *p, .table = f->table});
+    }
 }
 
 /* What stays local of all that is protected. */
 static void want_exceptions(struct want *w)
 {
+    size_t narrowed = w->narrowed[0] || w->narrowed[1] ? w->facts.n : 0;
     w->owner = OWNER_NONE;
     lan_decide(&w->lan);
     for (size_t i = 0; i < w->lan.n; i++)
         if (w->lan.network[i].place == LAN_LOCAL)
-            want_fact(w,
-                      (struct dt_host_fact){.kind = DT_HOST_ELSEWHERE, .prefix = w->lan.network[i].prefix});
+            want_exception(w, &w->lan.network[i].prefix, narrowed);
     w->no_memory = w->no_memory || w->lan.no_memory;
     lan_round_free(&w->lan);
 }
@@ -196,8 +347,9 @@ static void want_always(struct want *w, enum dt_config_closed closed, const stru
                         const struct dt_selectors *list)
 {
     struct way nowhere = {.tunnel = t, .keeps = true, .in = false};
+    uint32_t table = 0;
     if (closed == DT_CLOSED_ALWAYS)
-        want_selectors(w, list, &nowhere, true);
+        want_selectors(w, list, &nowhere, true, &table);
 }
 
 static void want_tunnel_always(struct want *w, const struct dt_config_tunnel *t)
@@ -209,9 +361,7 @@ static void want_tunnel_always(struct want *w, const struct dt_config_tunnel *t)
 
 static void want_gateway_always(struct want *w, const struct dt_config_gateway *g)
 {
-    struct dt_selectors pools = {.n = 0};
-    for (size_t i = 0; i < g->npool; i++)
-        pools.v[pools.n++] = dt_selector_prefix(&g->pool[i]);
+    struct dt_selectors pools = pools_of(g);
     want_always(w, g->closed, NULL, &pools);
     want_always(w, g->closed, NULL, &g->cfg.remote);
 }
@@ -276,6 +426,12 @@ static int open_change(void *user, bool set, const void *fact, struct dt_err *er
     return dt_host_kernel_change(user, set, fact, err);
 }
 
+static bool closes_without_device(const struct dt_host_fact *f)
+{
+    return f->kind == DT_HOST_BARRIER || f->kind == DT_HOST_RULE ||
+           (f->kind == DT_HOST_STEER && !f->foreign && f->rule.priority <= DT_DAEMON_PRIORITY + 1);
+}
+
 /* Without a daemon: what w has, and nothing else, is what the host is to have from now on. With `add`, what is closed
  * already stays closed. */
 static int apply_alone(struct want *w, const struct dt_host_filter_cfg *cfg, bool add, struct dt_err *err)
@@ -292,8 +448,11 @@ static int apply_alone(struct want *w, const struct dt_host_filter_cfg *cfg, boo
     int rc = h != NULL && add ? dt_host_kernel_read(&k, &have, err) : h != NULL ? 0 : -1;
     const struct dt_host_fact *there = have.v;
     for (size_t i = 0; i < have.n; i++)
-        if (there[i].kind == DT_HOST_BARRIER || there[i].kind == DT_HOST_RULE)
-            want_fact(w, there[i]);
+        if (closes_without_device(&there[i])) {
+            struct dt_host_fact kept = there[i];
+            kept.closed = true;
+            want_fact(w, kept);
+        }
     if (w->no_memory || (k.filter != NULL && dt_host_filter_want(k.filter, &w->facts) < 0))
         rc = dt_err_set(err, 0, "out of memory");
     if (rc == 0 && (dt_host_want(h, &w->facts, &result) != 0 || result.why.text[0] != '\0'))
@@ -370,18 +529,20 @@ static void tell_result(const struct dt_host_result *r)
 
 /* Somebody's routing rule may stand before ours: then what the tunnel protects would leave elsewhere, and the packet filter
  * drops it. The kernel is asked where the first address of a protected range goes. */
-static bool leads_elsewhere(struct daemon *d, const struct dt_range *range, char *why, size_t cap)
+static bool leads_elsewhere(struct daemon *d, const struct dt_selector *s, char *why, size_t cap)
 {
     char addr[DT_ADDR_STRLEN], name[IF_NAMESIZE] = "";
-    struct dt_addr to = range->from;
+    struct dt_selector one[DT_SELECTOR_PROTOS];
+    struct dt_addr to = s->range.from;
     unsigned ifindex = 0;
+    dt_selector_protos(s, one);
     dt_addr_next(&to); /* a network's first address may be one that nobody has */
-    if (!dt_range_has(range, &to))
-        to = range->from;
+    if (!dt_range_has(&s->range, &to))
+        to = s->range.from;
     if (lan_is_local(d, &to))
         return false;
-    if (dt_nl_route_get(d->nl, &to, 0, NULL, &ifindex, NULL) != 0 || ifindex == dt_dp_tun_index(d->dp) ||
-        ifindex == LOOPBACK)
+    if (dt_nl_route_get_port(d->nl, &to, one[0].proto, one[0].port_from, &ifindex, NULL) != 0 ||
+        ifindex == dt_dp_tun_index(d->dp) || ifindex == LOOPBACK)
         return false; /* unreachable is no diversion; an address of this host's own is local */
     snprintf(why, cap, "packets to %s are routed to %s: another routing rule stands before %u",
              dt_addr_str(addr, &to), if_indextoname(ifindex, name) != NULL ? name : "another device",
@@ -392,7 +553,7 @@ static bool leads_elsewhere(struct daemon *d, const struct dt_range *range, char
 static bool selectors_lead_elsewhere(struct daemon *d, const struct dt_selectors *list, char *why, size_t cap)
 {
     for (size_t i = 0; i < list->n && i < LOOK_RANGES; i++)
-        if (leads_elsewhere(d, &list->v[i].range, why, cap))
+        if (leads_elsewhere(d, &list->v[i], why, cap))
             return true;
     return false;
 }
@@ -410,8 +571,8 @@ static void look_where_gateway_leads(struct daemon *d, struct gate *g)
     if (g->discovery || selectors_lead_elsewhere(d, &g->cfg.cfg.remote, g->diverted, sizeof(g->diverted)))
         return;
     for (size_t i = 0; i < g->cfg.npool; i++) {
-        struct dt_range range = dt_prefix_range(&g->cfg.pool[i]);
-        if (leads_elsewhere(d, &range, g->diverted, sizeof(g->diverted)))
+        struct dt_selector pool = dt_selector_prefix(&g->cfg.pool[i]);
+        if (leads_elsewhere(d, &pool, g->diverted, sizeof(g->diverted)))
             return;
     }
 }

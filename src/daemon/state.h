@@ -67,6 +67,7 @@ struct tun {
     char diverted[128];        /* what it protects does not go into the device: why; else empty (routes.c) */
     char rp_filter[208]; /* it drops the gateway's answers: where, and what would be right; else empty */
     char refusal[DT_ERR_TEXT]; /* what its gateway said last */
+    uint32_t table;            /* of routes of what is narrowed to a port (routes.c); 0: none yet */
 };
 
 /* A walk through all tunnels that takes several turns of the loop. One that is added meanwhile comes at the end; one that
@@ -79,7 +80,7 @@ struct tun_walk {
 struct gate {
     struct dt_list link;
     struct dt_config_gateway cfg;
-    uint32_t id;
+    uint32_t id, table; /* table: as a tunnel's */
     char diverted[128]; /* what its clients have does not go into the device: why; else empty (routes.c) */
     unsigned counted[2]; /* clients, not verified and verified, for the page of metrics that is being made */
     bool discovery; /* of daemon/discover.h: no routes, and not of the configuration's gateways */

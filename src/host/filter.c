@@ -10,7 +10,9 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "host/filter_ports.h"
 #include "host/host.h"
+#include "host/ranges.h"
 #include "net/nft.h"
 
 #define ROOM           (8u << 20) /* of a transaction: some 60,000 ranges */
@@ -21,8 +23,13 @@
 #define CHANGED 1 /* of dt_host_filter_read: a table that we did not set like this */
 
 /* The sets, by IP version. */
-enum filter_set { CLOSED4, CLOSED6, INSIDE4, INSIDE6, SETS };
-static const char *const set_name[SETS] = {"closed4", "closed6", "inside4", "inside6"};
+enum filter_set { CLOSED4, CLOSED6, INSIDE4, INSIDE6, PORTS4, PORTS6, SETS };
+static const char *const set_name[SETS] = {"closed4", "closed6", "inside4", "inside6", "ports4", "ports6"};
+
+static bool is_set4(enum filter_set set)
+{
+    return set == CLOSED4 || set == INSIDE4 || set == PORTS4;
+}
 
 struct range_list {
     struct dt_range *v;
@@ -35,77 +42,14 @@ struct dt_host_filter {
     uint32_t mark;
     uint16_t ike_port, natt_port;
     struct range_list set[SETS];
+    struct filter_port *port; /* what is narrowed */
+    size_t nport, port_cap;
     bool no_socket_mark;                 /* this kernel cannot tell the socket that a packet is for */
     uint64_t want;                       /* digest of what is to be there */
     uint64_t stands;                     /* of what was set last */
     uint64_t as_told;                    /* of what the kernel said of that */
     struct dt_host_filter_counters past; /* of tables that were replaced */
 };
-
-/* ---- ranges --------------------------------------------------------------------------------------- */
-
-static int cmp_range(const void *a, const void *b)
-{
-    return dt_addr_cmp(&((const struct dt_range *)a)->from, &((const struct dt_range *)b)->from);
-}
-
-/* Never closed: what stays on this host or on its links. */
-static const char *const open_range[2][5] = {
-    {"127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255", NULL},
-    {"::1", "fe80::/10", "ff00::/8", NULL, NULL},
-};
-
-static size_t without_range(struct dt_range *v, size_t n, size_t room, const struct dt_range *hole)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct dt_range cut, upper = v[i];
-        if (!dt_range_intersect(&cut, &v[i], hole))
-            continue;
-        bool below = dt_addr_cmp(&v[i].from, &cut.from) < 0, above = dt_addr_cmp(&cut.to, &v[i].to) < 0;
-        upper.from = cut.to;
-        dt_addr_next(&upper.from);
-        v[i].to = cut.from;
-        dt_addr_prev(&v[i].to);
-        if (below && above && n < room) {
-            memmove(&v[i + 2], &v[i + 1], (n - i - 1) * sizeof *v);
-            v[i + 1] = upper;
-            n++;
-            i++;
-        } else if (above) {
-            v[i] = upper;
-        } else if (!below) {
-            memmove(&v[i], &v[i + 1], (n - i - 1) * sizeof *v);
-            n--;
-            i--;
-        }
-    }
-    return n;
-}
-
-size_t dt_host_ranges_merge(struct dt_range *v, size_t n, size_t room)
-{
-    size_t k = 0;
-    if (!n)
-        return 0;
-    qsort(v, n, sizeof *v, cmp_range);
-    for (size_t i = 1; i < n; i++) {
-        struct dt_addr next = v[k].to;
-        bool last = !dt_addr_next(&next);
-        if (last || dt_addr_cmp(&v[i].from, &next) <= 0) {
-            if (dt_addr_cmp(&v[i].to, &v[k].to) > 0)
-                v[k].to = v[i].to;
-        } else {
-            v[++k] = v[i];
-        }
-    }
-    n = k + 1;
-    for (size_t i = 0; open_range[v[0].from.ver == 6][i]; i++) {
-        struct dt_range hole;
-        if (n && dt_range_parse(&hole, open_range[v[0].from.ver == 6][i]) == 0)
-            n = without_range(v, n, room, &hole);
-    }
-    return n;
-}
 
 /* Room for one more, and for what dt_host_ranges_merge may add. */
 static int list_room(struct range_list *l)
@@ -157,6 +101,7 @@ void dt_host_filter_close(struct dt_host_filter *f)
     dt_nft_close(f->nft);
     for (int i = 0; i < SETS; i++)
         free(f->set[i].v);
+    free(f->port);
     free(f);
 }
 
@@ -164,16 +109,18 @@ void dt_host_filter_close(struct dt_host_filter *f)
 static int open_exception(struct dt_host_filter *f, const struct dt_host_facts *want,
                           const struct dt_host_fact *x)
 {
-    struct range_list *l = &f->set[x->prefix.addr.ver == 6 ? CLOSED6 : CLOSED4];
+    enum filter_set set = x->prefix.addr.ver == 6 ? x->table ? PORTS6 : CLOSED6 : x->table ? PORTS4 : CLOSED4;
+    struct range_list *l = &f->set[set];
     struct dt_range hole = dt_prefix_range(&x->prefix);
     l->n = dt_host_ranges_merge(l->v, l->n, l->cap);
     if (list_room(l) < 0)
         return -1;
-    l->n = without_range(l->v, l->n, l->cap, &hole);
+    l->n = dt_host_ranges_without(l->v, l->n, l->cap, &hole);
     for (size_t i = 0; i < want->n; i++) {
         const struct dt_host_fact *b = dt_host_facts_at(want, &dt_host_sort, i);
         struct dt_range r = dt_prefix_range(&b->prefix);
-        if (b->kind == DT_HOST_BARRIER && dt_prefix_covers(&x->prefix, &b->prefix) && list_add(l, &r) < 0)
+        if (b->kind == DT_HOST_BARRIER && (b->table != 0) == (x->table != 0) &&
+            dt_prefix_covers(&x->prefix, &b->prefix) && list_add(l, &r) < 0)
             return -1;
     }
     return 0;
@@ -190,19 +137,46 @@ static int open_exceptions(struct dt_host_filter *f, const struct dt_host_facts 
     return 0;
 }
 
+/* A rule for packets of a protocol to a network: the network goes into a set, the rest becomes rules. */
+static int add_port(struct dt_host_filter *f, const struct dt_host_fact *x)
+{
+    struct dt_range r = dt_prefix_range(&x->rule.dst);
+    if (x->rule.action != DT_NL_RULE_TABLE || !x->rule.proto || x->rule.src.len)
+        return 0;
+    if (f->nport == f->port_cap) {
+        size_t cap = f->port_cap ? f->port_cap * 2 : 16;
+        struct filter_port *v = realloc(f->port, cap * sizeof *v);
+        if (!v)
+            return -1;
+        f->port = v;
+        f->port_cap = cap;
+    }
+    struct filter_port *p = &f->port[f->nport++];
+    memset(p, 0, sizeof *p); /* it is digested as octets */
+    p->net.addr = x->rule.dst.addr;
+    p->net.len = x->rule.dst.len;
+    p->proto = x->rule.proto;
+    p->closed = x->closed;
+    memcpy(p->ports, x->rule.dport, sizeof p->ports);
+    return x->closed ? list_add(&f->set[x->rule.ver == 6 ? PORTS6 : PORTS4], &r) : 0;
+}
+
 int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want)
 {
     struct dt_digest d;
     bool any = false, open = false;
     for (int i = 0; i < SETS; i++)
         f->set[i].n = 0;
+    f->nport = 0;
     for (size_t i = 0; i < want->n; i++) {
         const struct dt_host_fact *x = dt_host_facts_at(want, &dt_host_sort, i);
         bool six = x->prefix.addr.ver == 6;
         any = any || x->kind == DT_HOST_SYSCTL;
         open = open || x->kind == DT_HOST_ELSEWHERE;
         struct dt_range r = dt_prefix_range(&x->prefix);
-        if (x->kind == DT_HOST_BARRIER && list_add(&f->set[six ? CLOSED6 : CLOSED4], &r) < 0)
+        if (x->kind == DT_HOST_STEER && add_port(f, x) < 0)
+            return -1;
+        if (x->kind == DT_HOST_BARRIER && !x->table && list_add(&f->set[six ? CLOSED6 : CLOSED4], &r) < 0)
             return -1;
         if (x->kind == DT_HOST_ADDR && !x->open && list_add(&f->set[six ? INSIDE6 : INSIDE4], &r) < 0)
             return -1;
@@ -219,9 +193,11 @@ int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want)
             dt_digest_bytes(&d, f->set[i].v[k].to.b, 16);
         }
     }
+    if (f->nport)
+        dt_digest_bytes(&d, f->port, f->nport * sizeof *f->port);
     f->want = dt_digest_value(&d) | 2; /* neither "none" nor CHANGED */
     struct dt_host_fact fact = {.kind = DT_HOST_FILTER, .value = f->want};
-    any = any || f->set[CLOSED4].n || f->set[CLOSED6].n || f->set[INSIDE4].n || f->set[INSIDE6].n;
+    any = any || f->nport || f->set[CLOSED4].n || f->set[CLOSED6].n || f->set[INSIDE4].n || f->set[INSIDE6].n;
     return any ? dt_host_facts_add(want, &fact) : 0;
 }
 
@@ -290,7 +266,7 @@ enum { SRC4 = 12, DST4 = 16, SRC6 = 8, DST6 = 24 }; /* of an IP header */
 /* What has an address of the set at `at` of its IP header. */
 static void match_set(struct nlmsghdr *h, enum filter_set set, uint32_t at)
 {
-    bool four = set == CLOSED4 || set == INSIDE4;
+    bool four = is_set4(set);
     uint8_t family = four ? NFPROTO_IPV4 : NFPROTO_IPV6;
     dt_nft_meta(h, NFT_META_NFPROTO);
     dt_nft_is(h, &family, 1);
@@ -389,6 +365,10 @@ static void exempt_outer_packets(struct dt_host_filter *f, const char *chain)
     exempt_errors(f, chain, 58, 1, 4);
     exempt_answers(f, chain, CLOSED4, SRC4);
     exempt_answers(f, chain, CLOSED6, SRC6);
+    if (f->nport) {
+        exempt_answers(f, chain, PORTS4, SRC4);
+        exempt_answers(f, chain, PORTS6, SRC6);
+    }
 }
 
 /* Neighbour and router discovery. */
@@ -401,10 +381,10 @@ static void pass_neighbours(struct dt_host_filter *f, const char *chain, uint8_t
     rule_end(f, r, NFT_RETURN);
 }
 
-static void pass_dhcp(struct dt_host_filter *f, uint16_t sport, uint16_t dport)
+static void pass_dhcp(struct dt_host_filter *f, const char *chain, uint16_t sport, uint16_t dport)
 {
     uint8_t be[4] = {(uint8_t)(sport >> 8), (uint8_t)sport, (uint8_t)(dport >> 8), (uint8_t)dport};
-    struct rule r = rule_begin(f, "judge");
+    struct rule r = rule_begin(f, chain);
     if (!r.h)
         return;
     match_l4(r.h, 17);
@@ -413,13 +393,14 @@ static void pass_dhcp(struct dt_host_filter *f, uint16_t sport, uint16_t dport)
     rule_end(f, r, NFT_RETURN);
 }
 
-static void judge_of_set(struct dt_host_filter *f, enum filter_set set, uint32_t at)
+static void jump_of_set(struct dt_host_filter *f, const char *chain, enum filter_set set, uint32_t at,
+                        const char *to)
 {
-    struct rule r = rule_begin(f, "in");
+    struct rule r = rule_begin(f, chain);
     if (!r.h)
         return;
     match_set(r.h, set, at);
-    dt_nft_jump(r.h, "judge");
+    dt_nft_jump(r.h, to);
     mnl_attr_nest_end(r.h, r.list);
     dt_nft_next(f->nft);
 }
@@ -434,6 +415,14 @@ static void drop_of_set(struct dt_host_filter *f, const char *chain, const char 
     match_set(r.h, set, at);
     dt_nft_count(r.h, counter);
     rule_end(f, r, NF_DROP);
+}
+
+static void put_exemptions(struct dt_host_filter *f, const char *chain)
+{
+    exempt_outer_packets(f, chain);
+    pass_neighbours(f, chain, 133, 137); /* RFC 4861 */
+    pass_dhcp(f, chain, 67, 68);
+    pass_dhcp(f, chain, 547, 546);
 }
 
 /* Most packets are of no closed network: two look-ups, and they are through. The rest is judged. */
@@ -451,17 +440,27 @@ static void put_rules(struct dt_host_filter *f)
 
     pass_device(f, "in", NFT_META_IIFNAME, f->device);
     pass_device(f, "in", NFT_META_IIFNAME, "lo");
-    judge_of_set(f, CLOSED4, SRC4);
-    judge_of_set(f, CLOSED6, SRC6);
+    jump_of_set(f, "in", CLOSED4, SRC4, "judge");
+    jump_of_set(f, "in", CLOSED6, SRC6, "judge");
     drop_of_set(f, "in", "in", INSIDE4, DST4);
     drop_of_set(f, "in", "in", INSIDE6, DST6);
 
-    exempt_outer_packets(f, "judge");
-    pass_neighbours(f, "judge", 133, 137); /* RFC 4861 */
-    pass_dhcp(f, 67, 68);
-    pass_dhcp(f, 547, 546);
+    put_exemptions(f, "judge");
     drop_of_set(f, "judge", "in", CLOSED4, SRC4);
     drop_of_set(f, "judge", "in", CLOSED6, SRC6);
+}
+
+/* What is narrowed to a protocol or a port. */
+static void put_port_rules(struct dt_host_filter *f)
+{
+    filter_ports_mark(f->nft, f->port, f->nport);
+    jump_of_set(f, "out", PORTS4, DST4, "ports_out");
+    jump_of_set(f, "out", PORTS6, DST6, "ports_out");
+    filter_ports_drop(f->nft, "ports_out", true, "out", f->port, f->nport);
+    jump_of_set(f, "in", PORTS4, SRC4, "ports_in");
+    jump_of_set(f, "in", PORTS6, SRC6, "ports_in");
+    put_exemptions(f, "ports_in");
+    filter_ports_drop(f->nft, "ports_in", false, "in", f->port, f->nport);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------ */
@@ -519,7 +518,7 @@ static void put_counter(struct dt_host_filter *f, const char *name)
 static void put_set(struct dt_host_filter *f, enum filter_set set)
 {
     enum { TYPE_IPV4_ADDR = 7, TYPE_IPV6_ADDR = 8 }; /* as nft(8) shows them */
-    bool four = set == CLOSED4 || set == INSIDE4;
+    bool four = is_set4(set);
     struct nlmsghdr *h = dt_nft_message(f->nft, NFT_MSG_NEWSET, NLM_F_CREATE);
     if (!h)
         return;
@@ -688,7 +687,15 @@ static void put_all(struct dt_host_filter *f)
     put_chain(f, "out", NF_INET_POST_ROUTING, 0);
     put_chain(f, "in", NF_INET_PRE_ROUTING, BEFORE_FILTERS);
     put_plain_chain(f, "judge");
+    if (f->nport) {
+        put_chain(f, "fragments", NF_INET_PRE_ROUTING, BEFORE_ALL);
+        put_plain_chain(f, "fragment_marks");
+        put_plain_chain(f, "ports_out");
+        put_plain_chain(f, "ports_in");
+    }
     put_rules(f);
+    if (f->nport)
+        put_port_rules(f);
 }
 
 int dt_host_filter_set(struct dt_host_filter *f, struct dt_err *err)

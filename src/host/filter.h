@@ -10,6 +10,9 @@
  *   early gives the same, but for what is of the link, the data path's mark before it is routed: with src_valid_mark the
  *         kernel then looks up the way back as it does our own outer packets' (rp_filter), and so do others' rules
  *
+ * What is narrowed to a protocol or a port is closed by that alone, in chains of their own (ports_out, ports_in), and its fragments
+ * are marked before they are routed.
+ *
  * The table belongs to nobody's socket: it outlives the process, and whoever runs next takes it over. It is compared by
  * what the kernel says of it, so that any change by somebody else is found. */
 #ifndef DT_HOST_FILTER_H
@@ -36,7 +39,8 @@ struct dt_host_filter_cfg {
 struct dt_host_filter *dt_host_filter_open(const struct dt_host_filter_cfg *cfg, struct dt_err *err);
 void dt_host_filter_close(struct dt_host_filter *f); /* NULL is fine; the table stays */
 
-/* Takes from the list what is to be closed (DT_HOST_BARRIER, without what leads elsewhere: DT_HOST_ELSEWHERE) and what is inside (DT_HOST_ADDR, if not open), and adds the fact
+/* Takes from the list what is to be closed (DT_HOST_BARRIER, without what leads elsewhere: DT_HOST_ELSEWHERE), what is inside
+ * (DT_HOST_ADDR, if not open), and what is narrowed (DT_HOST_STEER), and adds the fact
  * DT_HOST_FILTER, unless nothing is closed and no mark is wanted either (DT_HOST_SYSCTL). 0, or -1: no memory. */
 int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want);
 
@@ -52,9 +56,5 @@ struct dt_host_filter_counters {
     uint64_t out, in;
 };
 int dt_host_filter_counters(struct dt_host_filter *f, struct dt_host_filter_counters *out);
-
-/* Ranges of one IP version in order, none touching another, without loopback and link scope (127/8, 169.254/16, multicast,
- * broadcast; ::1, fe80::/10, ff00::/8). Returns how many are left of n; at most n + 4 of room are written. */
-size_t dt_host_ranges_merge(struct dt_range *v, size_t n, size_t room);
 
 #endif

@@ -28,8 +28,20 @@ enum dt_host_kind {
     DT_HOST_ADDR, /* an address on the device */
     DT_HOST_ROUTE, /* a route into the device */
     DT_HOST_ELSEWHERE, /* a route that leads out of our table: further rules and tables are looked at ("throw") */
+    DT_HOST_STEER, /* a routing rule for some packets: a port, a fragment, a pair of networks */
     DT_HOST_RULE,  /* what is not marked looks into our table first */
 };
+
+/* Of forwarded fragments that may be of a port that a STEER rule names: its table is theirs too, by a rule with this mark. In
+ * the device the first one's ports say which are (net/dp.h); the others are dropped there, and not sent in the clear. */
+#define DT_HOST_FRAGMENT_MARK 0x44560004u
+
+/* Routing tables beside `table`: all that is in them is ours too. */
+#define DT_HOST_TABLES_FROM 17495u
+#define DT_HOST_TABLES      1024u
+/* Where routing rules of ours stand. */
+#define DT_HOST_PRIORITY_FIRST 17492u
+#define DT_HOST_PRIORITY_LAST  17501u
 
 struct dt_host_fact {
     enum dt_host_kind kind;
@@ -37,7 +49,10 @@ struct dt_host_fact {
         prefix; /* BARRIER, ROUTE, ELSEWHERE: what it is for. ADDR: the address, and its prefix length */
     struct dt_addr src;      /* ROUTE: preferred source; ver 0: none */
     uint32_t mtu;            /* ROUTE: 0: the device's */
+    uint32_t table;          /* BARRIER, ROUTE: 0: the first of ours; else one of DT_HOST_TABLES */
     uint8_t ver;             /* RULE: 4 or 6 */
+    struct dt_nl_rule rule;  /* STEER: all of it. With a port or a protocol, and `closed`: the filter closes that */
+    bool closed;             /* STEER; not compared */
     bool foreign;    /* of what the host has: somebody else's. A foreign route in our table is taken away, or
                                 replaced; a foreign address or sysctl is left alone, and serves as well as our own */
     uint32_t metric; /* of a foreign route */
@@ -80,6 +95,8 @@ struct dt_host_kernel {
     struct dt_host_filter *filter; /* borrowed; NULL: none is looked at */
     /* owned by the functions below */
     bool sysctl_is_ours; /* we changed it */
+    struct dt_nl_rules rules;
+    uint8_t tables[DT_HOST_TABLES / 8]; /* a bit for each that has or had something of ours */
     struct dt_nl_routes routes;
     struct dt_nl_addrs addrs;
 };

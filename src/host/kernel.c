@@ -1,4 +1,4 @@
-/* The kernel, as facts: what is ours to say of one device and one routing table. */
+/* The kernel, as facts: what is ours to say of one device and our routing tables. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 static struct dt_host_fact fact_of_route(const struct dt_host_kernel *k, const struct dt_nl_route *r)
 {
-    struct dt_host_fact f = {.prefix = r->dst};
+    struct dt_host_fact f = {.prefix = r->dst, .table = r->table == k->table ? 0 : r->table};
     if (r->unreachable && r->metric == METRIC_BARRIER) {
         f.kind = DT_HOST_BARRIER;
         return f;
@@ -28,9 +28,9 @@ static struct dt_host_fact fact_of_route(const struct dt_host_kernel *k, const s
     return f;
 }
 
-static int read_routes(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
+static int read_table(struct dt_host_kernel *k, uint32_t table, struct dt_host_facts *have, struct dt_err *err)
 {
-    if (dt_nl_routes_of(k->nl, k->table, &k->routes, err) < 0)
+    if (dt_nl_routes_of(k->nl, table, &k->routes, err) < 0)
         return -1;
     for (size_t i = 0; i < k->routes.n; i++) {
         struct dt_host_fact f = fact_of_route(k, &k->routes.v[i]);
@@ -40,20 +40,42 @@ static int read_routes(struct dt_host_kernel *k, struct dt_host_facts *have, str
     return 0;
 }
 
+/* A table is looked at from the first time that something of it is set, or that a rule of ours leads to it. */
+static void know_table(struct dt_host_kernel *k, uint32_t table)
+{
+    uint32_t i = table - DT_HOST_TABLES_FROM;
+    if (i < DT_HOST_TABLES)
+        k->tables[i / 8] |= (uint8_t)(1u << i % 8);
+}
+
+static int read_routes(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
+{
+    if (read_table(k, k->table, have, err) < 0)
+        return -1;
+    for (uint32_t i = 0; i < DT_HOST_TABLES; i++)
+        if (k->tables[i / 8] & 1u << i % 8 && read_table(k, DT_HOST_TABLES_FROM + i, have, err) < 0)
+            return -1;
+    return 0;
+}
+
 static struct dt_nl_rule rule_of(const struct dt_host_kernel *k, uint8_t ver)
 {
-    return (struct dt_nl_rule){.ver = ver, .mark = k->mark, .table = k->table, .priority = k->priority};
+    return (struct dt_nl_rule){
+        .ver = ver, .invert = true, .mark = k->mark, .table = k->table, .priority = k->priority};
 }
 
 static int read_rules(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
 {
-    for (uint8_t ver = 4; ver <= 6; ver += 2) {
-        struct dt_nl_rule rule = rule_of(k, ver);
-        struct dt_host_fact f = {.kind = DT_HOST_RULE, .ver = ver};
-        bool there;
-        if (dt_nl_rule_is(k->nl, &rule, &there, err) < 0)
-            return -1;
-        if (there && dt_host_facts_add(have, &f) < 0)
+    if (dt_nl_rules_of(k->nl, DT_HOST_PRIORITY_FIRST, DT_HOST_PRIORITY_LAST, &k->rules, err) < 0)
+        return -1;
+    for (size_t i = 0; i < k->rules.n; i++) {
+        const struct dt_nl_rule *r = &k->rules.v[i], wide = rule_of(k, r->ver);
+        struct dt_host_fact f = {.kind = DT_HOST_STEER, .rule = *r, .foreign = r->foreign};
+        if (dt_nl_rule_cmp(r, &wide) == 0)
+            f = (struct dt_host_fact){.kind = DT_HOST_RULE, .ver = r->ver};
+        else if (r->action == DT_NL_RULE_TABLE && !r->foreign)
+            know_table(k, r->table);
+        if (dt_host_facts_add(have, &f) < 0)
             return dt_err_set(err, 0, "out of memory");
     }
     return 0;
@@ -141,14 +163,14 @@ static int change_sysctl(struct dt_host_kernel *k, bool on, struct dt_err *err)
 int dt_host_kernel_read(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
 {
     return read_filter(k, have, err) < 0 || read_sysctl(k, have, err) < 0 || read_device(k, have, err) < 0 ||
-                   read_routes(k, have, err) < 0 || read_rules(k, have, err) < 0
+                   read_rules(k, have, err) < 0 || read_routes(k, have, err) < 0
                ? -1
                : 0;
 }
 
 static struct dt_nl_route route_of(const struct dt_host_kernel *k, const struct dt_host_fact *f)
 {
-    struct dt_nl_route r = {.dst = f->prefix, .table = k->table};
+    struct dt_nl_route r = {.dst = f->prefix, .table = f->table ? f->table : k->table};
     if (f->kind == DT_HOST_BARRIER) {
         r.unreachable = true;
         r.metric = METRIC_BARRIER;
@@ -181,6 +203,8 @@ static int take_away(struct dt_host_kernel *k, const struct dt_host_fact *f, str
         if (f->prefix.addr.ver == 6 && f->kind == DT_HOST_ROUTE && !route.metric)
             route.metric = METRIC_DEFAULT6;
         return dt_nl_route_del(k->nl, &route, err);
+    case DT_HOST_STEER:
+        return dt_nl_rule_del(k->nl, &f->rule, err);
     case DT_HOST_RULE:
         rule = rule_of(k, f->ver);
         return dt_nl_rule_del(k->nl, &rule, err);
@@ -204,7 +228,10 @@ static int put_there(struct dt_host_kernel *k, const struct dt_host_fact *f, str
     case DT_HOST_BARRIER:
     case DT_HOST_ROUTE:
     case DT_HOST_ELSEWHERE:
+        know_table(k, route.table);
         return dt_nl_route_add(k->nl, &route, err);
+    case DT_HOST_STEER:
+        return dt_nl_rule_add(k->nl, &f->rule, err);
     case DT_HOST_RULE:
         return dt_nl_rule_add(k->nl, &rule, err);
     case DT_HOST_ADDR:
@@ -224,5 +251,6 @@ int dt_host_kernel_change(struct dt_host_kernel *k, bool set, const struct dt_ho
 void dt_host_kernel_free(struct dt_host_kernel *k)
 {
     dt_nl_routes_free(&k->routes);
+    dt_nl_rules_free(&k->rules);
     dt_nl_addrs_free(&k->addrs);
 }

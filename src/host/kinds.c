@@ -24,14 +24,18 @@ int dt_host_place_cmp(const struct dt_host_fact *a, const struct dt_host_fact *b
     if (!c)
         c = cmp_u32(a->prefix.len, b->prefix.len);
     if (!c)
+        c = cmp_u32(a->table, b->table);
+    if (!c)
         c = cmp_u32(a->ver, b->ver);
+    if (!c && a->kind == DT_HOST_STEER)
+        c = dt_nl_rule_cmp(&a->rule, &b->rule);
     /* A foreign route with another metric stands beside ours. */
     return c ? c : cmp_u32(a->metric, b->metric);
 }
 
 static bool serves_when_foreign(const struct dt_host_fact *f)
 {
-    return f->kind == DT_HOST_ADDR || f->kind == DT_HOST_SYSCTL;
+    return f->kind == DT_HOST_ADDR || f->kind == DT_HOST_SYSCTL || f->kind == DT_HOST_STEER;
 }
 
 bool dt_host_fact_eq(const struct dt_host_fact *a, const struct dt_host_fact *b)
@@ -84,13 +88,37 @@ static bool addr_ok(const struct dt_addr *a, bool none)
     return a->ver == 4 || a->ver == 6 || (none && a->ver == 0);
 }
 
+/* Any octet may stand where a bool is. */
+static bool bool_ok(const bool *b, unsigned char max)
+{
+    unsigned char octet;
+    memcpy(&octet, b, 1);
+    return octet <= max;
+}
+
+static bool prefix_ok(const struct dt_prefix *p, uint8_t ver)
+{
+    return p->len == 0 || (p->addr.ver == ver && p->len <= (ver == 4 ? 32 : 128));
+}
+
+/* At a priority of ours, on to another such, or into a table of ours. */
+static bool rule_ok(const struct dt_nl_rule *r)
+{
+    if ((r->ver != 4 && r->ver != 6) || r->action > DT_NL_RULE_NOTHING || !bool_ok(&r->invert, 0) ||
+        !bool_ok(&r->foreign, 0) || r->priority < DT_HOST_PRIORITY_FIRST || r->priority > DT_HOST_PRIORITY_LAST)
+        return false;
+    if (r->action == DT_NL_RULE_TABLE && r->table - DT_HOST_TABLES_FROM >= DT_HOST_TABLES)
+        return false;
+    if (r->action == DT_NL_RULE_GOTO && (r->table <= r->priority || r->table > DT_HOST_PRIORITY_LAST))
+        return false;
+    return prefix_ok(&r->src, r->ver) && prefix_ok(&r->dst, r->ver);
+}
+
 bool dt_host_fact_ok(const struct dt_host_fact *f)
 {
     const uint8_t ver = f->prefix.addr.ver;
-    unsigned char foreign, open; /* any octet may stand there */
-    memcpy(&foreign, &f->foreign, 1);
-    memcpy(&open, &f->open, 1);
-    if (f->kind == DT_HOST_FILTER || f->kind > DT_HOST_RULE || foreign || open > 1 || f->metric || f->value ||
+    if (f->kind == DT_HOST_FILTER || f->kind > DT_HOST_RULE || !bool_ok(&f->foreign, 0) || !bool_ok(&f->open, 1) ||
+        !bool_ok(&f->closed, 1) || (f->table != 0 && f->table - DT_HOST_TABLES_FROM >= DT_HOST_TABLES) || f->metric || f->value ||
         !addr_ok(&f->prefix.addr, true) || f->prefix.len > (ver == 4 ? 32 : ver == 6 ? 128 : 0) ||
         !addr_ok(&f->src, true) || (f->src.ver && f->src.ver != ver))
         return false;
@@ -100,6 +128,8 @@ bool dt_host_fact_ok(const struct dt_host_fact *f)
     case DT_HOST_ROUTE:
     case DT_HOST_ELSEWHERE:
         return ver != 0;
+    case DT_HOST_STEER:
+        return rule_ok(&f->rule);
     case DT_HOST_RULE:
         return f->ver == 4 || f->ver == 6;
     default:
@@ -109,7 +139,7 @@ bool dt_host_fact_ok(const struct dt_host_fact *f)
 
 const char *dt_host_fact_str(char buf[DT_HOST_FACT_STRLEN], const struct dt_host_fact *f)
 {
-    char prefix[DT_PREFIX_STRLEN] = "", src[DT_ADDR_STRLEN] = "";
+    char prefix[DT_PREFIX_STRLEN] = "", src[DT_ADDR_STRLEN] = "", rule[DT_NL_RULE_STRLEN];
     if (f->prefix.addr.ver)
         dt_prefix_str(prefix, &f->prefix);
     if (f->src.ver)
@@ -138,6 +168,9 @@ const char *dt_host_fact_str(char buf[DT_HOST_FACT_STRLEN], const struct dt_host
         break;
     case DT_HOST_ELSEWHERE:
         snprintf(buf, DT_HOST_FACT_STRLEN, "the exception of %s", prefix);
+        break;
+    case DT_HOST_STEER:
+        snprintf(buf, DT_HOST_FACT_STRLEN, "the routing rule '%.100s'", dt_nl_rule_str(rule, &f->rule));
         break;
     case DT_HOST_RULE:
         snprintf(buf, DT_HOST_FACT_STRLEN, "the routing rule for IPv%u", f->ver);

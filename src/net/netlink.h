@@ -77,21 +77,46 @@ int dt_nl_routes_of(struct dt_nl *nl, uint32_t table, struct dt_nl_routes *out, 
 int dt_nl_routes_by(struct dt_nl *nl, unsigned ifindex, struct dt_nl_routes *out, struct dt_err *err);
 void dt_nl_routes_free(struct dt_nl_routes *l);
 
-/* "not from all fwmark MARK lookup TABLE" at `priority`, for one IP version: what is not marked looks into
- * TABLE first (net/datapath.h, Loops). Adding what is there already, or deleting what is not, is no error. */
-struct dt_nl_rule {
-    uint8_t ver;
-    uint32_t mark, table, priority;
+/* A routing rule: what matches all of its conditions goes where it says. */
+enum dt_nl_rule_action {
+    DT_NL_RULE_TABLE,   /* looks into `table` */
+    DT_NL_RULE_GOTO,    /* goes on at the rule whose priority is `table` */
+    DT_NL_RULE_NOTHING, /* goes on behind it: what others go to */
 };
+struct dt_nl_rule {
+    uint32_t priority, table;
+    uint32_t mark; /* the whole mark; 0: any */
+    uint8_t ver, action, proto; /* proto 0: any */
+    bool invert;                /* what does not match goes there */
+    bool foreign; /* of a dump: somebody else made it, or it has conditions that are not told here; not compared */
+    struct dt_prefix src, dst; /* len 0: any; then addr is not looked at */
+    uint16_t sport[2], dport[2]; /* from and to; 0 and 0: any. Known of TCP, UDP, DCCP, SCTP and UDP-Lite, not of fragments */
+};
+int dt_nl_rule_cmp(const struct dt_nl_rule *a, const struct dt_nl_rule *b); /* an order; 0: the same */
+#define DT_NL_RULE_STRLEN 192
+char *dt_nl_rule_str(char out[DT_NL_RULE_STRLEN], const struct dt_nl_rule *r); /* as `ip rule add` takes it */
+/* Adding what is there already, or deleting what is not, is no error. */
 int dt_nl_rule_add(struct dt_nl *nl, const struct dt_nl_rule *r, struct dt_err *err);
 int dt_nl_rule_del(struct dt_nl *nl, const struct dt_nl_rule *r, struct dt_err *err);
-/* Is exactly this rule there? One that has further conditions is not it. */
-int dt_nl_rule_is(struct dt_nl *nl, const struct dt_nl_rule *r, bool *there, struct dt_err *err);
+
+/* The rules of both IP versions that bear our protocol number, or stand at a priority from `from` to `to`; under the same
+ * terms as dt_nl_routes_of. */
+struct dt_nl_rules {
+    struct dt_nl_rule *v;
+    size_t n, cap;
+    uint32_t from, to;
+};
+int dt_nl_rules_of(struct dt_nl *nl, uint32_t from, uint32_t to, struct dt_nl_rules *out, struct dt_err *err);
+void dt_nl_rules_free(struct dt_nl_rules *l);
 
 /* How a marked packet to dst would leave: *src gets the source address the kernel prefers, *ifindex the
  * interface (either may be NULL). Fails when there is no route. */
 int dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, struct dt_addr *src,
                     unsigned *ifindex, struct dt_err *err);
+
+/* The same of a packet that is not marked, of a protocol (TCP, UDP or ICMP; of another it fails) to a port (0: none). */
+int dt_nl_route_get_port(struct dt_nl *nl, const struct dt_addr *dst, uint8_t proto, uint16_t port,
+                         unsigned *ifindex, struct dt_err *err);
 
 /* Every address of an interface (0: of all), under the same rules as dt_nl_routes_of. No such interface: none. */
 struct dt_nl_addr {

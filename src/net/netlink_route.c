@@ -1,8 +1,8 @@
 /* Addresses, routes and rules over rtnetlink. */
 #include "net/nl.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <stdlib.h>
 #include <string.h>
@@ -317,20 +317,32 @@ static int got_route(const struct nlmsghdr *h, void *ctx)
     return 0;
 }
 
-int dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, struct dt_addr *src,
-                    unsigned *ifindex, struct dt_err *err)
+/* proto 0: of no protocol in particular. */
+struct route_ask {
+    struct dt_addr dst;
+    uint32_t mark;
+    uint8_t proto;
+    uint16_t port;
+};
+
+static int ask_route(struct dt_nl *nl, const struct route_ask *ask, struct dt_addr *src, unsigned *ifindex,
+                     struct dt_err *err)
 {
     struct dt_nl_route got = {.ifindex = 0};
     char text[DT_ADDR_STRLEN];
     struct nlmsghdr *h = nl_begin(nl, RTM_GETROUTE, NLM_F_ACK);
     struct rtmsg *rt = mnl_nlmsg_put_extra_header(h, sizeof *rt);
-    rt->rtm_family = family(dst->ver);
-    rt->rtm_dst_len = dst->ver == 4 ? 32 : 128;
-    put_addr(h, RTA_DST, dst);
-    if (mark)
-        mnl_attr_put_u32(h, RTA_MARK, mark);
+    rt->rtm_family = family(ask->dst.ver);
+    rt->rtm_dst_len = ask->dst.ver == 4 ? 32 : 128;
+    put_addr(h, RTA_DST, &ask->dst);
+    if (ask->mark)
+        mnl_attr_put_u32(h, RTA_MARK, ask->mark);
+    if (ask->proto)
+        mnl_attr_put_u8(h, RTA_IP_PROTO, ask->proto);
+    if (ask->port)
+        mnl_attr_put_u16(h, RTA_DPORT, htons(ask->port));
     if (nl_talk(nl, h, got_route, &got) < 0 || got.ifindex == 0)
-        return dt_err_set(err, 0, "no route to %s: %s", dt_addr_str(text, dst),
+        return dt_err_set(err, 0, "no route to %s: %s", dt_addr_str(text, &ask->dst),
                           strerror(errno ? errno : ENETUNREACH));
     if (src)
         *src = got.src;
@@ -339,101 +351,14 @@ int dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, 
     return 0;
 }
 
-/* ---- rules ---------------------------------------------------------------------------------------- */
-
-static int change_rule(struct dt_nl *nl, bool add, const struct dt_nl_rule *rule)
+int dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, struct dt_addr *src,
+                    unsigned *ifindex, struct dt_err *err)
 {
-    struct nlmsghdr *h = nl_begin(nl, add ? RTM_NEWRULE : RTM_DELRULE, add ? NLM_F_CREATE | NLM_F_EXCL : 0);
-    struct fib_rule_hdr *r = mnl_nlmsg_put_extra_header(h, sizeof *r);
-    r->family = family(rule->ver);
-    r->action = FR_ACT_TO_TBL;
-    r->table = rule->table < 256 ? (uint8_t)rule->table : RT_TABLE_UNSPEC;
-    r->flags = FIB_RULE_INVERT;
-    mnl_attr_put_u32(h, FRA_TABLE, rule->table);
-    mnl_attr_put_u32(h, FRA_FWMARK, rule->mark);
-    mnl_attr_put_u32(h, FRA_FWMASK, UINT32_MAX);
-    mnl_attr_put_u32(h, FRA_PRIORITY, rule->priority);
-    if (add)
-        mnl_attr_put_u8(h, FRA_PROTOCOL, DT_NL_PROTOCOL);
-    return nl_do(nl, h);
+    return ask_route(nl, &(struct route_ask){.dst = *dst, .mark = mark}, src, ifindex, err);
 }
 
-int dt_nl_rule_add(struct dt_nl *nl, const struct dt_nl_rule *r, struct dt_err *err)
+int dt_nl_route_get_port(struct dt_nl *nl, const struct dt_addr *dst, uint8_t proto, uint16_t port,
+                         unsigned *ifindex, struct dt_err *err)
 {
-    if (change_rule(nl, true, r) < 0 && errno != EEXIST)
-        return dt_err_set(err, 0, "cannot add the rule 'not fwmark %#x lookup %u' (IPv%u): %s", r->mark,
-                          r->table, r->ver, strerror(errno));
-    return 0;
-}
-
-int dt_nl_rule_del(struct dt_nl *nl, const struct dt_nl_rule *r, struct dt_err *err)
-{
-    if (change_rule(nl, false, r) < 0 && errno != ENOENT && errno != EAFNOSUPPORT)
-        return dt_err_set(err, 0, "cannot remove the rule 'not fwmark %#x lookup %u' (IPv%u): %s", r->mark,
-                          r->table, r->ver, strerror(errno));
-    return 0;
-}
-
-struct rules_here {
-    const struct dt_nl_rule *wanted;
-    bool found;
-};
-
-/* The very rule: one with a further condition lets through what should come in. */
-static int compare_rule(const struct nlmsghdr *h, void *ctx)
-{
-    struct rules_here *s = ctx;
-    const struct fib_rule_hdr *r = mnl_nlmsg_get_payload(h);
-    const struct nlattr *a;
-    struct dt_nl_rule got = {.ver = version(r->family), .table = r->table};
-    uint32_t mask = 0;
-    bool exact = r->action == FR_ACT_TO_TBL && (r->flags & FIB_RULE_INVERT) && !r->src_len && !r->dst_len;
-    mnl_attr_for_each(a, h, sizeof *r)
-    {
-        switch (mnl_attr_get_type(a)) {
-        case FRA_TABLE:
-            got.table = mnl_attr_get_u32(a);
-            break;
-        case FRA_FWMARK:
-            got.mark = mnl_attr_get_u32(a);
-            break;
-        case FRA_FWMASK:
-            mask = mnl_attr_get_u32(a);
-            break;
-        case FRA_PRIORITY:
-            got.priority = mnl_attr_get_u32(a);
-            break;
-        case FRA_IIFNAME:
-        case FRA_OIFNAME:
-        case FRA_IP_PROTO:
-        case FRA_SPORT_RANGE:
-        case FRA_DPORT_RANGE:
-        case FRA_UID_RANGE:
-            exact = false;
-            break;
-        default:
-            break;
-        }
-    }
-    if (exact && mask == UINT32_MAX && got.ver == s->wanted->ver && got.table == s->wanted->table &&
-        got.mark == s->wanted->mark && got.priority == s->wanted->priority)
-        s->found = true;
-    return 0;
-}
-
-static void forget_rules(void *ctx)
-{
-    ((struct rules_here *)ctx)->found = false;
-}
-
-int dt_nl_rule_is(struct dt_nl *nl, const struct dt_nl_rule *r, bool *there, struct dt_err *err)
-{
-    struct rules_here s = {.wanted = r};
-    struct nlmsghdr *h = nl_begin(nl, RTM_GETRULE, NLM_F_DUMP);
-    struct fib_rule_hdr *hdr = mnl_nlmsg_put_extra_header(h, sizeof *hdr);
-    hdr->family = family(r->ver);
-    if (nl_dump(nl, h, compare_rule, forget_rules, &s) < 0 && errno != EOPNOTSUPP && errno != EAFNOSUPPORT)
-        return dt_err_set(err, 0, "cannot list the routing rules: %s", strerror(errno));
-    *there = s.found;
-    return 0;
+    return ask_route(nl, &(struct route_ask){.dst = *dst, .proto = proto, .port = port}, NULL, ifindex, err);
 }

@@ -75,6 +75,8 @@ const char *__wrap_dt_dp_tun_name(const struct dt_dp *dp);
 int __wrap_dt_udp_send(int fd, const struct dt_path *path, const void *msg, size_t len, struct dt_err *err);
 int __wrap_dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, struct dt_addr *src,
                            unsigned *ifindex, struct dt_err *err);
+int __wrap_dt_nl_route_get_port(struct dt_nl *nl, const struct dt_addr *dst, uint8_t proto, uint16_t port,
+                                unsigned *ifindex, struct dt_err *err);
 int __wrap_dt_nl_addrs_of(struct dt_nl *nl, unsigned ifindex, struct dt_nl_addrs *out, struct dt_err *err);
 
 static struct fake_host *host_of(const void *handle)
@@ -274,6 +276,12 @@ int __wrap_dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t
 {
     if (src != NULL)
         *src = host_of(nl)->addr;
+    return 0;
+}
+
+int __wrap_dt_nl_route_get_port(struct dt_nl *nl, const struct dt_addr *dst, uint8_t proto, uint16_t port,
+                                unsigned *ifindex, struct dt_err *err)
+{
     return 0;
 }
 

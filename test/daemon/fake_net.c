@@ -400,6 +400,12 @@ int dt_nl_route_get(struct dt_nl *n, const struct dt_addr *dst, uint32_t mark, s
     return 0;
 }
 
+int dt_nl_route_get_port(struct dt_nl *n, const struct dt_addr *dst, uint8_t proto, uint16_t port,
+                         unsigned *ifindex, struct dt_err *err)
+{
+    return dt_nl_route_get(n, dst, 0, NULL, ifindex, err);
+}
+
 int dt_nl_addrs_of(struct dt_nl *n, unsigned ifindex, struct dt_nl_addrs *out, struct dt_err *err)
 {
     return 0;

@@ -3,7 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/rand.h"
-#include "host/filter.h"
+#include "host/ranges.h"
 
 static struct dt_range range(const char *text)
 {

@@ -161,4 +161,148 @@ tap_ok "the other does not" is_none 10.2.0.0/16
 dt_stop c1
 tap_ok "nor after the end" is_none 10.2.0.0/16
 tap_ok "and the rest does" some 10.3.0.0/16
+
+# ---- narrowed to a port: that alone is routed and closed, the rest goes as without the tunnel
+FLOW=$(dirname "$LAB_BIN")/lab/lab-flow
+for n in 1 2 3; do
+    lab_stop "flow$n"
+done
+lab_ns h
+lab_wire c1 lan0 10.50.0.1/24 h eth0 10.50.0.10/24
+ip -n "$LAB-h" route add default via 10.50.0.1
+lab_forward c1
+ip -n "$LAB-router" route add 10.50.0.0/24 via 192.168.7.11
+ip -n "$LAB-internet" route add 10.1.0.0/16 via 203.0.113.1
+lab_in server ethtool -K eth0 tx off >/dev/null 2>&1
+lab_run server echo1 "$FLOW" echo 4411
+lab_run server echo2 "$FLOW" echo 4412
+dt_conf gateway <<C
+gateway "g" {
+    listen = { "203.0.113.1" } identity = "gateway.test" $SECRET
+    protect = { "10.1.0.0/16" } pool = { "10.9.0.0/24" }
+}
+gateway "branches" {
+    listen = { "203.0.113.1" } identity = "branches.test" $SECRET
+    protect = { "10.1.0.0/16" } remote = { "10.50.0.0/24" }
+}
+client "p.test" { gateway = "g" }
+client "b.test" { gateway = "branches" networks = { "10.50.0.0/24" } }
+C
+dt gateway reload >/dev/null
+conf "$(tunnel p '"10.1.0.0/16[udp/4411]"')"
+dt_start c1
+port() # PORT: how many packets to or from it left or came in the clear, fragments of such too
+{
+    tcpdump -n -r "$LAB_DIR/uplink.pcap" "net 10.1.0.0/16 and (udp port $1 or ip[6:2] & 0x1fff != 0)" 2>/dev/null | wc -l
+}
+flow() # NS PORT ARG...: does every packet come back?
+{
+    f_ns=$1 f_port=$2
+    shift 2
+    lab_in "$f_ns" "$FLOW" send 10.1.0.10 "$f_port" -i 20 -t 0.4 "$@" >"$LAB_DIR/flow.out" 2>&1
+    jq -e '.sent > 0 and .received == .sent' "$LAB_DIR/flow.out" >/dev/null && return
+    tap_note "$(cut -c1-200 "$LAB_DIR/flow.out")"
+    return 1
+}
+no_4411() # TEXT COMMAND...: while it runs no packet of the port leaves
+{
+    p_before=$(port 4411) p_text=$1
+    shift
+    "$@"
+    p_rc=$?
+    sleep 0.3
+    p_after=$(port 4411)
+    [ "$p_after" = "$p_before" ] || tap_note "$((p_after - p_before)) packets left"
+    tap_ok "$p_text" [ "$p_rc" = 0 ] && [ "$p_after" = "$p_before" ]
+}
+tap_ok "a port: up" dt_wait_up c1 p 15
+no_4411 "its packets go through the tunnel" flow c1 4411
+p_plain=$(port 4412)
+tap_ok "those to another port go as without it" flow c1 4412
+tap_ok "in the clear" [ "$(port 4412)" -gt "$p_plain" ]
+rules()
+{
+    lab_in c1 ip rule | grep -q '^17492:.*fwmark 0x44560001 goto 17495' &&
+        lab_in c1 ip rule | grep -q '^17493:.*to 10.1.0.0/16 ipproto udp dport 4411 lookup' &&
+        lab_in c1 ip rule | grep -q '^17493:.*to 10.1.0.0/16 fwmark 0x44560004 lookup' &&
+        lab_in c1 ip rule | grep -q '^17495:.*nop' &&
+        [ "$(lab_in c1 ip route show table all proto 174 | grep -c '10.1.0.0/16')" = 2 ] &&
+        [ "$(lab_in c1 nft -s list table inet dovetail)" = "$FILTER" ]
+}
+FILTER=$(lab_in c1 nft -s list table inet dovetail)
+TABLE=$(lab_in c1 ip rule | sed -n 's/.*dport 4411 lookup \([0-9]*\).*/\1/p')
+tap_ok "rules, routes and filter are there" rules
+tap_ok "and nothing of it in the table of what is whole" [ -z "$(ours)" ]
+sabotage() # TEXT COMMAND...
+{
+    s_text=$1
+    shift
+    lab_run c1 storm "$FLOW" send 10.1.0.10 4411 -i 10 -t 0
+    no_4411 "$s_text: nothing of the port leaves" lab_in c1 "$@"
+    tap_ok "$s_text: mended" lab_wait 10 'rules && flow c1 4411'
+    lab_stop storm
+}
+sabotage "the rule removed" ip rule del pref 17493 ipproto udp
+sabotage "what passes by it removed" ip rule del pref 17492
+sabotage "the landing removed" ip rule del pref 17495
+sabotage "its table flushed" ip route flush table "$TABLE"
+sabotage "the filter deleted" nft delete table inet dovetail
+sabotage "the device down" ip link set dovetail0 down
+sabotage "the whole ruleset flushed" nft flush ruleset
+
+# plain packets that come in
+lab_in c1 sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0
+ip -n "$LAB-router" addr add 10.1.0.10/32 dev lo
+spoof() # PORT
+{
+    lab_in router python3 -c "
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(('10.1.0.10', $1))
+for i in range(3): s.sendto(b'x', ('192.168.7.11', 7777))
+"
+}
+dropped_in()
+{
+    lab_in c1 nft -j list counter inet dovetail in | jq '[.nftables[] | .counter? // empty | .packets] | add'
+}
+in_before=$(dropped_in)
+spoof 4411
+tap_ok "plain packets from the port are dropped, and each is counted" lab_wait 3 "[ \$(dropped_in) = $((in_before + 3)) ]"
+spoof 4412
+sleep 0.2
+tap_ok "those from another are not" [ "$(dropped_in)" = "$((in_before + 3))" ]
+ip -n "$LAB-router" addr del 10.1.0.10/32 dev lo
+
+# killed, with one barrier of two
+dt_stop c1 KILL
+lab_run c1 storm "$FLOW" send 10.1.0.10 4411 -i 10 -t 0
+no_4411 "killed: nothing of the port leaves" sleep 0.2
+tap_ok "the rest goes" flow c1 4412
+lab_in c1 ip rule del pref 17493 ipproto udp
+no_4411 "killed, and the rule removed: nothing" sleep 0.2
+lab_stop storm
+dt_start c1
+dt_wait_up c1 p 15
+dt_stop c1 KILL
+lab_in c1 nft delete table inet dovetail
+lab_run c1 storm "$FLOW" send 10.1.0.10 4411 -i 10 -t 0
+no_4411 "killed, and the filter removed: nothing" sleep 0.2
+lab_stop storm
+tap_ok "dovetaild --open opens ports too" sh -c "ip netns exec $LAB-c1 $LAB_BIN/dovetaild --open >/dev/null && ! ip -n $LAB-c1 rule | grep -q ^1749"
+
+# a branch: packets that are forwarded, in fragments too, whose later parts have no ports
+conf "$(tunnel b '"10.1.0.0/16[udp/4411]"' 'inside = "10.50.0.0/24"' closed = always | sed 's/gateway.test/branches.test/')"
+dt_start c1
+tap_ok "a branch: up" dt_wait_up c1 b 15
+no_4411 "its packets go through the tunnel, those in fragments too" flow h 4411 -s 4000
+tap_ok "those to another port do not" flow h 4412
+no_4411 "the gateway killed: nothing leaves" dt_stop gateway KILL
+dt_stop c1
+lab_run h storm "$FLOW" send 10.1.0.10 4411 -i 10 -s 4000 -t 0
+no_4411 "closed = always: nothing after the end, no part of a fragmented packet" sleep 0.3
+lab_in c1 ip rule del pref 17493 ipproto udp
+lab_in c1 ip rule del pref 17493
+no_4411 "nor without the rules" sleep 0.3
+lab_stop storm
 tap_end

@@ -1,0 +1,80 @@
+/* Routing rules as values: an order, and words. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "net/netlink.h"
+
+static int cmp_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+static int cmp_prefix(const struct dt_prefix *a, const struct dt_prefix *b)
+{
+    int c = cmp_u32(a->len, b->len);
+    return c || !a->len ? c : dt_addr_cmp(&a->addr, &b->addr);
+}
+
+static int cmp_ports(const uint16_t a[2], const uint16_t b[2])
+{
+    int c = cmp_u32(a[0], b[0]);
+    return c ? c : cmp_u32(a[1], b[1]);
+}
+
+int dt_nl_rule_cmp(const struct dt_nl_rule *a, const struct dt_nl_rule *b)
+{
+    const int c[] = {cmp_u32(a->ver, b->ver),       cmp_u32(a->priority, b->priority),
+                     cmp_u32(a->action, b->action), cmp_u32(a->table, b->table),
+                     cmp_u32(a->mark, b->mark),     cmp_u32(a->invert, b->invert),
+                     cmp_u32(a->proto, b->proto),   cmp_prefix(&a->dst, &b->dst),
+                     cmp_prefix(&a->src, &b->src),  cmp_ports(a->dport, b->dport),
+                     cmp_ports(a->sport, b->sport)};
+    for (size_t i = 0; i < sizeof c / sizeof c[0]; i++)
+        if (c[i])
+            return c[i];
+    return 0;
+}
+
+struct rule_text {
+    char *out;
+    size_t len;
+};
+
+static void say(struct rule_text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct rule_text *t, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    if (t->len < DT_NL_RULE_STRLEN)
+        t->len += (size_t)vsnprintf(t->out + t->len, DT_NL_RULE_STRLEN - t->len, fmt, ap);
+    va_end(ap);
+}
+
+static void say_ports(struct rule_text *t, const char *name, const uint16_t p[2])
+{
+    if (p[1] && p[0] == p[1])
+        say(t, " %s %u", name, p[0]);
+    else if (p[1])
+        say(t, " %s %u-%u", name, p[0], p[1]);
+}
+
+char *dt_nl_rule_str(char out[DT_NL_RULE_STRLEN], const struct dt_nl_rule *r)
+{
+    char prefix[DT_PREFIX_STRLEN];
+    struct rule_text t = {.out = out};
+    say(&t, "%s%sfrom %s", r->ver == 6 ? "-6 " : "", r->invert ? "not " : "",
+        r->src.len ? dt_prefix_str(prefix, &r->src) : "all");
+    if (r->dst.len)
+        say(&t, " to %s", dt_prefix_str(prefix, &r->dst));
+    if (r->mark)
+        say(&t, " fwmark %#x", r->mark);
+    if (r->proto)
+        say(&t, " ipproto %u", r->proto);
+    say_ports(&t, "sport", r->sport);
+    say_ports(&t, "dport", r->dport);
+    if (r->action == DT_NL_RULE_NOTHING)
+        say(&t, " nop");
+    else
+        say(&t, " %s %u", r->action == DT_NL_RULE_GOTO ? "goto" : "lookup", r->table);
+    return out;
+}
