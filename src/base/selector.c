@@ -282,6 +282,27 @@ bool dt_selectors_covers(const struct dt_selectors *outer, const struct dt_selec
     return false;
 }
 
+static const struct dt_selector *whole_at(const struct dt_selectors *list, const struct dt_addr *a)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (!dt_selector_is_narrow(&list->v[i]) && dt_range_has(&list->v[i].range, a))
+            return &list->v[i];
+    return NULL;
+}
+
+bool dt_selectors_all(const struct dt_selectors *list, uint8_t ver)
+{
+    struct dt_addr at = {.ver = ver};
+    for (;;) {
+        const struct dt_selector *s = whole_at(list, &at);
+        if (s == NULL)
+            return false;
+        at = s->range.to;
+        if (!dt_addr_next(&at))
+            return true;
+    }
+}
+
 bool dt_selectors_has(const struct dt_selectors *list, const struct dt_addr *a, uint8_t proto, uint16_t port)
 {
     for (size_t i = 0; i < list->n; i++)

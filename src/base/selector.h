@@ -62,6 +62,8 @@ bool dt_selector_has(const struct dt_selector *s, const struct dt_addr *a, uint8
 bool dt_selectors_add(struct dt_selectors *list, const struct dt_selector *s);
 bool dt_selectors_eq(const struct dt_selectors *a, const struct dt_selectors *b);
 bool dt_selectors_covers(const struct dt_selectors *outer, const struct dt_selector *inner);
+/* Together they match every packet of that IP version. */
+bool dt_selectors_all(const struct dt_selectors *list, uint8_t ver);
 bool dt_selectors_has(const struct dt_selectors *list, const struct dt_addr *a, uint8_t proto, uint16_t port);
 /* What an offered list and an allowed list share, in the offer's order, without parts that an earlier part
  * covers (RFC 7296 section 2.9). False, and an empty *out, when they share nothing. */

@@ -118,6 +118,14 @@ static void notes(struct dt_cli_table *t, const json_t *o)
     own_networks(t, json_object_get(o, "own_networks"));
     if (*closed_text(o))
         dt_cli_table_note(t, "%s", closed_text(o));
+    const json_t *left = json_object_get(o, "left");
+    const char *left_why = dt_cli_str(left, "why");
+    if (*left_why)
+        dt_cli_table_note(
+            t, "IPv%.0f %s", dt_cli_num(left, "version"),
+            strcmp(left_why, "clear") == 0 ? "leaves this host in the clear: it is not protected (RFC 7359)"
+            : strcmp(left_why, "not_leased") == 0 ? "goes nowhere: the gateway leased no address of it"
+                                                  : "goes nowhere: the gateway allows none of it");
     const json_t *elsewhere = json_object_get(o, "elsewhere");
     if (elsewhere != NULL)
         dt_cli_table_note(t, "another machine came with the same identity from %s, %.0f s ago",
@@ -250,6 +258,10 @@ static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
         }
         dt_cli_table_print(t, cli->out);
     }
+    const json_t *dropped = json_object_get(result, "plain_dropped");
+    if (!brief && dt_cli_num(dropped, "out") + dt_cli_num(dropped, "in") > 0)
+        dt_cli_wrapf(cli->out, 0, "dropped in the clear: %.0f packets on their way out, %.0f on their way in",
+                     dt_cli_num(dropped, "out"), dt_cli_num(dropped, "in"));
     if (!brief)
         print_refused(cli, json_object_get(result, "refused"));
     print_plans(cli, json_object_get(result, "plans"));

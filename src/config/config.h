@@ -49,6 +49,11 @@
 #define DT_CONFIG_PREFIXES_MAX 254 /* that the far side of a tunnel may come to, beside two leases */
 #define DT_CONFIG_HOST_MAX     253 /* bytes of a host name (RFC 1035) */
 
+#define DT_CONFIG_ROUTES_MAX                                                                                 \
+    32768 /* prefixes of all sections together: each is two routes, and stands in the packet filter */
+#define DT_CONFIG_PORT_RULES_MAX                                                                             \
+    512 /* routing rules for protocols and ports: the kernel looks at one after the other */
+
 struct dt_config_issue {
     unsigned line; /* its place (base/source.h): with one file its line there; 0: the file as a whole */
     bool warning;
@@ -80,7 +85,7 @@ enum dt_config_closed {
 };
 
 struct dt_config_tunnel {
-    unsigned line;
+    unsigned line, protect_line;
     uint64_t print; /* of its settings and secrets: equal when nothing changed */
     struct dt_tunnel_cfg
         cfg; /* gateways[] holds those of `host` that are addresses; the daemon resolves the names */

@@ -111,6 +111,7 @@ bool config_rules_serve(const struct dt_config *c, const struct dt_config_tunnel
 void config_check_pools(struct reader *r); /* against each other, and the addresses that gateways listen at */
 void config_check_clients(
     struct reader *r); /* when all sections are read: gives gateways their clients too */
+void config_check_reach(struct reader *r); /* when gateways have their clients */
 void read_discover_section(struct reader *r, const struct dt_block *b);
 void read_daemon_section(struct reader *r, const struct dt_block *b);
 void read_nat_section(struct reader *r, const struct dt_block *b);

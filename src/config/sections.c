@@ -26,11 +26,26 @@ static const struct {
     {"group", true, NULL},
 };
 
+/* However many warnings there are, an error has room. */
+static bool make_room(struct dt_config *c, bool warning)
+{
+    size_t i = c->nissue;
+    if (c->nissue < DT_CONFIG_ISSUES_MAX)
+        return true;
+    while (!warning && i > 0 && !c->issue[i - 1].warning)
+        i--;
+    if (warning || i == 0)
+        return false;
+    memmove(&c->issue[i - 1], &c->issue[i], (c->nissue - i) * sizeof(*c->issue));
+    c->nissue--;
+    return true;
+}
+
 static void add_issue(struct reader *r, unsigned line, bool warning, const char *fmt, va_list ap)
 {
     struct dt_config *c = r->c;
     *(warning ? &c->warnings : &c->errors) += 1;
-    if (c->nissue == DT_CONFIG_ISSUES_MAX)
+    if (!make_room(c, warning))
         return;
     struct dt_config_issue *more = realloc(c->issue, (c->nissue + 1) * sizeof(*more));
     if (more == NULL)
@@ -257,6 +272,7 @@ static void check_whole(struct reader *r)
     check_names(r, "gateway", v, c->ngateway);
     free(v);
     config_check_clients(r);
+    config_check_reach(r);
     if (r->f->ntop > 0)
         reader_error(r, r->f->top[0].line,
                      "\"%.40s\" stands outside of every section; daemon { %.40s = ... } may be right",

@@ -282,6 +282,7 @@ static void check(struct reader *r, const struct dt_block *b, struct dt_config_t
     check_except(r, t);
     t->cfg.params.probe = t->cfg.probe != DT_PROBE_OFF;
     reader_epoch_params(r, b, &t->cfg.params, defs, DT_ARRAY_LEN(defs), seen, true);
+    t->protect_line = line_of(r, b, "protect");
     warn_unproved(r, b, t);
     value_prefixes(r, line_of(r, b, "protect"), "protect", &t->cfg.protect);
 }

@@ -310,6 +310,17 @@ static void discovery_page(struct daemon *d, FILE *f)
     json_decref(o);
 }
 
+/* What the packet filter dropped (host/filter.h). */
+static void dropped_page(struct daemon *d, FILE *f)
+{
+    struct dt_host_filter_counters dropped = dt_keeper_dropped(d->keeper);
+    family(f, "plain_dropped_total", "counter",
+           "packets in the clear that were dropped: out, towards what is closed; in, from there or to an inside "
+           "address; at most 5 s ago");
+    fprintf(f, "dovetail_plain_dropped_total{way=\"out\"} %llu\n", (unsigned long long)dropped.out);
+    fprintf(f, "dovetail_plain_dropped_total{way=\"in\"} %llu\n", (unsigned long long)dropped.in);
+}
+
 static void write_page(void *ctx, FILE *f)
 {
     struct daemon *d = ctx;
@@ -330,6 +341,7 @@ static void write_page(void *ctx, FILE *f)
     single(f, "leases_taken_total", "counter", "inside addresses leased", (double)d->leases->count.taken);
     single(f, "leases_refused_total", "counter", "inside addresses refused",
            (double)d->leases->count.refused);
+    dropped_page(d, f);
     for (size_t k = 0; k <= FAMILIES; k++)
         fwrite(d->metrics_pass->text[k], 1, d->metrics_pass->len[k], f);
     gateways_page(d, f);

@@ -630,6 +630,7 @@ void routes_flush(struct daemon *d)
     dt_list_for_each (l, &d->tuns) {
         look_where_tunnel_leads(d, DT_CONTAINER_OF(l, struct tun, link));
         look_for_rp_filter(d, DT_CONTAINER_OF(l, struct tun, link));
+        families_look(d, DT_CONTAINER_OF(l, struct tun, link));
     }
     dt_list_for_each (l, &d->gates)
         look_where_gateway_leads(d, DT_CONTAINER_OF(l, struct gate, link));

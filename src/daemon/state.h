@@ -11,6 +11,7 @@
  *   lan.c        what stays outside of tunnels
  *   apply.c      a configuration: what is wanted, what is, and the difference
  *   leases.c     inside addresses for clients    installation.c  which machine this is
+ *   families.c   IP versions that a tunnel leaves
  *   closed.c     what is closed, and by whom     wants.c      which tunnels `dovetail up` asked for, kept on disk
  */
 #ifndef DT_DAEMON_STATE_H
@@ -40,6 +41,16 @@ struct host_addrs {
     struct dt_addr a[DT_NAMES_ADDRS];
 };
 
+/* An IP version that does not go through a tunnel that carries the other one. */
+struct left_family {
+    uint8_t ver; /* 0: none */
+    enum {
+        LEFT_CLEAR,       /* all of the other version is protected, and of this one not all (RFC 7359) */
+        LEFT_NOT_ALLOWED, /* it is protected, and the gateway allows none of it: it goes nowhere */
+        LEFT_NOT_LEASED,  /* it is, and the gateway leased no address of it: it goes nowhere */
+    } why;
+};
+
 /* A configured tunnel: from the configuration to the endpoint. */
 struct tun {
     struct dt_list link;
@@ -67,6 +78,7 @@ struct tun {
     char diverted[128];        /* what it protects does not go into the device: why; else empty (routes.c) */
     char rp_filter[208]; /* it drops the gateway's answers: where, and what would be right; else empty */
     char refusal[DT_ERR_TEXT]; /* what its gateway said last */
+    struct left_family left;   /* the IP version that does not go through it (families.c) */
     uint32_t table;            /* of routes of what is narrowed to a port (routes.c); 0: none yet */
 };
 
@@ -288,6 +300,11 @@ bool closed_by_gate(const struct gate *g);
 void closed_tell_down(struct daemon *d, const struct tun *t, json_t *o, char *text, size_t cap);
 json_t *closed_tunnel_json(const struct tun *t); /* for status: the setting, and what is closed now */
 json_t *closed_gate_json(const struct gate *g);
+
+/* families.c */
+void families_look(struct daemon *d,
+                   struct tun *t);          /* which IP version is left; told in the log when it changes */
+json_t *families_json(const struct tun *t); /* for status; null: none is */
 
 /* wants.c */
 bool wants_path(const struct daemon *d, char *out, size_t cap); /* of the file; false, and empty: nothing is kept */

@@ -270,6 +270,7 @@ json_t *status_tunnel(struct daemon *d, struct tun *t)
     json_object_set_new(o, "protect", selectors_json(&t->cfg.cfg.protect));
     json_object_set_new(o, "own_networks", lan_json(d, &t->cfg));
     json_object_set_new(o, "closed", closed_tunnel_json(t));
+    json_object_set_new(o, "left", families_json(t));
     json_t *hosts = json_array();
     for (size_t i = 0; i < t->cfg.nhost; i++)
         json_array_append_new(hosts, json_string(t->cfg.host[i]));

@@ -47,7 +47,11 @@ static void match_net(struct nlmsghdr *h, const struct dt_prefix *p, bool source
     match_family(h, four);
     if (!p->len)
         return;
-    dt_nft_payload(h, NFT_PAYLOAD_NETWORK_HEADER, (four ? 12 : 8) + (source ? 0 : four ? 4 : 16), four ? 4 : 16);
+    dt_nft_payload(h, NFT_PAYLOAD_NETWORK_HEADER,
+                   (four ? 12 : 8) + (source ? 0
+                                      : four ? 4
+                                             : 16),
+                   four ? 4 : 16);
     dt_nft_mask(h, mask, four ? 4 : 16);
     dt_nft_is(h, p->addr.b, four ? 4 : 16);
 }
@@ -60,7 +64,8 @@ static void match_proto(struct nlmsghdr *h, uint8_t proto)
 
 static void match_ports(struct nlmsghdr *h, const uint16_t p[2], bool source)
 {
-    const uint8_t from[2] = {(uint8_t)(p[0] >> 8), (uint8_t)p[0]}, to[2] = {(uint8_t)(p[1] >> 8), (uint8_t)p[1]};
+    const uint8_t from[2] = {(uint8_t)(p[0] >> 8), (uint8_t)p[0]},
+                  to[2] = {(uint8_t)(p[1] >> 8), (uint8_t)p[1]};
     dt_nft_payload(h, NFT_PAYLOAD_TRANSPORT_HEADER, source ? 0 : 2, 2);
     dt_nft_is_between(h, from, to, 2);
 }
@@ -73,7 +78,8 @@ static bool has_ports(const struct filter_port *p)
 /* A fragment, or one that is not the first. (IPv6: where the fragment header is the first, as hosts send it.) */
 static void match_parts(struct nlmsghdr *h, bool four, bool later)
 {
-    static const uint8_t any4[2] = {0x3f, 0xff}, later4[2] = {0x1f, 0xff}, later6[2] = {0xff, 0xf8}, none[2], header = 44;
+    static const uint8_t any4[2] = {0x3f, 0xff}, later4[2] = {0x1f, 0xff}, later6[2] = {0xff, 0xf8}, none[2],
+                         header = 44;
     if (!four)
         match_field(h, NFT_PAYLOAD_NETWORK_HEADER, 6, &header, 1);
     if (!four && !later)
@@ -108,7 +114,8 @@ void filter_ports_mark(struct dt_nft *n, const struct filter_port *v, size_t cou
     jump_fragments(n, true);
     jump_fragments(n, false);
     for (size_t i = 0; i < count; i++) {
-        struct port_rule r = has_ports(&v[i]) ? begin_rule(n, "fragment_marks") : (struct port_rule){.h = NULL};
+        struct port_rule r =
+            has_ports(&v[i]) ? begin_rule(n, "fragment_marks") : (struct port_rule){.h = NULL};
         if (!r.h)
             continue;
         match_fragment(r.h, &v[i], false);
@@ -117,8 +124,8 @@ void filter_ports_mark(struct dt_nft *n, const struct filter_port *v, size_t cou
     }
 }
 
-void filter_ports_drop(struct dt_nft *n, const char *chain, bool out, const char *counter, const struct filter_port *v,
-                       size_t count)
+void filter_ports_drop(struct dt_nft *n, const char *chain, bool out, const char *counter,
+                       const struct filter_port *v, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         for (int fragment = 0; v[i].closed && fragment <= (out && has_ports(&v[i])); fragment++) {

@@ -18,7 +18,7 @@ struct filter_port {
 void filter_ports_mark(struct dt_nft *n, const struct filter_port *v, size_t count);
 /* Fills the chain with what drops and counts, under `counter`: out: what goes there, with the later fragments that nobody
  * marked; in: what comes from there. */
-void filter_ports_drop(struct dt_nft *n, const char *chain, bool out, const char *counter, const struct filter_port *v,
-                       size_t count);
+void filter_ports_drop(struct dt_nft *n, const char *chain, bool out, const char *counter,
+                       const struct filter_port *v, size_t count);
 
 #endif

@@ -288,6 +288,7 @@ int dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struct dt_ho
         if (reply.answer != KEEPER_DONE)
             continue;
         k->first = reply.u.want.first;
+        k->dropped = reply.u.want.dropped;
         *result = (struct dt_host_result){.set = reply.u.want.set,
                                           .removed = reply.u.want.removed,
                                           .missing = reply.u.want.missing,
@@ -305,6 +306,11 @@ int dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struct dt_ho
 static bool is_owner(const struct dt_keeper *k, uint32_t owner)
 {
     return k->nowner > 0 && bsearch(&owner, k->owner, k->nowner, sizeof(owner), owner_cmp) != NULL;
+}
+
+struct dt_host_filter_counters dt_keeper_dropped(const struct dt_keeper *k)
+{
+    return k->dropped;
 }
 
 const char *dt_keeper_missing(const struct dt_keeper *k, uint32_t owner)

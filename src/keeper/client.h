@@ -12,6 +12,7 @@ struct dt_keeper {
     uint32_t *owner; /* of what was missing at the last want, sorted */
     size_t nowner, owner_cap;
     bool unread;               /* the host could not be read then */
+    struct dt_host_filter_counters dropped;
     struct dt_host_fact first; /* that was missing */
     char missing_why[DT_ERR_TEXT];
 };

@@ -84,6 +84,8 @@ int dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struct dt_ho
                    void *user);
 /* As dt_host_missing(), of the last answer to a want; a keeper that is gone is no reason: what it set stands. */
 const char *dt_keeper_missing(const struct dt_keeper *k, uint32_t owner);
+/* What the packet filter had dropped when the last want was answered. */
+struct dt_host_filter_counters dt_keeper_dropped(const struct dt_keeper *k);
 
 /* A file for keys, opened for appending, and made (0600) where there is none. With this process's own rights. The descriptor, or
  * -1 with *err: a link leads there, or it is somebody else's, or others may read it. */

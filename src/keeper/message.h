@@ -74,6 +74,7 @@ struct keeper_reply {
         uint32_t owner[KEEPER_OWNERS_EACH];
         struct {
             uint32_t set, removed, missing; /* struct dt_host_result */
+            struct dt_host_filter_counters dropped;
             struct dt_host_fact first;
             struct dt_err why;
             uint8_t unread; /* nothing is known of the host */

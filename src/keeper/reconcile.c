@@ -146,7 +146,7 @@ static void drop_ipv6(struct dt_host_facts *l)
     struct dt_host_fact *v = l->v;
     size_t n = 0;
     for (size_t i = 0; i < l->n; i++)
-        if (v[i].ver != 6 && v[i].prefix.addr.ver != 6)
+        if (v[i].ver != 6 && v[i].rule.ver != 6 && v[i].prefix.addr.ver != 6)
             v[n++] = v[i];
     l->n = n;
 }
@@ -176,6 +176,8 @@ int keeper_host_want(struct keeper_host *h, size_t n, int fd)
     r.u.want.missing = result.missing;
     r.u.want.why = result.why;
     r.u.want.unread = r.rc != 0 && result.missing == 0;
+    if (h->filter != NULL)
+        dt_host_filter_counters(h->filter, &r.u.want.dropped);
     if (result.first != NULL)
         r.u.want.first = *(const struct dt_host_fact *)result.first;
     if (!r.u.want.unread)

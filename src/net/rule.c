@@ -23,12 +23,11 @@ static int cmp_ports(const uint16_t a[2], const uint16_t b[2])
 
 int dt_nl_rule_cmp(const struct dt_nl_rule *a, const struct dt_nl_rule *b)
 {
-    const int c[] = {cmp_u32(a->ver, b->ver),       cmp_u32(a->priority, b->priority),
-                     cmp_u32(a->action, b->action), cmp_u32(a->table, b->table),
-                     cmp_u32(a->mark, b->mark),     cmp_u32(a->invert, b->invert),
-                     cmp_u32(a->proto, b->proto),   cmp_prefix(&a->dst, &b->dst),
-                     cmp_prefix(&a->src, &b->src),  cmp_ports(a->dport, b->dport),
-                     cmp_ports(a->sport, b->sport)};
+    const int c[] = {
+        cmp_u32(a->ver, b->ver),       cmp_u32(a->priority, b->priority), cmp_u32(a->action, b->action),
+        cmp_u32(a->table, b->table),   cmp_u32(a->mark, b->mark),         cmp_u32(a->invert, b->invert),
+        cmp_u32(a->proto, b->proto),   cmp_prefix(&a->dst, &b->dst),      cmp_prefix(&a->src, &b->src),
+        cmp_ports(a->dport, b->dport), cmp_ports(a->sport, b->sport)};
     for (size_t i = 0; i < sizeof c / sizeof c[0]; i++)
         if (c[i])
             return c[i];

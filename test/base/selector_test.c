@@ -139,11 +139,50 @@ static void lists_are_bounded(void **state)
     assert_true(strlen(text) < sizeof(text));
 }
 
+static void all_of_a_version(void **state)
+{
+    struct dt_selectors list = {0};
+    static const char *const parts[] = {"128.0.0.0/1", "10.0.0.0/8", "::/0[tcp]", "0.0.0.0-127.255.255.255"};
+    for (size_t i = 0; i < 4; i++) {
+        struct dt_selector s = sel(parts[i]);
+        assert_false(dt_selectors_all(&list, 4));
+        assert_true(dt_selectors_add(&list, &s));
+    }
+    assert_true(dt_selectors_all(&list, 4));
+    assert_false(dt_selectors_all(&list, 6)); /* a protocol is not all */
+    struct dt_selector six = sel("::/0");
+    list.v[0] = six;
+    assert_true(dt_selectors_all(&list, 6));
+}
+
+static void one_protocol_each(void **state)
+{
+    struct dt_selector s[] = {sel("10.0.0.0/8"), sel("10.0.0.0/8[tcp/443]"), sel("10.0.0.0/8[icmp/2048]"),
+                              sel("10.0.0.0/8[tcp/opaque]"), sel("10.0.0.0/8[0/53]")};
+    struct dt_selector out[DT_SELECTOR_PROTOS];
+    assert_false(dt_selector_is_narrow(&s[0]));
+    assert_int_equal(dt_selector_protos(&s[0], out), 1);
+    for (size_t i = 1; i < 5; i++)
+        assert_true(dt_selector_is_narrow(&s[i]));
+    assert_int_equal(dt_selector_protos(&s[1], out), 1);
+    assert_true(dt_selector_eq(&out[0], &s[1]));
+    for (size_t i = 2; i < 4; i++) { /* types are no ports, and what cannot be known is all */
+        assert_int_equal(dt_selector_protos(&s[i], out), 1);
+        assert_int_equal(out[0].port_from, 0);
+        assert_int_equal(out[0].port_to, DT_PORT_LAST);
+        assert_int_equal(out[0].proto, s[i].proto);
+    }
+    assert_int_equal(dt_selector_protos(&s[4], out), DT_SELECTOR_PROTOS);
+    for (size_t i = 0; i < DT_SELECTOR_PROTOS; i++)
+        assert_true(out[i].proto != 0 && out[i].port_from == 53 && out[i].port_to == 53);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(text_comes_back),
-                                       cmocka_unit_test(nonsense_is_refused), cmocka_unit_test(intersections),
-                                       cmocka_unit_test(narrowing_is_intersection),
-                                       cmocka_unit_test(lists_are_bounded)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(text_comes_back),   cmocka_unit_test(nonsense_is_refused),
+        cmocka_unit_test(intersections),     cmocka_unit_test(narrowing_is_intersection),
+        cmocka_unit_test(lists_are_bounded), cmocka_unit_test(all_of_a_version),
+        cmocka_unit_test(one_protocol_each)};
     return TEST_RUN(tests);
 }

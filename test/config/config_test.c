@@ -133,6 +133,56 @@ static const char *warning_of(const struct dt_config *c, const char *about)
     return NULL;
 }
 
+static void a_full_tunnel_has_both_versions(void **state)
+{
+    struct dt_config c;
+#define FULL(protect)                                                                                        \
+    "tunnel \"t\" { gateway = 203.0.113.1 local = a.test remote = b.test psk = secret-one-of-sixteen\n"      \
+    "protect = " protect "\n}\n"
+    assert_int_equal(parse(&c, FULL("0.0.0.0/0")), 0);
+    assert_non_null(strstr(warning_of(&c, "protect is all of IPv4"), "RFC 7359"));
+    assert_int_equal(c.issue[c.nissue - 1].line, 2);
+    dt_config_free(&c);
+    assert_int_equal(parse(&c, FULL("{ ::/1, 8000::/1, 10.0.0.0/8 }")), 0);
+    assert_non_null(strstr(warning_of(&c, "protect is all of IPv6"), "\"0.0.0.0/0\""));
+    dt_config_free(&c);
+    assert_int_equal(parse(&c, FULL("{ ::/0, 0.0.0.0/0 }")), 0);
+    assert_null(warning_of(&c, "protect is all"));
+    dt_config_free(&c);
+    assert_int_equal(parse(&c, FULL("{ 10.0.0.0/8, 0.0.0.0/0[tcp] }")), 0);
+    assert_null(warning_of(&c, "protect is all"));
+    dt_config_free(&c);
+}
+
+/* Many tunnels, each with so many prefixes: the first that is too much is named. */
+static void what_is_protected_is_bounded(void **state)
+{
+    struct dt_config c;
+    static char text[1 << 20];
+    for (int ports = 0; ports < 2; ports++) {
+        size_t len = 0;
+        for (int i = 0; i < 150; i++) {
+            len += (size_t)snprintf(
+                text + len, sizeof(text) - len,
+                "tunnel \"t%d\" { gateway = 203.0.113.1 local = a.test remote = b.test psk = "
+                "secret-one-of-sixteen protect = ",
+                i);
+            len += (size_t)snprintf(text + len, sizeof(text) - len,
+                                    ports ? "10.0.0.1-10.0.0.6[tcp/443] }\n"
+                                          : "fd%02x::1-fd%02x:ffff:ffff:ffff:ffff:ffff:ffff:fffe }\n",
+                                    i, i);
+        }
+        assert_int_equal(parse(&c, text), -1);
+        assert_int_equal(c.errors, 1);
+        const struct dt_config_issue *last = &c.issue[c.nissue - 1]; /* behind more warnings than are kept */
+        assert_int_equal(c.nissue, DT_CONFIG_ISSUES_MAX);
+        assert_false(last->warning);
+        assert_int_equal(last->line, ports ? 512 / 4 + 1 : 32768 / 222 + 1);
+        assert_non_null(strstr(last->text, ports ? "more than 512 rules" : "more than 32768 prefixes"));
+        dt_config_free(&c);
+    }
+}
+
 static void a_gateway_may_begin_rekeys(void **state)
 {
     struct dt_config c;
@@ -428,6 +478,8 @@ int main(void)
         cmocka_unit_test(eight_settings_make_a_gateway),
         cmocka_unit_test(optional_settings),
         cmocka_unit_test(closed_has_three_values),
+        cmocka_unit_test(a_full_tunnel_has_both_versions),
+        cmocka_unit_test(what_is_protected_is_bounded),
         cmocka_unit_test(the_daemons_user_is_one),
         cmocka_unit_test(a_gateway_may_begin_rekeys),
         cmocka_unit_test(rekeys_of_the_gateway),

@@ -172,6 +172,131 @@ static void the_union_stays_closed(void **state)
     fake_host_free(h);
 }
 
+/* ---- narrowed ---- */
+
+static size_t steers(const struct fake_host *h, uint8_t proto, uint16_t port, uint32_t *table)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < h->nfact; i++) {
+        const struct dt_host_fact *f = &h->fact[i];
+        if (f->kind != DT_HOST_STEER || f->rule.proto != proto || f->rule.dport[0] != port ||
+            f->rule.action != DT_NL_RULE_TABLE || (proto == 0 && f->rule.mark != DT_HOST_FRAGMENT_MARK))
+            continue;
+        assert_true(dt_host_fact_ok(f)); /* the keeper takes it */
+        assert_int_equal(f->closed, proto != 0);
+        if (table != NULL)
+            *table = f->rule.table;
+        n++;
+    }
+    return n;
+}
+
+/* A barrier and a route of that table, and none of the table of what is whole. */
+static bool in_table(const struct fake_host *h, uint32_t table, const char *prefix)
+{
+    struct dt_prefix p;
+    bool barrier = false, route = false, whole = false;
+    assert_int_equal(dt_prefix_parse(&p, prefix, false), 0);
+    for (size_t i = 0; i < h->nfact; i++) {
+        const struct dt_host_fact *f = &h->fact[i];
+        bool same = dt_addr_eq(&f->prefix.addr, &p.addr) && f->prefix.len == p.len;
+        barrier = barrier || (same && f->kind == DT_HOST_BARRIER && f->table == table);
+        route = route || (same && f->kind == DT_HOST_ROUTE && f->table == table);
+        whole = whole || (same && f->table == 0);
+    }
+    return barrier && route && !whole;
+}
+
+static void a_port_is_routed_and_closed_by_that_port(void **state)
+{
+    struct fake_host *h = fake_host_new(HERE);
+    uint32_t one = 0, two = 0, udp = 0;
+    size_t passes = 0;
+    apply(h, TUNNEL("one", "10.1.0.0/16[tcp/443]", "start = demand")
+                 TUNNEL("two", "{ 10.1.0.0/16[udp/53], 10.1.0.0/16[icmp/2048], 10.1.0.0/16[0/80-90] }",
+                        "start = demand"));
+    assert_false(ruled4(h));
+    assert_int_equal(steers(h, 6, 443, &one), 1);
+    assert_int_equal(steers(h, 17, 53, &two), 1);
+    assert_int_equal(steers(h, 17, 80, &udp), 1); /* any protocol that has ports */
+    assert_int_equal(steers(h, 132, 80, NULL), 1);
+    assert_int_equal(steers(h, 1, 0, NULL), 1); /* of ICMP all */
+    assert_int_equal(steers(h, 0, 0, NULL), 2); /* the fragments of each table's */
+    assert_int_not_equal(one, two);             /* each speaks from its own address */
+    assert_int_equal(two, udp);
+    assert_true(in_table(h, one, "10.1.0.0/16") && in_table(h, two, "10.1.0.0/16"));
+    for (size_t i = 0; i < h->nfact; i++)
+        passes += h->fact[i].kind == DT_HOST_STEER && h->fact[i].rule.action == DT_NL_RULE_GOTO &&
+                  h->fact[i].rule.mark == DT_DP_MARK;
+    assert_int_equal(passes, 1);
+    down_says(h, "one", "down; 10.1.0.0/16[tcp/443] goes out in the clear now");
+    assert_int_equal(steers(h, 6, 443, NULL), 0);
+    assert_int_equal(steers(h, 17, 53, NULL), 1);
+    apply(h, TUNNEL("one", "10.1.0.0/16", ""));
+    assert_true(closed(h, "10.1.0.0/16") && ruled4(h));
+    for (size_t i = 0; i < h->nfact; i++)
+        assert_true(h->fact[i].kind != DT_HOST_STEER && h->fact[i].table == 0);
+    fake_host_free(h);
+}
+
+static void prefixes_are_aggregated(void **state)
+{
+    struct fake_host *h = fake_host_new(HERE);
+    apply(h, TUNNEL("a", "{ 10.1.1.0/24, 10.1.0.0/24, 10.1.0.64/26, 10.1.2.0-10.1.3.255, 10.8.0.0/16 }",
+                    "start = demand"));
+    assert_true(closed(h, "10.1.0.0/22") && has(h, DT_HOST_ROUTE, "10.1.0.0/22"));
+    assert_true(closed(h, "10.8.0.0/16"));
+    size_t n = 0;
+    for (size_t i = 0; i < h->nfact; i++)
+        n += h->fact[i].kind == DT_HOST_BARRIER || h->fact[i].kind == DT_HOST_ROUTE;
+    assert_int_equal(n, 4);
+    fake_host_free(h);
+}
+
+/* ---- IP versions ---- */
+
+static const char *left_of(struct fake_host *h, const char *name, char out[32])
+{
+    json_t *o = families_json(tun_by_name(&h->d, name));
+    snprintf(out, 32, "%d %s", (int)json_integer_value(json_object_get(o, "version")),
+             json_is_null(o) ? "none" : json_string_value(json_object_get(o, "why")));
+    json_decref(o);
+    return out;
+}
+
+static void the_other_version_is_told(void **state)
+{
+    struct fake_host *h = fake_host_new(HERE);
+    char text[32];
+    apply(h, TUNNEL("a", "0.0.0.0/0", ""));
+    assert_string_equal(left_of(h, "a", text), "6 clear");
+    apply(h, TUNNEL("a", "{ 0.0.0.0/1, 128.0.0.0/1 }", "") TUNNEL("b", "{ ::/0, 10.0.0.0/8 }", ""));
+    assert_string_equal(left_of(h, "a", text), "0 none"); /* another has it */
+    apply(h, TUNNEL("b", "{ ::/0, 10.0.0.0/8 }", ""));
+    assert_string_equal(left_of(h, "b", text), "4 clear");
+    apply(h, TUNNEL("a", "{ 0.0.0.0/0, ::/0 }", "") TUNNEL("c", "10.0.0.0/8", ""));
+    assert_string_equal(left_of(h, "a", text), "0 none");
+    assert_string_equal(left_of(h, "c", text), "0 none");
+    fake_host_free(h);
+}
+
+static void what_the_gateway_leaves_is_told_and_stays_closed(void **state)
+{
+    struct fake_host *n[] = {fake_host_new(HERE), fake_host_new(dt_addr4(0xcb007101))};
+    char text[32];
+    json_decref(fake_host_apply(n[1],
+                                "gateway \"g\" { identity = vpn.example.net psk = secret-one-of-sixteen\n"
+                                "protect = 0.0.0.0/0 pool = 10.9.0.0/16 }\n"));
+    json_decref(fake_host_apply(n[0], TUNNEL("a", "{ 0.0.0.0/0, ::/0 }", "")));
+    fake_hosts_run(n, 2);
+    assert_true(fake_host_up(n[0], "a"));
+    routes_reconcile(&n[0]->d);
+    assert_string_equal(left_of(n[0], "a", text), "6 not_leased");
+    assert_true(closed(n[0], "::/0"));
+    fake_host_free(n[0]);
+    fake_host_free(n[1]);
+}
+
 /* ---- on disk ---- */
 
 static void write_file(const char *path, const char *text)
@@ -287,6 +412,10 @@ int main(void)
         cmocka_unit_test(an_end_opens_what_is_wanted_and_a_failed_start_opens_nothing),
         cmocka_unit_test(a_gateway_closes_pool_and_networks),
         cmocka_unit_test(the_union_stays_closed),
+        cmocka_unit_test(a_port_is_routed_and_closed_by_that_port),
+        cmocka_unit_test(prefixes_are_aggregated),
+        cmocka_unit_test(the_other_version_is_told),
+        cmocka_unit_test(what_the_gateway_leaves_is_told_and_stays_closed),
         cmocka_unit_test(what_was_asked_for_survives_a_restart),
         cmocka_unit_test(a_file_that_is_not_what_was_written_keeps_closed),
     };

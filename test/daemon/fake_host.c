@@ -303,6 +303,7 @@ int __wrap_dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struc
                           void (*mended)(void *user, bool set, const struct dt_host_fact *f, const struct dt_err *err),
                           void *user);
 const char *__wrap_dt_keeper_missing(const struct dt_keeper *k, uint32_t owner);
+struct dt_host_filter_counters __wrap_dt_keeper_dropped(const struct dt_keeper *k);
 const char *__wrap_dt_keeper_gone(const struct dt_keeper *k);
 
 int __wrap_dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struct dt_host_result *result,
@@ -310,6 +311,11 @@ int __wrap_dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struc
                           void *user)
 {
     return dt_host_want(host_of(k)->host, want, result);
+}
+
+struct dt_host_filter_counters __wrap_dt_keeper_dropped(const struct dt_keeper *k)
+{
+    return (struct dt_host_filter_counters){.out = 7, .in = 9};
 }
 
 const char *__wrap_dt_keeper_missing(const struct dt_keeper *k, uint32_t owner)

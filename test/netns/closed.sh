@@ -250,29 +250,47 @@ sabotage "the filter deleted" nft delete table inet dovetail
 sabotage "the device down" ip link set dovetail0 down
 sabotage "the whole ruleset flushed" nft flush ruleset
 
-# plain packets that come in
+# plain packets that come in, or would go out by another way: none passes, and each is counted
 lab_in c1 sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0
 ip -n "$LAB-router" addr add 10.1.0.10/32 dev lo
-spoof() # PORT
-{
-    lab_in router python3 -c "
+inside=$(dt_field c1 p '.inside[0]')
+ip -n "$LAB-router" route add "$inside/32" via 192.168.7.11
+lab_run c1 heard python3 -c "
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(('10.1.0.10', $1))
-for i in range(3): s.sendto(b'x', ('192.168.7.11', 7777))
+s.bind(('0.0.0.0', 7777))
+while True: print(s.recvfrom(100)[1], flush=True)
+"
+lab_wait 5 "ip netns exec $LAB-c1 ss -lun | grep -q :7777"
+send() # NS FROM PORT TO PORT COUNT [DEVICE]
+{
+    lab_in "$1" python3 -c "
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+if '${7:-}': s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'${7:-}')
+s.bind(('$2', $3))
+for i in range($6): s.sendto(b'x', ('$4', $5))
 "
 }
-dropped_in()
+dropped() # WAY
 {
-    lab_in c1 nft -j list counter inet dovetail in | jq '[.nftables[] | .counter? // empty | .packets] | add'
+    dt c1 --json status | jq ".plain_dropped.$1"
 }
-in_before=$(dropped_in)
-spoof 4411
-tap_ok "plain packets from the port are dropped, and each is counted" lab_wait 3 "[ \$(dropped_in) = $((in_before + 3)) ]"
-spoof 4412
-sleep 0.2
-tap_ok "those from another are not" [ "$(dropped_in)" = "$((in_before + 3))" ]
+sleep 5.2 # as of the last look
+d_in=$(dropped in) d_out=$(dropped out) d_heard=$(wc -l <"$LAB_DIR/heard.log") d_plain=$(port 4411)
+send router 10.1.0.10 4411 192.168.7.11 7777 3
+send router 192.168.7.1 0 "$inside" 7777 2
+send c1 0.0.0.0 0 10.1.0.10 4411 5 eth0
+tap_ok "from the port, and to an inside address: each is counted" lab_wait 7 "[ \$(dropped in) = $((d_in + 5)) ]"
+tap_ok "on the way out too" lab_wait 7 "[ \$(dropped out) = $((d_out + 5)) ]"
+tap_ok "none came in" [ "$(wc -l <"$LAB_DIR/heard.log")" = "$d_heard" ]
+tap_ok "and none went out" [ "$(port 4411)" = "$((d_plain + 3))" ] # which the router sent, and the capture saw
+send router 10.1.0.10 4412 192.168.7.11 7777 3
+tap_ok "from another port they come in" lab_wait 3 "[ \$(wc -l <$LAB_DIR/heard.log) = $((d_heard + 3)) ]"
+tap_ok "and are not counted" [ "$(dropped in)" = "$((d_in + 5))" ]
+lab_stop heard
 ip -n "$LAB-router" addr del 10.1.0.10/32 dev lo
+ip -n "$LAB-router" route del "$inside/32"
 
 # killed, with one barrier of two
 dt_stop c1 KILL
