@@ -269,7 +269,9 @@ import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 if '${7:-}': s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'${7:-}')
 s.bind(('$2', $3))
-for i in range($6): s.sendto(b'x', ('$4', $5))
+for i in range($6):
+    try: s.sendto(b'x', ('$4', $5))
+    except PermissionError: pass # the packet filter's word to the sender
 "
 }
 dropped() # WAY
