@@ -27,7 +27,7 @@ static void expect(const char *text, unsigned line, bool warning, const char *wh
 
 static void exceptions(void **state)
 {
-    expect(TUNNEL("t", "protect = 0.0.0.0/0\n except = { 192.168.0.0/16, 10.0.0.0/8 }"), 0, false, NULL);
+    expect(TUNNEL("t", "protect = { 0.0.0.0/0, ::/0 }\n except = { 192.168.0.0/16, 10.0.0.0/8 }"), 0, false, NULL);
     expect(TUNNEL("t", "protect = 10.0.0.0/8\n except = 192.168.0.0/16"), 2, false,
            "except: 192.168.0.0/16 is not in protect, and goes past the tunnel anyway");
     expect(TUNNEL("t", "protect = { 10.1.0.0/16, 10.2.0.0/16 }\n except = 10.0.0.0/8"), 2, false,
@@ -37,9 +37,9 @@ static void exceptions(void **state)
     expect(TUNNEL("t", "protect = 10.0.0.0/8\n except = printer"), 2, false, "is no prefix");
     expect(TUNNEL("t", "protect = 10.0.0.0/8\n lan = yes"), 2, false, "local or tunnel would be right");
     expect(TUNNEL("t", "protect = 10.0.0.0/8 lan = tunnel"), 0, false, NULL);
-    expect(TUNNEL("t", "protect = 0.0.0.0/0\n except = 10.1.0.0/16") TUNNEL("u", "protect = 10.0.0.0/8"), 2,
+    expect(TUNNEL("t", "protect = { 0.0.0.0/0, ::/0 }\n except = 10.1.0.0/16") TUNNEL("u", "protect = 10.0.0.0/8"), 2,
            false, "except: 10.1.0.0/16 is protected by tunnel \"u\" too");
-    expect(TUNNEL("t", "protect = 0.0.0.0/0\n except = 10.0.0.0/8") TUNNEL("u", "protect = 10.1.0.0/16"), 0,
+    expect(TUNNEL("t", "protect = { 0.0.0.0/0, ::/0 }\n except = 10.0.0.0/8") TUNNEL("u", "protect = 10.1.0.0/16"), 0,
            false, NULL);
 }
 
