@@ -38,11 +38,11 @@ struct dt_nft *dt_nft_open(size_t room, struct dt_err *err)
         dt_nft_close(n);
         return NULL;
     }
-    int buffer = (int)(2 * room);
+    /* A transaction is one message to the kernel (EMSGSIZE). Without the right a small one fits all the same. */
+    int buffer = (int)(2 * room), fd = mnl_socket_get_fd(n->sock);
     struct timeval limit = {.tv_sec = 2};
-    if (mnl_socket_setsockopt(n->sock, SO_SNDBUF, &buffer, sizeof buffer) < 0 ||
-        setsockopt(mnl_socket_get_fd(n->sock), SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer) < 0)
-        errno = 0; /* a small transaction fits all the same; a large one is refused by the kernel */
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
     setsockopt(mnl_socket_get_fd(n->sock), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     n->room = room;
     n->port = mnl_socket_get_portid(n->sock);

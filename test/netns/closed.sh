@@ -325,4 +325,27 @@ lab_in c1 ip rule del pref 17493 ipproto udp
 lab_in c1 ip rule del pref 17493
 no_4411 "nor without the rules" sleep 0.3
 lab_stop storm
+
+# ---- thousands of prefixes
+many()
+{
+    awk -v S="$SECRET" 'BEGIN { for (t = 0; t < 320; t++) {
+        printf "tunnel \"t%d\" { gateway = \"203.0.113.1\" local = \"t%d.test\" remote = \"gateway.test\" %s start = demand protect = {", t, t, S
+        for (k = 0; k < 16; k++) { n = (t * 16 + k) * 2; printf "%s \"11.%d.%d.0/24\"", k ? "," : "", n / 256, n % 256 }
+        print " } }" } }'
+}
+lab_in c1 "$LAB_BIN/dovetaild" --open >/dev/null
+conf "$(many)"
+dt_start c1
+all_there()
+{
+    [ "$(lab_in c1 ip route show table 17494 | grep -c '^unreachable 11')" = 5120 ] &&
+        [ "$(lab_in c1 ip route show table 17494 | grep -c '^11.*dev dovetail0')" = 5120 ] &&
+        [ "$(lab_in c1 nft list set inet dovetail closed4 | grep -o '/24' | wc -l)" = 5120 ]
+}
+tap_ok "5120 prefixes: each has its routes, and is in the filter" lab_wait 10 all_there
+lab_in c1 ip route flush table 17494
+tap_ok "the table flushed: all of them are set again" lab_wait 10 all_there
+lab_in c1 nft flush ruleset
+tap_ok "the ruleset flushed: all of them are there again" lab_wait 10 all_there
 tap_end
