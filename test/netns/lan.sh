@@ -236,6 +236,62 @@ for setting in 'lan = tunnel' 'closed = always'; do
     tap_ok "$setting: and nothing is on the wire but the printer's question" sh -c "! grep -v '192.168.7.50 > 192.168.7.11: ICMP echo request' $LAB_DIR/quiet.txt"
 done
 tap_ok "lan = tunnel: neighbours on the link are found" sh -c "ip -n $LAB-c1 -6 neigh flush dev eth0; ip netns exec $LAB-c1 ping -n -q -c 1 -W 2 fe80::%eth0 || ip netns exec $LAB-c1 ping -n -q -c 1 -W 2 ff02::2%eth0"
+
+# ---- what comes in all the same, while everything is closed: seen by programs of the client, and by a table of its own
+cat >"$LAB_DIR/udp.py" <<'P'
+import socket, sys
+what, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+if what == "hear":
+    s.bind((address, port))
+    print("ready", flush=True)
+    while True:
+        print(s.recvfrom(65535)[1][0], flush=True)
+s.bind(("0.0.0.0", int(sys.argv[5])))
+s.sendto(b"x" * int(sys.argv[4]), (address, port))
+P
+cat >"$LAB_DIR/tcp.py" <<'P'
+import socket, sys
+s = socket.socket()
+s.settimeout(3)
+if int(sys.argv[3], 0):
+    s.setsockopt(socket.SOL_SOCKET, 36, int(sys.argv[3], 0))
+s.connect((sys.argv[1], int(sys.argv[2])))
+print(s.getsockname()[0])
+P
+for port in 68 9999; do
+    lab_run c1 "hear$port" python3 -u "$LAB_DIR/udp.py" hear 0.0.0.0 $port
+    lab_wait 5 "grep -q ready $LAB_DIR/hear$port.log"
+done
+lab_in c1 nft 'add table ip lab; add counter ip lab ike; add counter ip lab other; add counter ip lab narrow; add chain ip lab in { type filter hook input priority 0; }; add rule ip lab in udp dport 4500 meta length > 2900 counter name ike; add rule ip lab in udp dport 9999 counter name other; add rule ip lab in icmp type destination-unreachable icmp code frag-needed counter name narrow'
+seen_by_c1()
+{
+    lab_in c1 nft -j list counter ip lab "$1" | jq '[.nftables[] | .counter? // empty | .packets] | add'
+}
+lab_in router python3 "$LAB_DIR/udp.py" send 192.168.7.11 68 300 67
+tap_ok "an answer of DHCP comes in" lab_wait 3 "grep -q 192.168.7.1 $LAB_DIR/hear68.log"
+lab_in router python3 "$LAB_DIR/udp.py" send 192.168.7.11 9999 3000 1234
+lab_in router python3 "$LAB_DIR/udp.py" send 192.168.7.11 9999 30 1234
+lab_in router python3 "$LAB_DIR/udp.py" send 192.168.7.11 4500 3000 4500
+tap_ok "a datagram for IKE that is in three fragments comes in whole" lab_wait 3 '[ "$(seen_by_c1 ike)" = 1 ]'
+tap_ok "one for another port does not, in fragments or not" [ "$(seen_by_c1 other)$(grep -c 192 "$LAB_DIR/hear9999.log")" = 00 ]
+lab_in printer ip -6 neigh flush dev eth0
+lab_in printer ping -n -q -c 1 -W 1 fd77::11 >/dev/null 2>&1
+tap_ok "a neighbour that asks for the link address of this host has it, and no answer to its ping" sh -c "ip -n $LAB-printer -6 neigh show fd77::11 | grep -q lladdr && ! ip netns exec $LAB-printer ping -n -q -c 1 -W 1 fd77::11"
+lab_run internet listens python3 -m http.server 8080 --bind 198.51.100.1
+lab_wait 5 "ip netns exec $LAB-internet ss -ltn | grep -q 8080"
+tap_ok "TCP of a program that bears the mark goes outside, and is answered" sh -c "[ \"\$(ip netns exec $LAB-c1 python3 $LAB_DIR/tcp.py 198.51.100.1 8080 0x44560001)\" = 192.168.7.11 ]"
+tap_ok "TCP of one that does not is in the tunnel, behind which there is no way back" sh -c "! ip netns exec $LAB-c1 python3 $LAB_DIR/tcp.py 198.51.100.1 8080 0 2>/dev/null"
+lab_run c1 serves python3 -m http.server 8081 --bind 192.168.7.11
+lab_wait 5 "ip netns exec $LAB-c1 ss -ltn | grep -q 8081"
+tap_ok "nobody outside reaches a server here" sh -c "! ip netns exec $LAB-router python3 $LAB_DIR/tcp.py 192.168.7.11 8081 0"
+# A narrow hop behind the router: its ICMP is about our own outer packets.
+ip -n "$LAB-router" link set wan mtu 1300
+ip -n "$LAB-internet" link set isp mtu 1300
+lab_in c1 ping -n -q -c 3 -i 0.3 -W 1 -M do -s 1340 10.1.0.10 >/dev/null 2>&1
+tap_ok "ICMP about our own outer packets comes in" lab_wait 5 '[ "$(seen_by_c1 narrow)" -ge 1 ]'
+tap_ok "and what is large passes again" lab_wait 10 "ip netns exec $LAB-c1 ping -n -q -c 1 -W 1 -s 1340 10.1.0.10"
+for job in hear68 hear9999 listens serves; do lab_stop $job; done
 dt_stop c1
 lab_in c1 "$LAB_BIN/dovetaild" --open >/dev/null
 
