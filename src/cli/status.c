@@ -116,6 +116,11 @@ static void notes(struct dt_cli_table *t, const json_t *o)
     }
     protects(t, o);
     own_networks(t, json_object_get(o, "own_networks"));
+    if (*dt_cli_str(o, "shares"))
+        dt_cli_table_note(t, "tunnel \"%s\" protects some of the same; only one of them carries it",
+                          dt_cli_str(o, "shares"));
+    if (dt_cli_num(o, "mtu") > 0)
+        dt_cli_table_note(t, "packets of up to %.0f octets", dt_cli_num(o, "mtu"));
     if (*closed_text(o))
         dt_cli_table_note(t, "%s", closed_text(o));
     const json_t *left = json_object_get(o, "left");

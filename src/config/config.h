@@ -97,6 +97,8 @@ struct dt_config_tunnel {
     bool lan_tunnel; /* lan = tunnel: connected networks do not stay local */
     size_t nexcept;
     unsigned except_line;
+    char shares
+        [DT_NAME_MAX]; /* another tunnel that protects some of the same, and only one carries it; or empty */
     struct dt_prefix except[DT_CONFIG_EXCEPT_MAX]; /* never through it */
     uint32_t mtu;    /* inside; 0: as the path gives */
     bool discovered; /* not from a file: the daemon found the peer */

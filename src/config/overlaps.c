@@ -34,6 +34,9 @@ static void warn_of_two(struct reader *r, const struct protected_range *a, const
                                   *early = late == a->t ? b->t : a->t;
     if (a->t == b->t || !dt_selector_intersect(&both, a->s, b->s))
         return;
+    struct dt_config_tunnel *all = r->c->tunnel;
+    memcpy(all[late - all].shares, early->cfg.name, sizeof(early->cfg.name));
+    memcpy(all[early - all].shares, late->cfg.name, sizeof(late->cfg.name));
     dt_selector_str(x, late == a->t ? a->s : b->s);
     dt_selector_str(y, late == a->t ? b->s : a->s);
     reader_warn(r, late->line,

@@ -56,6 +56,7 @@ static bool tunnel_apply(struct apply *a, struct tun *t, struct dt_config_tunnel
     struct daemon *d = a->d;
     bool ruled = plans_uses(d->rules, want), same = dt_config_tunnel_same(&t->cfg, want);
     bool other_start = ruled != t->ruled || (!ruled && want->start != t->cfg.start);
+    memcpy(t->cfg.shares, want->shares, sizeof(t->cfg.shares)); /* another section says so */
     if (same && !other_start)
         return false;
     bool hosts = same_hosts(&t->cfg, want);

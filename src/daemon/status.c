@@ -269,6 +269,8 @@ json_t *status_tunnel(struct daemon *d, struct tun *t)
     json_object_set_new(o, "name", json_string(t->cfg.cfg.name));
     json_object_set_new(o, "protect", selectors_json(&t->cfg.cfg.protect));
     json_object_set_new(o, "own_networks", lan_json(d, &t->cfg));
+    if (t->cfg.shares[0] != '\0')
+        json_object_set_new(o, "shares", json_string(t->cfg.shares));
     json_object_set_new(o, "closed", closed_tunnel_json(t));
     json_object_set_new(o, "left", families_json(t));
     json_t *hosts = json_array();

@@ -291,6 +291,7 @@ ip -n "$LAB-internet" link set isp mtu 1300
 lab_in c1 ping -n -q -c 3 -i 0.3 -W 1 -M do -s 1340 10.1.0.10 >/dev/null 2>&1
 tap_ok "ICMP about our own outer packets comes in" lab_wait 5 '[ "$(seen_by_c1 narrow)" -ge 1 ]'
 tap_ok "and what is large passes again" lab_wait 10 "ip netns exec $LAB-c1 ping -n -q -c 1 -W 1 -s 1340 10.1.0.10"
+tap_ok "status says how large packets may be" lab_wait 5 "says 'packets of up to 12'"
 for job in hear68 hear9999 listens serves; do lab_stop $job; done
 dt_stop c1
 lab_in c1 "$LAB_BIN/dovetaild" --open >/dev/null

@@ -82,6 +82,18 @@ client_conf '"203.0.113.1"' '"192.168.7.0/24"' 'lan = tunnel'
 tap_ok "and is silent when that is meant" sh -c "ip netns exec $LAB-c1 $LAB_BIN/dovetail check $LAB_DIR/dt-c1/conf 2>&1 | tee /dev/stderr | grep -q 'nothing wrong$'"
 ip -n "$LAB-c1" addr del 192.0.2.11/24 dev eth0
 
+client_conf '"203.0.113.1"' '"10.1.0.0/16"'
+sed '/^tunnel/,$!d; s/"office"/"second"/; s/anna@/berta@/' "$LAB_DIR/dt-c1/conf" >>"$LAB_DIR/dt-c1/conf.2"
+cat "$LAB_DIR/dt-c1/conf.2" >>"$LAB_DIR/dt-c1/conf"
+tap_ok "two tunnels for one network: check says it" checked c1 'tunnel "second" protects 10.1.0.0/16, and tunnel "office" in line 2 protects 10.1.0.0/16: only one of them carries it'
+dt_start c1
+tap_ok "two tunnels for one network: the log says it" logged c1 'only one of them carries it'
+tap_ok "two tunnels for one network: status says it of both" sh -c "[ \"\$($LAB_BIN/dovetail --socket $LAB_DIR/dt-c1/sock status | tr -s ' \n' ' ' | grep -o 'tunnel \"[a-z]*\" protects some of the same' | sort -u | wc -l)\" = 2 ]"
+client_conf '"203.0.113.1"' '"10.1.0.0/16"'
+dt c1 reload >/dev/null
+tap_ok "one of them taken out: nothing is said any more" sh -c "! $LAB_BIN/dovetail --socket $LAB_DIR/dt-c1/sock status | grep 'some of the same'"
+dt_stop c1
+
 client_conf '"203.0.113.99"' '"10.1.0.0/16"' 'timeout = 2s'
 dt_start c1
 tap_ok "no answer: the log names who, and what to look for" lab_wait 10 "grep -q 'given up.*: no answer from 203.0.113.99:.* do UDP 500 and 4500 reach it?' $LAB_DIR/dt-c1.log"
