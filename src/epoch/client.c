@@ -8,22 +8,15 @@
  *   limit          the carrying epoch's t0 + keylife - rekeymargin: an unverified one takes over
  *   t0 + keylife   the end
  */
-#include "epoch/slots.h"
+#include "epoch/negotiation.h"
 
 #include <string.h>
-
-/* A peer that is busy: the longest pause, and how long a session that carries data waits for it (RFC 7296 2.25: "a period
- * of several minutes"). */
-#define BUSY_PAUSE_MAX (16 * DT_SEC)
-#define BUSY_PATIENCE  (180 * DT_SEC)
 
 /* The first probe of an epoch that the peer asked for waits this long for it to take our answer in. */
 #define PEER_TAKES_IN (50 * DT_MSEC)
 
-static void open_session(struct dt_epoch_client *c, dt_time now);
-
-static void emit(struct dt_epoch_client *c, dt_time now, enum dt_epoch_event_kind kind, uint32_t epoch,
-                 uint32_t other, uint32_t n, dt_time took)
+void dt_client_emit(struct dt_epoch_client *c, dt_time now, enum dt_epoch_event_kind kind, uint32_t epoch,
+                    uint32_t other, uint32_t n, dt_time took)
 {
     struct dt_epoch_event ev = {.kind = kind, .epoch = epoch, .other = other, .n = n, .took = took};
     if (c->ops->event)
@@ -49,7 +42,7 @@ void dt_epoch_client_params(struct dt_epoch_client *c, const struct dt_epoch_par
 /* Which epoch may carry data? The newest verified one; past its limit, or after it, one that is not verified. One that
  * answers no ping falls silent while another is on probation: behind a NAT of the seed's kind each of its packets would
  * be an outstanding item without an answer, which keeps the probes out. */
-static void choose(struct dt_epoch_client *c, dt_time now)
+void dt_client_choose(struct dt_epoch_client *c, dt_time now)
 {
     struct dt_epoch *best = dt_slots_newest(c->e, DT_EPOCH_PROVED);
     struct dt_epoch *young = dt_slots_newest(c->e, DT_EPOCH_PROBING);
@@ -76,11 +69,11 @@ static void choose(struct dt_epoch_client *c, dt_time now)
         c->stats.switches++;
     if (forced)
         c->stats.forced_uses++;
-    emit(c, now,
-         !no      ? DT_EPOCH_HOLD
-         : forced ? DT_EPOCH_UNVERIFIED_USE
-                  : DT_EPOCH_SWITCHED,
-         no, before, 0, 0);
+    dt_client_emit(c, now,
+                   !no      ? DT_EPOCH_HOLD
+                   : forced ? DT_EPOCH_UNVERIFIED_USE
+                            : DT_EPOCH_SWITCHED,
+                   no, before, 0, 0);
     c->ops->use(c->user, now, no, forced);
 }
 
@@ -99,12 +92,12 @@ static void start_delete(struct dt_epoch_client *c, dt_time now, struct dt_epoch
     bool follows = c->ops->del(c->user, now, no);
     if (!follows) {
         forget(c, now, e);
-        emit(c, now, DT_EPOCH_DELETED, no, 0, 0, 0);
+        dt_client_emit(c, now, DT_EPOCH_DELETED, no, 0, 0, 0);
     }
 }
 
 /* The epoch carries no data any more, and still receives. */
-static void retire(struct dt_epoch *e, dt_time del_at)
+void dt_client_retire(struct dt_epoch *e, dt_time del_at)
 {
     if (e->phase == DT_EPOCH_RETIRING) {
         e->del_at = dt_time_min(e->del_at, del_at);
@@ -128,7 +121,7 @@ static void retire_older(struct dt_epoch_client *c, dt_time now, const struct dt
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++) {
         struct dt_epoch *o = &c->e[i];
         if ((o->phase == DT_EPOCH_PROBING || o->phase == DT_EPOCH_PROVED) && o->no < than->no)
-            retire(o, dt_time_add(now, delay));
+            dt_client_retire(o, dt_time_add(now, delay));
     }
 }
 
@@ -144,191 +137,12 @@ static void send_probe(struct dt_epoch_client *c, dt_time now, struct dt_epoch *
     c->ops->probe(c->user, now, e->no, e->seq);
 }
 
-/* ---- negotiations ---- */
-
-static void start_negotiation(struct dt_epoch_client *c, dt_time now)
-{
-    struct dt_epoch *old = dt_slots_newest(c->e, DT_EPOCH_PROVED);
-    if (!old)
-        old = dt_slots_newest(c->e, DT_EPOCH_PROBING);
-    c->negotiating = true;
-    c->fresh = false;
-    c->replacing = old ? old->no : 0;
-    c->negotiate_at = DT_NEVER;
-    c->negotiate_by = dt_time_add(now, c->p.timeout);
-    c->last_start = now;
-    emit(c, now, DT_EPOCH_NEGOTIATING, old ? old->no : 0, 0, c->nepoch + 1, 0);
-    if (!c->ops->negotiate(c->user, now, old ? old->no : 0))
-        dt_epoch_client_failed(c, now);
-}
-
-/* 605, from wherever a new epoch is called for. In one session, negotiations that led to nothing verified
- * begin at least pingtime apart, so that no peer can make us spin. */
-static void want_negotiation(struct dt_epoch_client *c, dt_time now)
-{
-    if (!c->started || c->negotiating || c->session == DT_EPOCH_NO_SESSION)
-        return; /* an opening brings an epoch with it */
-    dt_time at = now;
-    if (!c->fresh && c->last_start)
-        at = dt_time_add(c->last_start, c->p.pingtime);
-    if (at > now)
-        c->negotiate_at = dt_time_min(c->negotiate_at, at);
-    else
-        start_negotiation(c, now);
-}
-
-static void wait_and_open(struct dt_epoch_client *c, dt_time now)
-{
-    uint32_t shift = c->refused < 16 ? c->refused : 16;
-    dt_time pause = c->p.reopen_min << shift;
-    c->refused++;
-    c->session = DT_EPOCH_NO_SESSION;
-    c->negotiating = false;
-    c->negotiate_by = DT_NEVER;
-    c->negotiate_at = dt_time_add(now, dt_time_min(pause, c->p.reopen_max));
-}
-
-/* 601 */
-static void open_session(struct dt_epoch_client *c, dt_time now)
-{
-    c->session = DT_EPOCH_OPENING;
-    c->negotiating = true;
-    c->fresh = false;
-    c->negotiate_at = DT_NEVER;
-    c->negotiate_by = dt_time_add(now, c->p.timeout);
-    c->last_start = now;
-    c->nepoch = c->unverified = c->replacing = c->busy = 0;
-    c->opens++;
-    c->stats.sessions_opened++;
-    emit(c, now, DT_EPOCH_SESSION_OPENING, 0, 0, c->opens, 0);
-    if (!c->ops->open_session(c->user, now, c->opens))
-        dt_epoch_client_failed(c, now);
-}
-
-enum drop {
-    DROP_SILENT,   /* the peer does not answer, or the way to it is gone */
-    DROP_UNPROVED, /* it answers, but its epochs cannot be verified */
-    DROP_REFUSED,  /* its word ended what was asked last */
-};
-
-/* 614, then 601. Epochs on probation end with their session; the one that carries data goes on. If a session that was
- * refused has brought nothing at all, its successor waits, or we would ask for the same again and again, each time with all
- * the work of a new session. */
-static void drop_session(struct dt_epoch_client *c, dt_time now, enum drop why)
-{
-    uint32_t after = c->nepoch > c->unverified ? c->nepoch : c->unverified;
-    c->stats.sessions_dropped++;
-    c->negotiating = false;
-    c->session = DT_EPOCH_NO_SESSION;
-    emit(c, now, DT_EPOCH_SESSION_DROPPED, 0, 0, after, 0);
-    c->ops->drop_session(c->user, now, why != DROP_SILENT);
-    for (unsigned i = 0; i < DT_EPOCH_MAX; i++)
-        if (c->e[i].phase == DT_EPOCH_PROBING)
-            retire(&c->e[i], now);
-    choose(c, now);
-}
-
-static void drop_and_open(struct dt_epoch_client *c, dt_time now, enum drop why)
-{
-    drop_session(c, now, why);
-    if (why == DROP_REFUSED && c->opens > 0)
-        wait_and_open(c, now);
-    else
-        open_session(c, now);
-}
-
-/* 612, 613: a negotiation came to nothing. */
-static void count_failure(struct dt_epoch_client *c, dt_time now, dt_time pause)
-{
-    c->negotiating = false;
-    c->negotiate_by = DT_NEVER;
-    c->nepoch++;
-    if (c->nepoch > c->p.elimit && !c->p.faults.no_elimit)
-        drop_and_open(c, now, pause ? DROP_REFUSED : DROP_SILENT);
-    else if (pause)
-        c->negotiate_at = dt_time_add(now, pause);
-    else
-        start_negotiation(c, now);
-}
-
-static void timed_out(struct dt_epoch_client *c, dt_time now)
-{
-    c->stats.timeouts++;
-    emit(c, now, DT_EPOCH_TIMEOUT, 0, 0, c->nepoch + 1, 0);
-    if (c->session == DT_EPOCH_OPENING) {
-        drop_and_open(c, now, DROP_SILENT); /* the next address is more promising than the same again */
-        return;
-    }
-    c->ops->abandon(c->user, now);
-    count_failure(c, now, 0);
-}
-
-void dt_epoch_client_failed(struct dt_epoch_client *c, dt_time now)
-{
-    if (!c->started || !c->negotiating)
-        return;
-    c->stats.refused++;
-    emit(c, now, DT_EPOCH_REFUSED, 0, 0, c->session == DT_EPOCH_OPENING ? c->refused + 1 : c->nepoch + 1, 0);
-    if (c->session == DT_EPOCH_OPENING)
-        wait_and_open(c, now);
-    else
-        count_failure(c, now, c->p.pingtime);
-}
-
-/* The epoch that carries data, save one that is still on probation or answers no more. */
-static const struct dt_epoch *carried(const struct dt_epoch_client *c)
-{
-    const struct dt_epoch *e = dt_slots_find((struct dt_epoch *)c->e, c->out);
-    return e && e->phase == DT_EPOCH_PROVED && !e->dead ? e : NULL;
-}
-
-void dt_epoch_client_busy(struct dt_epoch_client *c, dt_time now)
-{
-    if (!c->started || !c->negotiating || c->session == DT_EPOCH_OPENING) {
-        dt_epoch_client_failed(c, now);
-        return;
-    }
-    if (c->busy++ == 0)
-        c->busy_since = now;
-    c->stats.refused++;
-    emit(c, now, DT_EPOCH_REFUSED, 0, 0, c->busy, 0);
-    c->negotiating = false;
-    c->negotiate_by = DT_NEVER;
-    dt_time patience = carried(c) ? BUSY_PATIENCE : (c->p.elimit + 1) * c->p.timeout;
-    dt_time pause = c->p.pingtime << (c->busy < 16 ? c->busy - 1 : 15);
-    if (dt_time_add(c->busy_since, patience) <= now)
-        drop_and_open(c, now, DROP_REFUSED);
-    else
-        c->negotiate_at = dt_time_add(now, dt_time_min(pause, BUSY_PAUSE_MAX));
-}
-
-void dt_epoch_client_not_found(struct dt_epoch_client *c, dt_time now)
-{
-    bool gone = c->replacing && !dt_slots_find(c->e, c->replacing);
-    if (!c->started || !c->negotiating || c->session != DT_EPOCH_OPEN || !gone) {
-        dt_epoch_client_failed(c, now);
-        return;
-    }
-    c->negotiating = false;
-    start_negotiation(c, now);
-}
-
-void dt_epoch_client_hopeless(struct dt_epoch_client *c, dt_time now)
-{
-    if (!c->started || c->session == DT_EPOCH_NO_SESSION)
-        return;
-    c->stats.refused++;
-    emit(c, now, DT_EPOCH_REFUSED, 0, 0, c->refused + 1, 0);
-    drop_session(c, now, DROP_REFUSED);
-    wait_and_open(c, now);
-}
-
 /* ---- what is told ---- */
 
 void dt_epoch_client_start(struct dt_epoch_client *c, dt_time now)
 {
     if (c->started && c->session == DT_EPOCH_NO_SESSION) { /* do not wait any longer */
-        open_session(c, now);
+        dt_negotiation_open_session(c, now);
         return;
     }
     if (c->started)
@@ -337,7 +151,7 @@ void dt_epoch_client_start(struct dt_epoch_client *c, dt_time now)
     c->opens = c->refused = c->nepoch = c->unverified = 0;
     c->proved = 0;
     c->limit = DT_NEVER;
-    open_session(c, now);
+    dt_negotiation_open_session(c, now);
 }
 
 void dt_epoch_client_stop(struct dt_epoch_client *c, dt_time now)
@@ -366,13 +180,13 @@ void dt_epoch_client_session_lost(struct dt_epoch_client *c, dt_time now)
     c->session = DT_EPOCH_NO_SESSION;
     c->negotiating = false;
     c->negotiate_by = DT_NEVER;
-    emit(c, now, DT_EPOCH_SESSION_LOST, 0, 0, c->opens, 0);
+    dt_client_emit(c, now, DT_EPOCH_SESSION_LOST, 0, 0, c->opens, 0);
     /* At once when that session was good for something or met silence; one that the peer ends before an epoch
      * was verified is not asked again without a pause. */
     if (opening || c->opens == 0)
-        open_session(c, now);
+        dt_negotiation_open_session(c, now);
     else
-        wait_and_open(c, now);
+        dt_negotiation_wait_and_open(c, now);
 }
 
 static void look_again(struct dt_epoch_client *c, dt_time now);
@@ -398,21 +212,22 @@ void dt_epoch_client_negotiated(struct dt_epoch_client *c, dt_time now, uint32_t
     }
     if (c->session != DT_EPOCH_NO_SESSION)
         c->negotiate_at = DT_NEVER;
-    emit(c, now, DT_EPOCH_NEGOTIATED, no, 0, 0, 0);
+    dt_client_emit(c, now, DT_EPOCH_NEGOTIATED, no, 0, 0, 0);
     if (!c->p.probe) { /* FIG. 8's mirror: today's IPsec */
         e->phase = DT_EPOCH_PROVED;
         c->proved = no;
         c->limit = dt_time_sub(dt_slots_end(e, &c->p), c->p.rekeymargin);
         c->nepoch = c->unverified = c->opens = c->refused = 0;
-        choose(c, now); /* nothing was verified: a peer that deletes it at once does not make us spin */
+        dt_client_choose(
+            c, now); /* nothing was verified: a peer that deletes it at once does not make us spin */
         if (origin != DT_EPOCH_BY_PEER)
             retire_older(c, now, e, 0);
         return;
     }
     if (c->p.faults.delete_unproved)
         retire_older(c, now, e, 0);
-    look_again(c, now); /* what was heard since it counted as dead goes on carrying */
-    choose(c, now);     /* past the limit it carries at once */
+    look_again(c, now);       /* what was heard since it counted as dead goes on carrying */
+    dt_client_choose(c, now); /* past the limit it carries at once */
     if (origin == DT_EPOCH_BY_PEER) {
         /* Our answer has not left yet, and the peer must take it in before it can take a packet. */
         e->probe_at = dt_time_add(now, dt_time_min(c->p.pingtime, PEER_TAKES_IN));
@@ -428,7 +243,7 @@ static void verify(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
     e->phase = DT_EPOCH_PROVED;
     e->was_proved = e->verified = true;
     c->stats.verified++;
-    emit(c, now, DT_EPOCH_VERIFIED, e->no, 0, e->tries, dt_time_sub(now, e->t0));
+    dt_client_emit(c, now, DT_EPOCH_VERIFIED, e->no, 0, e->tries, dt_time_sub(now, e->t0));
     c->fresh = true;
     c->nepoch = c->unverified = c->opens = c->refused = 0;
     if (e->origin == DT_EPOCH_BESIDE && c->session == DT_EPOCH_OPEN) {
@@ -442,7 +257,7 @@ static void verify(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
         c->proved = e->no;
         c->limit = dt_time_sub(dt_slots_end(e, &c->p), c->p.rekeymargin);
     }
-    choose(c, now);
+    dt_client_choose(c, now);
     retire_older(c, now, e, del_delay(c, e));
 }
 
@@ -455,9 +270,9 @@ static void alive(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
     e->heard = now;
     e->dead = e->idle = false;
     if (c->out != e->no)
-        choose(c, now);
+        dt_client_choose(c, now);
     if (was_idle)
-        emit(c, now, DT_EPOCH_IDLE_OVER, e->no, 0, n, took);
+        dt_client_emit(c, now, DT_EPOCH_IDLE_OVER, e->no, 0, n, took);
     if (!c->p.faults.no_idle_ping && c->p.probe)
         e->probe_at = dt_time_add(now, c->p.maxidle);
 }
@@ -479,7 +294,7 @@ static void heard(struct dt_epoch_client *c, dt_time now, uint32_t no, bool answ
         e->was_proved = true;
         alive(c, now, e);
         if (dead)
-            choose(c, now);
+            dt_client_choose(c, now);
     } else {
         e->heard = now;
     }
@@ -499,9 +314,9 @@ static void answered_elsewhere(struct dt_epoch_client *c, dt_time now, struct dt
     probed->tries = 0;
     probed->probe_at = dt_time_add(now, c->p.pingtime);
     c->stats.probe_elsewhere++;
-    emit(c, now, DT_EPOCH_PROBE_ELSEWHERE, probed->no, came_on, 0, 0);
+    dt_client_emit(c, now, DT_EPOCH_PROBE_ELSEWHERE, probed->no, came_on, 0, 0);
     retire_older(c, now, probed, 0);
-    choose(c, now);
+    dt_client_choose(c, now);
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++)
         if (c->e[i].phase == DT_EPOCH_RETIRING && c->e[i].no < probed->no && c->e[i].del_at <= now)
             start_delete(c, now, &c->e[i]);
@@ -519,8 +334,8 @@ void dt_epoch_client_probe_reply(struct dt_epoch_client *c, dt_time now, uint32_
             probed = &c->e[i];
     if (c->ping_asked && probed) {
         c->ping_asked = false;
-        emit(c, now, DT_EPOCH_PING_REPLY, probed->no, came_on, seq,
-             seq == probed->seq ? dt_time_sub(now, probed->probed) : 0);
+        dt_client_emit(c, now, DT_EPOCH_PING_REPLY, probed->no, came_on, seq,
+                       seq == probed->seq ? dt_time_sub(now, probed->probed) : 0);
     }
     if (c->p.faults.verify_on_any && dt_slots_newest(c->e, DT_EPOCH_PROBING))
         came = dt_slots_newest(c->e, DT_EPOCH_PROBING);
@@ -533,11 +348,11 @@ void dt_epoch_client_probe_reply(struct dt_epoch_client *c, dt_time now, uint32_
 /* No epoch carries data, none is on probation and none is being made: ask for one. */
 static void replace_if_none(struct dt_epoch_client *c, dt_time now)
 {
-    choose(c, now);
+    dt_client_choose(c, now);
     if (dt_slots_newest(c->e, DT_EPOCH_PROVED) || dt_slots_newest(c->e, DT_EPOCH_PROBING))
         return;
     if (c->negotiate_at == DT_NEVER)
-        want_negotiation(c, now);
+        dt_negotiation_want(c, now);
     else if (c->busy) /* nothing carries data any more: there is less patience */
         c->negotiate_at = dt_time_min(c->negotiate_at, dt_time_add(now, c->p.pingtime));
 }
@@ -549,7 +364,7 @@ void dt_epoch_client_peer_deleted(struct dt_epoch_client *c, dt_time now, uint32
         return;
     bool young = e->phase == DT_EPOCH_PROBING;
     forget(c, now, e);
-    emit(c, now, DT_EPOCH_PEER_DELETED, no, 0, 0, 0);
+    dt_client_emit(c, now, DT_EPOCH_PEER_DELETED, no, 0, 0, 0);
     replace_if_none(c, now);
     /* It has made the one that it asked for, and data may be waiting for the proof: no pause before the next probe. */
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++) {
@@ -561,7 +376,7 @@ void dt_epoch_client_peer_deleted(struct dt_epoch_client *c, dt_time now, uint32
         }
     }
     if (young && !dt_slots_newest(c->e, DT_EPOCH_PROBING) && c->negotiate_at == DT_NEVER)
-        want_negotiation(c, now); /* the rekey that it belonged to is not done */
+        dt_negotiation_want(c, now); /* the rekey that it belonged to is not done */
 }
 
 void dt_epoch_client_retire(struct dt_epoch_client *c, dt_time now, uint32_t no, bool del)
@@ -569,7 +384,7 @@ void dt_epoch_client_retire(struct dt_epoch_client *c, dt_time now, uint32_t no,
     struct dt_epoch *e = dt_slots_find(c->e, no);
     if (!c->started || !e)
         return;
-    retire(e, del ? now : DT_NEVER);
+    dt_client_retire(e, del ? now : DT_NEVER);
     replace_if_none(c, now);
 }
 
@@ -579,7 +394,7 @@ void dt_epoch_client_deleted(struct dt_epoch_client *c, dt_time now, uint32_t no
     if (!c->started || !e || e->phase != DT_EPOCH_RETIRING)
         return;
     forget(c, now, e);
-    emit(c, now, DT_EPOCH_DELETED, no, 0, 0, 0);
+    dt_client_emit(c, now, DT_EPOCH_DELETED, no, 0, 0, 0);
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++) {
         e = &c->e[i];
         if (e->phase == DT_EPOCH_PROBING && e->elsewhere &&
@@ -595,11 +410,11 @@ bool dt_epoch_client_peer_rekey(struct dt_epoch_client *c, dt_time now)
 {
     if (c->started && (c->p.server_rekey || !c->p.probe))
         return true;
-    emit(c, now, DT_EPOCH_REKEY_DECLINED, 0, 0, 0, 0);
+    dt_client_emit(c, now, DT_EPOCH_REKEY_DECLINED, 0, 0, 0, 0);
     const struct dt_epoch *e = dt_slots_find(c->e, c->out);
     if (e && e->phase == DT_EPOCH_PROVED && !dt_slots_newest(c->e, DT_EPOCH_PROBING) &&
         dt_time_add(e->t0, c->p.timeout) <= now && c->negotiate_at == DT_NEVER)
-        want_negotiation(c, now);
+        dt_negotiation_want(c, now);
     return false;
 }
 
@@ -608,10 +423,10 @@ void dt_epoch_client_rekey(struct dt_epoch_client *c, dt_time now)
     if (!c->started)
         return;
     if (c->session == DT_EPOCH_NO_SESSION) {
-        open_session(c, now);
+        dt_negotiation_open_session(c, now);
     } else if (!c->negotiating) {
-        emit(c, now, DT_EPOCH_REKEY, c->out, 1, 0, 0);
-        start_negotiation(c, now);
+        dt_client_emit(c, now, DT_EPOCH_REKEY, c->out, 1, 0, 0);
+        dt_negotiation_start(c, now);
     }
 }
 
@@ -620,7 +435,8 @@ void dt_epoch_client_exhausted(struct dt_epoch_client *c, dt_time now, uint32_t 
     struct dt_epoch *e = dt_slots_find(c->e, no);
     if (!c->started || !e || c->out != no)
         return;
-    retire(e, dt_time_add(now, c->p.timeout)); /* at the latest: its successor's proof comes first */
+    dt_client_retire(e,
+                     dt_time_add(now, c->p.timeout)); /* at the latest: its successor's proof comes first */
     replace_if_none(c, now);
 }
 
@@ -642,7 +458,7 @@ void dt_epoch_client_ping(struct dt_epoch_client *c, dt_time now)
 void dt_epoch_client_reopen(struct dt_epoch_client *c, dt_time now)
 {
     if (c->started)
-        drop_and_open(c, now, DROP_SILENT);
+        dt_negotiation_drop_and_open(c, now, DROP_SILENT);
 }
 
 /* ---- timers ---- */
@@ -659,13 +475,13 @@ static void probe_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e
     c->stats.unanswered++;
     c->unverified++;
     e->probe_at = DT_NEVER;
-    emit(c, now, DT_EPOCH_UNANSWERED, e->no, 0, e->tries, 0);
-    retire(e, now);
-    choose(c, now);
+    dt_client_emit(c, now, DT_EPOCH_UNANSWERED, e->no, 0, e->tries, 0);
+    dt_client_retire(e, now);
+    dt_client_choose(c, now);
     if (c->unverified > c->p.elimit && !c->p.faults.no_elimit)
-        drop_and_open(c, now, DROP_UNPROVED);
+        dt_negotiation_drop_and_open(c, now, DROP_UNPROVED);
     else if (!dt_slots_newest(c->e, DT_EPOCH_PROBING))
-        want_negotiation(c, now);
+        dt_negotiation_want(c, now);
 }
 
 /* Has an epoch that did not answer been heard after all? Then it carries data again. */
@@ -678,7 +494,7 @@ static void look_again(struct dt_epoch_client *c, dt_time now)
         dt_time seen = dt_time_min(now, c->ops->last_heard(c->user, e->no));
         if (seen > e->heard) {
             alive(c, seen, e);
-            choose(c, now);
+            dt_client_choose(c, now);
         }
     }
 }
@@ -696,7 +512,7 @@ static void idle_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
         e->probe_at = dt_time_add(e->heard, c->p.maxidle);
     } else if (e->tries < c->p.pingtries2) {
         if (!e->idle)
-            emit(c, now, DT_EPOCH_IDLE, e->no, 0, 0, dt_time_sub(now, e->heard));
+            dt_client_emit(c, now, DT_EPOCH_IDLE, e->no, 0, 0, dt_time_sub(now, e->heard));
         e->idle = true;
         e->probe_at = dt_time_add(now, c->p.pingtime2);
         send_probe(c, now, e);
@@ -707,11 +523,11 @@ static void idle_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
         c->ping_asked = false;
         e->dead = true;
         e->probe_at = DT_NEVER;
-        emit(c, now, DT_EPOCH_IDLE_DEAD, e->no, 0, e->tries, dt_time_sub(now, e->heard));
+        dt_client_emit(c, now, DT_EPOCH_IDLE_DEAD, e->no, 0, e->tries, dt_time_sub(now, e->heard));
         if (!c->negotiating)
             c->nepoch = 0; /* 603 */
         if (!dt_slots_newest(c->e, DT_EPOCH_PROBING))
-            want_negotiation(c, now);
+            dt_negotiation_want(c, now);
     }
 }
 
@@ -721,8 +537,8 @@ static void rekey_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e
     struct dt_epoch *young = dt_slots_newest(c->e, DT_EPOCH_PROBING);
     if (c->negotiating || c->negotiate_at != DT_NEVER || (young && young->no > e->no))
         return; /* "if none has already started" */
-    emit(c, now, DT_EPOCH_REKEY, e->no, 0, 0, 0);
-    want_negotiation(c, now);
+    dt_client_emit(c, now, DT_EPOCH_REKEY, e->no, 0, 0, 0);
+    dt_negotiation_want(c, now);
 }
 
 static void epoch_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
@@ -731,7 +547,7 @@ static void epoch_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e
         uint32_t no = e->no;
         c->stats.expired++;
         forget(c, now, e);
-        emit(c, now, DT_EPOCH_EXPIRED, no, 0, 0, 0);
+        dt_client_emit(c, now, DT_EPOCH_EXPIRED, no, 0, 0, 0);
         replace_if_none(c, now);
         return;
     }
@@ -755,18 +571,18 @@ void dt_epoch_client_tick(struct dt_epoch_client *c, dt_time now)
     if (!c->started)
         return;
     if (c->negotiating && c->negotiate_by <= now && !c->p.faults.no_timeout)
-        timed_out(c, now);
+        dt_negotiation_timed_out(c, now);
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++)
         if (c->e[i].phase != DT_EPOCH_FREE)
             epoch_due(c, now, &c->e[i]);
     if (!c->negotiating && c->negotiate_at <= now) {
         c->negotiate_at = DT_NEVER;
         if (c->session == DT_EPOCH_NO_SESSION)
-            open_session(c, now);
+            dt_negotiation_open_session(c, now);
         else
-            start_negotiation(c, now);
+            dt_negotiation_start(c, now);
     }
-    choose(c, now);
+    dt_client_choose(c, now);
 }
 
 dt_time dt_epoch_client_deadline(const struct dt_epoch_client *c)
@@ -794,13 +610,13 @@ dt_time dt_epoch_client_deadline(const struct dt_epoch_client *c)
 
 bool dt_epoch_client_verified(const struct dt_epoch_client *c)
 {
-    const struct dt_epoch *e = carried(c);
+    const struct dt_epoch *e = dt_client_carried(c);
     return c->started && e && e->verified && c->p.probe;
 }
 
 bool dt_epoch_client_unproved(const struct dt_epoch_client *c)
 {
-    return c->started && carried(c) && !dt_epoch_client_verified(c);
+    return c->started && dt_client_carried(c) && !dt_epoch_client_verified(c);
 }
 
 void dt_epoch_client_digest(const struct dt_epoch_client *c, dt_time now, struct dt_digest *d)

@@ -144,9 +144,15 @@ natd_stop router
 natd_start router lan wan --flush
 tap_ok "kernel gateway: a rebooted NAT is healed" lab_wait 30 \
     "lab_in c1 ping -q -c 1 -W 1 10.1.0.10 && lab_in c2 ping -q -c 1 -W 1 10.1.0.10"
-for c in c1 c2; do dt $c down t >/dev/null; done
-tap_ok "kernel gateway: both go down, nothing is left in its kernel" lab_wait 5 \
-    "[ -z \"\$(ip -n $LAB-gateway xfrm state)\" ]"
+for c in c1 c2; do tap_ok "kernel gateway: $c goes down" dt $c down t; done
+nothing_left()
+{
+    sw gateway --list-sas
+    ip -n "$LAB-gateway" xfrm state
+    [ -z "$(ip -n "$LAB-gateway" xfrm state)" ]
+}
+lab_wait 20 nothing_left
+tap_ok "kernel gateway: both are down, nothing is left in its kernel" nothing_left
 for c in c1 c2; do dt_stop $c; done
 sw_stop gateway
 natd_stop router

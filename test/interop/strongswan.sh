@@ -145,9 +145,10 @@ tap_ok "strongSwan gateway: TCP is carried" sh -c \
     "ip netns exec $LAB-a iperf3 -c 10.2.0.1 -t 2 -J | jq -e '.end.sum_received.bytes > 1000000'"
 
 load_on a 10.2.0.1
-before=$(epoch)
-dt a rekey t >/dev/null
-tap_ok "strongSwan gateway: we rekey the child, the new epoch is verified" newer_epoch "$before"
+before=$(epoch) children=$(sw_child_spis b)
+tap_ok "strongSwan gateway: we rekey the child" dt a rekey t
+tap_ok "strongSwan gateway: the new epoch is verified" newer_epoch "$before"
+tap_ok "strongSwan gateway: and is its only child" lab_wait 5 "other_child b '$children'"
 sleep 1
 report=$(load_off)
 tap_ok "strongSwan gateway: not one packet lost on our rekey" no_loss "$report"
@@ -163,9 +164,10 @@ tap_ok "strongSwan gateway: not one packet lost on five rekeys in a row" no_loss
 tap_ok "strongSwan gateway: which left it one child, with other SPIs" lab_wait 5 "other_child b '$before'"
 
 load_on a 10.2.0.1
-before=$(epoch)
-sw b --rekey --child net >/dev/null 2>&1
+before=$(epoch) children=$(sw_child_spis b)
+sw b --rekey --child net >"$LAB_DIR/sw.out" 2>&1
 tap_ok "strongSwan gateway: its rekey is accepted and makes a new epoch, verified" newer_epoch "$before"
+tap_ok "strongSwan gateway: which is its only child" lab_wait 5 "other_child b '$children'"
 sleep 1
 report=$(load_off)
 tap_ok "strongSwan gateway: not one packet lost on its rekey" no_loss "$report"
@@ -196,8 +198,8 @@ before=$(sw_ike_spis b)
 sw b --terminate --ike t >"$LAB_DIR/sw.out" 2>&1
 tap_ok "strongSwan gateway: it deletes the session, we open a new one" lab_wait 15 \
     "other_ike b '$before' && dt_is_up a t && lab_in a ping -q -c 1 -W 1 10.2.0.1"
-dt a down t >/dev/null
-tap_ok "strongSwan gateway: we go down, nothing is left there" lab_wait 5 \
+tap_ok "strongSwan gateway: we go down" dt a down t
+tap_ok "strongSwan gateway: nothing is left there" lab_wait 5 \
     "[ -z \"\$(sw b --list-sas)\" ]"
 
 # decline: the peer's rekey is not taken; it asks again, and we rekey where the epoch is not quite new
