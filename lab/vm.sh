@@ -80,7 +80,7 @@ timeout -k 5 "${VM_SECONDS:-1800}" qemu-system-x86_64 -machine q35 -accel tcg,th
 qemu=$!
 trap 'kill $qemu 2>/dev/null' INT TERM
 : >"$VM/output"
-tail -f --pid=$qemu "$VM/output" | grep --line-buffered -v '^vm-status '
+tail -f --pid=$qemu "$VM/output" | grep -a --line-buffered -v '^vm-status '
 wait $qemu || echo "lab/vm.sh: the guest's end: $?" >&2
 status=$(sed -n 's/^vm-status //p' "$VM/output" | tail -n 1)
 [ -n "$status" ] || { echo "lab/vm.sh: no status from the guest; its console:" >&2; tail -n 20 "$VM/console" >&2; exit 125; }
