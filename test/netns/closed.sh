@@ -213,7 +213,7 @@ no_4411() # TEXT COMMAND...: while it runs no packet of the port leaves
     sleep 0.3
     p_after=$(port 4411)
     [ "$p_after" = "$p_before" ] || tap_note "$((p_after - p_before)) packets left"
-    tap_ok "$p_text" [ "$p_rc" = 0 ] && [ "$p_after" = "$p_before" ]
+    tap_ok "$p_text" [ "$p_rc $p_after" = "0 $p_before" ]
 }
 tap_ok "a port: up" dt_wait_up c1 p 15
 no_4411 "its packets go through the tunnel" flow c1 4411
