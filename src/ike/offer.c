@@ -161,6 +161,18 @@ static int choose_proposal(struct dt_ike_session *s, const struct dt_proposals *
     return 0;
 }
 
+/* Shared parts that a full list had no room for. */
+static size_t left_out(const struct dt_selectors *list, const struct dt_selectors *asked,
+                       const struct dt_selectors *allowed)
+{
+    struct dt_selector both;
+    size_t n = 0;
+    for (size_t i = 0; i < asked->n; i++)
+        for (size_t k = 0; k < allowed->n; k++)
+            n += dt_selector_intersect(&both, &asked->v[i], &allowed->v[k]) && !dt_selectors_covers(list, &both);
+    return n;
+}
+
 int ike_offer_choose(struct dt_ike_session *s, const struct dt_ike_payloads *in, bool in_auth,
                      uint16_t ke_group, struct dt_proposal *chosen, struct dt_child_sa *out,
                      uint16_t *want_group, struct dt_err *err)
@@ -193,6 +205,10 @@ int ike_offer_choose(struct dt_ike_session *s, const struct dt_ike_payloads *in,
         return dt_err_set(err, DT_N_TS_UNACCEPTABLE, "the peer asks for %s === %s; here is allowed %s === %s",
                           dt_selectors_str(a, sizeof(a), &tsi), dt_selectors_str(b, sizeof(b), &tsr),
                           dt_selectors_str(c, sizeof(c), &remote), dt_selectors_str(d, sizeof(d), &local));
+    lost_i = left_out(&out->remote_ts, &tsi, &remote);
+    lost_r = left_out(&out->local_ts, &tsr, &local);
+    if (lost_i || lost_r)
+        return too_many_selectors("asks for what comes to", lost_i ? lost_i : lost_r, err);
     bool asks = ike_find_notify(in, DT_N_USE_TRANSPORT_MODE, &n);
     if (asks != s->cfg->transport && !asks)
         return dt_err_set(err, DT_N_NO_PROPOSAL_CHOSEN,

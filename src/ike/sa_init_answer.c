@@ -149,18 +149,17 @@ static bool choose(struct dt_ike *ike, const struct ike_msg *m, struct request *
         refuse_init(ike, m, r, DT_N_INVALID_KE_PAYLOAD, dt_span(want, 2));
         return false;
     }
-    if (r->ke.data.len == dt_ke_public_len(group) && r->chosen.spi_len == 0)
+    if (r->ke.data.len == dt_ke_public_len(group) && r->chosen.spi_len == 0 &&
+        ike_nonce_fits(dt_proposal_id(&r->chosen, DT_TRANSFORM_PRF, NULL), r->ni))
         return true;
     refuse_init(ike, m, r, DT_N_INVALID_SYNTAX, dt_span(NULL, 0));
     return false;
 }
 
-/* No longer than the peer's, so that a short request is answered; at least half of the PRF's key (RFC 7296 2.10). */
+/* No longer than the peer's, so that a short request is answered; that has half of the PRF's key at least. */
 static uint16_t nonce_len(const struct request *r)
 {
-    size_t least = dt_prf_len(dt_proposal_id(&r->chosen, DT_TRANSFORM_PRF, NULL)) / 2;
-    size_t len = r->ni.len < IKE_NONCE_LEN ? r->ni.len : IKE_NONCE_LEN;
-    return (uint16_t)(len > least ? len : least);
+    return (uint16_t)(r->ni.len < IKE_NONCE_LEN ? r->ni.len : IKE_NONCE_LEN);
 }
 
 static bool has_notify(const struct ike_msg *m, uint16_t type)

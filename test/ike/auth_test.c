@@ -213,6 +213,30 @@ static void selectors_are_narrowed(void **state)
     finish();
 }
 
+/* What both sides allow is more than a child carries: nothing of it is left out in silence. */
+static void what_is_shared_has_no_room(void **state)
+{
+    char text[60];
+    struct dt_selector s;
+    net_init(&net, 7, 2, dt_crypto_null());
+    b->cfg.local_ts.n = a->cfg.remote_ts.n = 0;
+    for (int i = 0; i < 4; i++) {
+        snprintf(text, sizeof(text), "10.%d.0.0/16", i);
+        dt_selector_parse(&s, text);
+        dt_selectors_add(&b->cfg.local_ts, &s);
+    }
+    for (int i = 0; i < 5; i++) {
+        snprintf(text, sizeof(text), "10.0.0.0/8[tcp/%d]", 80 + i);
+        dt_selector_parse(&s, text);
+        dt_selectors_add(&a->cfg.remote_ts, &s);
+    }
+    net_open(&net, 0, 1);
+    assert_true(net_run_until(&net, 30 * DT_SEC, net_over));
+    assert_int_equal(a->last_failed.notify, DT_N_TS_UNACCEPTABLE);
+    assert_non_null(strstr(b->last_event.text, "asks for what comes to 20 traffic selectors for one side; at most 16"));
+    net_finish(&net);
+}
+
 static void selectors_outside_the_policy(void **state)
 {
     net_init(&net, 8, 2, dt_crypto_null());
@@ -486,6 +510,7 @@ int main(void)
         cmocka_unit_test(refusal_is_repeated_to_who_lost_it),
         cmocka_unit_test(no_common_child_proposal),
         cmocka_unit_test(selectors_are_narrowed),
+        cmocka_unit_test(what_is_shared_has_no_room),
         cmocka_unit_test(selectors_outside_the_policy),
         cmocka_unit_test(transport_mode),
         cmocka_unit_test(private_notifies_both_ways),
