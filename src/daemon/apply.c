@@ -286,6 +286,7 @@ enum reload daemon_reload(struct daemon *d, json_t *report, struct dt_config *ba
         json_object_set_new(report, "note", json_string(note_text));
     }
     rc = daemon_apply(d, &c, report, err);
+    routes_flush(d); /* who hears that it is in force finds it so */
     LOG(DT_LOG_INFO,
         "configuration read again: %zu added, %zu changed, %zu removed, %lld unchanged, %lld clients ended",
         json_array_size(json_object_get(report, "added")),
