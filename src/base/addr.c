@@ -215,6 +215,18 @@ bool dt_prefix_private(const struct dt_prefix *p)
     return false;
 }
 
+struct dt_prefix dt_prefix_network(const struct dt_addr *a, uint8_t len)
+{
+    struct dt_prefix p = {.addr = *a, .len = len};
+    size_t size = dt_addr_size(a);
+    for (size_t i = 0; i < size; i++) {
+        size_t keep = len > i * 8 ? len - i * 8 : 0;
+        if (keep < 8)
+            p.addr.b[i] &= (uint8_t) ~(0xff >> keep);
+    }
+    return p;
+}
+
 struct dt_range dt_prefix_range(const struct dt_prefix *p)
 {
     struct dt_range r = {p->addr, p->addr};

@@ -65,6 +65,8 @@ bool dt_prefix_has(const struct dt_prefix *p, const struct dt_addr *a);
 bool dt_prefix_covers(const struct dt_prefix *outer, const struct dt_prefix *inner);
 /* All of it lies in what anybody may use for his own network: RFC 1918, unique local (RFC 4193) or link-local addresses. */
 bool dt_prefix_private(const struct dt_prefix *p);
+/* The network of that length that the address is in. */
+struct dt_prefix dt_prefix_network(const struct dt_addr *a, uint8_t len);
 struct dt_range dt_prefix_range(const struct dt_prefix *p);
 bool dt_range_has(const struct dt_range *r, const struct dt_addr *a);
 /* False when they share nothing (or differ in version). */

@@ -108,22 +108,12 @@ void lan_own(struct lan_round *r, const struct dt_selectors *own, const char *se
     }
 }
 
-static struct dt_prefix network_of(const struct dt_nl_addr *a)
-{
-    struct dt_prefix p = {.addr = a->addr, .len = a->len};
-    for (size_t i = 0; i < sizeof(p.addr.b); i++)
-        p.addr.b[i] &= i * 8 + 8 <= a->len ? 0xff
-                       : i * 8 >= a->len   ? 0
-                                           : (uint8_t)(0xff00 >> (a->len - i * 8));
-    return p;
-}
-
 void lan_connected(struct lan_round *r, const struct dt_nl_addrs *addrs, unsigned device)
 {
     for (size_t i = 0; i < addrs->n; i++) {
         const struct dt_nl_addr *a = &addrs->v[i];
         char name[IF_NAMESIZE];
-        struct dt_prefix p = network_of(a);
+        struct dt_prefix p = dt_prefix_network(&a->addr, a->len);
         if (a->ifindex == device || a->ifindex == LOOPBACK || a->len == 0 || whole_host(&p) ||
             (a->link_scope && a->addr.ver == 6)) /* these are bound to their links anyway */
             continue;
@@ -142,8 +132,7 @@ static struct lan_cover covering(const struct lan_round *r, const struct lan_net
 {
     struct lan_cover c = {.any = false};
     for (unsigned len = from; len <= n->prefix.len; len++) {
-        struct dt_nl_addr a = {.addr = n->prefix.addr, .len = (uint8_t)len};
-        struct dt_prefix wider = network_of(&a);
+        struct dt_prefix wider = dt_prefix_network(&n->prefix.addr, (uint8_t)len);
         for (const struct lan_claim *k = claims_of(r, &wider);
              k != NULL && k < r->claim + r->nclaim && cmp_prefix(&k->prefix, &wider) == 0; k++) {
             c.any = true;

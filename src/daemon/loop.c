@@ -9,12 +9,14 @@
 #include "net/nft.h"
 #include "net/udp_socket.h"
 
-#define IKE_MAX   65536
-#define BATCH     64  /* events or datagrams before others get their turn */
-#define BEAT_MS   200
-#define SETTLE_MS 250 /* links and routes change in bursts */
-#define HEAL_MS   20
-#define FLUSH_DEAR (10 * DT_MSEC)
+#define IKE_MAX        65536
+#define BATCH          64 /* events or datagrams before others get their turn */
+#define BEAT_MS        200
+#define SETTLE_MS      250 /* links and routes change in bursts */
+#define HEAL_MS        20
+#define HEALS_AT_ONCE  50
+#define HEALS_A_SECOND 10
+#define FLUSH_DEAR     (10 * DT_MSEC)
 
 static void on_timer(uv_timer_t *t);
 
@@ -130,14 +132,24 @@ static void on_heal(uv_timer_t *t)
     loop_wake(d);
 }
 
+/* Somebody who takes away at once what is set again would have us do nothing else. */
+static void heal_soon(struct daemon *d)
+{
+    if (!uv_is_active((uv_handle_t *)&d->heal))
+        uv_timer_start(&d->heal, on_heal,
+                       dt_bucket_take(&d->heals, daemon_now(), 1, HEALS_A_SECOND, HEALS_AT_ONCE)
+                           ? HEAL_MS
+                           : 1000 / HEALS_A_SECOND,
+                       0);
+}
+
 /* What is ours is looked at almost at once; the endpoint waits until the burst is over. */
 static void on_netlink(uv_poll_t *p, int status, int events)
 {
     struct daemon *d = p->data;
     if (!dt_nl_monitor_drain(d->nl_fd))
         return;
-    if (!uv_is_active((uv_handle_t *)&d->heal))
-        uv_timer_start(&d->heal, on_heal, HEAL_MS, 0);
+    heal_soon(d);
     if (!uv_is_active((uv_handle_t *)&d->settle))
         uv_timer_start(&d->settle, on_settled, SETTLE_MS, 0);
 }
@@ -145,8 +157,8 @@ static void on_netlink(uv_poll_t *p, int status, int events)
 static void on_nft(uv_poll_t *p, int status, int events)
 {
     struct daemon *d = p->data;
-    if (dt_nl_monitor_drain(d->nft_fd) && !uv_is_active((uv_handle_t *)&d->heal))
-        uv_timer_start(&d->heal, on_heal, HEAL_MS, 0);
+    if (dt_nl_monitor_drain(d->nft_fd))
+        heal_soon(d);
 }
 
 static void on_keeper(uv_poll_t *p, int status, int events)

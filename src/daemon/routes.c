@@ -336,6 +336,10 @@ static void say_what_is_wanted(struct want *w)
     want_fact(w, (struct dt_host_fact){.kind = DT_HOST_LINK});
     if (w->lan.nclaim > 0)
         read_addrs(w);
+    dt_list_for_each (l, &d->gates)
+        behind_look(d, DT_CONTAINER_OF(l, struct gate, link), &w->addrs);
+    if (behind_want(d, &w->facts, OWNER_GATEWAYS) < 0)
+        w->no_memory = true;
     lan_connected(&w->lan, &w->addrs, dt_dp_tun_index(d->dp));
     want_exceptions(w);
     if (w->v4 && w->d->has_filter && dt_host_rp_filter(NULL) != 0)

@@ -12,6 +12,7 @@
  *   apply.c      a configuration: what is wanted, what is, and the difference
  *   leases.c     inside addresses for clients    installation.c  which machine this is
  *   families.c   IP versions that a tunnel leaves
+ *   behind.c     networks behind a gateway whose link is down
  *   closed.c     what is closed, and by whom     wants.c      which tunnels `dovetail up` asked for, kept on disk
  */
 #ifndef DT_DAEMON_STATE_H
@@ -19,6 +20,7 @@
 
 #include <uv.h>
 
+#include "base/bucket.h"
 #include "base/list.h"
 #include "base/table.h"
 #include "config/config.h"
@@ -95,6 +97,9 @@ struct gate {
     uint32_t id, table; /* table: as a tunnel's */
     char diverted[128]; /* what its clients have does not go into the device: why; else empty (routes.c) */
     unsigned counted[2]; /* clients, not verified and verified, for the page of metrics that is being made */
+    struct dt_prefix behind[32]; /* networks that had a route of their own (behind.c) */
+    size_t nbehind;
+    bool behind_full;
     bool discovery; /* of daemon/discover.h: no routes, and not of the configuration's gateways */
 };
 
@@ -121,6 +126,7 @@ struct daemon {
     int nl_fd, nft_fd;
     uv_timer_t timer;  /* the endpoint's deadline */
     uv_timer_t settle; /* after news of the network: tunnels look for another path */
+    struct dt_bucket heals;
     uv_timer_t heal;   /* after the same news, sooner: the host is made as it is wanted */
     uv_timer_t beat;   /* five times a second: resolving, waits, metrics that are sampled */
     uv_prepare_t turn; /* the end of each turn of the loop */
@@ -291,6 +297,11 @@ void routes_reconcile(struct daemon *d); /* at news from the kernel, and on a sl
 const char *routes_missing(struct daemon *d,
                            const struct tun *t); /* why its packets have no way into it; NULL */
 const char *routes_gateway_missing(struct daemon *d, const struct gate *g); /* the same of a gateway's clients */
+
+/* behind.c */
+void behind_look(struct daemon *d, struct gate *g, const struct dt_nl_addrs *addrs); /* addrs: of this host */
+/* Adds what is wanted for all gateways. 0, or -1: no memory. */
+int behind_want(struct daemon *d, struct dt_host_facts *facts, uint32_t owner);
 
 /* closed.c */
 bool closed_by_tunnel(const struct tun *t); /* does it keep closed what it protects, now? */

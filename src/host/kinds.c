@@ -102,10 +102,30 @@ static bool prefix_ok(const struct dt_prefix *p, uint8_t ver)
 }
 
 /* At a priority of ours, on to another such, or into a table of ours. */
+/* One of the two that lead what came out of the device, to the letter. Its name is filled in by who knows it. */
+static bool rule_behind_ok(const struct dt_nl_rule *r)
+{
+    struct dt_nl_rule own = {
+        .ver = r->ver, .not_default = true, .priority = DT_HOST_PRIORITY_BEHIND, .table = DT_HOST_TABLE_MAIN};
+    struct dt_nl_rule barrier = {
+        .ver = r->ver, .priority = DT_HOST_PRIORITY_BEHIND + 1, .table = DT_HOST_TABLE_BEHIND};
+    if ((r->ver != 4 && r->ver != 6) || !bool_ok(&r->not_default, 1) || !memchr(r->iif, 0, sizeof r->iif) ||
+        !r->iif[0])
+        return false;
+    memcpy(own.iif, r->iif, sizeof own.iif);
+    memcpy(barrier.iif, r->iif, sizeof barrier.iif);
+    return dt_nl_rule_cmp(r, &own) == 0 || dt_nl_rule_cmp(r, &barrier) == 0;
+}
+
 static bool rule_ok(const struct dt_nl_rule *r)
 {
+    if (r->priority >= DT_HOST_PRIORITY_BEHIND)
+        return rule_behind_ok(r);
+    if (r->iif[0] || r->not_default)
+        return false;
     if ((r->ver != 4 && r->ver != 6) || r->action > DT_NL_RULE_NOTHING || !bool_ok(&r->invert, 0) ||
-        !bool_ok(&r->foreign, 0) || r->priority < DT_HOST_PRIORITY_FIRST || r->priority > DT_HOST_PRIORITY_LAST)
+        !bool_ok(&r->foreign, 0) || r->priority < DT_HOST_PRIORITY_FIRST ||
+        r->priority > DT_HOST_PRIORITY_LAST)
         return false;
     if (r->action == DT_NL_RULE_TABLE && r->table - DT_HOST_TABLES_FROM >= DT_HOST_TABLES)
         return false;
@@ -117,9 +137,13 @@ static bool rule_ok(const struct dt_nl_rule *r)
 bool dt_host_fact_ok(const struct dt_host_fact *f)
 {
     const uint8_t ver = f->prefix.addr.ver;
-    if (f->kind == DT_HOST_FILTER || f->kind > DT_HOST_RULE || !bool_ok(&f->foreign, 0) || !bool_ok(&f->open, 1) ||
-        !bool_ok(&f->closed, 1) || (f->table != 0 && f->table - DT_HOST_TABLES_FROM >= DT_HOST_TABLES) || f->metric || f->value ||
-        !addr_ok(&f->prefix.addr, true) || f->prefix.len > (ver == 4 ? 32 : ver == 6 ? 128 : 0) ||
+    if (f->kind == DT_HOST_FILTER || f->kind > DT_HOST_RULE || !bool_ok(&f->foreign, 0) ||
+        !bool_ok(&f->open, 1) || !bool_ok(&f->closed, 1) ||
+        (f->table != 0 && f->table - DT_HOST_TABLES_FROM >= DT_HOST_TABLES) || f->metric || f->value ||
+        !addr_ok(&f->prefix.addr, true) ||
+        f->prefix.len > (ver == 4   ? 32
+                         : ver == 6 ? 128
+                                    : 0) ||
         !addr_ok(&f->src, true) || (f->src.ver && f->src.ver != ver))
         return false;
     switch (f->kind) {

@@ -88,6 +88,8 @@ struct dt_nl_rule {
     uint32_t mark; /* the whole mark; 0: any */
     uint8_t ver, action, proto; /* proto 0: any */
     bool invert;                /* what does not match goes there */
+    bool not_default;           /* TABLE: a default route in it is as good as none */
+    char iif[16];               /* the interface that it came in by; empty: any */
     bool foreign; /* of a dump: somebody else made it, or it has conditions that are not told here; not compared */
     struct dt_prefix src, dst; /* len 0: any; then addr is not looked at */
     uint16_t sport[2], dport[2]; /* from and to; 0 and 0: any. Known of TCP, UDP, DCCP, SCTP and UDP-Lite, not of fragments */
@@ -113,6 +115,10 @@ void dt_nl_rules_free(struct dt_nl_rules *l);
  * interface (either may be NULL). Fails when there is no route. */
 int dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, struct dt_addr *src,
                     unsigned *ifindex, struct dt_err *err);
+
+/* The prefix of the route that a marked packet to dst would take; len 0: a default route. */
+int dt_nl_route_match(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, struct dt_prefix *matched,
+                      struct dt_err *err);
 
 /* The same of a packet that is not marked, of a protocol (TCP, UDP or ICMP; of another it fails) to a port (0: none). */
 int dt_nl_route_get_port(struct dt_nl *nl, const struct dt_addr *dst, uint8_t proto, uint16_t port,

@@ -323,17 +323,17 @@ struct route_ask {
     uint32_t mark;
     uint8_t proto;
     uint16_t port;
+    bool match;
 };
 
-static int ask_route(struct dt_nl *nl, const struct route_ask *ask, struct dt_addr *src, unsigned *ifindex,
-                     struct dt_err *err)
+static int ask_kernel(struct dt_nl *nl, const struct route_ask *ask, struct dt_nl_route *got, struct dt_err *err)
 {
-    struct dt_nl_route got = {.ifindex = 0};
     char text[DT_ADDR_STRLEN];
     struct nlmsghdr *h = nl_begin(nl, RTM_GETROUTE, NLM_F_ACK);
     struct rtmsg *rt = mnl_nlmsg_put_extra_header(h, sizeof *rt);
     rt->rtm_family = family(ask->dst.ver);
     rt->rtm_dst_len = ask->dst.ver == 4 ? 32 : 128;
+    rt->rtm_flags = ask->match ? RTM_F_FIB_MATCH : 0;
     put_addr(h, RTA_DST, &ask->dst);
     if (ask->mark)
         mnl_attr_put_u32(h, RTA_MARK, ask->mark);
@@ -341,9 +341,19 @@ static int ask_route(struct dt_nl *nl, const struct route_ask *ask, struct dt_ad
         mnl_attr_put_u8(h, RTA_IP_PROTO, ask->proto);
     if (ask->port)
         mnl_attr_put_u16(h, RTA_DPORT, htons(ask->port));
-    if (nl_talk(nl, h, got_route, &got) < 0 || got.ifindex == 0)
+    *got = (struct dt_nl_route){.ifindex = 0};
+    if (nl_talk(nl, h, got_route, got) < 0 || got->ifindex == 0)
         return dt_err_set(err, 0, "no route to %s: %s", dt_addr_str(text, &ask->dst),
                           strerror(errno ? errno : ENETUNREACH));
+    return 0;
+}
+
+static int ask_route(struct dt_nl *nl, const struct route_ask *ask, struct dt_addr *src, unsigned *ifindex,
+                     struct dt_err *err)
+{
+    struct dt_nl_route got;
+    if (ask_kernel(nl, ask, &got, err) < 0)
+        return -1;
     if (src)
         *src = got.src;
     if (ifindex)
@@ -355,6 +365,16 @@ int dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, 
                     unsigned *ifindex, struct dt_err *err)
 {
     return ask_route(nl, &(struct route_ask){.dst = *dst, .mark = mark}, src, ifindex, err);
+}
+
+int dt_nl_route_match(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, struct dt_prefix *matched,
+                      struct dt_err *err)
+{
+    struct dt_nl_route got;
+    if (ask_kernel(nl, &(struct route_ask){.dst = *dst, .mark = mark, .match = true}, &got, err) < 0)
+        return -1;
+    *matched = got.dst;
+    return 0;
 }
 
 int dt_nl_route_get_port(struct dt_nl *nl, const struct dt_addr *dst, uint8_t proto, uint16_t port,

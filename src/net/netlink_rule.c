@@ -1,6 +1,7 @@
 /* Routing rules over rtnetlink. */
 #include <errno.h>
 #include <linux/fib_rules.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,10 @@ static int change_rule(struct dt_nl *nl, bool add, const struct dt_nl_rule *rule
     }
     if (rule->proto)
         mnl_attr_put_u8(h, FRA_IP_PROTO, rule->proto);
+    if (rule->iif[0])
+        mnl_attr_put_strz(h, FRA_IIFNAME, rule->iif);
+    if (rule->not_default)
+        mnl_attr_put_u32(h, FRA_SUPPRESS_PREFIXLEN, 0);
     put_ports(h, FRA_SPORT_RANGE, rule->sport);
     put_ports(h, FRA_DPORT_RANGE, rule->dport);
     mnl_attr_put_u32(h, FRA_PRIORITY, rule->priority);
@@ -158,14 +163,19 @@ static void parse_rule(struct dt_nl_rule *out, const struct nlmsghdr *h)
             get_ports(out->dport, a);
             break;
         case FRA_IIFNAME:
+            snprintf(out->iif, sizeof out->iif, "%s", mnl_attr_get_str(a));
+            break;
         case FRA_OIFNAME:
         case FRA_UID_RANGE:
         case FRA_TUN_ID:
         case FRA_L3MDEV:
             more = true;
             break;
-        case FRA_SUPPRESS_IFGROUP:
         case FRA_SUPPRESS_PREFIXLEN:
+            out->not_default = mnl_attr_get_u32(a) == 0;
+            more = more || (!out->not_default && mnl_attr_get_u32(a) != UINT32_MAX);
+            break;
+        case FRA_SUPPRESS_IFGROUP:
             more = more || mnl_attr_get_u32(a) != UINT32_MAX; /* which is none */
             break;
         default:

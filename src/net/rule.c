@@ -1,6 +1,7 @@
 /* Routing rules as values: an order, and words. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "net/netlink.h"
 
@@ -23,11 +24,19 @@ static int cmp_ports(const uint16_t a[2], const uint16_t b[2])
 
 int dt_nl_rule_cmp(const struct dt_nl_rule *a, const struct dt_nl_rule *b)
 {
-    const int c[] = {
-        cmp_u32(a->ver, b->ver),       cmp_u32(a->priority, b->priority), cmp_u32(a->action, b->action),
-        cmp_u32(a->table, b->table),   cmp_u32(a->mark, b->mark),         cmp_u32(a->invert, b->invert),
-        cmp_u32(a->proto, b->proto),   cmp_prefix(&a->dst, &b->dst),      cmp_prefix(&a->src, &b->src),
-        cmp_ports(a->dport, b->dport), cmp_ports(a->sport, b->sport)};
+    const int c[] = {cmp_u32(a->ver, b->ver),
+                     cmp_u32(a->priority, b->priority),
+                     cmp_u32(a->action, b->action),
+                     cmp_u32(a->table, b->table),
+                     cmp_u32(a->mark, b->mark),
+                     cmp_u32(a->invert, b->invert),
+                     cmp_u32(a->proto, b->proto),
+                     cmp_prefix(&a->dst, &b->dst),
+                     cmp_prefix(&a->src, &b->src),
+                     cmp_ports(a->dport, b->dport),
+                     cmp_ports(a->sport, b->sport),
+                     strcmp(a->iif, b->iif),
+                     cmp_u32(a->not_default, b->not_default)};
     for (size_t i = 0; i < sizeof c / sizeof c[0]; i++)
         if (c[i])
             return c[i];
@@ -65,6 +74,8 @@ char *dt_nl_rule_str(char out[DT_NL_RULE_STRLEN], const struct dt_nl_rule *r)
         r->src.len ? dt_prefix_str(prefix, &r->src) : "all");
     if (r->dst.len)
         say(&t, " to %s", dt_prefix_str(prefix, &r->dst));
+    if (r->iif[0])
+        say(&t, " iif %s", r->iif);
     if (r->mark)
         say(&t, " fwmark %#x", r->mark);
     if (r->proto)
@@ -75,5 +86,7 @@ char *dt_nl_rule_str(char out[DT_NL_RULE_STRLEN], const struct dt_nl_rule *r)
         say(&t, " nop");
     else
         say(&t, " %s %u", r->action == DT_NL_RULE_GOTO ? "goto" : "lookup", r->table);
+    if (r->not_default)
+        say(&t, " suppress_prefixlength 0");
     return out;
 }

@@ -90,6 +90,26 @@ static void next_and_prev_stop_at_the_ends(void **state)
     assert_int_equal(dt_addr4_host(&a), 0x0a0000ff);
 }
 
+static void an_address_has_its_network(void **state)
+{
+    static const char *const pair[][2] = {
+        {"10.1.2.3/16", "10.1.0.0/16"}, {"10.1.2.3/32", "10.1.2.3/32"},
+        {"10.1.2.3/0", "0.0.0.0/0"},    {"192.168.7.130/25", "192.168.7.128/25"},
+        {"fd01::1:2/64", "fd01::/64"},  {"fd01:2:3:ffff::1/49", "fd01:2:3:8000::/49"},
+        {"fd01::7/128", "fd01::7/128"}};
+    for (size_t i = 0; i < sizeof pair / sizeof pair[0]; i++) {
+        struct dt_prefix p, want;
+        char text[64];
+        snprintf(text, sizeof text, "%s", pair[i][0]);
+        char *slash = strchr(text, '/');
+        *slash = 0;
+        assert_int_equal(dt_addr_parse(&p.addr, text), 0);
+        p = dt_prefix_network(&p.addr, (uint8_t)atoi(slash + 1));
+        assert_int_equal(dt_prefix_parse(&want, pair[i][1], false), 0);
+        assert_true(dt_addr_eq(&p.addr, &want.addr) && p.len == want.len);
+    }
+}
+
 static void ranges_as_prefixes(void **state)
 {
     static const struct {
@@ -126,9 +146,13 @@ static void ranges_as_prefixes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ranges_as_prefixes),        cmocka_unit_test(parses_and_prints),
-        cmocka_unit_test(prefixes_refuse_host_bits), cmocka_unit_test(ranges_intersect_like_sets),
-        cmocka_unit_test(a_range_knows_its_prefix),  cmocka_unit_test(next_and_prev_stop_at_the_ends),
+        cmocka_unit_test(an_address_has_its_network),
+        cmocka_unit_test(ranges_as_prefixes),
+        cmocka_unit_test(parses_and_prints),
+        cmocka_unit_test(prefixes_refuse_host_bits),
+        cmocka_unit_test(ranges_intersect_like_sets),
+        cmocka_unit_test(a_range_knows_its_prefix),
+        cmocka_unit_test(next_and_prev_stop_at_the_ends),
     };
     return TEST_RUN(tests);
 }

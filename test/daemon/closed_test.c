@@ -151,6 +151,46 @@ static void a_gateway_closes_pool_and_networks(void **state)
 }
 
 /* What one lets go, another may keep. */
+static unsigned behind(const struct fake_host *h, const char *prefix)
+{
+    struct dt_prefix p;
+    unsigned n = 0, rules = 0;
+    assert_int_equal(dt_prefix_parse(&p, prefix, false), 0);
+    for (size_t i = 0; i < h->nfact; i++) {
+        const struct dt_host_fact *f = &h->fact[i];
+        n += f->kind == DT_HOST_BARRIER && f->table == DT_HOST_TABLE_BEHIND &&
+             dt_addr_eq(&f->prefix.addr, &p.addr) && f->prefix.len == p.len;
+        rules += f->kind == DT_HOST_STEER && f->rule.priority >= DT_HOST_PRIORITY_BEHIND;
+    }
+    assert_true(rules == 0 || rules == 2);
+    return rules == 2 ? n : 0;
+}
+
+/* What once had a route of its own does not get the default route instead. */
+static void a_network_whose_link_is_down_does_not_follow_the_default_route(void **state)
+{
+    static const char conf[] = "gateway \"g\" { identity = vpn.example.net psk = secret-one-of-sixteen "
+                               "protect = { 10.0.0.0/8, 172.16.0.0/12 } pool = 192.168.9.0/24 %s}\n";
+    struct fake_host *h = fake_host_new(HERE);
+    char text[256];
+    snprintf(text, sizeof(text), conf, "");
+    apply(h, text);
+    assert_false(behind(h, "10.3.0.0/16")); /* all by the default route, for all that is known */
+    assert_int_equal(dt_addr_parse(&h->host_addr[0], "10.3.0.1"), 0);
+    assert_int_equal(dt_prefix_parse(&h->routed, "172.16.0.0/12", false), 0);
+    routes_reconcile(&h->d);
+    assert_true(behind(h, "10.3.0.0/16") && behind(h, "172.16.0.0/12"));
+    assert_false(behind(h, "10.0.0.0/8"));
+    h->host_addr[0].ver = 0; /* the link is down, and the routes with it */
+    h->routed.len = 0;
+    routes_reconcile(&h->d);
+    assert_true(behind(h, "10.3.0.0/16") && behind(h, "172.16.0.0/12"));
+    snprintf(text, sizeof(text), conf, "closed = no ");
+    apply(h, text);
+    assert_false(behind(h, "10.3.0.0/16") || behind(h, "172.16.0.0/12"));
+    fake_host_free(h);
+}
+
 static void the_union_stays_closed(void **state)
 {
     struct fake_host *h = fake_host_new(HERE);
@@ -411,6 +451,7 @@ int main(void)
         cmocka_unit_test(always_and_no),
         cmocka_unit_test(an_end_opens_what_is_wanted_and_a_failed_start_opens_nothing),
         cmocka_unit_test(a_gateway_closes_pool_and_networks),
+        cmocka_unit_test(a_network_whose_link_is_down_does_not_follow_the_default_route),
         cmocka_unit_test(the_union_stays_closed),
         cmocka_unit_test(a_port_is_routed_and_closed_by_that_port),
         cmocka_unit_test(prefixes_are_aggregated),

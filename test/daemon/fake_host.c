@@ -77,6 +77,8 @@ int __wrap_dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t
                            unsigned *ifindex, struct dt_err *err);
 int __wrap_dt_nl_route_get_port(struct dt_nl *nl, const struct dt_addr *dst, uint8_t proto, uint16_t port,
                                 unsigned *ifindex, struct dt_err *err);
+int __wrap_dt_nl_route_match(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark,
+                             struct dt_prefix *matched, struct dt_err *err);
 int __wrap_dt_nl_addrs_of(struct dt_nl *nl, unsigned ifindex, struct dt_nl_addrs *out, struct dt_err *err);
 
 static struct fake_host *host_of(const void *handle)
@@ -285,6 +287,14 @@ int __wrap_dt_nl_route_get_port(struct dt_nl *nl, const struct dt_addr *dst, uin
     return 0;
 }
 
+int __wrap_dt_nl_route_match(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark,
+                             struct dt_prefix *matched, struct dt_err *err)
+{
+    const struct dt_prefix *routed = &host_of(nl)->routed;
+    *matched = routed->len != 0 && dt_prefix_has(routed, dst) ? *routed : (struct dt_prefix){.addr = *dst};
+    return 0;
+}
+
 int __wrap_dt_nl_addrs_of(struct dt_nl *nl, unsigned ifindex, struct dt_nl_addrs *out, struct dt_err *err)
 {
     const struct fake_host *h = host_of(nl);
@@ -300,14 +310,16 @@ int __wrap_dt_nl_addrs_of(struct dt_nl *nl, unsigned ifindex, struct dt_nl_addrs
 /* ---- the keeper ---- */
 
 int __wrap_dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struct dt_host_result *result,
-                          void (*mended)(void *user, bool set, const struct dt_host_fact *f, const struct dt_err *err),
+                          void (*mended)(void *user, bool set, const struct dt_host_fact *f,
+                                         const struct dt_err *err),
                           void *user);
 const char *__wrap_dt_keeper_missing(const struct dt_keeper *k, uint32_t owner);
 struct dt_host_filter_counters __wrap_dt_keeper_dropped(const struct dt_keeper *k);
 const char *__wrap_dt_keeper_gone(const struct dt_keeper *k);
 
 int __wrap_dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struct dt_host_result *result,
-                          void (*mended)(void *user, bool set, const struct dt_host_fact *f, const struct dt_err *err),
+                          void (*mended)(void *user, bool set, const struct dt_host_fact *f,
+                                         const struct dt_err *err),
                           void *user)
 {
     return dt_host_want(host_of(k)->host, want, result);

@@ -34,6 +34,7 @@ struct fake_host {
     size_t nfact; /* of the kernel: routes, addresses, rules */
     struct dt_host_fact fact[FAKE_FACTS];
     struct dt_addr host_addr[4];                   /* of the host's other interfaces; ver 0: none */
+    struct dt_prefix routed; /* that a route other than the default one leads to; len 0: none */
     unsigned sessions_opened, sessions_down, gone; /* events */
     char why[DT_ERR_TEXT];                         /* of the last tunnel that was gone */
 };

@@ -405,6 +405,13 @@ int dt_nl_route_get(struct dt_nl *n, const struct dt_addr *dst, uint32_t mark, s
     return 0;
 }
 
+int dt_nl_route_match(struct dt_nl *n, const struct dt_addr *dst, uint32_t mark, struct dt_prefix *matched,
+                      struct dt_err *err)
+{
+    *matched = (struct dt_prefix){.addr = *dst}; /* by the default route */
+    return 0;
+}
+
 int dt_nl_route_get_port(struct dt_nl *n, const struct dt_addr *dst, uint8_t proto, uint16_t port,
                          unsigned *ifindex, struct dt_err *err)
 {

@@ -40,6 +40,38 @@ static void what_is_sent_is_taken(void **state)
     }
 }
 
+/* Of rules for what came out of the device, the two of daemon/behind.c to the letter. */
+static void rules_behind_everybody_elses(void **state)
+{
+    struct dt_host_fact own = {.kind = DT_HOST_STEER,
+                               .rule = {.ver = 4,
+                                        .priority = DT_HOST_PRIORITY_BEHIND,
+                                        .table = DT_HOST_TABLE_MAIN,
+                                        .not_default = true,
+                                        .iif = "dovetail0"}},
+                        barrier = {.kind = DT_HOST_STEER,
+                                   .rule = {.ver = 6,
+                                            .priority = DT_HOST_PRIORITY_BEHIND + 1,
+                                            .table = DT_HOST_TABLE_BEHIND,
+                                            .iif = "dovetail0"}},
+                        bad;
+    assert_true(dt_host_fact_ok(&own) && dt_host_fact_ok(&barrier));
+    bad = own, bad.rule.not_default = false; /* would go before everybody's later rules */
+    assert_false(dt_host_fact_ok(&bad));
+    bad = own, bad.rule.iif[0] = 0;
+    assert_false(dt_host_fact_ok(&bad));
+    bad = own, memset(bad.rule.iif, 'x', sizeof(bad.rule.iif));
+    assert_false(dt_host_fact_ok(&bad));
+    bad = own, bad.rule.table = 100;
+    assert_false(dt_host_fact_ok(&bad));
+    bad = barrier, bad.rule.invert = true;
+    assert_false(dt_host_fact_ok(&bad));
+    bad = barrier, bad.rule.mark = 7;
+    assert_false(dt_host_fact_ok(&bad));
+    bad = own, bad.rule.priority = 100;
+    assert_false(dt_host_fact_ok(&bad));
+}
+
 static void facts_are_looked_at(void **state)
 {
     struct keeper_request r = request(KEEPER_FACTS, 2);
@@ -198,9 +230,13 @@ static void descriptors_go_beside_messages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_sent_is_taken),          cmocka_unit_test(facts_are_looked_at),
-        cmocka_unit_test(a_setup_names_what_can_be),      cmocka_unit_test(discovery_is_bounded),
-        cmocka_unit_test(random_octets_are_no_request),   cmocka_unit_test(a_path_ends),
+        cmocka_unit_test(what_is_sent_is_taken),
+        cmocka_unit_test(facts_are_looked_at),
+        cmocka_unit_test(rules_behind_everybody_elses),
+        cmocka_unit_test(a_setup_names_what_can_be),
+        cmocka_unit_test(discovery_is_bounded),
+        cmocka_unit_test(random_octets_are_no_request),
+        cmocka_unit_test(a_path_ends),
         cmocka_unit_test(descriptors_go_beside_messages),
     };
     return TEST_RUN(tests);

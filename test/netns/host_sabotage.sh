@@ -54,6 +54,15 @@ for s_at in c1 gateway; do
     tap_ok "$s_at: both barriers: and of the filter" [ "$(grep -c 'this host: the table inet dovetail' "$LAB_DIR/dt-$s_at.log")" -gt "$said_of_filter" ]
 done
 
+# ---- somebody takes away again and again what is set again: no loop, nothing in the clear, and mended when that one is tired of it
+said=$(grep -c 'somebody changed this host' "$LAB_DIR/dt-c1.log")
+v_before=$(leaked)
+tap_ok "c1: a rule taken away 400 times in 4 s" sabotage_do c1 'for i in $(seq 400); do ip rule del pref 17494 2>/dev/null; sleep 0.01; done'
+said=$(($(grep -c 'somebody changed this host' "$LAB_DIR/dt-c1.log") - said))
+tap_ok "c1: it is set again often, and not as often ($said times)" [ "$said" -gt 20 -a "$said" -lt 200 ]
+tap_ok "c1: a rule taken away 400 times: mended" lab_wait "$HEAL" host_healed || host_differs
+tap_ok "c1: a rule taken away 400 times: not one packet in the clear" [ "$(leaked)" = "$v_before" ]
+
 tap_ok "the log says what was changed" grep -q 'somebody changed this host: the routing rule for IPv4 was missing' "$LAB_DIR/dt-c1.log"
 
 tap_ok "the captures see what is in the clear" sh -c "ip netns exec $LAB-gateway ping -c 1 -W 1 -I 203.0.113.1 10.9.200.200; ip netns exec $LAB-c1 ping -c 1 -W 1 -m 1146486785 10.1.0.10; sleep 0.3; [ \$(tcpdump -n -r $LAB_DIR/plain-c1.pcap 2>/dev/null | wc -l) -gt 0 ]"
