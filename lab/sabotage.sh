@@ -172,7 +172,7 @@ sabotages() # VISITOR
         "$1" $s_at down-up "the device down and up" 'ip link set dovetail0 down; ip link set dovetail0 up'
         "$1" $s_at deleted "the device deleted" 'ip link del dovetail0'
         "$1" $s_at renamed "the device renamed and back" 'ip link set dovetail0 down; ip link set dovetail0 name other; ip link set other name dovetail0; ip link set other up 2>/dev/null; true'
-        "$1" $s_at other-name "the device renamed" 'ip link set dovetail0 down; ip link set dovetail0 name other; ip link set other up'
+        "$1" $s_at other-name "the device renamed" 'ip link set dovetail0 down; ip link set dovetail0 name other && { ip link set other up 2>/dev/null || ip link show dovetail0; }'
         "$1" $s_at mtu "the device's MTU changed" 'ip link set dovetail0 mtu 700'
         "$1" $s_at vrf "the device put into a VRF" 'ip link add vrf9 type vrf table 99 && ip link set dovetail0 master vrf9'
         "$1" $s_at no-ipv6 "IPv6 disabled on the device" 'sysctl -qw net.ipv6.conf.dovetail0.disable_ipv6=1'

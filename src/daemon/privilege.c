@@ -116,7 +116,7 @@ int privilege_become(const char *user, struct dt_err *err)
         prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* fails where it is gone already */
     if (become_or_say(user, uid, gid, err) != 0)
         return -1;
-    hide(); /* whoever changes its user is visible again */
+    hide(); /* a change of user makes of it what fs.suid_dumpable says */
     /* One that was never there cannot be kept. */
     if (get_caps(data) != 0 || set_caps(data[0].permitted & 1u << CAP_NET_BIND_SERVICE) != 0 ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)

@@ -106,7 +106,12 @@ secret 'the first secret of this test, which nobody else has'
 cp "$LAB_DIR/anna.psk" "$LAB_DIR/first"
 confs
 tap_ok "a gateway starts, and reads secrets that are root's alone" dt_start gateway
-tap_ok "a client starts, whose configuration includes a folder's files" dt_start client
+start_in_groups() # as somebody's shell has them
+{
+    lab_run client dt-client setpriv --groups 1,2,3 "$LAB_BIN/dovetaild" --config "$LAB_DIR/dt-client/conf"
+    lab_wait 10 "dt client status"
+}
+tap_ok "a client starts, whose configuration includes a folder's files" start_in_groups
 tap_ok "the tunnel is up" dt_wait_up client office 10
 tap_ok "and carries" carries
 tap_ok "no thread of the client's daemon has any right, and none is root's" no_rights client "$NOBODY"
@@ -240,5 +245,9 @@ tap_ok "an unknown user is named by dovetail check, with its line" refused 'conf
     "$LAB_BIN/dovetail" check "$LAB_DIR/dt-client/conf"
 tap_ok "who may not become the user that is named does not start" may_not_become 'cannot become user "nobody"' 'user = "nobody"'
 tap_ok "and where none is named it goes on" may_not_become 'dovetaild .* runs' ''
+tap_ok "leases are written in a folder that the daemon may not enter" sh -c "cat $LAB_DIR/dt-gateway/leases.db* | grep -q anna@example.net"
+tap_ok "and nothing was refused" [ -z "$(grep -e 'lease cannot' -e 'cannot write' "$LAB_DIR/dt-gateway.log")" ]
+dt_stop gateway
+tap_ok "the gateway starts again, on what it left behind" dt_start gateway
 dt_stop gateway
 tap_end
