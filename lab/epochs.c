@@ -162,21 +162,31 @@ static void judge_in(struct epoch *e, double at, const struct inner *in)
     e->in++;
 }
 
-/* The SA of a packet. The newest of that SPI first: numbers may come again in a long log. */
-static struct esp_key *find_key(uint32_t spi, uint8_t ver, const uint8_t *from, const uint8_t *to)
+/* Is it an SA of that SPI? The peer's address may have changed since: our own has not. */
+static bool may_be_key(const struct esp_key *k, uint32_t spi, uint8_t ver, const uint8_t *from,
+                       const uint8_t *to, bool own_address)
 {
-    struct esp_key *same_spi = NULL;
-    size_t n = ver == 4 ? 4 : 16;
-    for (size_t i = keys.n; i-- > 0;) {
-        struct esp_key *k = &keys.key[i];
-        if (k->spi != spi || k->ver != ver)
-            continue;
-        /* The peer's address may have changed since: our own has not. */
-        if (memcmp(k->out ? k->from : k->to, k->out ? from : to, n) == 0)
-            return k;
-        same_spi = k;
-    }
-    return same_spi;
+    if (k->spi != spi || k->ver != ver)
+        return false;
+    return !own_address || memcmp(k->out ? k->from : k->to, k->out ? from : to, ver == 4 ? 4 : 16) == 0;
+}
+
+/* The SA of a packet is the one that opens it: two peers may have chosen one SPI, and numbers may come again in a long log. The
+ * newest first. *known: there is one of that SPI; what is returned has opened it, or is NULL. */
+static struct esp_key *open_packet(const uint8_t *p, size_t len, uint8_t ver, const uint8_t *from,
+                                   const uint8_t *to, uint8_t *plain, size_t *n, uint8_t *next, bool *known)
+{
+    *known = false;
+    for (int own_address = 1; own_address >= 0; own_address--)
+        for (size_t i = keys.n; i-- > 0;) {
+            struct esp_key *k = &keys.key[i];
+            if (!may_be_key(k, get32(p), ver, from, to, own_address))
+                continue;
+            *known = true;
+            if (esp_key_open(k, p, len, plain, n, next))
+                return k;
+        }
+    return NULL;
 }
 
 /* It came in, not for us: nothing of ours goes out to its receiver's address. */
@@ -197,10 +207,11 @@ static void esp_packet(double at, uint8_t ver, const uint8_t *from, const uint8_
     size_t n = 0;
     uint8_t next = 0;
     uint32_t spi = get32(p), number = get32(p + 4);
-    struct esp_key *k = find_key(spi, ver, from, to);
+    bool known = false;
+    struct esp_key *k =
+        len <= sizeof plain ? open_packet(p, len, ver, from, to, plain, &n, &next, &known) : NULL;
     packets++;
-    bool known = k != NULL, good = known && len <= sizeof plain && esp_key_open(k, p, len, plain, &n, &next);
-    if (!good && is_stranger(ver, to)) {
+    if (k == NULL && is_stranger(ver, to)) {
         strangers++;
         return;
     }
@@ -208,7 +219,7 @@ static void esp_packet(double at, uint8_t ver, const uint8_t *from, const uint8_
         breach(at, spi, number, "the key log does not know this SPI");
         return;
     }
-    if (!good) {
+    if (k == NULL) {
         breach(at, spi, number, "it is not authentic (%zu bytes)", len);
         return;
     }

@@ -493,7 +493,7 @@ void dt_endpoint_network_changed(struct dt_endpoint *ep, dt_time now)
                 continue;
             c->keep_place = true;
             ep_event(ep, t, now, DT_EVENT_PATH, "the local address towards the gateway has changed");
-            dt_epoch_client_reopen(&c->e, now);
+            dt_epoch_client_reopen(&c->e, now, false);
         }
         ep_settle(t, now);
         ep_events_tell(ep);

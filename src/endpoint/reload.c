@@ -77,7 +77,7 @@ int dt_endpoint_tunnel_update(struct dt_endpoint *ep, dt_time now, uint32_t tunn
         dt_epoch_client_start(&c->e, now);
     } else if (c->e.started && (!same || !stays)) {
         c->keep_place = true;
-        dt_epoch_client_reopen(&c->e, now); /* the running epoch carries data until the new one is verified */
+        dt_epoch_client_reopen(&c->e, now, true); /* the running epoch carries data until the new one is verified */
     } else if (c->e.started && !probe) {
         dt_epoch_client_rekey(&c->e, now); /* an epoch's control packets go where they went when it began */
     }

@@ -455,10 +455,10 @@ void dt_epoch_client_ping(struct dt_epoch_client *c, dt_time now)
     }
 }
 
-void dt_epoch_client_reopen(struct dt_epoch_client *c, dt_time now)
+void dt_epoch_client_reopen(struct dt_epoch_client *c, dt_time now, bool polite)
 {
     if (c->started)
-        dt_negotiation_drop_and_open(c, now, DROP_SILENT);
+        dt_negotiation_drop_and_open(c, now, polite ? DROP_CHANGED : DROP_SILENT);
 }
 
 /* ---- timers ---- */

@@ -264,8 +264,9 @@ void dt_epoch_client_rekey(struct dt_epoch_client *c, dt_time now);
 /* The epoch's outbound SA has no sequence number left: it carries no data any more, and is replaced. */
 void dt_epoch_client_exhausted(struct dt_epoch_client *c, dt_time now, uint32_t no);
 void dt_epoch_client_ping(struct dt_epoch_client *c, dt_time now);
-/* The network changed under us: drop the session and open another at once; old epochs go on meanwhile. */
-void dt_epoch_client_reopen(struct dt_epoch_client *c, dt_time now);
+/* The network changed under us, or what was configured did: drop the session and open another at once; old epochs go on
+ * meanwhile. Polite: its peer still answers, and is told when they carry no data any more. */
+void dt_epoch_client_reopen(struct dt_epoch_client *c, dt_time now, bool polite);
 void dt_epoch_client_tick(struct dt_epoch_client *c, dt_time now);
 dt_time dt_epoch_client_deadline(const struct dt_epoch_client *c);
 /* Is data on a verified epoch right now, with nothing said against it? Never, without probes. */

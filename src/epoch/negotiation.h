@@ -19,6 +19,7 @@ void dt_client_retire(struct dt_epoch *e, dt_time del_at);
 enum drop {
     DROP_SILENT,   /* the peer does not answer, or the way to it is gone */
     DROP_UNPROVED, /* it answers, but its epochs cannot be verified */
+    DROP_CHANGED,  /* it answers, and what was agreed with it holds no more */
     DROP_REFUSED,  /* its word ended what was asked last */
 };
 

@@ -268,6 +268,30 @@ static void another_source_opens_another_session(void **state)
     done(w);
 }
 
+/* Whenever after a change the tunnel is removed, the gateway is told of the old session too: it would fall back to that. */
+static void changed_and_removed_at_once(void **state)
+{
+    for (unsigned ms = 0; ms <= 200; ms += 10) {
+        struct dt_gateway_cfg g;
+        struct dt_tunnel_cfg cfg;
+        struct world *w = pair_up(&g, &cfg);
+        w->data_every = 5 * DT_MSEC;
+        cfg.secret = 1;
+        w->host[0].psk = w->host[1].psk = "another secret";
+        update_tunnel(w, &cfg);
+        unsigned opened = w->host[0].seen[DT_EVENT_SESSION_UP];
+        world_pass(w, ms / 1000.0);
+        /* A session that only the gateway may know of cannot be deleted: it ends because it is never heard. */
+        bool half = w->host[0].seen[DT_EVENT_SESSION_UP] == opened;
+        dt_endpoint_tunnel_remove(w->host[0].ep, w->now, w->host[0].client);
+        w->data_every = 0;
+        world_pass(w, half ? 40 : 4);
+        if (clients(w) != 0)
+            fail_msg("removed %u ms after the change: the gateway still has it", ms);
+        done(w);
+    }
+}
+
 /* As another client it could not have what the old one has: that one is closed first, and not left to be missed. */
 static void another_identity_closes_first(void **state)
 {
@@ -330,6 +354,7 @@ int main(void)
         cmocka_unit_test(a_client_is_ended_with_a_reason),
         cmocka_unit_test(another_secret_opens_another_session),
         cmocka_unit_test(another_source_opens_another_session),
+        cmocka_unit_test(changed_and_removed_at_once),
         cmocka_unit_test(another_identity_closes_first),
         cmocka_unit_test(another_probe_takes_another_epoch),
         cmocka_unit_test(what_cannot_be_changes_nothing),
