@@ -60,6 +60,12 @@ static size_t put_record(uint8_t *at, uint16_t type, const uint8_t *addr, size_t
 static size_t answer(unsigned i, uint8_t *m, size_t n)
 {
     char first[16] = "";
+    size_t end = 12;
+    while (end < n && m[end] != 0)
+        end += m[end] + 1u;
+    assert_true(end + 5 <= n);
+    n = end + 5; /* a newer c-ares has an OPT record behind the question: this server is from before that */
+    m[11] = 0;
     uint16_t type = m[n - 3];
     asked[i] += type == 1;
     memcpy(first, m + 13, m[12] < 15 ? m[12] : 15);
