@@ -308,9 +308,7 @@ int main(void)
 {
     missing = kern_rig_open(&rig);
     struct CMUnitTest tests[64] = {0};
-    size_t n = 0;
-    for (const struct script *s = rig_scripts; s->name; s++)
-        tests[n++] = (struct CMUnitTest){s->name, run_script, NULL, NULL, (void *)(uintptr_t)s};
+    size_t n = rig_tests(tests, DT_ARRAY_LEN(tests), run_script);
     const struct CMUnitTest more[] = {
         cmocka_unit_test(others_pass),
         cmocka_unit_test(ttl_and_mtu),

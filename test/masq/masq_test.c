@@ -1,4 +1,4 @@
-/* The rules in user space: every script of script.c, then what only user space has. */
+/* The rules in user space: every script, then what only user space has. */
 #include "masq/rig.h"
 
 #include "base/bytes.h"
@@ -277,9 +277,7 @@ static void forwarded_untranslated(void **state)
 int main(void)
 {
     struct CMUnitTest tests[64] = {0};
-    size_t n = 0;
-    for (const struct script *s = rig_scripts; s->name; s++)
-        tests[n++] = (struct CMUnitTest){s->name, run_script, NULL, NULL, (void *)(uintptr_t)s};
+    size_t n = rig_tests(tests, DT_ARRAY_LEN(tests), run_script);
     const struct CMUnitTest more[] = {
         cmocka_unit_test(events_and_ticks),
         cmocka_unit_test(flush),

@@ -27,12 +27,14 @@ struct rig {
     dt_time base;
 };
 
-/* Every rule and each boundary of each timer; names in script_names[], NULL at the end. */
+/* Every rule and each boundary of each timer. */
 struct script {
     const char *name;
     void (*run)(struct rig *r);
 };
-extern const struct script rig_scripts[];
+extern const struct script *const rig_scripts[]; /* tables of them, NULL at the end of each and of all */
+/* A test of each that `run` runs, with the script as its initial state. Returns how many there are. */
+size_t rig_tests(struct CMUnitTest *tests, size_t max, void (*run)(void **state));
 
 struct dt_masq_config rig_config(void);
 
