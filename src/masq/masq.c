@@ -411,7 +411,7 @@ bool dt_masq_parse(struct dt_masq_facts *f, enum dt_masq_side side, const void *
     const uint8_t *p = ip;
     int got = mq_parse(f, p, p + captured);
     if (got == MQ_SHORT) {
-        if (f->proto != 50 && f->proto != 17)
+        if ((f->proto != 50 && f->proto != 17) || f->flags & DT_MASQ_F_QUOTE)
             return false;
         f->flags |= DT_MASQ_F_TRUNCATED;
     }

@@ -69,8 +69,8 @@ struct dt_masq_facts dt_masq_esp_in(uint32_t server, uint32_t outside, uint32_t 
 struct dt_masq_facts dt_masq_ike_out(uint32_t client, uint32_t server, uint64_t icookie, uint64_t rcookie);
 struct dt_masq_facts dt_masq_ike_in(uint32_t server, uint32_t outside, uint64_t icookie, uint64_t rcookie);
 /* Facts from an IPv4 packet (from its IP header; captured bytes may be fewer than the packet's, which counts
- * as truncated when the rules would need more). False: neither UDP 500 nor ESP nor an ICMP error about them;
- * leave it alone. */
+ * as truncated when the rules would need more). False: neither UDP 500 nor ESP nor an ICMP error that tells which
+ * packet of them it is about; leave it alone. */
 bool dt_masq_parse(struct dt_masq_facts *f, enum dt_masq_side side, const void *ip, size_t captured);
 
 /* Frees what has expired, with an event for each item. */

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/rand.h"
+#include "masq/packets.h"
 
 static void user_start(struct rig *r, const struct dt_masq_config *c)
 {
@@ -49,6 +50,43 @@ static void on_event(void *ctx, const struct dt_masq_event *ev)
     struct seen *s = ctx;
     s->n[ev->what]++;
     s->last = *ev;
+}
+
+/* An ICMP error that ends before it tells which packet it is about is nobody's, though one client alone talks to the server. */
+static void errors_cut_short(void **state)
+{
+    (void)state;
+    const uint32_t client = 0x0a000001, server = 0xc6336401, outside = 0xcb007105;
+    struct dt_masq_config c = dt_masq_defaults();
+    c.params.n_outside = 1;
+    c.params.outside[0] = outside;
+    struct dt_masq *m = dt_masq_new(&c);
+    struct dt_masq_facts f = dt_masq_ike_out(client, server, 0x1111, 0);
+    struct dt_masq_verdict v;
+    dt_masq_packet(m, DT_SEC, &f, &v);
+    assert_int_equal(v.verdict, DT_MASQ_FORWARD);
+
+    struct dt_masq_facts error = {.side = DT_MASQ_OUTSIDE,
+                                  .proto = 17,
+                                  .src = server,
+                                  .dst = outside,
+                                  .flags = DT_MASQ_F_QUOTE,
+                                  .qsrc = outside,
+                                  .qdst = server,
+                                  .icookie = 0x1111};
+    uint8_t frame[PACKET_MAX];
+    const size_t len = packet_build(frame, &error) - 14, quoted = 20 + 8 + 20 + 8 + 16;
+    assert_true(len >= quoted);
+    for (size_t n = 0; n <= len; n++) {
+        uint8_t *copy = test_malloc(n ? n : 1);
+        memcpy(copy, frame + 14, n);
+        assert_int_equal(dt_masq_parse(&f, DT_MASQ_OUTSIDE, copy, n), n >= quoted);
+        test_free(copy);
+    }
+    dt_masq_packet(m, DT_SEC, &f, &v);
+    assert_int_equal(v.verdict, DT_MASQ_FORWARD);
+    assert_int_equal(v.to[0], client);
+    dt_masq_free(m);
 }
 
 static enum dt_masq_rule run(struct dt_masq *m, dt_time now, struct dt_masq_facts f)
@@ -279,6 +317,7 @@ int main(void)
     struct CMUnitTest tests[64] = {0};
     size_t n = rig_tests(tests, DT_ARRAY_LEN(tests), run_script);
     const struct CMUnitTest more[] = {
+        cmocka_unit_test(errors_cut_short),
         cmocka_unit_test(events_and_ticks),
         cmocka_unit_test(flush),
         cmocka_unit_test(digests),
