@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "sim/world.h"
+#include "sim/world/world.h"
 
 static double seconds(void)
 {

@@ -3,7 +3,7 @@
 #ifndef DT_SIM_CMD_H
 #define DT_SIM_CMD_H
 
-#include "sim/run.h"
+#include "sim/run/run.h"
 
 struct sim_options {
     const char *name; /* of a scenario; NULL: none */

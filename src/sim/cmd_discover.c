@@ -3,8 +3,8 @@
 #include <stdio.h>
 
 #include "sim/cmd.h"
-#include "sim/discover.h"
-#include "sim/text.h"
+#include "sim/world/discover.h"
+#include "sim/report/text.h"
 
 #define LOSS  0.01
 #define SIZES 4

@@ -2,8 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sim/explore.h"
-#include "sim/report.h"
+#include "sim/cmd.h"
+#include "sim/explore/explore.h"
+#include "sim/report/report.h"
 
 struct totals {
     struct sim_text wrong; /* objects of JSON */

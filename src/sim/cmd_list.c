@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "sim/cmd.h"
+#include "sim/report/text.h"
 
 int sim_cmd_list(const struct sim_options *o)
 {

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "sim/cmd.h"
-#include "sim/explore.h"
-#include "sim/report.h"
+#include "sim/explore/explore.h"
+#include "sim/report/report.h"
 
 struct outcome {
     struct sim_run_config cfg;
@@ -257,6 +257,35 @@ static int run_one(const struct sim_options *o, struct outcome *v, bool with_not
     return 0;
 }
 
+/* Tells what happens on a trace, and what is violated. */
+static int replay_trace(const struct sim_options *o)
+{
+    struct sim_explore_config cfg = sim_explore_default();
+    struct sim_trace t;
+    struct sim_text out = {0};
+    struct dt_err err;
+    char wrong[SIM_WRONG_TEXT];
+    if (o->params_set)
+        cfg.params = o->params;
+    if (sim_trace_read(o->trace, &cfg, &t, &err))
+        return sim_complain(2, "%s", err.text);
+    if (sim_trace_tell(&cfg, &t, &out, true, wrong, &err)) {
+        sim_text_free(&out);
+        return sim_complain(2, "%s: %s", o->trace, err.text);
+    }
+    if (o->json) {
+        printf("{\"trace\": %d, \"violation\": ", t.n);
+        struct sim_text json = {0};
+        sim_text_json(&json, wrong);
+        printf("%s}\n", json.p);
+        sim_text_free(&json);
+    } else {
+        printf("%s%s%s\n", out.p ? out.p : "", *wrong ? "violated: " : "nothing is violated", wrong);
+    }
+    sim_text_free(&out);
+    return *wrong ? 1 : 0;
+}
+
 int sim_cmd_run(const struct sim_options *o)
 {
     if (o->name && !strcmp(o->name, "discovery")) /* no clients behind a NAT: another kind of network */
@@ -267,7 +296,7 @@ int sim_cmd_run(const struct sim_options *o)
     int n = 0, status = 0;
     bool good = true;
     if (o->trace)
-        return sim_explore_replay(o);
+        return replay_trace(o);
     if (o->name && !only)
         return sim_complain(2, "there is no scenario \"%s\"; dovetail-sim list names them", o->name);
     if (!o->name == !o->all)

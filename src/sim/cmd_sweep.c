@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "sim/cmd.h"
-#include "sim/report.h"
-#include "sim/sweep.h"
+#include "sim/report/report.h"
+#include "sim/run/sweep.h"
 
 #define VALUES 6
 #define ROUNDS 3

@@ -1,0 +1,48 @@
+#include "sim/run/stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+void sim_samples_free(struct sim_samples *s)
+{
+    free(s->v);
+    *s = (struct sim_samples){0};
+}
+
+void sim_samples_add(struct sim_samples *s, double value)
+{
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? s->cap * 2 : 64;
+        double *v = realloc(s->v, cap * sizeof *v);
+        if (!v)
+            return;
+        s->v = v;
+        s->cap = cap;
+    }
+    s->v[s->n++] = value;
+}
+
+static int up(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+double sim_samples_rank(struct sim_samples *s, double share)
+{
+    if (!s->n)
+        return 0;
+    qsort(s->v, s->n, sizeof *s->v, up);
+    size_t rank = (size_t)ceil(share * (double)s->n);
+    if (rank < 1)
+        rank = 1;
+    return s->v[rank > s->n ? s->n - 1 : rank - 1];
+}
+
+double sim_samples_mean(const struct sim_samples *s)
+{
+    double sum = 0;
+    for (size_t i = 0; i < s->n; i++)
+        sum += s->v[i];
+    return s->n ? sum / (double)s->n : 0;
+}
