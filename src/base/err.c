@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/utf8.h"
+
 int(dt_err_set)(struct dt_err *err, uint16_t notify, const char *fmt, ...)
 {
     if (err) {
@@ -11,7 +13,7 @@ int(dt_err_set)(struct dt_err *err, uint16_t notify, const char *fmt, ...)
         err->why = 0;
         err->where.addr.ver = 0;
         va_start(ap, fmt);
-        vsnprintf(err->text, sizeof err->text, fmt, ap);
+        dt_utf8_vprintf(err->text, sizeof err->text, fmt, ap);
         va_end(ap);
     }
     return -1;

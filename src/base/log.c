@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/utf8.h"
+
 static const char *const level_name[] = {"error", "warning", "info", "debug"};
 
 static void to_stderr(void *ctx, enum dt_log_level level, const char *room, const char *line)
@@ -47,7 +49,7 @@ void dt_log(enum dt_log_level level, const char *room, const char *fmt, ...)
     if (level > log_most)
         return;
     va_start(ap, fmt);
-    vsnprintf(line, sizeof line, fmt, ap);
+    dt_utf8_vprintf(line, sizeof line, fmt, ap);
     va_end(ap);
     log_sink(log_ctx, level, room, line);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 struct dt_sources *dt_sources_new(void)
 {
     struct dt_sources *s = calloc(1, sizeof(*s));
@@ -37,7 +39,7 @@ long dt_sources_add(struct dt_sources *s, const char *file, unsigned lines)
     if (v == NULL)
         return -1;
     s->v = v;
-    v[s->n] = (struct dt_source){.file = strdup(file), .first = s->places};
+    v[s->n] = (struct dt_source){.file = dt_utf8_mend(strdup(file)), .first = s->places};
     if (v[s->n].file == NULL)
         return -1;
     s->places += lines;
@@ -69,9 +71,9 @@ char *dt_source_str(char *out, const struct dt_sources *s, unsigned place)
     unsigned line;
     const char *file = dt_source_at(s, place, &line);
     if (line > 0)
-        snprintf(out, DT_SOURCE_STRLEN, "%.480s:%u", file, line);
+        dt_utf8_printf(out, DT_SOURCE_STRLEN, "%.480s:%u", file, line);
     else
-        snprintf(out, DT_SOURCE_STRLEN, "%.480s", file);
+        dt_utf8_printf(out, DT_SOURCE_STRLEN, "%.480s", file);
     return out;
 }
 
@@ -82,6 +84,6 @@ char *dt_source_line(char *out, const struct dt_sources *s, unsigned place, unsi
     if (file == here)
         snprintf(out, DT_SOURCE_LINELEN, "line %u", line);
     else
-        snprintf(out, DT_SOURCE_LINELEN, "%.100s:%u", file, line);
+        dt_utf8_printf(out, DT_SOURCE_LINELEN, "%.100s:%u", file, line);
     return out;
 }

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/suggest.h"
+#include "base/utf8.h"
 
 /* In the order of `dovetail help`. A new subcommand is a file of its own, a line here, and one in cli.h. */
 static const struct dt_cli_command *const commands[] = {
@@ -163,9 +164,7 @@ int dt_cli_error(struct dt_cli *cli, int code, json_t *detail, const char *fmt, 
     if (cli->json) {
         /* What was typed may be no UTF-8, and then no JSON either. */
         json_t *v =
-            json_pack("{s:o?, s:i, s:O*}", "error", json_string(text), "code", code, "detail", detail);
-        if (v != NULL && !json_is_string(json_object_get(v, "error")))
-            json_object_set_new(v, "error", json_string("an argument is not UTF-8 text"));
+            json_pack("{s:s, s:i, s:O*}", "error", dt_utf8_mend(text), "code", code, "detail", detail);
         dt_cli_json(cli, v);
         json_decref(v);
     }

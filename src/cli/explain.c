@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/utf8.h"
 #include "cli/cli.h"
 #include "cli/explain.h"
 #include "config/file.h"
@@ -123,9 +124,10 @@ static json_t *plan_json(const struct explain *e)
 
 static void say_json(struct dt_cli *cli, const struct explain *e)
 {
-    char flow[DT_FLOW_STRLEN];
-    json_t *v = json_pack("{s:s, s:s, s:o}", "packet", dt_flow_str(flow, &e->flow), "rules", e->file, "plan",
+    char flow[DT_FLOW_STRLEN], *file = dt_utf8_mend(strdup(e->file));
+    json_t *v = json_pack("{s:s, s:s*, s:o}", "packet", dt_flow_str(flow, &e->flow), "rules", file, "plan",
                           plan_json(e));
+    free(file);
     if (e->err.text[0]) {
         json_object_set_new(v, "error", json_string(e->err.text));
     } else {

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/suggest.h"
+#include "base/utf8.h"
 #include "config/file.h"
 #include "config/reader.h"
 
@@ -53,7 +54,7 @@ static void add_issue(struct reader *r, unsigned line, bool warning, const char 
     c->issue = more;
     struct dt_config_issue *i = &c->issue[c->nissue++];
     *i = (struct dt_config_issue){.line = line, .warning = warning};
-    vsnprintf(i->text, sizeof(i->text), fmt, ap);
+    dt_utf8_vprintf(i->text, sizeof(i->text), fmt, ap);
 }
 
 void reader_error(struct reader *r, unsigned line, const char *fmt, ...)
@@ -349,7 +350,7 @@ static int config_read(struct dt_config *out, const struct dt_block_text *first,
     struct dt_block_file f = {0};
     struct reader r = {.c = out, .f = &f, .flags = flags, .opener = opener};
     struct dt_err err = {0};
-    out->file = strdup(first->file);
+    out->file = dt_utf8_mend(strdup(first->file));
     if (out->file == NULL) {
         out->errors = 1;
         return -1;
@@ -425,9 +426,9 @@ char *dt_config_issue_str(char *out, size_t cap, const struct dt_config *c, cons
     unsigned line;
     const char *file = dt_config_issue_at(c, i, &line);
     if (line > 0)
-        snprintf(out, cap, "%s:%u: %s%s", file, line, i->warning ? "warning: " : "", i->text);
+        dt_utf8_printf(out, cap, "%s:%u: %s%s", file, line, i->warning ? "warning: " : "", i->text);
     else
-        snprintf(out, cap, "%s: %s%s", file, i->warning ? "warning: " : "", i->text);
+        dt_utf8_printf(out, cap, "%s: %s%s", file, i->warning ? "warning: " : "", i->text);
     return out;
 }
 

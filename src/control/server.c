@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/list.h"
+#include "base/utf8.h"
 
 struct conn;
 
@@ -244,7 +245,7 @@ void dt_control_fail(struct dt_control_request *req, int code, json_t *detail, c
     char text[1024];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
+    dt_utf8_vprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     finish(req, failure(req->id, code, detail, text));
 }

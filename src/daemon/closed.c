@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "daemon/state.h"
 
 #define PIECES                                                                                               \
@@ -166,6 +167,7 @@ void closed_tell_down(struct daemon *d, const struct tun *t, json_t *o, char *te
         for (size_t k = 0; k < r.n; k++)
             tell_part(&r, &r.left[k], NULL);
     }
+    dt_utf8_mend(text); /* it may be cut in the middle of a name */
     json_object_set_new(o, "clear", a.clear);
     json_object_set_new(o, "closed", a.closed);
 }

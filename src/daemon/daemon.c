@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/fill.h"
+#include "base/utf8.h"
 #include "control/page.h"
 #include "crypto/crypto.h"
 #include "daemon/plans.h"
@@ -423,7 +424,7 @@ int dt_daemon_main(int argc, char **argv)
     dt_table_init(&d.tun_names);
     dt_table_init(&d.tun_ids);
     dt_table_init(&d.resolves);
-    d.config_file = file;
+    d.config_file = dt_utf8_mend(file); /* the keeper opens it, by its octets */
     if (a.socket != NULL)
         snprintf(d.cfg.socket, sizeof(d.cfg.socket), "%s", a.socket);
     dt_log_set(dt_log_stderr, NULL, a.verbose ? DT_LOG_DEBUG : d.cfg.log);

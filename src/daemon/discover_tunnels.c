@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 /* A discovered tunnel that is not up for so long goes; the next packet asks anew. */
 #define DEAD_AFTER  (20 * DT_SEC)
 #define REFUSALS_OK 2
@@ -178,7 +180,7 @@ static int describe(struct discover *x, struct dt_config_tunnel *t, const struct
     dt_addr_str(peer, &a->peer);
     *t = (struct dt_config_tunnel){.start = DT_START_ALWAYS, .mtu = r->gate.mtu, .discovered = true};
     dt_tunnel_cfg_default(&t->cfg);
-    snprintf(t->cfg.name, sizeof(t->cfg.name), "%.14s/%.39s/%08x", r->rule.name, peer, hash);
+    dt_utf8_printf(t->cfg.name, sizeof(t->cfg.name), "%.14s/%.39s/%08x", r->rule.name, peer, hash);
     tunnel_identity(&t->cfg.local_id, &host->gate.cfg.identity, hash);
     if (who_is(x, &t->cfg.remote_id, a, err) != 0)
         return -1;
@@ -376,8 +378,8 @@ static void look(struct discover *x, struct found *f, dt_time now)
     }
     dt_time quiet = now - (f->up_at ? f->up_at : f->since);
     if (!info.up && (quiet > DEAD_AFTER || f->tun->refusals >= REFUSALS_OK)) {
-        snprintf(text, sizeof(text), "the tunnel with the peer that was found is given up: %.180s",
-                 info.why[0] ? info.why : dt_tunnel_state_str(info.state, true));
+        dt_utf8_printf(text, sizeof(text), "the tunnel with the peer that was found is given up: %.180s",
+                       info.why[0] ? info.why : dt_tunnel_state_str(info.state, true));
         x->count.tunnels_lost++;
         LOG(DT_LOG_WARN, "%s: %s", f->tun->cfg.cfg.name, text);
         discover_tell(x, "lost", f->rule, &hosts, &f->peer, text);

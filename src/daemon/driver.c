@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/utf8.h"
 #include "daemon/plans.h"
 #include "daemon/state.h"
 #include "net/udp_socket.h"
@@ -416,7 +417,7 @@ static void event(void *user, const struct dt_event *ev)
         LOG(level_of(ev), "%s%s%s", ev->tunnel_name, *ev->tunnel_name ? ": " : "", ev->text);
     struct tun *t = ev->tunnel != 0 ? tun_by_id(d, ev->tunnel) : NULL;
     if (t != NULL && ev->kind == DT_EVENT_ENCAP_CHOSEN)
-        snprintf(t->encap_why, sizeof(t->encap_why), "%.150s", ev->text);
+        dt_utf8_printf(t->encap_why, sizeof(t->encap_why), "%.150s", ev->text);
     if (t != NULL && ev->kind == DT_EPOCH_REFUSED)
         t->refusals++;
     if (t != NULL && (ev->kind == DT_EPOCH_SESSION_DROPPED || ev->kind == DT_EPOCH_SESSION_LOST) &&

@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/table.h"
+#include "base/utf8.h"
 #include "daemon/plans.h"
 #include "daemon/state.h"
 
@@ -107,13 +108,13 @@ static struct tun *find_tun(struct daemon *d, const struct dt_policy_action *a, 
             continue;
         if (t->id != 0 && t->layer == 0)
             return t;
-        snprintf(why, cap,
-                 t->id == 0 ? "tunnel \"%s\" is not there: %.150s" : "tunnel \"%s\" serves another plan",
-                 t->cfg.cfg.name, t->resolve_why);
+        dt_utf8_printf(
+            why, cap, t->id == 0 ? "tunnel \"%s\" is not there: %.150s" : "tunnel \"%s\" serves another plan",
+            t->cfg.cfg.name, t->resolve_why);
     }
     if (!*why)
-        snprintf(why, cap, "no tunnel section%s%.64s has %s among its gateways%s", *a->use ? " " : "", a->use,
-                 peer, a->kind == DT_RULE_TRANSPORT ? " and transport = yes" : "");
+        dt_utf8_printf(why, cap, "no tunnel section%s%.64s has %s among its gateways%s", *a->use ? " " : "",
+                       a->use, peer, a->kind == DT_RULE_TRANSPORT ? " and transport = yes" : "");
     return NULL;
 }
 
@@ -380,8 +381,8 @@ void plans_event(struct daemon *d, const struct dt_event *ev)
             if (t->refusal[0] != '\0')
                 snprintf(l->why, sizeof(l->why), "%s", t->refusal);
             else
-                snprintf(l->why, sizeof(l->why), "no answer from %s: %.180s", dt_addr_str(peer, &l->peer),
-                         ev->text);
+                dt_utf8_printf(l->why, sizeof(l->why), "no answer from %s: %.180s",
+                               dt_addr_str(peer, &l->peer), ev->text);
         } else if (l->state == UP && l->lost_at == DT_NEVER) {
             snprintf(l->why, sizeof(l->why), "%s", ev->text);
             l->lost_at = daemon_now() + t->cfg.cfg.params.timeout;

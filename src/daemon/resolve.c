@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "daemon/state.h"
 #include "net/names.h"
 
@@ -119,8 +120,8 @@ static void answered(struct resolve *r, size_t host, const struct dt_names_answe
     struct tun *t = r->t;
     r->waiting[host] = false;
     if (a->naddr == 0) {
-        snprintf(t->resolve_why, sizeof(t->resolve_why), "the name %.40s cannot be resolved: %.80s",
-                 t->cfg.host[host], a->why);
+        dt_utf8_printf(t->resolve_why, sizeof(t->resolve_why), "the name %.40s cannot be resolved: %.80s",
+                       t->cfg.host[host], a->why);
         LOG(DT_LOG_WARN, "%s: %s", t->cfg.cfg.name, t->resolve_why);
     } else {
         t->resolve_why[0] = '\0';
@@ -162,8 +163,8 @@ static void ask(struct resolve *r, size_t host)
                      &err) == 0)
         r->waiting[host] = true;
     else
-        snprintf(t->resolve_why, sizeof(t->resolve_why), "the name %.40s cannot be resolved: %.60s",
-                 t->cfg.host[host], err.text);
+        dt_utf8_printf(t->resolve_why, sizeof(t->resolve_why), "the name %.40s cannot be resolved: %.60s",
+                       t->cfg.host[host], err.text);
 }
 
 void resolve_start(struct daemon *d, struct tun *t)

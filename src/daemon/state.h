@@ -135,7 +135,7 @@ struct daemon {
     dt_time stop_by;
     int status; /* the process's */
 
-    char *config_file; /* as it was named, but absolute: what it leads to is looked up at each load */
+    char *config_file;           /* as it was named, but absolute; for people alone (UTF-8) */
     struct dt_config_daemon cfg; /* as at start */
     struct dt_rules *rules; /* in force: the configuration's, and those of discovery (discover_rules.c) */
     struct dt_rules *config_rules; /* the configuration's */

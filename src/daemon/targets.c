@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/suggest.h"
+#include "base/utf8.h"
 #include "daemon/state.h"
 
 #define NAMES_TOLD 8 /* when a name is unknown, so many of those that there are */
@@ -87,7 +88,7 @@ static void know(struct known *k, const char *name)
     k->total++;
     if (k->n == DT_ARRAY_LEN(k->names))
         return;
-    snprintf(k->names[k->n], sizeof(k->names[0]), "%s", name);
+    dt_utf8_printf(k->names[k->n], sizeof(k->names[0]), "%s", name);
     k->name[k->n] = k->names[k->n];
     k->n++;
 }
@@ -97,9 +98,9 @@ static const char *tell(struct known *k)
 {
     size_t at = 0, told = k->n < NAMES_TOLD ? k->n : NAMES_TOLD;
     for (size_t i = 0; i < told; i++)
-        at += (size_t)snprintf(k->text + at, sizeof(k->text) - at, "%s\"%s\"", i > 0 ? ", " : "", k->name[i]);
+        at += dt_utf8_printf(k->text + at, sizeof(k->text) - at, "%s\"%s\"", i > 0 ? ", " : "", k->name[i]);
     if (k->total > told)
-        snprintf(k->text + at, sizeof(k->text) - at, " and %zu more", k->total - told);
+        dt_utf8_printf(k->text + at, sizeof(k->text) - at, " and %zu more", k->total - told);
     return k->text;
 }
 
@@ -109,7 +110,7 @@ char *targets_unknown(struct daemon *d, const char *name, char out[TARGETS_UNKNO
     struct dt_tunnel_info info;
     struct known *k = calloc(1, sizeof(*k));
     const char *what = kind[!dt_list_empty(&d->gates)];
-    snprintf(out, TARGETS_UNKNOWN, "there is %s \"%.64s\"", what, name);
+    dt_utf8_printf(out, TARGETS_UNKNOWN, "there is %s \"%.64s\"", what, name);
     if (k == NULL)
         return out;
     dt_list_for_each (l, &d->tuns)
@@ -124,11 +125,13 @@ char *targets_unknown(struct daemon *d, const char *name, char out[TARGETS_UNKNO
     const char *near = dt_suggest(name, k->name, k->n);
     size_t at = strlen(out);
     if (near != NULL)
-        snprintf(out + at, TARGETS_UNKNOWN - at, "; did you mean \"%s\"?", near);
+        dt_utf8_printf(out + at, TARGETS_UNKNOWN - at, "; did you mean \"%s\"?", near);
     else if (k->total > 0)
-        snprintf(out + at, TARGETS_UNKNOWN - at, "; there %s %s", k->total == 1 ? "is" : "are", tell(k));
+        dt_utf8_printf(out + at, TARGETS_UNKNOWN - at, "; there %s %s", k->total == 1 ? "is" : "are",
+                       tell(k));
     else
-        snprintf(out + at, TARGETS_UNKNOWN - at, "; the configuration has none (%.200s)", d->config_file);
+        dt_utf8_printf(out + at, TARGETS_UNKNOWN - at, "; the configuration has none (%.200s)",
+                       d->config_file);
     free(k);
     return out;
 }

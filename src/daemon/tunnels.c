@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "daemon/plans.h"
 #include "daemon/state.h"
 
@@ -169,7 +170,7 @@ void tun_addresses(struct daemon *d, struct tun *t)
     }
     t->id = dt_endpoint_tunnel_add(d->ep, daemon_now(), cfg, &err);
     if (t->id == 0) {
-        snprintf(t->resolve_why, sizeof(t->resolve_why), "%.150s", err.text);
+        dt_utf8_printf(t->resolve_why, sizeof(t->resolve_why), "%.150s", err.text);
         LOG(DT_LOG_ERROR, "%s: %s", cfg->name, err.text);
         return;
     }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 #define UNTOLD_FIRST 16
 #define UNTOLD_MAX   8192
 
@@ -150,7 +152,7 @@ void ep_event(struct dt_endpoint *ep, struct tunnel *t, dt_time now, enum dt_eve
     if (!ep->ops.terse) {
         va_list ap;
         va_start(ap, fmt);
-        vsnprintf(ev.text, sizeof(ev.text), fmt, ap);
+        dt_utf8_vprintf(ev.text, sizeof(ev.text), fmt, ap);
         va_end(ap);
     }
     event_note(ep, &ev);
@@ -165,7 +167,7 @@ void ep_turned_away(struct dt_endpoint *ep, struct tunnel *t, dt_time now, const
     char at[DT_ADDRPORT_STRLEN];
     about(&ev, t, now);
     ev.remote = *remote;
-    snprintf(ev.text, sizeof(ev.text), "%s, refused: %s", dt_addrport_str(at, remote), why);
+    dt_utf8_printf(ev.text, sizeof(ev.text), "%s, refused: %s", dt_addrport_str(at, remote), why);
     event_note(ep, &ev);
 }
 
@@ -177,7 +179,7 @@ static void explain(struct dt_event *ev, const struct tunnel *t)
     ev->remote = t->path.remote;
     size_t len = strlen(ev->text);
     if (t->why[0])
-        snprintf(ev->text + len, sizeof(ev->text) - len, ": %s", t->why);
+        dt_utf8_printf(ev->text + len, sizeof(ev->text) - len, ": %s", t->why);
 }
 
 void ep_epoch_event(struct tunnel *t, dt_time now, const struct dt_epoch_event *e)

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/utf8.h"
+
 #define TICK_MAX                                                                                             \
     256 /* timers at a time, so that who drives us gets a turn, and what is reported has a bound */
 
@@ -143,7 +145,7 @@ void ike_event(struct dt_ike *ike, struct dt_ike_session *s, enum dt_ike_event w
     if (!ike->ops.event || (s && s->silent))
         return;
     va_start(ap, fmt);
-    vsnprintf(err.text, sizeof(err.text), fmt, ap);
+    dt_utf8_vprintf(err.text, sizeof(err.text), fmt, ap);
     va_end(ap);
     ike->ops.event(ike->ctx, s && s->known ? s : NULL, what, path, &err);
 }

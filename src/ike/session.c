@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/utf8.h"
+
 struct dt_ike_session *ike_session_new(struct dt_ike *ike, bool initiator, const struct dt_path *path)
 {
     struct dt_ike_session *s = calloc(1, sizeof(*s));
@@ -102,7 +104,7 @@ void ike_session_fail(struct dt_ike_session *s, uint16_t notify, const char *fmt
     struct dt_err err = {.notify = notify};
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(err.text, sizeof(err.text), fmt, ap);
+    dt_utf8_vprintf(err.text, sizeof(err.text), fmt, ap);
     va_end(ap);
     ike_session_end(s, &err);
 }

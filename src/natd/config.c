@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/suggest.h"
+#include "base/utf8.h"
 #include "config/file.h"
 
 void natd_config_defaults(struct natd_config *c)
@@ -48,6 +49,10 @@ static int set_metrics(struct natd_config *c, const char *value, const char **wh
 int natd_config_set(struct natd_config *c, const char *name, const char *value, const char **why)
 {
     struct dt_masq_params *p = &c->masq.params;
+    if (!dt_utf8_ok(value)) {
+        *why = "is not UTF-8";
+        return -1;
+    }
     if (!strcmp(name, "inside"))
         return set_text(c->inside, sizeof(c->inside), value, why);
     if (!strcmp(name, "outside"))

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "masq/kern/shared.h"
 #include "natd/natd.h"
 
@@ -310,9 +311,7 @@ static void note_reason(struct natd_router *r, const struct natd_fact *f)
     if (had)
         x->had = *had;
     const struct dt_err *why = &r->why[f->kind][f->port < NATD_PORTS ? f->port : NATD_LOOPBACK];
-    size_t n = strnlen(why->text, sizeof(x->detail) - 1);
-    memcpy(x->detail, why->text, n);
-    x->detail[n] = '\0';
+    dt_utf8_printf(x->detail, sizeof(x->detail), "%s", why->text);
 }
 
 /* What follows from another reason is none of its own. */

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/rand.h"
+#include "base/utf8.h"
 #include "policy/check_priv.h"
 
 /* --- rules that can never match: subtract from a rule's packets those that earlier rules take --- */
@@ -294,7 +295,7 @@ void dt_check_add(struct check *c, enum dt_check_kind kind, unsigned line, const
     *i = (struct dt_check_issue){.kind = kind, .line = line};
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(i->text, sizeof i->text, fmt, ap);
+    dt_utf8_vprintf(i->text, sizeof i->text, fmt, ap);
     va_end(ap);
     for (size_t k = 0; k < c->n; k++)
         if (c->issue[k].kind == kind && c->issue[k].line == line && !strcmp(c->issue[k].text, i->text))

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "policy/policy_priv.h"
 
 void dt_policy_limits_default(struct dt_policy_limits *l)
@@ -89,7 +90,7 @@ void dt_policy_emit(struct dt_policy *p, dt_time now, enum dt_policy_event_kind 
     }
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(ev.text, sizeof ev.text, fmt, ap);
+    dt_utf8_vprintf(ev.text, sizeof ev.text, fmt, ap);
     va_end(ap);
     p->ops.event(p->user, &ev);
 }

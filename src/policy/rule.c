@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "base/utf8.h"
 #include "policy/rules_priv.h"
 
 static const struct {
@@ -111,7 +112,7 @@ struct dt_rules *dt_rules_new(const char *file)
         return NULL;
     o->rules.refs = 1;
     dt_table_init(&o->sets);
-    o->rules.file = strdup(file);
+    o->rules.file = dt_utf8_mend(strdup(file));
     if (!o->rules.file) {
         free(o);
         return NULL;
@@ -123,7 +124,7 @@ char *dt_rule_at(char *out, const struct dt_rules *rs, const struct dt_rule *r)
 {
     if (rs->sources)
         return dt_source_str(out, rs->sources, r->line);
-    snprintf(out, DT_SOURCE_STRLEN, "%.480s:%u", rs->file, r->line);
+    dt_utf8_printf(out, DT_SOURCE_STRLEN, "%.480s:%u", rs->file, r->line);
     return out;
 }
 

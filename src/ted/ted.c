@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 void dt_ted_params_default(struct dt_ted_params *p)
 {
     *p = (struct dt_ted_params){
@@ -56,7 +58,7 @@ void dt_ted_tell(struct dt_ted *t, dt_time now, enum dt_ted_event_kind kind, uin
     if (peer)
         e.peer = *peer;
     va_start(ap, fmt);
-    vsnprintf(e.text, sizeof e.text, fmt, ap);
+    dt_utf8_vprintf(e.text, sizeof e.text, fmt, ap);
     va_end(ap);
     t->ops.event(t->user, now, &e);
 }

@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/utf8.h"
 #include "config/config.h"
 #include "config/file.h"
 
@@ -184,24 +183,6 @@ static void where_a_brace_is_missing(void **state)
     says("main.conf:1: this section never ends; it wants a } (the list of line 2 may have taken it)");
 }
 
-static void utf8(void **state)
-{
-    static const char *const good[] = {"", "a", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x90\x8e"};
-    static const char *const bad[] = {"\xe4",
-                                      "\xc3",
-                                      "\xc0\x80",
-                                      "\xe0\x80\x80",
-                                      "\xed\xa0\x80",
-                                      "\xf4\x90\x80\x80",
-                                      "\xf8\x88\x80\x80\x80",
-                                      "\x80",
-                                      "a\xff"};
-    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-        assert_true(dt_utf8_ok(good[i]));
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_false(dt_utf8_ok(bad[i]));
-}
-
 /* ---- files of secrets ---- */
 
 static void secret(const char *content, size_t n, const char *key, const char *complaint)
@@ -279,7 +260,6 @@ int main(void)
         cmocka_unit_test(rules_of_several_files_are_one_list),
         cmocka_unit_test(texts_of_other_programs_and_codes),
         cmocka_unit_test(where_a_brace_is_missing),
-        cmocka_unit_test(utf8),
         cmocka_unit_test(a_secret_is_the_first_line_of_its_file),
         cmocka_unit_test(a_cut_secret_is_told),
     };

@@ -15,6 +15,9 @@ struct dt_nl *fake_nl(void);
 /* The host has no address and no route now. */
 void fake_no_route(bool none);
 
+/* From now on discovery finds (or not) what it opens of a host; nothing is ever heard there. */
+void fake_discovery(bool there);
+
 /* Look-ups under way, the oldest first; that number `which` is answered with 192.0.2.`host`, or (0) fails. Then
  * resolve_answers(). */
 struct dt_names *fake_names(void);
