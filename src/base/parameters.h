@@ -1,5 +1,5 @@
-/* The defaults of the seeds' parameters, for both ends and for the NAT. keylife, rekeymargin and rekeyfuzz are seed
- * 002's own; timeout leaves room for a handful of retransmissions; the others were chosen by `dovetail-sim sweep`
+/* The defaults of the originals' parameters (docs/origins.md), for both ends and for the NAT. keylife, rekeymargin and
+ * rekeyfuzz are US 7,155,740's own; timeout leaves room for a handful of retransmissions; the others were chosen by `dovetail-sim sweep`
  * (docs/parameters.md has the table and how to make it again). */
 #ifndef DT_BASE_PARAMETERS_H
 #define DT_BASE_PARAMETERS_H

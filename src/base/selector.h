@@ -1,5 +1,5 @@
 /* Traffic selectors (RFC 4301 section 4.4.1, RFC 7296 sections 2.9 and 3.13): which packets an SA carries.
- * The seeds' word is "proxy". */
+ * Discovery's word is "proxy". */
 #ifndef DT_BASE_SELECTOR_H
 #define DT_BASE_SELECTOR_H
 

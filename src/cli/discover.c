@@ -1,4 +1,4 @@
-/* discover: who protects that host, and what may be sent to it? (seed 004) */
+/* discover: who protects that host, and what may be sent to it? */
 #include "cli/discover.h"
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@ void dt_cli_steps_print(FILE *out, const json_t *steps)
     json_array_foreach(steps, i, s)
     {
         const json_t *v = json_object_get(s, "values");
-        fprintf(out, "  FIG. %-3s %-16s  %s\n", dt_cli_str(s, "figure"), dt_cli_str(s, "field"),
+        fprintf(out, "  step %-3s %-16s  %s\n", dt_cli_str(s, "figure"), dt_cli_str(s, "field"),
                 dt_cli_str(s, "branch"));
         dt_cli_wrap(out, 11, dt_cli_str(s, "text"));
         if (!json_object_get(v, "A"))

@@ -1,4 +1,4 @@
-/* discover --intersect: the figures of seed 004 on paper, without network or daemon. */
+/* discover --intersect: the intersection (US 7,207,063 FIG. 3) on paper, without network or daemon. */
 #include "cli/discover.h"
 #include "ted/ted.h"
 

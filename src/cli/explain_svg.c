@@ -1,4 +1,4 @@
-/* The picture of `dovetail explain`: FIG. 4 of seed 003, headers inside headers, and a bar with every byte. */
+/* The picture of `dovetail explain`: headers inside headers, and a bar with every byte. */
 #include "cli/explain.h"
 
 #define WIDTH   960

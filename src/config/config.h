@@ -165,7 +165,7 @@ struct dt_config_discover {
     size_t npeer;
     struct dt_discover_peer peer[DT_DISCOVER_PEERS]; /* none: whoever proves a secret */
     enum dt_encap encap;
-    bool hold;    /* packets wait for the answer; else they are dropped, as the seed does */
+    bool hold;    /* packets wait for the answer; else they are dropped, as the original does */
     dt_time idle; /* a tunnel that carried nothing for so long goes; 0: none does */
 };
 

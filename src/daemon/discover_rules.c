@@ -7,7 +7,7 @@
 #include "daemon/plans.h"
 #include "wire/ip.h"
 
-/* FIG. 7 of seed 003: after a tunnel rule, what is matched next is ESP from the same source to its gateway. */
+/* US 6,636,520 FIG. 7: after a tunnel rule, what is matched next is ESP from the same source to its gateway. */
 bool discover_nested(const struct daemon *d, const struct dt_addr *src, const struct dt_addr *peer)
 {
     struct dt_flow esp = {.src = *src, .dst = *peer, .proto = DT_IPPROTO_ESP};

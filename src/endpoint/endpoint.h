@@ -25,7 +25,7 @@
  *  - send the control packet that `probe` describes on exactly the SA it names (wire/dummy.h or wire/icmp.h
  *    builds it), report its answer with the SA that it came in on (dt_endpoint_probe_reply), and, where the SA
  *    says so (answer_dummy, answer4, answer6), answer the peer's control packets itself, on the outbound SA of
- *    the pair on which they came in (FIG. 7, 706);
+ *    the pair on which they came in (US 7,155,740 FIG. 7, 706);
  *  - report an SA that nears the end of its sequence numbers or bytes (dt_endpoint_soft_limit), one that has
  *    reached it and sends no more (dt_endpoint_hard_limit), and a peer whose newest authenticated packet came
  *    from another address or port (dt_endpoint_peer_moved).
@@ -108,7 +108,7 @@ struct dt_gateway_cfg {
     struct dt_selectors remote;  /* what clients bring, all together; whose is what: ops->authority */
     bool lease;                  /* inside addresses through ops->lease */
     bool transport;
-    bool probe; /* false: FIG. 8, switch on negotiation */
+    bool probe; /* false: switch on negotiation, as IPsec without probes does */
     struct dt_epoch_params params;
     uint32_t tunnels_max; /* clients at a time (65536) */
 };
@@ -263,7 +263,7 @@ struct dt_endpoint_ops {
     void (*sa_remove)(void *user, dt_time now, uint64_t sa);
     void (*sa_path)(void *user, dt_time now, uint64_t sa,
                     const struct dt_path *path); /* send there from now on */
-    /* `sa` counts with DT_OUTBOUND_SA alone. forced: the seed's exception, data on an unproved epoch. */
+    /* `sa` counts with DT_OUTBOUND_SA alone. forced: the original's exception, data on an unproved epoch. */
     void (*outbound)(void *user, dt_time now, uint32_t tunnel, enum dt_outbound how, uint64_t sa,
                      bool forced);
     void (*probe)(void *user, dt_time now, const struct dt_endpoint_probe *probe);

@@ -1,4 +1,4 @@
-/* Defaults, the seed's inequalities, and the bound of recovery. */
+/* Defaults, the inequalities between them, and the bound of recovery. */
 #include "epoch/epoch.h"
 
 #include <stdarg.h>

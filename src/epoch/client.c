@@ -40,7 +40,7 @@ void dt_epoch_client_params(struct dt_epoch_client *c, const struct dt_epoch_par
 }
 
 /* Which epoch may carry data? The newest verified one; past its limit, or after it, one that is not verified. One that
- * answers no ping falls silent while another is on probation: behind a NAT of the seed's kind each of its packets would
+ * answers no ping falls silent while another is on probation: behind a NAT of the original's kind each of its packets would
  * be an outstanding item without an answer, which keeps the probes out. */
 void dt_client_choose(struct dt_epoch_client *c, dt_time now)
 {

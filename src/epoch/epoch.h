@@ -1,4 +1,4 @@
-/* The epoch engine (seed 002, FIG. 6A, 6B, 7, 8; DESIGN section "The epoch engine"): which epoch of a tunnel
+/* The epoch engine (US 7,155,740, FIG. 6A, 6B, 7, 8: docs/origins.md): which epoch of a tunnel
  * may carry data, when to probe it, when to rekey, when to give up on a session. Two engines: the client,
  * which owns a tunnel and proves every epoch before it uses it, and the server, which answers and waits to be
  * spoken to.
@@ -40,7 +40,7 @@ struct dt_epoch_faults {
     bool server_no_fallback; /* server: neither DELETE nor the old epoch's end moves data to the new epoch */
 };
 
-/* The seed's names. Both roles take the same struct; what a role does not use is ignored. */
+/* The original's names. Both roles take the same struct; what a role does not use is ignored. */
 struct dt_epoch_params {
     dt_time keylife;     /* an epoch's lifetime, from its negotiation (t0) */
     dt_time rekeymargin; /* data leaves an epoch at t0 + keylife - rekeymargin at the latest */
@@ -117,7 +117,7 @@ struct dt_epoch_ops {
     void (*abandon)(void *user, dt_time now);
     /* Client. Send a control packet on that epoch's outbound SA. Its reply's ident is (uint16_t)epoch. */
     void (*probe)(void *user, dt_time now, uint32_t epoch, uint16_t seq);
-    /* Data goes out on that epoch from now on; 0: hold it in the bounded queue. `forced`: the seed's exception, data on an
+    /* Data goes out on that epoch from now on; 0: hold it in the bounded queue. `forced`: the original's exception, data on an
      * epoch that is not verified (not heard). The client makes it at the old epoch's t0 + keylife - rekeymargin. The
      * server makes it only when the old epoch is gone: by the DELETE of a peer that does not probe, or at t0 + keylife
      * (FIG. 7). Until then the old one still carries, and its packets on a new SPI, before the client has spoken on it,
@@ -204,7 +204,7 @@ struct dt_epoch_client {
     bool fresh;           /* an epoch was verified since the last negotiation began */
     uint32_t proved;      /* the newest verified epoch, also when it is gone */
     dt_time limit;        /* its t0 + keylife - rekeymargin: until then data waits for a verified epoch */
-    uint32_t nepoch;      /* the seed's NEPOCH: negotiations failed since an epoch was verified */
+    uint32_t nepoch;      /* the original's NEPOCH: negotiations failed since an epoch was verified */
     uint32_t unverified;  /* epochs in a row that no probe could verify */
     uint32_t opens;       /* sessions opened since an epoch was verified */
     uint32_t refused;     /* of them, refused by somebody's word */
@@ -319,7 +319,7 @@ void dt_epoch_server_digest(const struct dt_epoch_server *s, dt_time now, struct
 /* Live epochs (not free). */
 size_t dt_epoch_server_count(const struct dt_epoch_server *s);
 
-/* ---- The inequalities and the bound (seed 002, "Detailed Description") ---- */
+/* ---- The inequalities and the bound (US 7,155,740, detailed description) ---- */
 
 struct dt_epoch_nat {
     dt_time t_out;  /* an outstanding item lives this long */

@@ -1,4 +1,4 @@
-/* VPN Masquerade in user space: the rules of seed 002 (background section, FIG. 4 and 5) for the simulator,
+/* VPN Masquerade in user space: the rules of US 7,155,740 (background, FIG. 4 and 5) for the simulator,
  * for `dovetail nat replay` and for the tests. The kernel program compiles the same rules from rules.h.
  *
  * No clock, no sockets: every call takes `now`, which must not go back. Single thread. An item is gone at

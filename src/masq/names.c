@@ -165,7 +165,7 @@ int dt_masq_set(struct dt_masq_config *c, const char *name, const char *value, c
         rc = set_one(c, &params[i], value, &reason);
         break;
     }
-    /* The seed has one t_out for outstanding items of both kinds; t_ike_out of its own only when asked for. */
+    /* The original has one t_out for outstanding items of both kinds; t_ike_out of its own only when asked for. */
     if (!rc && !strcmp(name, "t_ike_out"))
         c->t_ike_out_set = true;
     if (!rc && !strcmp(name, "t_out") && !c->t_ike_out_set)

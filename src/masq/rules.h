@@ -271,7 +271,7 @@ MQ_FN uint32_t mq_late_find(struct mq_server *s, uint32_t client)
 
 /* Under the lock: the outstanding item has expired. When it made another client wait while its own tried SPI after SPI, as
  * the one before it did, its client shall wait itself: twice t_out, then twice as long each time, up to MQ_LATE_LONG times.
- * Whoever loses packets, or rekeys in vain, comes with few SPIs and is left to the seed's rules. */
+ * Whoever loses packets, or rekeys in vain, comes with few SPIs and is left to the original rules. */
 MQ_FN void mq_late_note(struct mq_server *s, uint64_t t_out)
 {
     if (!s->waited || s->n_own < MQ_LATE_OWN)

@@ -1,5 +1,5 @@
 /* The shapes that the rules of VPN Masquerade share between their two builds: the kernel program (eBPF) and
- * user space. Source: seed 002, background section and FIG. 4 and 5; docs/nat.md lists each rule with its
+ * user space. Source: US 7,155,740, background and FIG. 4 and 5; docs/nat.md lists each rule with its
  * sentence.
  *
  * Everything is in host byte order. Times are nanoseconds on one monotonic clock. Structs have no hidden

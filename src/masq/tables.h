@@ -1,4 +1,4 @@
-/* Keys and values of the NAT's tables (seed 002, FIG. 4 and 5), for rules.h. An item is spread over what each
+/* Keys and values of the NAT's tables (US 7,155,740, FIG. 4 and 5), for rules.h. An item is spread over what each
  * direction looks up, so that a packet of an established item costs one look-up:
  *   esp     client, server, outgoing SPI -> established item        (packets from inside)
  *   esp_in  server, incoming SPI -> the same item's other half      (packets from outside)

@@ -174,7 +174,7 @@ struct dt_dp_sa {
     struct dt_selectors local, remote;
     uint64_t below; /* nested: its outer packets go through this other tunnel of this host; 0: they do not */
     /* Echo requests to these from inside the epoch are answered by the data path, on the outbound SA of this very
-     * epoch (FIG. 7, 706), and do not reach the TUN device. None: nothing is answered. */
+     * epoch (US 7,155,740 FIG. 7, 706), and do not reach the TUN device. None: nothing is answered. */
     struct dt_addr answer4, answer6;
     bool answer_dummy; /* control packets that are dummy packets (wire/dummy.h) are answered, likewise */
     /* Transport mode behind a NAT (RFC 3948 3.1.2): the addresses that the upper layer's checksum was made

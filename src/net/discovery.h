@@ -1,4 +1,4 @@
-/* What tunnel endpoint discovery needs of this host (seed 004, FIG. 2): probes that leave with another host's
+/* What tunnel endpoint discovery needs of this host (US 7,207,063, FIG. 2): probes that leave with another host's
  * address, probes that pass through, and packets of our hosts that must go into the TUN device without being in its
  * routes. All for the control thread; addresses and masks as in ted/proxy.h (holes allowed). */
 #ifndef DT_NET_DISCOVERY_H

@@ -1,4 +1,4 @@
-/* A packet's plan: the pending stack that the rules ask for (seed 003 FIG. 5 and FIG. 7, blocks 702 to 718).
+/* A packet's plan: the pending stack that the rules ask for (US 6,636,520 FIG. 5 and FIG. 7, blocks 702 to 718).
  *
  * A transport rule is looked for first, and pushed. Then tunnel rules, again and again, each pushed, with the
  * destination set to the gateway that was just pushed, until none matches. From the first gateway on, what is

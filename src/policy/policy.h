@@ -1,4 +1,4 @@
-/* Plans at work: pending and completed stack, one action at a time (seed 003 FIG. 5, FIG. 6, FIG. 7 722 to 736).
+/* Plans at work: pending and completed stack, one action at a time (US 6,636,520 FIG. 5, FIG. 6, FIG. 7 722 to 736).
  *
  * A packet that the rules want protected has a plan (plan.h). Packets with equal plans share one. Its pending stack
  * is popped, the action performed, and pushed on the completed stack when it succeeded; when one fails, the
@@ -8,9 +8,9 @@
  * whose actions begin alike share those layers; a layer is performed once, and torn down when the last plan lets go
  * of it.
  *
- * What the seed leaves open: a layer that is lost after its plan was complete takes down the layers above it, and
+ * What the original leaves open: a layer that is lost after its plan was complete takes down the layers above it, and
  * itself, in order; those below stay, and the plan builds on from there, again and again with growing pauses, as
- * long as it is wanted. A plan that fails while it is first built is torn down to the bottom, as the seed has it.
+ * long as it is wanted. A plan that fails while it is first built is torn down to the bottom, as the original has it.
  *
  * No input or output here: the owner brings layers up and down (ops), tells how it went, and calls tick no later
  * than the deadline. The callbacks must not call back into the engine. Answers to them (dt_policy_done,

@@ -1,4 +1,4 @@
-/* Rules: which packets are protected, and how (seed 003, "transport rules" and "tunnel rules" over the
+/* Rules: which packets are protected, and how (US 6,636,520, "transport rules" and "tunnel rules" over the
  * 5-tuple).
  *
  * A rules file, or the `rule` and `group` sections of dovetaild's configuration, the grammar is one:

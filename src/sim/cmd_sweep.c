@@ -87,8 +87,7 @@ static void row(struct sim_text *t, const struct tried *x, bool json)
             m->recovery_s, m->bound_s, m->packets_h, m->false_h, m->items, m->wrong_h, m->cost,
             x->best ? "true" : "false");
     } else if (!m->possible) {
-        sim_text_add(t, "| %s | %s | against the seed's inequalities | | | | | | |\n", axes[x->axis].name,
-                     x->value);
+        sim_text_add(t, "| %s | %s | against the inequalities | | | | | | |\n", axes[x->axis].name, x->value);
     } else {
         sim_text_add(t, "| %s | %s%s%s | %.2f | %.1f | %.0f | %.2f | %.2f | %.2f | %.2f |\n",
                      axes[x->axis].name, x->best ? "**" : "", x->value, x->best ? "**" : "", m->recovery_s,

@@ -1,4 +1,4 @@
-/* The intersection of two proxies (seed 004 section 3, FIG. 3A protocol, 3B addresses and masks, 3C ports): exactly
+/* The intersection of two proxies (US 7,207,063, FIG. 3A protocol, 3B addresses and masks, 3C ports): exactly
  * the traffic that both peers allow. Every branch that was taken is written down, so that a person can read why. */
 #ifndef DT_TED_INTERSECT_H
 #define DT_TED_INTERSECT_H
@@ -12,8 +12,8 @@
 #define DT_TED_STEP_TEXT   320
 #define DT_TED_STEP_VALUES 8
 
-/* FIG. 3A and 3C: "initiator", "responder", "result". FIG. 3B: the seed's own letters "A", "B", "C", "D", "A&B&D",
- * "C&B&D", and where they agree "address" and "mask". A result that is missing is the seed's empty value. */
+/* FIG. 3A and 3C: "initiator", "responder", "result". FIG. 3B: the document's own letters "A", "B", "C", "D", "A&B&D",
+ * "C&B&D", and where they agree "address" and "mask". A result that is missing is the document's empty value. */
 struct dt_ted_value {
     const char *name;
     char text[DT_ADDR_STRLEN];
@@ -21,7 +21,7 @@ struct dt_ted_value {
 
 struct dt_ted_step {
     const char *figure; /* "3A", "3B" or "3C"; "2" for FIG. 2's 218 */
-    const char *branch; /* the seed's boxes, e.g. "302 yes, 304" */
+    const char *branch; /* the document's boxes, e.g. "302 yes, 304" */
     const char *field;  /* "protocol", "source", "destination", "source port", "destination port", "packet" */
     char values[DT_TED_STEP_TEXT]; /* both sides' values and what came of them, as a sentence */
     size_t count;
@@ -35,7 +35,7 @@ struct dt_ted_trace {
 };
 
 /* True and *out when the two share traffic. Both are in the initiator's view (ted/proxy.h). Where protocol, port,
- * address or version conflict (the seed's "empty value") there is no intersection, and the last step says why.
+ * address or version conflict (the document's "empty value") there is no intersection, and the last step says why.
  * trace may be NULL. */
 bool dt_ted_intersect(struct dt_ted_proxy *out, const struct dt_ted_proxy *initiator,
                       const struct dt_ted_proxy *responder, struct dt_ted_trace *trace);

@@ -1,6 +1,6 @@
-/* The proxy of tunnel endpoint discovery (seed 004 section 2 and FIG. 3B): a description of traffic by masks.
+/* The proxy of tunnel endpoint discovery (US 7,207,063, FIG. 3B): a description of traffic by masks.
  *
- * "Proxy" is the seed's word for what RFC 7296 calls a traffic selector; elsewhere Dovetail says traffic selector
+ * "Proxy" is the original's word for what RFC 7296 calls a traffic selector; elsewhere Dovetail says traffic selector
  * (base/selector.h). The two differ in one thing: a proxy's mask may have holes (a zero bit means "ignored"
  * wherever it stands), a selector is a range. dt_ted_proxy_selectors() goes from one to the other.
  *

@@ -1,4 +1,4 @@
-/* Tunnel endpoint discovery (seed 004 FIG. 2): who protects that host, and what may we send it?
+/* Tunnel endpoint discovery (US 7,207,063 FIG. 2): who protects that host, and what may we send it?
  *
  * One struct dt_ted is the discovery of one gateway, initiator and responder. It does no I/O: the owner shows it the
  * packets that match a `discover` rule, the probes that pass through, and the replies that arrive on port 500, and

@@ -1,4 +1,4 @@
-/* Messages of tunnel endpoint discovery (seed 004 section 2): bytes <-> structs. docs/ted-wire.md draws every octet and
+/* Messages of tunnel endpoint discovery (US 7,207,063): bytes <-> structs. docs/ted-wire.md draws every octet and
  * says why it is there. An ISAKMP header (RFC 2408 section 3.1, version 1.0, exchange type 240 or 241, message id 0,
  * no flags), then payloads with the generic header. Everything is unencrypted and unauthenticated: a message finds a
  * peer, it never proves one. */
@@ -32,7 +32,7 @@
 #define DT_TED_CAP_IPV6    0x00000002u
 #define DT_TED_CAP_IKEV2   0x00000004u /* negotiates with IKEv2 */
 
-#define DT_TED_PROTO_IP  0 /* the seed's "IP protocol": any protocol */
+#define DT_TED_PROTO_IP  0 /* the original's "IP protocol": any protocol */
 #define DT_TED_PORT_NONE 0 /* no port is named */
 
 /* The first 16 octets of SHA-256("Dovetail TED version 1"). */

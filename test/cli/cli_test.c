@@ -201,7 +201,7 @@ static void check_prints_file_and_line(void **state)
     r = RUN("check", path);
     assert_int_equal(r.rc, 0);
     assert_non_null(strstr(r.out, "maxidle"));
-    assert_null(strstr(r.out, "FAILS")); /* the defaults obey the seed */
+    assert_null(strstr(r.out, "FAILS")); /* the defaults obey the inequalities */
     done(&r);
     f = fopen(path, "w");
     fputs("gateway \"g\" { identity = b psk = c protect = 10.0.0.0/8 pool = 10.9.0.0/24 server_rekey = yes\n"

@@ -87,7 +87,7 @@ static void the_responders_own_view(void **state)
                               "10.2.0.0/16 10.0.0.0/8 tcp 80 any", NULL),
                      0);
     assert_non_null(strstr(said, "intersection 10.1.0.0/16 10.2.0.0/16 tcp any 80"));
-    assert_non_null(strstr(said, "FIG. 3C"));
+    assert_non_null(strstr(said, "step 3C"));
 }
 
 static void what_is_open_takes_the_others_version(void **state)

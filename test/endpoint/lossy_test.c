@@ -1,5 +1,5 @@
 /* The property: whatever the network does for a while, every tunnel ends verified, no client sends data on an epoch it
- * has not verified and no server on one it has not heard (save the seed's exception, counted), and nothing is left over.
+ * has not verified and no server on one it has not heard (save the original's exception, counted), and nothing is left over.
  * DT_RUNS seeds are run (the whole 10,000 in four programs, see meson.build). */
 #include "endpoint/world.h"
 

@@ -1,6 +1,6 @@
 /* Hosts with endpoints, a toy data path each, and a network between them, in virtual time. The data path does what
  * endpoint.h asks for and nothing else, and judges as it goes: data on an epoch that was not proved is a sin unless
- * the seed's exception allowed it. */
+ * the original's exception allowed it. */
 #ifndef DT_TEST_ENDPOINT_WORLD_H
 #define DT_TEST_ENDPOINT_WORLD_H
 

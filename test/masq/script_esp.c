@@ -97,7 +97,7 @@ static void esp_fourth_race(struct rig *r)
     EXPECT(0.2, ESP_OUT(C2, S1, 0x1002), ESP_CREATE, S1);
     EXPECT(0.3, ESP_IN(S1, 0x2002), ESP_CONVERT, C2);
     EXPECT(70, ESP_OUT(C2, S1, 0x1002), ESP_CREATE, S1);
-    EXPECT(70.1, ESP_IN(S1, 0x2001), ESP_CONVERT, C2); /* C1's packet: misassociated, as the seed has it */
+    EXPECT(70.1, ESP_IN(S1, 0x2001), ESP_CONVERT, C2); /* C1's packet: misassociated, as the original has it */
     EXPECT(70.2, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
     EXPECT(70.3, ESP_IN(S1, 0x2001), ESP_IN_ESTABLISHED, C2);
 }
@@ -198,7 +198,7 @@ static void esp_share(struct rig *r)
 }
 
 /* A client that sends ever new SPIs, none of which the server knows, and others that set up tunnels meanwhile: each
- * must get its turn. The first item may stand for t_out, as in the seed; who made others wait by one that nobody
+ * must get its turn. The first item may stand for t_out, as in the original; who made others wait by one that nobody
  * answered is held back after that. */
 static void esp_flood_new_tunnels(struct rig *r)
 {
@@ -287,7 +287,7 @@ static void esp_back_off(struct rig *r)
     EXPECT(69, ESP_OUT(C1, S1, 0x100a), ESP_BACK_OFF, 0);
 }
 
-/* Whoever is not answered, as often as may be, but comes with few SPIs is held back by the seed's rules alone; and one
+/* Whoever is not answered, as often as may be, but comes with few SPIs is held back by the original rules alone; and one
  * further SPI, however many packets it sends, is one. */
 static void esp_few_spis(struct rig *r)
 {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tunnel endpoint discovery (seed 004): five gateways around one core, none of which knows another, each with two subnets
+# Tunnel endpoint discovery: five gateways around one core, none of which knows another, each with two subnets
 # and a policy of its own. The core lets no inside address pass save in a probe, so that what arrives came through a tunnel.
 #
 #   g1  10.1.0.0/16 with all            g4  a port: UDP 4411 of its own side

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Tunnels inside tunnels, on real packets: a client, three security gateways in a row, a host behind the last; three
-# nested tunnels and transport mode to the host (seed 003, FIG. 2 to 5).
+# nested tunnels and transport mode to the host (US 6,636,520).
 #
 #   client 192.0.2.10 -- 192.0.2.1 g1 198.51.101.1 -- 198.51.101.2 g2 198.51.102.2 -- 198.51.102.3 g3 10.3.0.1 -- 10.3.0.9 host
 set -u
@@ -240,7 +240,7 @@ tap_ok "metrics count two plans and four layers" lab_wait 5 "metrics_are plans=2
 capture_stop
 tap_ok "no payload on any link" nothing_plain
 if command -v tshark >/dev/null; then
-    tap_ok "tshark with the keys: four ESP layers, in the order of FIG. 4" four_layers
+    tap_ok "tshark with the keys: four ESP layers, in the order of the plan" four_layers
 else
     tap_skip "tshark with the keys: four ESP layers" tshark
 fi

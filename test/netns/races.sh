@@ -1,5 +1,5 @@
 #!/bin/sh
-# The seed's four races and two collisions with the real daemons and dovetail-natd, held against dovetail-sim: the same
+# The four races and two collisions with the real daemons and dovetail-natd, held against dovetail-sim: the same
 # scenario must give the same sequence of epoch events at each client and the same mishaps in the NAT (an SPI without an
 # item that goes to everybody; an item that pairs the SPIs of two clients), times aside. Each runs as `plain` (probe off
 # at both ends: today's IPsec, where the mishaps must happen) and `both` (Dovetail at both ends, where races 1 and 2 must

@@ -1,7 +1,7 @@
 #include "policy/plan.h"
 #include "policy/gen.h"
 
-/* Seed 003 FIG. 7, blocks 702 to 718, block by block, over a plain list of rules. The only additions are
+/* US 6,636,520 FIG. 7, blocks 702 to 718, block by block, over a plain list of rules. The only additions are
  * those that DESIGN names: no transport rule is needed, the next match is an ESP packet, and eight tunnels
  * are the limit. */
 enum outcome { GOOD, REPEATS, DEEP };

@@ -223,7 +223,7 @@ static void in_order(void **state)
     assert_int_equal(i.held, 0);
     assert_string_equal(i.layer[5].rule, "host");
     assert_int_equal(packet(m, "192.0.2.77", &layer), DT_POLICY_PASS);
-    /* What the seed calls pushes and pops can be followed. */
+    /* What the original calls pushes and pops can be followed. */
     assert_non_null(
         strstr(m->events, "pending_pop 1 g1 5/0: begun\ncompleted_push 1 g1 5/1: up\npending_pop 1 g2 4/1"));
     assert_non_null(strstr(m->events, "completed_push 1 host 0/6: up\nplan_up 1  0/6: 6 layers\n"));

@@ -4,12 +4,12 @@
 #include "base/rand.h"
 #include "ted/intersect.h"
 
-/* Every branch of FIG. 3A, 3B and 3C, and the seed's worked example. `last` is the branch that decided. */
+/* Every branch of FIG. 3A, 3B and 3C, and the document's worked example. `last` is the branch that decided. */
 static const struct {
     const char *a, *b, *result; /* NULL: none */
     const char *figure, *branch;
 } table[] = {
-    /* seed 004 section 3: A 10.11.0.0, B 255.255.0.0, C 10.0.0.0, D 255.0.0.0 */
+    /* US 7,207,063's example: A 10.11.0.0, B 255.255.0.0, C 10.0.0.0, D 255.0.0.0 */
     {"10.11.0.0/255.255.0.0 any", "10.0.0.0/255.0.0.0 any", "10.11.0.0/16 0.0.0.0/0", "3B", "320 yes, 324"},
     /* FIG. 3A */
     {"any any", "any any", "0.0.0.0/0 0.0.0.0/0", "3A", "302 yes, 304"},

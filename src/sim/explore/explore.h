@@ -7,7 +7,7 @@
  * In each state these must hold:
  *   (a) no item pairs SPIs of different clients by a packet on an epoch that the server had not heard (races 1 and
  *       2), nor at all before something expired or was forgotten;
- *   (b) no client sends data on an unverified epoch, no server on an unheard one, save where the seed allows it;
+ *   (b) no client sends data on an unverified epoch, no server on an unheard one, save where the original allows it;
  *   (c) once the network is fair, all traffic flows and every new epoch is verified or given up within the bound
  *       that epoch/epoch.h computes from the parameters;
  *   (d) every client has a timer. */

@@ -1,4 +1,4 @@
-/* The four races and the two collisions of seed 002. */
+/* The four races and the two collisions of US 7,155,740. */
 #include "sim/run/scenario.h"
 
 #define STEADY DT_SEC

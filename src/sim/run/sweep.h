@@ -6,7 +6,7 @@
 
 struct sim_trade {
     struct sim_params params;
-    bool possible;     /* the seed's inequalities hold */
+    bool possible;     /* the inequalities hold */
     double recovery_s; /* the 99th percentile, averaged over the scenarios that need a recovery */
     double bound_s;
     double packets_h; /* control packets and IKE messages of an idle client in an hour, 5 % of them lost */

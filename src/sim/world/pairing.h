@@ -31,7 +31,7 @@ struct sim_params sim_params_default(void);
 /* The i-th parameter's name and value, seconds or a number; NULL: past the last. */
 const char *sim_params_get(const struct sim_params *p, int i, double *value);
 int sim_params_set(struct sim_params *p, const char *name, const char *value, struct dt_err *err);
-/* 0, or -1 when the inequalities of the seed do not hold. */
+/* 0, or -1 when the inequalities (epoch/epoch.h) do not hold. */
 int sim_params_check(const struct sim_params *p, struct dt_err *err);
 
 #endif
