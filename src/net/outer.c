@@ -26,7 +26,7 @@
 
 #define SOCKET_BUFFER (8 << 20)
 #define GSO_BYTES     65000u /* of UDP payload in one call, below 65507 */
-#define GSO_SEGS      64u
+#define GSO_SEGS      64u    /* a bit for each in send_singly */
 #define SEND_WAIT     20 /* ms that a full socket buffer may hold a worker up before packets are dropped */
 
 /* ---- opening ------------------------------------------------------------------------------------- */
@@ -529,31 +529,36 @@ static void add_message(const struct dp_worker *w, struct out_call *c, const str
     c->n++;
 }
 
-/* The kernel would not cut message i for this device: each packet by itself. */
-static unsigned send_singly(struct dp_sock *s, const struct out_call *c, unsigned i, int *why)
+/* The kernel would not cut message i for this device, or says that it is too large: each packet by itself. Bit k of
+ * left: packet k has not gone yet; those alone are sent, and what went is taken out. Why says what became of one that did
+ * not go; too large before all else, since that one goes in fragments. */
+static void send_singly(struct dp_sock *s, const struct out_call *c, unsigned i, uint64_t *left, int *why)
 {
     struct msghdr m = c->msg[i].msg_hdr;
     struct iovec iov;
-    size_t left = c->iov[i].iov_len;
-    uint8_t *p = c->iov[i].iov_base;
-    unsigned sent = 0;
+    uint8_t *base = c->iov[i].iov_base;
+    bool too_big = false;
 
     m.msg_iov = &iov;
+    m.msg_iovlen = 1;
     if (c->segs[i] > 1)
         m.msg_controllen -= CMSG_SPACE(sizeof(uint16_t)); /* the size for UDP_SEGMENT stands last */
     if (m.msg_controllen == 0)
         m.msg_control = NULL;
-    while (left) {
-        size_t n = left < c->size[i] ? left : c->size[i];
-        iov = (struct iovec){.iov_base = p, .iov_len = n};
-        if (sendmsg(s->fd, &m, 0) >= 0)
-            sent++;
-        else
+    for (unsigned k = 0; k < c->segs[i]; k++) {
+        size_t at = (size_t)k * c->size[i], rest = c->iov[i].iov_len - at;
+        if (!(*left >> k & 1))
+            continue;
+        iov = (struct iovec){.iov_base = base + at, .iov_len = rest < c->size[i] ? rest : c->size[i]};
+        if (sendmsg(s->fd, &m, 0) >= 0) {
+            *left &= ~(UINT64_C(1) << k);
+        } else {
             *why = errno;
-        p += n;
-        left -= n;
+            too_big |= *why == EMSGSIZE;
+        }
     }
-    return sent;
+    if (too_big)
+        *why = EMSGSIZE;
 }
 
 static void count_sent(struct dp_worker *w, const struct out_call *c, unsigned from, unsigned n)
@@ -596,14 +601,15 @@ static void send_call(struct dp_worker *w, struct dp_sock *s, struct out_call *c
             tried = (int)i;
             continue;
         }
-        unsigned lost = c->segs[i];
+        uint64_t left = UINT64_MAX >> (GSO_SEGS - c->segs[i]);
         if ((why == EIO || why == EINVAL) && c->segs[i] > 1)
-            lost -= send_singly(s, c, i, &why);
-        if (why == EMSGSIZE && lost) { /* older kernels say EINVAL of many, EMSGSIZE of each */
+            send_singly(s, c, i, &left, &why);
+        if (why == EMSGSIZE && left) { /* older kernels say EINVAL of many, EMSGSIZE of each */
             mtu_changed(w, sa, r);
-            set_df(s, r->path.remote.addr.ver, false); /* sealed already: in fragments, this once */
-            lost = c->segs[i] - send_singly(s, c, i, &why);
+            set_df(s, r->path.remote.addr.ver, DF_CLEAR); /* sealed already: in fragments, this once */
+            send_singly(s, c, i, &left, &why);
         }
+        unsigned lost = (unsigned)__builtin_popcountll(left);
         dp_count(w, DT_DPC_SENT, c->segs[i] - lost);
         dp_count(w, DT_DPC_SEND_FAILED, lost);
         i++;
