@@ -22,18 +22,19 @@ static int nl_connect(struct dt_nl *nl)
     nl->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
     if (!nl->sock)
         return -1;
-    if (mnl_socket_bind(nl->sock, 0, MNL_SOCKET_AUTOPID) < 0) {
+    int on = 1;
+    /* The kernel answers a request before it returns from the call that sent it; the limit is for a kernel that does not.
+     * Without strict checking (Linux 4.20) a question about one interface is answered with all of them. */
+    struct timeval limit = {.tv_sec = 2};
+    if (mnl_socket_bind(nl->sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
+        mnl_socket_setsockopt(nl->sock, NETLINK_GET_STRICT_CHK, &on, sizeof on) < 0 ||
+        setsockopt(mnl_socket_get_fd(nl->sock), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0) {
         int e = errno;
         mnl_socket_close(nl->sock);
         nl->sock = NULL;
         errno = e;
         return -1;
     }
-    int on = 1;
-    /* The kernel answers a request before it returns from the call that sent it; the limit is for a kernel that does not. */
-    struct timeval limit = {.tv_sec = 2};
-    mnl_socket_setsockopt(nl->sock, NETLINK_GET_STRICT_CHK, &on, sizeof on);
-    setsockopt(mnl_socket_get_fd(nl->sock), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     nl->port = mnl_socket_get_portid(nl->sock);
     return 0;
 }

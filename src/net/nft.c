@@ -38,12 +38,16 @@ struct dt_nft *dt_nft_open(size_t room, struct dt_err *err)
         dt_nft_close(n);
         return NULL;
     }
-    /* A transaction is one message to the kernel (EMSGSIZE). Without the right a small one fits all the same. */
     int buffer = (int)(2 * room), fd = mnl_socket_get_fd(n->sock);
     struct timeval limit = {.tv_sec = 2};
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0) {
+        dt_err_set(err, 0, "waiting for nftables' answers has no limit: %s", strerror(errno));
+        dt_nft_close(n);
+        return NULL;
+    }
+    /* A transaction is one message to the kernel (EMSGSIZE). Without the right a small one fits all the same. */
     if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer) < 0)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
-    setsockopt(mnl_socket_get_fd(n->sock), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     n->room = room;
     n->port = mnl_socket_get_portid(n->sock);
     n->seq = (uint32_t)n->port << 8;

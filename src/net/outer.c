@@ -36,12 +36,40 @@ static int set_int(int fd, int level, int name, int v)
     return setsockopt(fd, level, name, &v, sizeof v);
 }
 
+/* A hint: with a smaller buffer a burst loses packets, and they are counted. */
 static void set_buffers(int fd)
 {
     if (set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER) < 0)
         set_int(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
     if (set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER) < 0)
         set_int(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
+}
+
+/* DF_NESTED: set, but the kernel's path MTU is not asked (see nested_mtu). */
+enum { DF_CLEAR, DF_SET, DF_NESTED };
+
+static int change_df(int fd, uint8_t ver, int df)
+{
+    static const int v4[] = {IP_PMTUDISC_DONT, IP_PMTUDISC_DO, IP_PMTUDISC_PROBE};
+    static const int v6[] = {IPV6_PMTUDISC_WANT, IPV6_PMTUDISC_DO, IPV6_PMTUDISC_PROBE};
+    return ver == 4 ? set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, v4[df])
+                    : set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, v6[df]);
+}
+
+/* All that a worker will ask of it later, when nobody could be told; then as it was. */
+static int try_df(int fd, uint8_t ver, struct dt_err *err)
+{
+    int level = ver == 4 ? IPPROTO_IP : IPPROTO_IPV6, name = ver == 4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER;
+    int was = 0, rc;
+    socklen_t len = sizeof was;
+    rc = getsockopt(fd, level, name, &was, &len);
+    for (int df = DF_CLEAR; rc == 0 && df <= DF_NESTED; df++)
+        rc = change_df(fd, ver, df);
+    if (rc == 0)
+        rc = set_int(fd, level, name, was);
+    return rc ? dt_err_set(err, 0, "whether IPv%d packets may be fragmented cannot be set: %s", ver,
+                           strerror(errno))
+              : 0;
 }
 
 static int set_options(int fd, uint8_t ver, uint32_t mark, struct dt_err *err)
@@ -54,11 +82,27 @@ static int set_options(int fd, uint8_t ver, uint32_t mark, struct dt_err *err)
         rc |= set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
         rc |= set_int(fd, IPPROTO_IP, IP_RECVTOS, 1);
     } else {
-        set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1); /* a raw socket refuses: it is nothing else */
         rc |= set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
         rc |= set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
     }
-    return rc ? dt_err_set(err, 0, "cannot set up an IPv%d socket: %s", ver, strerror(errno)) : 0;
+    if (rc)
+        return dt_err_set(err, 0, "cannot set up an IPv%d socket: %s", ver, strerror(errno));
+    return try_df(fd, ver, err);
+}
+
+/* Of UDP alone: a raw socket refuses IPV6_V6ONLY, and is nothing else. */
+static int set_v6_only(int fd, uint8_t ver, struct dt_err *err)
+{
+    if (ver == 6 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0)
+        return dt_err_set(err, 0, "an IPv6 socket would take IPv4's port as well: %s", strerror(errno));
+    return 0;
+}
+
+static int share_port(int fd, uint8_t ver, struct dt_err *err)
+{
+    if (set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0)
+        return dt_err_set(err, 0, "workers cannot share a UDP port: %s", strerror(errno));
+    return set_v6_only(fd, ver, err);
 }
 
 int dt_outer_bind_deaf(int fd, uint8_t ver, uint16_t port)
@@ -91,8 +135,10 @@ static int open_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
         int probe = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         if (probe < 0 && errno == EAFNOSUPPORT)
             return -2;
-        if (probe >= 0 && ver == 6)
-            set_int(probe, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+        if (probe >= 0 && set_v6_only(probe, ver, err) < 0) {
+            close(probe);
+            return -1;
+        }
         int rc = probe < 0 ? -1 : bind_any(probe, ver, port), why = errno;
         if (probe >= 0)
             close(probe);
@@ -103,13 +149,12 @@ static int open_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
     int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return errno == EAFNOSUPPORT ? -2 : dt_err_set(err, 0, "no UDP socket: %s", strerror(errno));
-    set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (set_options(fd, ver, w->dp->cfg.mark, err) < 0) {
+    if (share_port(fd, ver, err) < 0 || set_options(fd, ver, w->dp->cfg.mark, err) < 0) {
         close(fd);
         return -1;
     }
     if (!w->dp->cfg.no_gso)
-        set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
+        set_int(fd, IPPROTO_UDP, UDP_GRO, 1); /* a hint: without it, a system call for every packet */
     if (bind_any(fd, ver, port) < 0) {
         dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had: %s", port, ver, strerror(errno));
         close(fd);
@@ -118,8 +163,9 @@ static int open_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
     return fd;
 }
 
-/* Each worker's raw socket gets every ESP packet: a filter leaves it its share of the SPIs. */
-static void share_spis(struct dp_worker *w, int fd, uint8_t ver)
+/* Each worker's raw socket gets every ESP packet: a filter leaves it its share of the SPIs. Without it all of them would open
+ * each packet, and the replay window would be that of whoever comes first. */
+static int share_spis(struct dp_worker *w, int fd, uint8_t ver, struct dt_err *err)
 {
     struct sock_filter f4[] = {
         BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0), /* X = header length */
@@ -138,7 +184,19 @@ static void share_spis(struct dp_worker *w, int fd, uint8_t ver)
     };
     struct sock_fprog prog = {.len = ver == 4 ? DT_ARRAY_LEN(f4) : DT_ARRAY_LEN(f6),
                               .filter = ver == 4 ? f4 : f6};
-    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog);
+    if (w->dp->nworkers > 1 && setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog) < 0)
+        return dt_err_set(err, 0,
+                          "workers cannot share the ESP packets (IPv%d): %s; with workers = 1 they need not",
+                          ver, strerror(errno));
+    return 0;
+}
+
+/* Without it the kernel takes no "packet too big" for an unconnected raw socket into its routes. */
+static int learn_path_mtu(int fd, uint8_t ver, struct dt_err *err)
+{
+    if (ver == 6 && set_int(fd, IPPROTO_IPV6, IPV6_RECVERR, 1) < 0)
+        return dt_err_set(err, 0, "path MTUs of ESP in IPv6 would not be learned: %s", strerror(errno));
+    return 0;
 }
 
 static int open_esp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
@@ -149,15 +207,11 @@ static int open_esp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
                    ? -2
                    : dt_err_set(err, 0, "no raw ESP socket (IPv%d): %s%s", ver, strerror(errno),
                                 errno == EPERM ? " (CAP_NET_RAW is needed)" : "");
-    if (w->dp->nworkers > 1)
-        share_spis(w, fd, ver);
-    if (set_options(fd, ver, w->dp->cfg.mark, err) < 0) {
+    if (share_spis(w, fd, ver, err) < 0 || set_options(fd, ver, w->dp->cfg.mark, err) < 0 ||
+        learn_path_mtu(fd, ver, err) < 0) {
         close(fd);
         return -1;
     }
-    /* Without it the kernel takes no "packet too big" for an unconnected raw socket into its routes. */
-    if (ver == 6)
-        set_int(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
     return fd;
 }
 
@@ -168,8 +222,7 @@ static int open_nested_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
     int fd = socket(ver == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return errno == EAFNOSUPPORT ? -2 : dt_err_set(err, 0, "no UDP socket: %s", strerror(errno));
-    set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (set_options(fd, ver, w->dp->cfg.mark_nested, err) < 0) {
+    if (share_port(fd, ver, err) < 0 || set_options(fd, ver, w->dp->cfg.mark_nested, err) < 0) {
         close(fd);
         return -1;
     }
@@ -188,8 +241,11 @@ static int open_nested_esp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
     int fd = socket(ver == 4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ESP);
     if (fd < 0)
         return errno == EAFNOSUPPORT ? -2 : dt_err_set(err, 0, "no raw ESP socket: %s", strerror(errno));
-    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog);
-    if (set_options(fd, ver, w->dp->cfg.mark_nested, err) < 0) {
+    int rc = setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog);
+    if (rc < 0) /* it would fill with every ESP packet of the host, which nobody takes out */
+        dt_err_set(err, 0, "a socket that only sends ESP (IPv%d) cannot be made deaf: %s", ver,
+                   strerror(errno));
+    if (rc < 0 || set_options(fd, ver, w->dp->cfg.mark_nested, err) < 0) {
         close(fd);
         return -1;
     }
@@ -461,9 +517,6 @@ struct out_call {
     uint16_t segs[DT_ESP_BATCH], size[DT_ESP_BATCH];
 };
 
-/* DF_NESTED: set, but the kernel's path MTU is not asked (see nested_mtu). */
-enum { DF_CLEAR, DF_SET, DF_NESTED };
-
 static int df_of(const struct dp_sa *sa, bool df)
 {
     return !df ? DF_CLEAR : sa->below ? DF_NESTED : DF_SET;
@@ -471,14 +524,8 @@ static int df_of(const struct dp_sa *sa, bool df)
 
 static void set_df(struct dp_sock *s, uint8_t ver, int df)
 {
-    static const int v4[] = {IP_PMTUDISC_DONT, IP_PMTUDISC_DO, IP_PMTUDISC_PROBE};
-    static const int v6[] = {IPV6_PMTUDISC_WANT, IPV6_PMTUDISC_DO, IPV6_PMTUDISC_PROBE};
-    if (s->df == df)
-        return;
-    if (ver == 4)
-        set_int(s->fd, IPPROTO_IP, IP_MTU_DISCOVER, v4[df]);
-    else
-        set_int(s->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, v6[df]);
+    if (s->df != df)
+        (void)change_df(s->fd, ver, df); /* each was tried when the socket was opened (try_df) */
     s->df = df;
 }
 

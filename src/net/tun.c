@@ -25,8 +25,11 @@ static int set_offloads(struct dt_tun *tun, int fd, bool gso, struct dt_err *err
     if (ioctl(fd, TUNSETVNETHDRSZ, &size) < 0 || ioctl(fd, TUNSETVNETLE, &one) < 0)
         return dt_err_set(err, 0, "the TUN device takes no offload header: %s", strerror(errno));
     tun->gso = tun->uso = false;
+    if (!gso && ioctl(fd, TUNSETOFFLOAD, 0) < 0) /* else super-packets come, which nobody expects */
+        return dt_err_set(err, 0, "the TUN device does not turn offloads off: %s", strerror(errno));
     if (!gso)
-        return ioctl(fd, TUNSETOFFLOAD, 0), 0;
+        return 0;
+    /* A hint from here: what is refused is off, and tun says so. */
     if (ioctl(fd, TUNSETOFFLOAD, tcp | TUN_F_USO4 | TUN_F_USO6) == 0)
         tun->gso = tun->uso = true;
     else if (ioctl(fd, TUNSETOFFLOAD, tcp) == 0)

@@ -26,8 +26,11 @@ static int open_one(uint8_t ver, struct dt_err *err)
     int one = 1, fd = socket(ver == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return dt_err_set(err, 0, "no UDP socket (IPv%d): %s", ver, strerror(errno));
-    if (ver == 6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    if (ver == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) < 0) {
+        dt_err_set(err, 0, "an IPv6 socket would take IPv4's port as well: %s", strerror(errno));
+        close(fd);
+        return -1;
+    }
     return fd;
 }
 
@@ -37,7 +40,11 @@ static int open_marked(uint8_t ver, uint32_t mark, struct dt_err *err)
     int one = 1, fd = open_one(ver, err);
     if (fd < 0)
         return -1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) < 0) {
+        dt_err_set(err, 0, "IKE's sockets cannot share a UDP port: %s", strerror(errno));
+        close(fd);
+        return -1;
+    }
     if (mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0) {
         dt_err_set(err, 0, "cannot mark IKE packets: %s (CAP_NET_ADMIN is needed)", strerror(errno));
         close(fd);
@@ -52,9 +59,25 @@ static int port_is_taken(uint8_t ver, uint16_t port, struct dt_err *err)
                       errno == EADDRINUSE ? "; is another IKE daemon running?" : "");
 }
 
+/* A gateway that comes back is greeted by all its clients at once. A hint: what is lost is sent again. */
+static void enlarge_buffer(int fd)
+{
+    int room = 4 << 20;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+}
+
+/* At which address a datagram arrived: the answer leaves from it. */
+static int tell_arrival(int fd, uint8_t ver, struct dt_err *err)
+{
+    int one = 1, rc = ver == 4 ? setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof one)
+                               : setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof one);
+    return rc ? dt_err_set(err, 0, "where IKE packets arrive (IPv%d) is not told: %s", ver, strerror(errno))
+              : 0;
+}
+
 int dt_udp_open(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err)
 {
-    int one = 1, room = 4 << 20; /* a gateway that comes back is greeted by all its clients at once */
     int probe = open_one(ver, err); /* it does not share, and so sees whether anybody else has the port */
     if (probe < 0)
         return -1;
@@ -65,12 +88,11 @@ int dt_udp_open(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err)
     int fd = rc < 0 ? -1 : open_marked(ver, mark, err);
     if (fd < 0)
         return -1;
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) < 0)
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-    if (ver == 4)
-        setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof one);
-    else
-        setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof one);
+    enlarge_buffer(fd);
+    if (tell_arrival(fd, ver, err) < 0) {
+        close(fd);
+        return -1;
+    }
     if (bind_any(fd, ver, port) < 0) {
         port_is_taken(ver, port, err);
         close(fd);
