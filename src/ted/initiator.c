@@ -38,7 +38,8 @@ static struct entry *by_cookie(const struct dt_ted *t, uint64_t cookie)
     return NULL;
 }
 
-static void forget(struct dt_ted *t, struct entry *e)
+/* Takes the entry out of everything: nobody finds it, and nothing calls it up. */
+static void unhook(struct dt_ted *t, struct entry *e)
 {
     dt_table_remove(&t->by_hosts, &e->by_hosts);
     if (e->state == ENTRY_PROBING)
@@ -46,8 +47,18 @@ static void forget(struct dt_ted *t, struct entry *e)
     dt_list_del(&e->lru);
     dt_heap_set(&t->timers, &e->timer, DT_NEVER);
     dt_heap_unreserve(&t->timers, 1);
+}
+
+static void free_entry(struct entry *e)
+{
     free(e->theirs);
     free(e);
+}
+
+static void forget(struct dt_ted *t, struct entry *e)
+{
+    unhook(t, e);
+    free_entry(e);
 }
 
 static void describe(char *out, size_t cap, const struct dt_ted_packet *p)
@@ -92,35 +103,32 @@ static void make_answer(struct dt_ted *t, const struct entry *e, const struct dt
     }
 }
 
-/* Ends probing: every packet that waited gets its answer. The entry may be gone afterwards. */
+static void tell_answer(struct dt_ted *t, dt_time now, const struct dt_ted_answer *a)
+{
+    char r[DT_TED_PROXY_STRLEN], p[DT_ADDR_STRLEN];
+    if (a->found)
+        dt_ted_tell(t, now, DT_TED_EVENT_FOUND, a->rule, &a->packet, &a->peer, "%s protects %.160s",
+                    dt_addr_str(p, &a->peer), dt_ted_proxy_str(r, &a->result));
+    else if (a->peer.ver)
+        dt_ted_tell(t, now, DT_TED_EVENT_REFUSED, a->rule, &a->packet, &a->peer, "%s", a->why);
+    else
+        dt_ted_tell(t, now, DT_TED_EVENT_SILENCE, a->rule, &a->packet, NULL, "%s", a->why);
+    t->ops.answer(t->user, now, a);
+}
+
+/* Ends probing: every packet that waited gets its answer. All are made before the first is told: nobody's answer hangs on
+ * what becomes of the entry meanwhile. */
 static void settle(struct dt_ted *t, struct entry *e, dt_time now, dt_time rtt)
 {
-    struct dt_ted_packet waiting[DT_TED_WAITING];
+    struct dt_ted_answer a[DT_TED_WAITING];
     size_t n = e->nwaiting;
-    uint64_t rule = e->rule;
-    struct dt_addr src = e->src, dst = e->dst;
-    memcpy(waiting, e->waiting, sizeof waiting);
     e->nwaiting = 0;
     for (size_t i = 0; i < n; i++) {
-        struct entry *still = by_hosts(t, rule, &src, &dst); /* ops->answer may forget or replace it */
-        if (!still || still->state == ENTRY_PROBING)
-            return;
-        struct dt_ted_answer a;
-        make_answer(t, still, &waiting[i], rtt, &a);
-        if (a.found) {
-            char r[DT_TED_PROXY_STRLEN], p[DT_ADDR_STRLEN];
-            t->counters.found++;
-            dt_ted_tell(t, now, DT_TED_EVENT_FOUND, rule, &a.packet, &a.peer, "%s protects %.160s",
-                        dt_addr_str(p, &a.peer), dt_ted_proxy_str(r, &a.result));
-        } else if (a.peer.ver) {
-            t->counters.refused++;
-            dt_ted_tell(t, now, DT_TED_EVENT_REFUSED, rule, &a.packet, &a.peer, "%s", a.why);
-        } else {
-            t->counters.silent++;
-            dt_ted_tell(t, now, DT_TED_EVENT_SILENCE, rule, &a.packet, NULL, "%s", a.why);
-        }
-        t->ops.answer(t->user, now, &a);
+        make_answer(t, e, &e->waiting[i], rtt, &a[i]);
+        ++*(a[i].found ? &t->counters.found : a[i].peer.ver ? &t->counters.refused : &t->counters.silent);
     }
+    for (size_t i = 0; i < n; i++)
+        tell_answer(t, now, &a[i]);
 }
 
 static void stop_probing(struct dt_ted *t, struct entry *e, enum entry_state state, dt_time until)
@@ -160,9 +168,9 @@ static void probe(struct dt_ted *t, struct entry *e, dt_time now)
     e->sent = now;
     char text[160];
     describe(text, sizeof text, packet);
+    t->ops.send_probe(t->user, &e->src, &e->dst, packet->sport ? packet->sport : DT_TED_PORT, msg, len);
     dt_ted_tell(t, now, DT_TED_EVENT_PROBE, e->rule, packet, NULL, "probe %u of %u for %s", e->probes,
                 t->params.tries, text);
-    t->ops.send_probe(t->user, &e->src, &e->dst, packet->sport ? packet->sport : DT_TED_PORT, msg, len);
 }
 
 static enum dt_ted_verdict limited(struct dt_ted_answer *a, uint64_t rule, const struct dt_ted_packet *packet,
@@ -337,21 +345,39 @@ dt_time dt_ted_deadline(const struct dt_ted *t)
     return dt_heap_deadline(&t->timers);
 }
 
-/* Entries of a rule that changes or goes: who waits hears that it came to nothing. */
-static void forget_rule(struct dt_ted *t, dt_time now, uint64_t id)
+/* Takes out the rule of that id, if there is one, and its entries, which then hang in gone. */
+static void take_rule(struct dt_ted *t, uint64_t id, struct dt_list *gone)
 {
     struct dt_table_iter it = {0};
-    struct dt_table_node *n;
-    while ((n = dt_table_iterate(&t->by_hosts, &it))) {
+    dt_list_init(gone);
+    dt_list_for_each_safe (at, &t->rules) {
+        struct rule_node *n = DT_CONTAINER_OF(at, struct rule_node, list);
+        if (n->rule.id != id)
+            continue;
+        dt_list_del(&n->list);
+        free(n);
+    }
+    for (struct dt_table_node *n; (n = dt_table_iterate(&t->by_hosts, &it));) {
         struct entry *e = DT_CONTAINER_OF(n, struct entry, by_hosts);
         if (e->rule != id)
             continue;
+        unhook(t, e);
+        dt_list_add_tail(gone, &e->lru);
+    }
+}
+
+/* Who waited for them hears that it came to nothing. The state is whole by now. */
+static void tell_gone(struct dt_ted *t, dt_time now, struct dt_list *gone)
+{
+    while (!dt_list_empty(gone)) {
+        struct entry *e = DT_CONTAINER_OF(gone->next, struct entry, lru);
+        dt_list_del(&e->lru);
         for (size_t i = 0; i < e->nwaiting; i++) {
-            struct dt_ted_answer a = {.rule = id, .packet = e->waiting[i], .probes = e->probes};
+            struct dt_ted_answer a = {.rule = e->rule, .packet = e->waiting[i], .probes = e->probes};
             snprintf(a.why, sizeof a.why, "the rule was changed or removed while the probe was under way");
             t->ops.answer(t->user, now, &a);
         }
-        forget(t, e);
+        free_entry(e);
     }
 }
 
@@ -367,23 +393,19 @@ int dt_ted_rule_set(struct dt_ted *t, dt_time now, const struct dt_ted_rule *rul
     struct rule_node *n = calloc(1, sizeof *n);
     if (!n)
         return dt_err_set(err, 0, "no memory for a rule");
-    dt_ted_rule_remove(t, now, r.id);
+    struct dt_list gone;
+    take_rule(t, r.id, &gone);
     n->rule = r;
     dt_list_add_tail(&t->rules, &n->list);
+    tell_gone(t, now, &gone);
     return 0;
 }
 
 void dt_ted_rule_remove(struct dt_ted *t, dt_time now, uint64_t id)
 {
-    dt_list_for_each_safe (at, &t->rules) {
-        struct rule_node *n = DT_CONTAINER_OF(at, struct rule_node, list);
-        if (n->rule.id != id)
-            continue;
-        dt_list_del(&n->list);
-        free(n);
-        forget_rule(t, now, id);
-        return;
-    }
+    struct dt_list gone;
+    take_rule(t, id, &gone);
+    tell_gone(t, now, &gone);
 }
 
 void dt_ted_free(struct dt_ted *t)

@@ -87,7 +87,9 @@ struct dt_ted_event {
     char text[DT_ERR_TEXT];
 };
 
-/* Called when the state is consistent; none of them may call into the same struct dt_ted. */
+/* Told last, when the state is whole: who hears one may look at anything (counters, deadline, digest). A tick goes entry by
+ * entry, and each is whole before it is told. own_addr alone is asked in the middle of a call. None of them may call into the
+ * same struct dt_ted, or free it. */
 struct dt_ted_ops {
     /* A probe: IP source and destination are the packet's hosts, UDP `sport` to 500. */
     void (*send_probe)(void *user, const struct dt_addr *src, const struct dt_addr *dst, uint16_t sport,
