@@ -75,6 +75,8 @@ static bool reached(struct wait *w, size_t i, struct dt_tunnel_info *info)
     if (!target_info(w->d, &w->spec.on.v[i], info))
         return false;
     const struct tun *t = w->spec.on.v[i].tun;
+    if (info->up)
+        routes_flush(w->d); /* nobody may have waited yet when it came up */
     if (t != NULL && routes_missing(w->d, t) != NULL)
         return false; /* blocked: packets have no way into it */
     return info->up && (w->spec.what == WAIT_UP || info->epoch > w->before[i]);
