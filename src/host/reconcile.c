@@ -2,6 +2,7 @@
 #include "host/reconcile.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define PASSES 3 /* reading, changing, reading again: a change may take another fact with it */
 
@@ -13,6 +14,7 @@ struct dt_host {
     struct dt_host_facts stood; /* what was wanted and there at the end of the last reconciliation */
     struct dt_host_facts missing;
     struct dt_err why;
+    bool drifted;   /* in this reconciliation somebody was found to have been at the host */
     bool unread;    /* the host could not be read: nothing is known of it */
     bool unsettled; /* there was no memory to sort what is wanted */
 };
@@ -55,6 +57,7 @@ static void change_one(struct dt_host *h, bool set, const void *f, struct dt_hos
         r->set++;
     else if (rc == 0)
         r->removed++;
+    h->drifted = h->drifted || drift;
     if (drift && h->ops->mended)
         h->ops->mended(h->user, set, f, rc < 0 ? &err : NULL);
 }
@@ -63,6 +66,22 @@ static void change_all(struct dt_host *h, bool set, const struct dt_host_facts *
 {
     for (size_t i = 0; i < l->n; i++)
         change_one(h, set, dt_host_facts_at(l, h->sort, i), r);
+}
+
+/* What drifted has been told once. What is missing in the next pass as well may have gone with a change of ours; while somebody
+ * is at the host it is theirs, and told. */
+static void forget_told(struct dt_host *h)
+{
+    size_t kept = 0, m = 0;
+    for (size_t i = 0; h->drifted && i < h->stood.n; i++) {
+        const void *f = dt_host_facts_at(&h->stood, h->sort, i);
+        while (m < h->set.n && h->sort->place_cmp(dt_host_facts_at(&h->set, h->sort, m), f) < 0)
+            m++;
+        if (m < h->set.n && h->sort->place_cmp(dt_host_facts_at(&h->set, h->sort, m), f) == 0)
+            continue;
+        memmove((char *)h->stood.v + kept++ * h->sort->size, f, h->sort->size);
+    }
+    h->stood.n = kept;
 }
 
 static int read_difference(struct dt_host *h, struct dt_err *err)
@@ -100,6 +119,7 @@ int dt_host_reconcile(struct dt_host *h, struct dt_host_result *result)
     unsigned done = 0;
     *r = (struct dt_host_result){.set = 0};
     h->why = (struct dt_err){.notify = 0};
+    h->drifted = false;
     for (int pass = 0;; pass++) {
         h->unread = read_difference(h, &err) < 0;
         if (h->unread) {
@@ -113,7 +133,7 @@ int dt_host_reconcile(struct dt_host *h, struct dt_host_result *result)
         /* First what closes and leads in, then what is no longer wanted. */
         change_all(h, true, &h->set, r);
         change_all(h, false, &h->remove, r);
-        h->stood.n = 0; /* what drifted has been told once */
+        forget_told(h);
     }
     take_stock(h);
     r->missing = (unsigned)h->missing.n;

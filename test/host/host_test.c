@@ -12,6 +12,7 @@ struct fake_host {
     bool unreadable;
     const struct dt_host_fact *refuses; /* to set this one */
     bool forgets;                       /* says yes and does nothing */
+    struct dt_host_fact *goes;          /* after the next change somebody takes this one away */
     unsigned changes, mended;
     bool open; /* was there a moment with the rule and without a barrier? */
 };
@@ -63,6 +64,10 @@ static int fake_change(void *user, bool set, const void *fact, struct dt_err *er
     for (size_t i = 0; i < h->has.n; i++)
         barrier = barrier || fact_at(&h->has, i)->kind == DT_HOST_BARRIER;
     h->open = h->open || (find_place(&h->has, &rule) >= 0 && !barrier);
+    at = h->goes != NULL ? find_place(&h->has, h->goes) : -1;
+    h->goes = NULL;
+    if (at >= 0)
+        take_out(h, (size_t)at);
     return 0;
 }
 
@@ -215,6 +220,29 @@ static void what_is_not_kept_is_missing(void **state)
     dt_host_facts_free(&fake.has);
 }
 
+/* Each is told once: the one that was missing at first, and the one that is taken away while that is set again. */
+static void what_is_taken_away_while_it_is_mended_is_told_too(void **state)
+{
+    struct fake_host fake = {.changes = 0};
+    struct dt_host *h = dt_host_new(&dt_host_sort, &fake_ops, &fake);
+    struct dt_host_facts want = client_want("10.9.0.1/32");
+    struct dt_host_fact rule = {.kind = DT_HOST_RULE, .ver = 4}, link = {.kind = DT_HOST_LINK};
+    assert_int_equal(dt_host_want(h, &want, NULL), 0);
+    take_out(&fake, (size_t)find_place(&fake.has, &link));
+    fake.goes = &rule;
+    assert_int_equal(dt_host_reconcile(h, NULL), 0);
+    assert_true(has(&fake, rule) && has(&fake, link));
+    assert_int_equal(fake.mended, 2);
+    /* Nobody was at it: what goes meanwhile may have gone with our own change. */
+    want = client_want("10.9.0.2/32");
+    fake.goes = &rule;
+    assert_int_equal(dt_host_want(h, &want, NULL), 0);
+    assert_true(has(&fake, rule));
+    assert_int_equal(fake.mended, 2);
+    dt_host_free(h);
+    dt_host_facts_free(&fake.has);
+}
+
 static void a_foreign_address_is_left_and_a_foreign_route_is_not(void **state)
 {
     struct fake_host fake = {.changes = 0};
@@ -334,6 +362,7 @@ int main(void)
         cmocka_unit_test(two_owners_of_one_place),
         cmocka_unit_test(what_the_host_refuses_is_missing_and_says_whose_it_is),
         cmocka_unit_test(what_is_not_kept_is_missing),
+        cmocka_unit_test(what_is_taken_away_while_it_is_mended_is_told_too),
         cmocka_unit_test(a_foreign_address_is_left_and_a_foreign_route_is_not),
         cmocka_unit_test(a_sysctl_that_was_right_before_stays),
         cmocka_unit_test(any_host_becomes_what_is_wanted),
