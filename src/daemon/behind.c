@@ -2,7 +2,8 @@
  * for that network would follow the default route: in the clear, to wherever the uplink leads. So a network that once had a
  * route of its own does not get the default route instead. Two routing rules say so, which the kernel heeds from one packet to the
  * next: what came out of the device looks for a route other than the default one first, and finds nothing but an unreachable
- * route behind that. A gateway that reaches its networks by the default route, and no other, is left as it is.
+ * route behind that. Two more say the same of what this host sends itself: an ICMP error for a host behind it quotes what was to go
+ * into the tunnel. A gateway that reaches its networks by the default route, and no other, is left as it is.
  *
  * Networks are known as they were seen: what is connected and lies within `protect`, and each part of `protect` that another
  * route than the default one leads to. Routes to parts of a part that are not connected are not seen. */
@@ -68,7 +69,7 @@ void behind_look(struct daemon *d, struct gate *g, const struct dt_nl_addrs *add
     }
 }
 
-static int want_rules_behind(struct daemon *d, struct dt_host_facts *facts, uint32_t owner, uint8_t ver)
+static int want_rules_behind(struct dt_host_facts *facts, uint32_t owner, uint8_t ver, const char *iif)
 {
     struct dt_host_fact f = {.kind = DT_HOST_STEER,
                              .owner = owner,
@@ -76,7 +77,7 @@ static int want_rules_behind(struct daemon *d, struct dt_host_facts *facts, uint
                                       .not_default = true,
                                       .priority = DT_HOST_PRIORITY_BEHIND,
                                       .table = DT_HOST_TABLE_MAIN}};
-    snprintf(f.rule.iif, sizeof(f.rule.iif), "%s", dt_dp_tun_name(d->dp));
+    snprintf(f.rule.iif, sizeof(f.rule.iif), "%s", iif);
     if (dt_host_facts_add(facts, &f) < 0)
         return -1;
     f.rule.not_default = false;
@@ -102,8 +103,11 @@ int behind_want(struct daemon *d, struct dt_host_facts *facts, uint32_t owner)
             any[g->behind[i].addr.ver == 6] = true;
         }
     }
-    return (any[0] && want_rules_behind(d, facts, owner, 4) < 0) ||
-                   (any[1] && want_rules_behind(d, facts, owner, 6) < 0)
-               ? -1
-               : 0;
+    for (int i = 0; i < 2; i++) {
+        uint8_t ver = i == 0 ? 4 : 6;
+        if (any[i] && (want_rules_behind(facts, owner, ver, dt_dp_tun_name(d->dp)) < 0 ||
+                       want_rules_behind(facts, owner, ver, DT_HOST_ITSELF) < 0))
+            return -1;
+    }
+    return 0;
 }

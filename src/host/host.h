@@ -40,11 +40,12 @@ enum dt_host_kind {
 #define DT_HOST_TABLES_FROM 17495u
 #define DT_HOST_TABLES      1024u
 /* Where routing rules of ours stand. */
-/* What came out of the device, behind everybody's other rules: by a route of its own, or not by the default route either when its
+/* What came out of the device or from this host itself, behind everybody's other rules: by a route of its own, or not by the default route either when its
  * network is in DT_HOST_TABLE_BEHIND (daemon/behind.c). Just before the kernel's own rule for the main table. */
 #define DT_HOST_PRIORITY_BEHIND 32764u /* and the next */
 #define DT_HOST_TABLE_BEHIND    (DT_HOST_TABLES_FROM + DT_HOST_TABLES - 1)
 #define DT_HOST_TABLE_MAIN      254u
+#define DT_HOST_ITSELF          "lo" /* `iif` of what this host sends, as the kernel has it */
 
 #define DT_HOST_PRIORITY_FIRST 17492u
 #define DT_HOST_PRIORITY_LAST  17501u

@@ -231,7 +231,7 @@ static int put_there(struct dt_host_kernel *k, const struct dt_host_fact *f, str
         know_table(k, route.table);
         return dt_nl_route_add(k->nl, &route, err);
     case DT_HOST_STEER:
-        if (f->rule.iif[0] && strcmp(f->rule.iif, k->device) != 0)
+        if (f->rule.iif[0] && strcmp(f->rule.iif, k->device) != 0 && strcmp(f->rule.iif, DT_HOST_ITSELF) != 0)
             return dt_err_set(err, 0, "%s is not the device", f->rule.iif);
         return dt_nl_rule_add(k->nl, &f->rule, err);
     case DT_HOST_RULE:
