@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 . lab/dovetail.sh
 . lab/sabotage.sh
 lab_begin
-sabotage_lab encap = udp || { echo "bench host: no tunnel" >&2; exit 1; }
+sabotage_lab 'encap = udp' || { echo "bench host: no tunnel" >&2; exit 1; }
 sabotage_flows 50
 sleep 2
 

@@ -4,6 +4,7 @@
 #   dt_conf NS "keylog = \"$(capture_keys NS)\""    the daemon keeps its key log there
 #   capture_start NS IF; capture_stop NS            what goes by at IF, since capture_start
 #   esp_sent NS IF ADDRESS                          "SOURCE SPI esp|udp" of the ESP with which a ping of ADDRESS leaves
+#   esp_spi NS; esp_same_spi NS SPI; esp_other_spi NS SPI    of the ESP that NS sends to 10.1.0.10 from eth0
 #   epochs_kept NS -c|-g [OPTION...]                0: as promised; what is not is printed, with time, SPI and packet
 
 capture_keys()
@@ -39,6 +40,25 @@ esp_sent()
     lab_stop esp-sent INT
     sed -n 's/.* IP6* \([^ ]*\)\.4500 > .*ESP(spi=\(0x[0-9a-f]*\),.*/\1 \2 udp/p; s/.* IP6* \([^ ]*\) > [^ ]*: ESP(spi=\(0x[0-9a-f]*\),.*/\1 \2 esp/p' \
         "$LAB_DIR/esp-sent.log" | grep .
+}
+
+esp_spi() # NS
+{
+    esp_sent "$1" eth0 10.1.0.10 | cut -d' ' -f2
+}
+
+esp_same_spi() # NS SPI
+{
+    esp_now=$(esp_spi "$1")
+    echo "before: $2, now: $esp_now"
+    [ -n "$2" ] && [ "$esp_now" = "$2" ]
+}
+
+esp_other_spi() # NS SPI
+{
+    esp_now=$(esp_spi "$1")
+    echo "before: $2, now: $esp_now"
+    [ -n "$2" ] && [ -n "$esp_now" ] && [ "$esp_now" != "$2" ]
 }
 
 epochs_kept()

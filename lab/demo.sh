@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 LAB=${LAB:-dtdemo} LAB_ROOT=$PWD
 . lab/lab.sh
 . lab/dovetail.sh
+. lab/office.sh
 
 json=
 while [ $# -gt 0 ]; do
@@ -53,18 +54,7 @@ show_timeline()
 
 start_client() # NAME INDEX
 {
-    dt_conf "c$2" <<C
-tunnel "office" {
-    gateway = "203.0.113.1"
-    local   = "$1@example.net"
-    remote  = "vpn.example.net"
-    psk     = "demo-psk-0123456789abcdef"
-    protect = { "10.1.0.0/16", "fd01::/64" }
-    encap   = $ENCAP
-    start   = manual
-    $PARAMS
-}
-C
+    office_client "c$2" "local = \"$1@example.net\"" "encap = $ENCAP" 'start = manual' "$PARAMS"
     dt_start "c$2" || { echo "demo: dovetaild did not start:"; cat "$LAB_DIR/dt-c$2.log"; exit 1; }
     background "mon-c$2" "'$LAB_BIN/dovetail' --socket '$LAB_DIR/dt-c$2/sock' --json monitor 2>/dev/null |
         jq -c --unbuffered '. + {client: \"$1\"}' >>'$EVENTS'"
@@ -75,8 +65,7 @@ start_gateway()
     dt_start gateway || { echo "demo: the gateway did not start:"; cat "$LAB_DIR/dt-gateway.log"; exit 1; }
 }
 
-lab_nat_topology 3
-lab_nft_masquerade router wan
+office_lab 3
 if [ -x "$LAB_BIN/dovetail-natd" ]; then
     ENCAP=esp NAT=dovetail-natd
     printf '%s\n' "$NAT_SET" >"$LAB_DIR/natd.conf"
@@ -95,16 +84,7 @@ cat <<P
   new epoch about every 7 s. Then the NAT is rebooted, and the gateway killed.
 
 P
-dt_conf gateway <<C
-gateway "head-office" {
-    listen   = { "203.0.113.1" }
-    identity = "vpn.example.net"
-    psk      = "demo-psk-0123456789abcdef"
-    protect  = { "10.1.0.0/16", "fd01::/64" }
-    pool     = { "10.9.0.0/16", "fd09::/64" }
-    $PARAMS
-}
-C
+office_gateway "$PARAMS" | dt_conf gateway
 start_gateway
 lab_run server echo "$FLOW" echo 4411
 for i in 1 2 3; do lab_run server "iperf$i" iperf3 -s -p "520$i"; done

@@ -4,6 +4,7 @@
 #   dt_start NS; dt_stop NS [SIGNAL]; dt_restart NS
 #   dt NS status                  dovetail in NS
 #   dt_wait_up NS TUNNEL SECONDS
+#   dt_says NS TEXT               `status` there has it, white space aside; dt_logged NS TEXT: its log has
 #   dt_monitor NS                 events to $LAB_DIR/dt-NS/events, one JSON object a line
 #   natd_start NS IN OUT [ARG...]; natd_stop NS [SIGNAL]; nat NS list
 
@@ -48,6 +49,16 @@ dt_wait_up()
 dt_field() # NS TUNNEL JQ
 {
     dt "$1" --json status | jq -r --arg t "$2" ".tunnels[] | select(.name == \$t) | $3"
+}
+
+dt_says() # NS TEXT
+{
+    dt "$1" status | tr -s ' \n' ' ' | grep -qF -- "$2"
+}
+
+dt_logged() # NS TEXT
+{
+    grep -qF -- "$2" "$LAB_DIR/dt-$1.log"
 }
 
 dt_monitor()

@@ -7,6 +7,10 @@
 #   lab_run a name command...                   in the background, output in $LAB_DIR/name.log, pid in $LAB_DIR/name.pid
 #   lab_stop name [SIGNAL]                      ends what lab_run started
 #   lab_wait 10 'command'                       until the command succeeds, at most 10 s
+#   lab_dump NS IF NAME FILTER                  what passes at an interface from now on; lab_dumped NAME [FILTER] counts it,
+#                                               lab_dump_stop NAME ends it: it is in $LAB_DIR/NAME.pcap
+#   lab_flow_field NAME FIELD                   of what lab-flow, run as NAME, said last
+#   lab_fails STATUS WORDS command...           true when it ends with that status and says these words
 #   lab_nat_topology 3                          c1..c3 - router - internet - gateway - server (see below)
 #   tap_ok 'text' command...                    one TAP line; tap_skip 'text' 'what is missing'; tap_end
 
@@ -129,6 +133,42 @@ lab_wait()
         lab_left=$((lab_left - 1))
     done
     return 1
+}
+
+# Packet by packet, so that what went by is there at once; and without the last one's "listening".
+lab_dump() # NS IF NAME FILTER [OPTION...]
+{
+    lab_on=$1 lab_if=$2 lab_file=$3 lab_filter=$4
+    shift 4
+    rm -f "$LAB_DIR/dump-$lab_file.log"
+    lab_run "$lab_on" "dump-$lab_file" tcpdump -n -U --immediate-mode -i "$lab_if" -w "$LAB_DIR/$lab_file.pcap" "$@" "$lab_filter"
+    lab_wait 20 "grep -q 'listening on' '$LAB_DIR/dump-$lab_file.log'"
+}
+
+lab_dumped() # NAME [FILTER]
+{
+    tcpdump -n -r "$LAB_DIR/$1.pcap" ${2:+"$2"} 2>/dev/null | wc -l
+}
+
+lab_dump_stop() # NAME
+{
+    lab_stop "dump-$1" INT
+}
+
+lab_flow_field() # NAME FIELD
+{
+    jq -r -s ".[-1].$2" "$LAB_DIR/$1.log"
+}
+
+lab_fails() # STATUS WORDS COMMAND...
+{
+    lab_want=$1 lab_words=$2
+    shift 2
+    "$@" >"$LAB_DIR/fails.out" 2>&1
+    lab_is=$?
+    cat "$LAB_DIR/fails.out"
+    echo "status $lab_is"
+    [ "$lab_is" = "$lab_want" ] && grep -q -- "$lab_words" "$LAB_DIR/fails.out"
 }
 
 # lab_nat_topology N: namespaces c1..cN on a LAN 192.168.7.0/24 behind `router` (192.168.7.1 inside, 198.51.100.2 outside),

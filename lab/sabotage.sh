@@ -1,6 +1,7 @@
 # What may happen to a host under a tunnel, and a laboratory to see what comes of it. Source after lab.sh and dovetail.sh.
 #
 #   sabotage_lab               c1 behind a masquerading router, a gateway, a server; IPv4 and IPv6 both ways; tunnel "office" is up
+#   sabotage_rest              the same for a laboratory that is up already, with c1, gateway and server
 #   sabotage_flows [MS]        numbered packets both ways, IPv4 and IPv6, and a TCP stream run; captures outside of client and gateway
 #   sabotages VISITOR          calls VISITOR WHERE NAME TEXT DO [UNDO [WHY]] for each: WHERE is c1 or gateway, DO and UNDO are
 #                              shell commands that run there; UNDO stands where only the administrator can mend it,
@@ -12,41 +13,24 @@
 #   leaked                     packets in the clear so far, on both uplinks
 #   sabotage_stream_ends       the TCP stream is ended, and every byte of it has arrived
 
+. "$LAB_ROOT/lab/office.sh"
+
 SAB_FLOW=${LAB_BIN:?}/../lab/lab-flow SAB_STREAM=$LAB_BIN/../lab/lab-stream
 SAB_PLAIN='net 10.1.0.0/16 or net 10.9.0.0/16 or net fd01::/64 or net fd09::/64'
 
 sabotage_lab() # [SETTING...]: of the tunnel
 {
-    (umask 077; head -c 24 /dev/urandom | base64 >"$LAB_DIR/office.psk")
-    lab_nat_topology 1
-    lab_nft_masquerade router wan
-    # A way out for IPv6 too, or nothing could leak.
-    ip -n "$LAB-router" addr add fd77::1/64 dev lan nodad
-    ip -n "$LAB-c1" addr add fd77::11/64 dev eth0 nodad
-    ip -n "$LAB-c1" -6 route add default via fd77::1
-    ip -n "$LAB-internet" addr add fd66::254/64 dev dc nodad
-    ip -n "$LAB-gateway" addr add fd66::1/64 dev eth0 nodad
-    ip -n "$LAB-gateway" -6 route add default via fd66::254
-    dt_conf gateway <<C
-gateway "head-office" {
-    listen   = { "203.0.113.1" }
-    identity = "vpn.example.net"
-    psk      = "file:$LAB_DIR/office.psk"
-    protect  = { "10.1.0.0/16", "fd01::/64" }
-    pool     = { "10.9.0.0/16", "fd09::/64" }
+    office_lab 1
+    office_road6
+    office_gateway | dt_conf gateway
+    office_tunnel "$@" | dt_conf c1
+    dt_start gateway && dt_start c1 && sabotage_rest
 }
-C
-    dt_conf c1 <<C
-tunnel "office" {
-    gateway = "203.0.113.1"
-    local   = "anna@example.net"
-    remote  = "vpn.example.net"
-    psk     = "file:$LAB_DIR/office.psk"
-    protect = { "10.1.0.0/16", "fd01::/64" }
-    $*
-}
-C
-    dt_start gateway && dt_start c1 && dt_wait_up c1 office 20 || return 1
+
+# What c1 and the gateway are like when nobody does anything to them.
+sabotage_rest()
+{
+    dt_wait_up c1 office 20 || return 1
     SAB_INSIDE4=$(dt_field c1 office '.inside[0]') SAB_INSIDE6=$(dt_field c1 office '.inside[1]')
     lab_wait 5 sabotage_passes || return 1
     for s_ns in c1 gateway; do host_state "$s_ns" >"$LAB_DIR/rest.$s_ns"; done
@@ -92,26 +76,25 @@ host_differs() # from rest, for who reads a failed test
 {
     for s_ns in c1 gateway; do
         host_state "$s_ns" 2>&1 | diff "$LAB_DIR/rest.$s_ns" - | sed "s/^/#   $s_ns: /"
-        tail -n 5 "$LAB_DIR/dt-$s_ns.log" | sed "s/^/#   $s_ns: /"
+        tail -n 12 "$LAB_DIR/dt-$s_ns.log" | sed "s/^/#   $s_ns: /"
+        dt "$s_ns" status | head -n 12 | sed "s/^/#   $s_ns: /"
     done
-}
-
-sabotage_capture() # NS IF NAME
-{
-    lab_run "$1" "$3" tcpdump -U -n -i "$2" -w "$LAB_DIR/$3.pcap" --immediate-mode "$SAB_PLAIN"
-    lab_wait 5 "grep -q 'listening on' $LAB_DIR/$3.log"
+    lab_in c1 ping -q -c 1 -W 1 10.1.0.10 >/dev/null || echo "#   the client does not reach the server"
+    lab_in c1 ping -q -c 1 -W 1 fd01::10 >/dev/null || echo "#   the client does not reach the server (IPv6)"
+    lab_in server ping -q -c 1 -W 1 "$SAB_INSIDE4" >/dev/null || echo "#   the server does not reach the client"
+    lab_in server ping -q -c 1 -W 1 "$SAB_INSIDE6" >/dev/null || echo "#   the server does not reach the client (IPv6)"
 }
 
 leaked()
 {
-    for s_cap in plain-c1 plain-gateway; do tcpdump -n -r "$LAB_DIR/$s_cap.pcap" 2>/dev/null; done | wc -l
+    echo $(($(lab_dumped plain-c1) + $(lab_dumped plain-gateway)))
 }
 
 sabotage_flows() # [MS]: silences of that length are told when they end
 {
     s_gap=${1:-200}
-    sabotage_capture router lan plain-c1
-    sabotage_capture internet dc plain-gateway
+    lab_dump router lan plain-c1 "$SAB_PLAIN"
+    lab_dump internet dc plain-gateway "$SAB_PLAIN"
     lab_run server echo "$SAB_FLOW" echo 4411
     lab_run server serve "$SAB_STREAM" serve 4412
     lab_run c1 echo-c1 "$SAB_FLOW" echo 4411
@@ -197,4 +180,6 @@ N" 'nft delete table inet theirs'
     "$1" gateway listen "the gateway's address away for a second" "ip addr del 203.0.113.1/24 dev eth0; sleep 1; ip addr add 203.0.113.1/24 dev eth0; $(sabotage_up_again gateway)"
     "$1" gateway lan "the gateway's inner link down and up" 'ip link set inside down; sleep 0.3; ip link set inside up; ip addr add fd01::1/64 dev inside nodad 2>/dev/null; true'
     "$1" gateway lan-gone "the gateway's inner network away for a second" 'ip addr flush dev inside; sleep 1; ip addr add 10.1.0.1/16 dev inside; ip addr add fd01::1/64 dev inside nodad'
+    # The kernel's ICMP errors for the server quote what was to go into the tunnel.
+    "$1" gateway lan-gone-mtu "the gateway's inner network away for a second, and no IPv6 on the device" 'ip link set dovetail0 mtu 700; ip addr flush dev inside; sleep 1; ip addr add 10.1.0.1/16 dev inside; ip addr add fd01::1/64 dev inside nodad'
 }

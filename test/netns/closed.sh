@@ -29,14 +29,13 @@ conf() # LINES
     echo "$1" | dt_conf c1
 }
 
-lab_run c1 uplink tcpdump -U -n -i eth0 -w "$LAB_DIR/uplink.pcap" --immediate-mode 'ip and net 10.0.0.0/8'
-lab_wait 5 "grep -q 'listening on' $LAB_DIR/uplink.log"
+lab_dump c1 eth0 uplink 'ip and net 10.0.0.0/8'
 for n in 1 2 3; do
     lab_run c1 "flow$n" ping -q -i 0.03 "10.$n.0.10"
 done
 plain() # NETWORK
 {
-    tcpdump -n -r "$LAB_DIR/uplink.pcap" "dst net $1" 2>/dev/null | wc -l
+    lab_dumped uplink "dst net $1"
 }
 # Nothing for the network leaves in the clear while the command runs, and for a while after it.
 none() # NETWORK COMMAND...
@@ -67,10 +66,6 @@ says_down() # TUNNEL TEXT
     tap_note "$(cat "$LAB_DIR/down.out")"
     return 1
 }
-status_has() # TEXT
-{
-    dt c1 status | tr -s ' \n' ' ' | grep -qF "$1"
-}
 table_there()
 {
     lab_in c1 nft list tables | grep -q 'inet dovetail$'
@@ -87,7 +82,7 @@ tap_ok "without a daemon it leaves" some 10.1.0.0/16
 conf "$(tunnel a '"10.1.0.0/16"' | sed 's/203.0.113.1/nowhere.invalid/')"
 dt_start c1
 tap_ok "closed before its gateway's name is known" is_none 10.1.0.0/16
-tap_ok "status says so" status_has "closed as long as it is wanted"
+tap_ok "status says so" dt_says c1 "closed as long as it is wanted"
 tap_ok "the rest leaves as ever" some 10.2.0.0/16
 dt_stop c1
 tap_ok "an orderly end opens" some 10.1.0.0/16
@@ -96,7 +91,7 @@ tap_ok "an orderly end opens" some 10.1.0.0/16
 conf "$(tunnel m '"10.1.0.0/16"' start = manual)"
 dt_start c1
 tap_ok "manual, not asked for: open" some 10.1.0.0/16
-tap_ok "and status says so" status_has "open now"
+tap_ok "and status says so" dt_says c1 "open now"
 tap_ok "up" up m
 tap_ok "up: nothing leaves in the clear" is_none 10.1.0.0/16
 tap_ok "killed: nothing leaves" none 10.1.0.0/16 dt_stop c1 KILL
@@ -114,7 +109,7 @@ dt_stop c1
 echo 'x' >>"$LAB_DIR/dt-c1/wants"
 dt_start c1
 tap_ok "a damaged file keeps closed" is_none 10.1.0.0/16
-tap_ok "and status says what to do" status_has "whether it was wanted before the restart is not known"
+tap_ok "and status says what to do" dt_says c1 "whether it was wanted before the restart is not known"
 tap_ok "and the log" grep -q 'wants: it is damaged' "$LAB_DIR/dt-c1.log"
 tap_ok "down opens it" says_down m '10.1.0.0/16 goes out in the clear now'
 tap_ok "then it leaves" some 10.1.0.0/16
@@ -123,7 +118,7 @@ tap_ok "then it leaves" some 10.1.0.0/16
 conf "$(tunnel m '"10.1.0.0/16"' start = manual closed = always)"
 dt c1 reload >/dev/null
 tap_ok "closed = always by a reload: closed at once, never asked for" is_none 10.1.0.0/16
-tap_ok "status says always" status_has "closed always"
+tap_ok "status says always" dt_says c1 "closed always"
 tap_ok "up" up m
 tap_ok "down says that it stays closed" says_down m '10.1.0.0/16 stays closed by closed = always'
 tap_ok "and it does" is_none 10.1.0.0/16
@@ -193,7 +188,7 @@ conf "$(tunnel p '"10.1.0.0/16[udp/4411]"')"
 dt_start c1
 port() # PORT: how many packets to or from it left or came in the clear, fragments of such too
 {
-    tcpdump -n -r "$LAB_DIR/uplink.pcap" "net 10.1.0.0/16 and (udp port $1 or ip[6:2] & 0x1fff != 0)" 2>/dev/null | wc -l
+    lab_dumped uplink "net 10.1.0.0/16 and (udp port $1 or ip[6:2] & 0x1fff != 0)"
 }
 flow() # NS PORT ARG...: does every packet come back?
 {

@@ -6,41 +6,20 @@ set -u
 LAB=${LAB:-dtctl}
 . "$(dirname "$0")/../../lab/lab.sh"
 . "$LAB_ROOT/lab/dovetail.sh"
+. "$LAB_ROOT/lab/office.sh"
 LAB_BIN=$LAB_ROOT/build-test/bin
 LAB_CONTROL=$LAB_ROOT/build-test/lab/lab-control
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 
-PARAMS='maxidle = 2s pingtime = 300ms pingtries = 8 pingtime2 = 500ms pingtries2 = 3 timeout = 3s elimit = 1'
-
-gateway_conf() # [EXTRA]
+gateway_conf() # [SETTING...]
 {
-    dt_conf gateway <<C
-gateway "head-office" {
-    listen   = { "192.0.2.1" }
-    identity = "vpn.example.net"
-    psk      = "file:$LAB_DIR/psk"
-    protect  = { "10.1.0.0/16" }
-    pool     = { "10.9.0.0/16" }
-    $PARAMS
-    ${1:-}
-}
-C
+    office_gateway 'listen = { "192.0.2.1" }' 'protect = { "10.1.0.0/16" }' 'pool = { "10.9.0.0/16" }' "$OFFICE_QUICK" "$@" | dt_conf gateway
 }
 
 tunnel() # NAME IDENTITY GATEWAY
 {
-    cat <<C
-tunnel "$1" {
-    gateway = "$3"
-    local   = "$2"
-    remote  = "vpn.example.net"
-    psk     = "file:$LAB_DIR/psk"
-    protect = { "10.1.0.0/16" }
-    encap   = esp
-    start   = manual
-    $PARAMS
-}
-C
+    office_tunnel "gateway = \"$3\"" "local = \"$2\"" 'protect = { "10.1.0.0/16" }' 'encap = esp' 'start = manual' "$OFFICE_QUICK" |
+        sed "1s/office/$1/"
 }
 
 client_conf() # NS [GATEWAY [SECOND-TUNNEL]]
@@ -106,7 +85,7 @@ lab_bridge gateway lan 192.0.2.1/24
 ip -n "$LAB-gateway" addr add 10.1.0.1/32 dev lo
 lab_plug gateway lan p1 c1 eth0 192.0.2.11/24
 lab_plug gateway lan p2 c2 eth0 192.0.2.12/24
-(umask 077; echo 'the secret of this test' >"$LAB_DIR/psk")
+office_key
 gateway_conf
 client_conf c1
 client_conf c2

@@ -6,84 +6,28 @@ set -u
 LAB=${LAB:-dthost}
 . "$(dirname "$0")/../../lab/lab.sh"
 . "$LAB_ROOT/lab/dovetail.sh"
-FLOW=$LAB_BIN/../lab/lab-flow
+. "$LAB_ROOT/lab/sabotage.sh"
 HEAL=10 # seconds; the benchmark measures how long it takes
 
+# What host_as_at_rest compares with is what is wanted.
+rests_as_wanted()
+{
+    rest=$LAB_DIR/rest.c1
+    [ "$(grep -c "^17494:.*not from all fwmark 0x44560001 lookup 17494" "$rest")" = 2 ] &&
+        grep -q '^10.1.0.0/16 dev dovetail0' "$rest" && grep -q '^unreachable 10.1.0.0/16' "$rest" &&
+        grep -q '^fd01::/64 dev dovetail0' "$rest" && grep -q '^unreachable fd01::/64' "$rest" &&
+        [ "$(grep -cx 2 "$rest")" = 2 ] && # no other route in the tables
+        grep -q 'inet 10.9.0' "$rest" && grep -q 'inet6 fd09:' "$rest" && grep -q '[<,]UP[,>]' "$rest"
+}
+
 lab_begin
-(umask 077; head -c 24 /dev/urandom | base64 >"$LAB_DIR/office.psk")
-lab_nat_topology 1
-lab_nft_masquerade router wan
-
-# A way out for IPv6 too, or nothing could leak.
-ip -n "$LAB-router" addr add fd77::1/64 dev lan nodad
-ip -n "$LAB-c1" addr add fd77::11/64 dev eth0 nodad
-ip -n "$LAB-c1" -6 route add default via fd77::1
-
-dt_conf gateway <<C
-gateway "head-office" {
-    listen   = { "203.0.113.1" }
-    identity = "vpn.example.net"
-    psk      = "file:$LAB_DIR/office.psk"
-    protect  = { "10.1.0.0/16", "fd01::/64" }
-    pool     = { "10.9.0.0/16", "fd09::/64" }
-}
-C
-dt_conf c1 <<C
-tunnel "office" {
-    gateway = "203.0.113.1"
-    local   = "anna@example.net"
-    remote  = "vpn.example.net"
-    psk     = "file:$LAB_DIR/office.psk"
-    protect = { "10.1.0.0/16", "fd01::/64" }
-    encap   = udp
-}
-C
-
-# What leaves the client and is neither IKE nor ESP nor of its own link.
-PLAIN='(ip and net 10.0.0.0/8) or (ip6 and net fd00::/8)'
-capture() # NS IF NAME
-{
-    lab_run "$1" "$3" tcpdump -U -n -i "$2" -w "$LAB_DIR/$3.pcap" --immediate-mode "$PLAIN"
-    lab_wait 5 "grep -q 'listening on' $LAB_DIR/$3.log"
-}
-plain_packets() # NAME
-{
-    tcpdump -n -r "$LAB_DIR/$1.pcap" 2>/dev/null | wc -l
-}
-
-passes()
-{
-    lab_in c1 ping -q -c 1 -W 1 10.1.0.10 && lab_in c1 ping -q -c 1 -W 1 fd01::10
-}
-as_wanted()
-{
-    lab_in c1 ip rule | grep -q "^17494:.*not from all fwmark 0x44560001 lookup 17494" &&
-        lab_in c1 ip -6 rule | grep -q "^17494:.*not from all fwmark 0x44560001 lookup 17494" &&
-        lab_in c1 ip route show table 17494 proto 174 | grep -q '^10.1.0.0/16 dev dovetail0' &&
-        lab_in c1 ip route show table 17494 proto 174 | grep -q '^unreachable 10.1.0.0/16' &&
-        lab_in c1 ip -6 route show table 17494 proto 174 | grep -q '^fd01::/64 dev dovetail0' &&
-        lab_in c1 ip -6 route show table 17494 proto 174 | grep -q '^unreachable fd01::/64' &&
-        [ "$(lab_in c1 ip route show table 17494 | wc -l)" = 2 ] &&
-        [ "$(lab_in c1 ip -6 route show table 17494 | wc -l)" = 2 ] &&
-        lab_in c1 ip -o addr show dev dovetail0 | grep -q 'inet 10.9.0' &&
-        lab_in c1 ip -o addr show dev dovetail0 | grep -q 'inet6 fd09:' &&
-        lab_in c1 ip link show dev dovetail0 | grep -q '[<,]UP[,>]' &&
-        [ "$(lab_in c1 nft -s list table inet dovetail)" = "$FILTER" ]
-}
-
-dt_start gateway
-dt_start c1
-dt_wait_up c1 office 15 || tap_note "not up: $(dt_field c1 office .why)"
-lab_wait 5 passes
-FILTER=$(lab_in c1 nft -s list table inet dovetail)
-tap_ok "the filter has what is protected and what is inside" sh -c 'for w in 10.1.0.0/16 fd01::/64 10.9.0. fd09:; do echo "$0" | grep -q "elements = { $w" || exit 1; done' "$FILTER"
-tap_ok "up, and the host is as wanted" lab_wait 5 'as_wanted && passes'
-capture c1 eth0 uplink
-lab_run c1 flow "$FLOW" send 10.1.0.10 4411 -i 2 -t 0 -g 200
-lab_run c1 flow6 ping -q -i 0.02 fd01::10
+sabotage_lab 'encap = udp' || tap_note "not up: $(dt_field c1 office .why)"
+tap_ok "the filter has what is protected and what is inside" sh -c 'for w in 10.1.0.0/16 fd01::/64 10.9.0. fd09:; do grep -q "elements = { $w" "$0" || exit 1; done' "$LAB_DIR/rest.c1"
+tap_ok "up, and the host is as wanted" lab_wait 5 'rests_as_wanted && host_as_at_rest c1 && sabotage_passes'
+sabotage_flows
 
 # ---- somebody's rule stands before ours: that is theirs to take away; nothing leaves, and status says why
-s_before=$(plain_packets uplink)
+s_before=$(leaked)
 lab_in c1 ip rule add pref 100 to 10.1.0.0/16 lookup main
 diverted()
 {
@@ -92,31 +36,29 @@ diverted()
 }
 tap_ok "a foreign rule before ours: not up but blocked, and status says why" lab_wait "$HEAL" diverted
 sleep 0.3
-tap_ok "a foreign rule before ours: not one packet in the clear" [ "$(plain_packets uplink)" = "$s_before" ]
+tap_ok "a foreign rule before ours: not one packet in the clear" [ "$(leaked)" = "$s_before" ]
 lab_in c1 ip rule del pref 100
-tap_ok "it is gone: up again" lab_wait "$HEAL" 'as_wanted && passes && dt_is_up c1 office'
+tap_ok "it is gone: up again" lab_wait "$HEAL" 'host_as_at_rest c1 && sabotage_passes && dt_is_up c1 office'
 
 # ---- the daemon is killed, and comes again
-s_before=$(plain_packets uplink)
+s_before=$(leaked)
 dt_stop c1 KILL
 sleep 1
 tap_ok "killed: what is protected goes nowhere" sh -c "! ip netns exec $LAB-c1 ping -q -c 1 -W 1 10.1.0.10"
 dt_start c1
-tap_ok "started again: it carries" lab_wait 15 'as_wanted && passes'
-tap_ok "killed and started again: not one packet in the clear" [ "$(plain_packets uplink)" = "$s_before" ]
+tap_ok "started again: it carries" lab_wait 15 'host_as_at_rest c1 && sabotage_passes'
+tap_ok "killed and started again: not one packet in the clear" [ "$(leaked)" = "$s_before" ]
 
-lab_stop flow
-lab_stop flow6
+for s_job in flow4 flow6 back4 back6 stream; do lab_stop "$s_job"; done
 
 # ---- nothing plain comes in
-lab_run server heard tcpdump -U -n -i eth0 -w "$LAB_DIR/heard.pcap" --immediate-mode icmp
-lab_wait 5 "grep -q 'listening on' $LAB_DIR/heard.log"
+lab_dump server eth0 heard icmp
 ip -n "$LAB-internet" addr add 10.9.0.77/32 dev lo
 ip -n "$LAB-internet" route add 10.1.0.0/16 via 203.0.113.1
 lab_in internet ping -q -c 3 -i 0.2 -W 1 -I 10.9.0.77 10.1.0.10 >"$LAB_DIR/spoof.out" 2>&1
 tap_ok "a plain packet with an address of the pool is not let in" grep -q '3 packets transmitted, 0 received' "$LAB_DIR/spoof.out"
 sleep 0.3
-tap_ok "and does not reach the server" [ "$(tcpdump -n -r "$LAB_DIR/heard.pcap" src 10.9.0.77 2>/dev/null | wc -l)" = 0 ]
+tap_ok "and does not reach the server" [ "$(lab_dumped heard 'src 10.9.0.77')" = 0 ]
 counted() # NS COUNTER AT_LEAST
 {
     [ "$(lab_in "$1" nft -j list counter inet dovetail "$2" | jq '[.nftables[] | .counter? // empty | .packets] | add')" -ge "$3" ]
@@ -128,7 +70,7 @@ lab_in router ping -q -c 3 -i 0.2 -W 1 "$inside" >"$LAB_DIR/inside.out" 2>&1
 tap_ok "a plain packet to an inside address is not answered" grep -q '3 packets transmitted, 0 received' "$LAB_DIR/inside.out"
 tap_ok "and counted" counted c1 in 3
 lab_in c1 nft delete table inet dovetail
-tap_ok "the tunnel goes on meanwhile" passes
+tap_ok "the tunnel goes on meanwhile" sabotage_passes
 dt_stop c1
 tap_ok "after an orderly end nothing is left" sh -c "! ip -n $LAB-c1 rule | grep -q 17494 && [ -z \"\$(ip -n $LAB-c1 route show table 17494 2>/dev/null)\" ] && ! ip netns exec $LAB-c1 nft list tables | grep dovetail"
 

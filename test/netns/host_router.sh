@@ -10,28 +10,22 @@ LAB=${LAB:-dthr}
 HEAL=15 # seconds, and what a client takes to find its way after an address has changed
 
 lab_begin
-trap 'umount "$LAB_DIR/bpf" 2>/dev/null; lab_end' EXIT
+trap 'router_lab_end; lab_end' EXIT
 tap_ok "two tunnels with raw ESP are up through natd" router_lab
 router_flows
 
-visit() # NAME TEXT DO [UNDO [WHY]]
+visit() # WHERE NAME TEXT DO [UNDO [WHY]]
 {
-    if ! lab_in router sh -c "$3" >"$LAB_DIR/do.out" 2>&1; then
-        tap_ok "$2: can be done" false
+    if ! lab_in "$1" sh -c "$4" >"$LAB_DIR/do.out" 2>&1; then
+        tap_ok "$3: can be done" false
         sed 's/^/#   /' "$LAB_DIR/do.out"
         return
     fi
-    if [ -n "${4:-}" ]; then
-        tap_ok "$2: status says why" lab_wait "$HEAL" "router_says '$5'"
-        tap_ok "$2: undone" lab_in router sh -c "$4"
+    if [ -n "${5:-}" ]; then
+        tap_ok "$3: status says why" lab_wait "$HEAL" "router_says '$6'"
+        tap_ok "$3: undone" lab_in "$1" sh -c "$5"
     fi
-    tap_ok "$2: mended" lab_wait "$HEAL" router_healed || router_differs
-}
-router_differs() # for who reads a failed test
-{
-    nat router status | sed 's/^/#   /'
-    tail -n 5 "$LAB_DIR/natd-router.log" | sed 's/^/#   /'
-    for ns in c1 c2; do tap_note "$ns: $(dt_field $ns office '.state, .why' | tr '\n' ' ')"; done
+    tap_ok "$3: mended" lab_wait "$HEAL" router_healed || router_differs
 }
 router_sabotages visit
 

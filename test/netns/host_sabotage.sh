@@ -10,7 +10,7 @@ LAB=${LAB:-dtsab}
 HEAL=15 # seconds; ./dev bench host measures how long it takes
 
 lab_begin
-tap_ok "the tunnel is up, and packets pass both ways" sabotage_lab encap = udp
+tap_ok "the tunnel is up, and packets pass both ways" sabotage_lab 'encap = udp'
 sabotage_flows
 
 visit() # WHERE NAME TEXT DO [UNDO [WHY]]

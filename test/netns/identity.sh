@@ -5,39 +5,19 @@ set -u
 LAB=${LAB:-dtid}
 . "$(dirname "$0")/../../lab/lab.sh"
 . "$LAB_ROOT/lab/dovetail.sh"
+. "$LAB_ROOT/lab/office.sh"
 DOVETAIL=$LAB_BIN/dovetail
-PARAMS='maxidle = 2s pingtime = 300ms pingtries = 8 pingtime2 = 500ms pingtries2 = 3 timeout = 3s elimit = 1'
 
-gateway_conf() # SETTINGS; client sections on standard input
+gateway_conf() # [SETTING...]; client sections on standard input
 {
-    {
-        cat <<C
-gateway "head-office" {
-    identity = "vpn.example.net"
-    psk      = "file:$LAB_DIR/psk"
-    protect  = { "10.1.0.0/16" }
-    $1
-    $PARAMS
-}
-C
-        cat
-    } | dt_conf gateway 'metrics = "127.0.0.1:9470"'
+    { office_gateway 'listen =' 'protect = { "10.1.0.0/16" }' 'pool =' "$OFFICE_QUICK" "$@"; cat; } | dt_conf gateway 'metrics = "127.0.0.1:9470"'
 }
 
-client_conf() # NS IDENTITY [SETTINGS]
+client_conf() # NS IDENTITY [SETTING]...
 {
-    dt_conf "$1" <<C
-tunnel "office" {
-    gateway = "203.0.113.1"
-    local   = "$2"
-    remote  = "vpn.example.net"
-    psk     = "file:$LAB_DIR/psk"
-    protect = "10.1.0.0/16"
-    encap   = udp
-    ${3:-}
-    $PARAMS
-}
-C
+    c_ns=$1 c_who=$2
+    shift 2
+    office_client "$c_ns" "local = \"$c_who\"" 'protect = "10.1.0.0/16"' 'encap = udp' "$OFFICE_QUICK" "$@"
 }
 
 started() # NS
@@ -73,30 +53,24 @@ heard_by() # NS: do the server's datagrams for the lease arrive on this machine'
 
 plain_on() # NS: packets for what is protected that leave NS in the clear while it tries
 {
-    rm -f "$LAB_DIR/plain.log"
-    lab_run "$1" plain tcpdump -ni eth0 -U -w "$LAB_DIR/plain.pcap" 'net 10.1.0.0/16 or udp port 4500 or udp port 500'
-    lab_wait 20 "grep -q listening $LAB_DIR/plain.log"
+    lab_dump "$1" eth0 plain 'net 10.1.0.0/16 or udp port 4500 or udp port 500'
     lab_in "$1" ping -q -c 10 -i 0.2 -W 1 10.1.0.10 >/dev/null 2>&1
-    sleep 1
-    lab_stop plain INT
-    all=$(tcpdump -nr "$LAB_DIR/plain.pcap" 2>/dev/null | wc -l)
-    bad=$(tcpdump -nr "$LAB_DIR/plain.pcap" net 10.1.0.0/16 2>/dev/null | wc -l)
-    rm -f "$LAB_DIR/plain.log" "$LAB_DIR/plain.pcap"
+    lab_dump_stop plain
+    all=$(lab_dumped plain)
+    bad=$(lab_dumped plain 'net 10.1.0.0/16')
     echo "$all packets seen, $bad of them plain"
     [ "$all" -eq 0 ] || [ "$bad" -gt 0 ] # it asks the gateway all the while: nothing at all would be no capture
 }
 
 lab_begin
 umask 077
-echo 'a secret of more than sixteen bytes' >"$LAB_DIR/psk"
-lab_nat_topology 2
-lab_nft_masquerade router wan
+office_lab 2
 for i in 1 2; do
     ip -n "$LAB-c$i" addr add "10.$((i + 1)).0.1/16" dev lo
 done
 
 # ---- whose network is whose
-gateway_conf '' <<C
+gateway_conf <<C
 client "north.example.net" { networks = "10.2.0.0/16" }
 client "south.example.net" { networks = "10.3.0.0/16" }
 C
@@ -160,7 +134,7 @@ started c1
 tap_ok "a lease: up" dt_wait_up c1 office 30
 no_pool()
 {
-    gateway_conf '' <<C
+    gateway_conf <<C
 client "bert@example.net" { networks = "192.168.0.0/16" }
 C
 }

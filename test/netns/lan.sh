@@ -6,11 +6,10 @@ set -u
 LAB=${LAB:-dtlan}
 . "$(dirname "$0")/../../lab/lab.sh"
 . "$LAB_ROOT/lab/dovetail.sh"
+. "$LAB_ROOT/lab/office.sh"
 
 lab_begin
-(umask 077; head -c 24 /dev/urandom | base64 >"$LAB_DIR/office.psk")
-lab_nat_topology 1
-lab_nft_masquerade router wan
+office_lab 1
 lab_in router sysctl -qw net.ipv4.conf.all.rp_filter=0
 
 # A name server in the internet, at 198.51.100.1: dead.example.net's first address is nobody's.
@@ -39,40 +38,17 @@ mkdir -p "/etc/netns/$LAB-c1"
 echo 'nameserver 198.51.100.1' >"/etc/netns/$LAB-c1/resolv.conf"
 trap 'rm -rf "/etc/netns/$LAB-c1"; lab_end' EXIT
 
-dt_conf gateway <<C
-gateway "head-office" {
-    listen   = { "203.0.113.1" }
-    identity = "vpn.example.net"
-    psk      = "file:$LAB_DIR/office.psk"
-    protect  = { "0.0.0.0/0", "::/0" }
-    pool     = { "10.9.0.0/16", "fd09::/64" }
-}
-C
-client_conf() # GATEWAY PROTECT [SETTING]
-{
-    dt_conf c1 <<C
-tunnel "office" {
-    gateway = $1
-    local   = "anna@example.net"
-    remote  = "vpn.example.net"
-    psk     = "file:$LAB_DIR/office.psk"
-    protect = { $2 }
-    ${3:-}
-}
-C
-}
-EVERYTHING='"0.0.0.0/0", "::/0"'
+EVERYTHING='protect = { "0.0.0.0/0", "::/0" }'
+office_gateway "$EVERYTHING" | dt_conf gateway
 
 # What is on the client's uplink, and is neither IKE, ESP nor what FILTER says.
 capture() # NAME FILTER
 {
-    lab_run c1 "$1" tcpdump -U -n -i eth0 -w "$LAB_DIR/$1.pcap" --immediate-mode \
-        "ip and not udp port 500 and not udp port 4500 and not ip proto 50 and not ($2)"
-    lab_wait 5 "grep -q 'listening on' $LAB_DIR/$1.log"
+    lab_dump c1 eth0 "$1" "ip and not udp port 500 and not udp port 4500 and not ip proto 50 and not ($2)"
 }
 captured() # NAME
 {
-    lab_stop "$1"
+    lab_dump_stop "$1"
     tcpdump -n -r "$LAB_DIR/$1.pcap" 2>/dev/null
 }
 carries()
@@ -82,20 +58,19 @@ carries()
 
 # ---- names go outside of a full tunnel, and nothing else does
 dt_start gateway
-lab_run c1 first tcpdump -U -n -i eth0 -w "$LAB_DIR/first.pcap" --immediate-mode 'udp port 500 and host 203.0.113.77'
-lab_wait 5 "grep -q 'listening on' $LAB_DIR/first.log"
+lab_dump c1 eth0 first 'udp port 500 and host 203.0.113.77'
 for name in vpn two; do
-    client_conf "\"$name.example.net\"" "$EVERYTHING" 'timeout = 3s'
+    office_client c1 "$EVERYTHING" "gateway = \"$name.example.net\"" 'timeout = 3s'
     dt_start c1
     tap_ok "$name: the name of a full tunnel's gateway is looked up, and the tunnel comes up" dt_wait_up c1 office 25
     tap_ok "$name: it carries" lab_wait 5 carries
     dt_stop c1
 done
 tap_ok "the server was asked for both" sh -c "grep -q ' vpn 1' $LAB_DIR/dns.log && grep -q ' two 1' $LAB_DIR/dns.log"
-tap_ok "the first of two addresses was tried, and the second after it" sh -c "[ \"\$(tcpdump -n -r $LAB_DIR/first.pcap 2>/dev/null | wc -l)\" -ge 1 ]"
-lab_stop first
+tap_ok "the first of two addresses was tried, and the second after it" [ "$(lab_dumped first)" -ge 1 ]
+lab_dump_stop first
 
-client_conf '"vpn.example.net"' "$EVERYTHING"
+office_client c1 "$EVERYTHING" 'gateway = "vpn.example.net"'
 dt_start c1
 dt_wait_up c1 office 15
 : >"$LAB_DIR/dns.log"
@@ -103,7 +78,7 @@ capture names 'ip proto 2'
 lab_run c1 flow ping -n -q -i 0.05 10.1.0.10
 lab_in c1 ping -n -q -c 2 -i 0.2 -W 1 198.51.100.1 >/dev/null 2>&1
 lab_in c1 python3 -c "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b'plain question', ('198.51.100.1', 53))" 2>/dev/null
-client_conf '"vpn.example.net"' "$EVERYTHING"
+office_client c1 "$EVERYTHING" 'gateway = "vpn.example.net"'
 cat >>"$LAB_DIR/dt-c1/conf" <<C
 tunnel "second" {
     gateway = "two.example.net"
@@ -130,9 +105,9 @@ mark_of_c1()
 }
 for rp in 0 1 2; do
     lab_in c1 sysctl -qw net.ipv4.conf.all.rp_filter=$rp
-    for protect in "$EVERYTHING" '"10.1.0.0/16"'; do
+    for protect in "$EVERYTHING" 'protect = { "10.1.0.0/16" }'; do
         for encap in esp udp; do
-            client_conf '"vpn.example.net"' "$protect" "encap = $encap"
+            office_client c1 "$protect" 'gateway = "vpn.example.net"' "encap = $encap"
             dt_start c1
             tap_ok "rp_filter = $rp, $protect, $encap: up, and it carries" sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do ip netns exec "$0" ping -n -q -c 1 -W 1 10.1.0.10 >/dev/null && exit 0; sleep 0.2; done; exit 1' "$LAB-c1"
             [ "$(mark_of_c1)" = "$((rp != 0))" ] || tap_report 1 "rp_filter = $rp: src_valid_mark is $(mark_of_c1)"
@@ -144,7 +119,7 @@ done
 
 # ---- what somebody changes, and what cannot be changed
 lab_in c1 sysctl -qw net.ipv4.conf.all.rp_filter=1
-client_conf '"203.0.113.1"' "$EVERYTHING" 'encap = udp'
+office_client c1 "$EVERYTHING" 'encap = udp'
 dt_start c1
 lab_wait 5 '[ "$(mark_of_c1)" = 1 ]'
 tap_ok "src_valid_mark taken away: it is set again" sh -c "ip netns exec $LAB-c1 sysctl -qw net.ipv4.conf.all.src_valid_mark=0; sleep 6; [ \"\$(ip netns exec $LAB-c1 sysctl -n net.ipv4.conf.all.src_valid_mark)\" = 1 ]"
@@ -177,12 +152,8 @@ seen()
 {
     lab_in "$1" nft -j list counter inet lab seen | jq '[.nftables[] | .counter? // empty | .packets] | add'
 }
-says()
-{
-    dt c1 status | tr -s ' \n' ' ' | grep -qF "$1"
-}
 
-client_conf '"203.0.113.1"' "$EVERYTHING"
+office_client c1 "$EVERYTHING"
 dt_start c1
 tap_ok "a full tunnel is up beside the LAN" lab_wait 15 carries
 tap_ok "the router, the printer and the second LAN are reached" sh -c "for a in 192.168.7.1 192.168.7.50 10.77.0.1 fd77::1 fd77::50; do ip netns exec $LAB-c1 ping -n -q -c 1 -W 2 \$a || exit 1; done"
@@ -191,7 +162,7 @@ tap_ok "status and log name what stays local" sh -c "$LAB_BIN/dovetail --socket 
 before=$(seen odd)
 tap_ok "a public network that calls itself connected is not reached" reaches_not 192.0.2.9
 tap_ok "and it gets not one packet" [ "$(seen odd)" = "$before" ]
-tap_ok "status says so, and what would keep it local" says '192.0.2.0/24 (eth2) is a public network and goes through it; `except` would keep it local'
+tap_ok "status says so, and what would keep it local" dt_says c1 '192.0.2.0/24 (eth2) is a public network and goes through it; `except` would keep it local'
 tap_ok "the table has what stays local as exceptions" sh -c "ip -n $LAB-c1 route show table 17494 proto 174 | grep -q '^throw 10.77.0.0/24' && ip -n $LAB-c1 -6 route show table 17494 proto 174 | grep -q '^throw fd77::/64'"
 lab_in c1 ip route del throw 192.168.7.0/24 table 17494 metric 4294967294
 tap_ok "one of them taken away: it is set again" lab_wait 5 "reaches 192.168.7.50"
@@ -205,25 +176,25 @@ ip -n "$LAB-c1" route del 10.77.0.0/24 dev eth1
 ip -n "$LAB-c1" addr add 10.77.0.11/24 dev eth1
 tap_ok "it is there again: it stays local" lab_wait 5 "reaches 10.77.0.1"
 
-client_conf '"203.0.113.1"' "$EVERYTHING" 'except = { "192.0.2.0/24" }'
+office_client c1 "$EVERYTHING" 'except = { "192.0.2.0/24" }'
 dt c1 reload >/dev/null
 tap_ok "except: the public network is reached" lab_wait 5 "reaches 192.0.2.9"
 tap_ok "except: the rest is still in the tunnel" sh -c "ip -n $LAB-c1 route get 192.0.3.9 | grep -q dovetail0 && ip -n $LAB-c1 route get 192.0.2.9 | grep -q eth2"
 
-client_conf '"203.0.113.1"' '"10.0.0.0/8"'
+office_client c1 'protect = { "10.0.0.0/8" }'
 dt c1 reload >/dev/null
 tap_ok "protect = 10.0.0.0/8: it carries" lab_wait 10 carries
 tap_ok "protect = 10.0.0.0/8: the LAN inside it is reached" reaches 10.77.0.1
-client_conf '"203.0.113.1"' '"10.1.0.0/16", "10.77.0.0/24"'
+office_client c1 'protect = { "10.1.0.0/16", "10.77.0.0/24" }'
 dt c1 reload >/dev/null
-tap_ok "protect = the LAN itself: what is protected wins, and status says so" lab_wait 10 "says \"10.77.0.0/24 (eth1) is this host's own network, and what it protects\""
+tap_ok "protect = the LAN itself: what is protected wins, and status says so" lab_wait 10 "dt_says c1 \"10.77.0.0/24 (eth1) is this host's own network, and what it protects\""
 before=$(seen far)
 tap_ok "protect = the LAN itself: nothing goes there" reaches_not 10.77.0.1
 tap_ok "protect = the LAN itself: not one packet" [ "$(seen far)" = "$before" ]
 
 # ---- nobody stays local: ARP and neighbour discovery, DHCP, and nothing else
 for setting in 'lan = tunnel' 'closed = always'; do
-    client_conf '"203.0.113.1"' "$EVERYTHING" "$setting"
+    office_client c1 "$EVERYTHING" "$setting"
     dt c1 reload >/dev/null
     tap_ok "$setting: it carries" lab_wait 10 'carries && ip -n $LAB-c1 route get 192.168.7.50 | grep -q dovetail0'
     before=$(seen printer)$(seen far)$(seen odd)
@@ -291,7 +262,7 @@ ip -n "$LAB-internet" link set isp mtu 1300
 lab_in c1 ping -n -q -c 3 -i 0.3 -W 1 -M do -s 1340 10.1.0.10 >/dev/null 2>&1
 tap_ok "ICMP about our own outer packets comes in" lab_wait 5 '[ "$(seen_by_c1 narrow)" -ge 1 ]'
 tap_ok "and what is large passes again" lab_wait 10 "ip netns exec $LAB-c1 ping -n -q -c 1 -W 1 -s 1340 10.1.0.10"
-tap_ok "status says how large packets may be" lab_wait 5 "says 'packets of up to 12'"
+tap_ok "status says how large packets may be" lab_wait 5 "dt_says c1 'packets of up to 12'"
 for job in hear68 hear9999 listens serves; do lab_stop $job; done
 dt_stop c1
 lab_in c1 "$LAB_BIN/dovetaild" --open >/dev/null

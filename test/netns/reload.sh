@@ -5,45 +5,20 @@ set -u
 LAB=${LAB:-dtrel}
 . "$(dirname "$0")/../../lab/lab.sh"
 . "$LAB_ROOT/lab/dovetail.sh"
+. "$LAB_ROOT/lab/office.sh"
 . "$LAB_ROOT/lab/capture.sh"
 FLOW=$LAB_BIN/../lab/lab-flow
 
-PARAMS='maxidle = 2s pingtime = 300ms pingtries = 8 pingtime2 = 500ms pingtries2 = 3 timeout = 3s elimit = 1'
-
-gateway_conf() # POOL PROTECT [EXTRA]
+gateway_conf() # POOL PROTECT
 {
-    dt_conf gateway <<C
-gateway "head-office" {
-    identity = "vpn.example.net"
-    secrets  = "file:$LAB_DIR/secrets"
-    protect  = $2
-    pool     = "$1"
-    $PARAMS
-    ${3:-}
-}
-C
+    office_gateway 'listen =' 'psk =' "secrets = \"file:$LAB_DIR/secrets\"" "protect = $2" "pool = \"$1\"" "$OFFICE_QUICK" | dt_conf gateway
 }
 
-client_conf() # NS IDENTITY [EXTRA] [SECTIONS]
+client_conf() # NS WHO [SETTING]...
 {
-    dt_conf "$1" <<C
-tunnel "office" {
-    gateway = "203.0.113.1"
-    local   = "$2@example.net"
-    remote  = "vpn.example.net"
-    psk     = "file:$LAB_DIR/$2.psk"
-    protect = "10.1.0.0/16"
-    encap   = udp
-    $PARAMS
-    ${3:-}
-}
-${4:-}
-C
-}
-
-flow_field() # NAME FIELD
-{
-    jq -r -s ".[-1].$2" "$LAB_DIR/$1.log"
+    c_ns=$1 c_who=$2
+    shift 2
+    office_client "$c_ns" "local = \"$c_who@example.net\"" "psk = \"file:$LAB_DIR/$c_who.psk\"" 'protect = "10.1.0.0/16"' 'encap = udp' "$OFFICE_QUICK" "$@"
 }
 
 flow_start() # NS
@@ -51,19 +26,6 @@ flow_start() # NS
     rm -f "$LAB_DIR/flow-$1.log"
     lab_run "$1" "flow-$1" "$FLOW" send 10.1.0.10 4411 -i 20 -t 0 -g 60
     sleep 0.5
-}
-
-# The SPI on which NS sends, on the wire.
-spi()
-{
-    esp_sent "$1" eth0 10.1.0.10 | cut -d' ' -f2
-}
-
-same_epoch() # NS BEFORE
-{
-    now=$(spi "$1")
-    echo "before: $2, now: $now"
-    [ -n "$2" ] && [ "$now" = "$2" ]
 }
 
 carries() # NS [ADDRESS]
@@ -81,31 +43,15 @@ table() # NS: what is routed into tunnels
     lab_in "$1" ip route show table 17494 2>/dev/null
 }
 
-capture() # NS IF NAME FILTER
+captured() # NAME: how many packets; and that is all
 {
-    lab_run "$1" "cap-$3" tcpdump -p -n -U -i "$2" -w "$LAB_DIR/$3.pcap" "$4"
-    lab_wait 5 "grep -q 'listening on' $LAB_DIR/cap-$3.log"
-}
-
-captured() # NAME [FILTER]: how many packets
-{
-    lab_stop "cap-$1" INT
-    tcpdump -n -r "$LAB_DIR/$1.pcap" ${2:+"$2"} 2>/dev/null | wc -l
+    lab_dump_stop "$1"
+    lab_dumped "$1"
 }
 
 lease_in() # NS PREFIX
 {
     ip -n "$LAB-$1" -o -4 addr show dev dovetail0 | grep "inet $2"
-}
-
-refused() # STATUS WORDS COMMAND...
-{
-    want=$1 words=$2
-    shift 2
-    "$@" >"$LAB_DIR/refused.out" 2>&1
-    rc=$?
-    cat "$LAB_DIR/refused.out"
-    [ "$rc" = "$want" ] && grep -q -- "$words" "$LAB_DIR/refused.out"
 }
 
 # =================================================================================================================
@@ -128,14 +74,15 @@ dt_wait_up c1 office 10 && dt_wait_up c2 office 10 || tap_note "not up: $(dt_fie
 
 # ---- rules
 flow_start c2
-client_conf c1 anna '' 'rule "r1" { action = tunnel gateway = 203.0.113.1 to = 10.1.0.0/16 }'
+client_conf c1 anna
+echo 'rule "r1" { action = tunnel gateway = 203.0.113.1 to = 10.1.0.0/16 }' >>"$LAB_DIR/dt-c1/conf"
 tap_ok "a rule that leads to a working tunnel: reload" dt c1 reload
 tap_ok "it is brought up by the first packet" lab_wait 5 "lab_in c1 ping -q -c 1 -W 1 10.1.0.10"
 tap_ok "and carries" carries c1
-was=$(spi c1)
+was=$(esp_spi c1)
 client_conf c1 anna
 tap_ok "the rule goes: reload" dt c1 reload
-tap_ok "and the tunnel goes on with the same SA" same_epoch c1 "$was"
+tap_ok "and the tunnel goes on with the same SA" esp_same_spi c1 "$was"
 tap_ok "and carries" carries c1
 
 # ---- start, both ways
@@ -162,7 +109,7 @@ ln -sfn conf.1 "$LAB_DIR/dt-c1/conf"
 tap_ok "and back" dt c1 reload
 tap_ok "it is up" dt_wait_up c1 office 10
 lab_stop flow-c2
-tap_ok "the gateway's other client has lost nothing by all that" [ "$(flow_field flow-c2 lost)" = 0 ]
+tap_ok "the gateway's other client has lost nothing by all that" [ "$(lab_flow_field flow-c2 lost)" = 0 ]
 
 # ---- a client's secret is taken away
 flow_start c1
@@ -172,14 +119,14 @@ grep -v '^anna' "$LAB_DIR/secrets" >"$LAB_DIR/secrets.new"
 cat "$LAB_DIR/secrets.new" >"$LAB_DIR/secrets"
 tap_ok "a secret is taken away: reload" dt gateway reload
 sleep 1
-capture server eth0 revoked "host $anna"
-capture gateway eth0 plain 'net 10.0.0.0/8'
+lab_dump server eth0 revoked "host $anna" -p
+lab_dump gateway eth0 plain 'net 10.0.0.0/8' -p
 sleep 3
 tap_ok "after a second nothing of that client reaches the server" [ "$(captured revoked)" = 0 ]
 tap_ok "nor goes out at the gateway plain" [ "$(captured plain)" = 0 ]
 lab_stop flow-c1
 lab_stop flow-c2
-tap_ok "the other client has lost nothing" [ "$(flow_field flow-c2 lost)" = 0 ]
+tap_ok "the other client has lost nothing" [ "$(lab_flow_field flow-c2 lost)" = 0 ]
 tap_ok "the gateway says why" grep -q 'anna@example.net: there is no secret for it any more' "$LAB_DIR/dt-gateway.log"
 printf "anna@example.net %s\n" "$(cat "$LAB_DIR/anna.psk")" >>"$LAB_DIR/secrets"
 tap_ok "it is there again: reload" dt gateway reload
@@ -188,7 +135,7 @@ tap_ok "and the client comes by itself" dt_wait_up c1 office 30
 # ---- less is protected
 flow_start c2
 gateway_conf 10.9.0.0/24 '"10.1.0.10/32"'
-capture server eth0 narrowed 'dst host 10.1.0.11'
+lab_dump server eth0 narrowed 'dst host 10.1.0.11' -p
 lab_run c1 ping ping -q -i 0.1 10.1.0.11
 sleep 1
 tap_ok "less is protected: reload" dt gateway reload
@@ -205,7 +152,7 @@ lab_stop flow-c2
 
 # ---- another pool
 gateway_conf 10.7.0.0/24 '"10.1.0.0/16"'
-capture gateway eth0 pool 'net 10.0.0.0/8'
+lab_dump gateway eth0 pool 'net 10.0.0.0/8' -p
 tap_ok "another pool: reload" dt gateway reload
 tap_ok "both clients come again, with addresses of it" lab_wait 15 "lease_in c1 10.7.0 && lease_in c2 10.7.0 && dt_is_up c1 office && dt_is_up c2 office"
 tap_ok "which carry" carries c1
@@ -214,12 +161,12 @@ tap_ok "and nothing has gone out plain at the gateway" [ "$(captured pool)" = 0 
 tap_ok "nothing is routed for the old pool" sh -c "! ip -n $LAB-gateway route show table 17494 | grep -q '^10\.9\.'"
 
 # ---- what cannot be is refused as a whole
-was=$(spi c2)
+was=$(esp_spi c2)
 gateway_conf 10.6.0.0/24 '"10.1.0.0/16"'
 printf 'gateway "other" {\n    identity = other.example.net psk = x\n    transport = yes peers = b remote = 10.2.0.0/16\n}\n' >>"$LAB_DIR/dt-gateway/conf"
-tap_ok "one gateway of the file cannot be: status 2, with its line" refused 2 'nothing to protect' dt gateway reload
+tap_ok "one gateway of the file cannot be: status 2, with its line" lab_fails 2 'nothing to protect' dt gateway reload
 sleep 1
-tap_ok "and nothing was changed" same_epoch c2 "$was"
+tap_ok "and nothing was changed" esp_same_spi c2 "$was"
 tap_ok "not even the pool" lease_in c2 10.7.0
 
 dt_stop c1

@@ -6,37 +6,18 @@ set -u
 LAB=${LAB:-dtrights}
 . "$(dirname "$0")/../../lab/lab.sh"
 . "$LAB_ROOT/lab/dovetail.sh"
+. "$LAB_ROOT/lab/office.sh"
 MEMORY=$LAB_BIN/../lab/lab-memory
 NOBODY=$(id -u nobody)
-
-PARAMS='maxidle = 2s pingtime = 300ms pingtries = 8 pingtime2 = 500ms pingtries2 = 3 timeout = 3s elimit = 1'
 
 # The laboratory's folder is root's alone (0700), and so is everything in it.
 confs()
 {
-    dt_conf gateway 'user = "nobody" metrics = "127.0.0.1:9470"' <<C
-gateway "head-office" {
-    identity = "vpn.example.net"
-    secrets  = "file:$LAB_DIR/secrets"
-    protect  = "10.1.0.0/16"
-    pool     = "10.9.0.0/16"
-    $PARAMS
-}
-C
-    dt_conf client "user = \"nobody\" keylog = \"$LAB_DIR/keys\"" <<C
-include("more/*.conf")
-C
+    office_gateway 'listen =' 'psk =' "secrets = \"file:$LAB_DIR/secrets\"" 'protect = "10.1.0.0/16"' 'pool = "10.9.0.0/16"' "$OFFICE_QUICK" |
+        dt_conf gateway 'user = "nobody" metrics = "127.0.0.1:9470"'
+    echo 'include("more/*.conf")' | dt_conf client "user = \"nobody\" keylog = \"$LAB_DIR/keys\""
     mkdir -p "$LAB_DIR/dt-client/more"
-    cat >"$LAB_DIR/dt-client/more/office.conf" <<C
-tunnel "office" {
-    gateway = "203.0.113.1"
-    local   = "anna@example.net"
-    remote  = "vpn.example.net"
-    psk     = "file:$LAB_DIR/anna.psk"
-    protect = "10.1.0.0/16"
-    $PARAMS
-}
-C
+    office_tunnel "psk = \"file:$LAB_DIR/anna.psk\"" 'protect = "10.1.0.0/16"' "$OFFICE_QUICK" >"$LAB_DIR/dt-client/more/office.conf"
     chmod 600 "$LAB_DIR/dt-client/more/office.conf"
 }
 
@@ -89,11 +70,6 @@ hidden() # PID: not dumpable, so that its files in /proc are root's
     [ "$(stat -c %u "/proc/$1/mem")" = 0 ] && [ "$(stat -c %a "/proc/$1/fd")" = 500 ]
 }
 
-logged() # NS TEXT
-{
-    grep -q "$2" "$LAB_DIR/dt-$1.log"
-}
-
 # ---- start
 lab_begin
 lab_ns client gateway server
@@ -134,7 +110,7 @@ tap_ok "which is root's alone" [ "$(stat -c '%u %a' "$LAB_DIR/keys.esp")" = '0 6
 rm "$LAB_DIR/keys.esp"
 ln -s "$LAB_DIR/elsewhere" "$LAB_DIR/keys.esp"
 dt client rekey office >"$LAB_DIR/said" 2>&1
-tap_ok "it has become a link: nothing is written there" lab_wait 5 "logged client 'keys.esp: a symbolic link leads there'"
+tap_ok "it has become a link: nothing is written there" lab_wait 5 "dt_logged client 'keys.esp: a symbolic link leads there'"
 tap_ok "through the link neither" [ ! -e "$LAB_DIR/elsewhere" ]
 rm "$LAB_DIR/keys.esp"
 
@@ -189,7 +165,7 @@ tap_ok "and its tunnel is up" dt_wait_up client office 20
 # ---- a killed keeper
 k=$(keeper_of client)
 kill -9 "$k"
-tap_ok "the keeper is killed: the daemon says so" lab_wait 5 "logged client 'dovetail-keeper) has ended'"
+tap_ok "the keeper is killed: the daemon says so" lab_wait 5 "dt_logged client 'dovetail-keeper) has ended'"
 tap_ok "the tunnel goes on" carries
 not_kept() { dt client status | grep -q 'this host is not kept'; }
 tap_ok "status says that the host is not kept" not_kept

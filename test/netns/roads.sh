@@ -5,10 +5,10 @@ set -u
 LAB=${LAB:-dtroad}
 . "$(dirname "$0")/../../lab/lab.sh"
 . "$LAB_ROOT/lab/dovetail.sh"
+. "$LAB_ROOT/lab/office.sh"
 . "$LAB_ROOT/lab/capture.sh"
 FLOW=$LAB_BIN/../lab/lab-flow
 DOVETAIL=$LAB_BIN/dovetail
-PARAMS='maxidle = 2s pingtime = 300ms pingtries = 8 pingtime2 = 500ms pingtries2 = 3 timeout = 3s elimit = 1'
 
 # client (two uplinks) - internet - gateway - server
 topology()
@@ -33,19 +33,9 @@ topology()
     ip -n "$LAB-internet" -6 route add unreachable fd00::/8
 }
 
-client_conf() # GATEWAY [SETTINGS] [PROTECT]
+client_conf() # [SETTING...]
 {
-    dt_conf client <<C
-tunnel "office" {
-    gateway = $1
-    local   = "anna@example.net"
-    remote  = "vpn.example.net"
-    psk     = "file:$LAB_DIR/psk"
-    protect = ${3:-"{ 10.1.0.0/16, fd01::/64 }"}
-    $PARAMS
-    ${2:-}
-}
-C
+    office_client client "$OFFICE_QUICK" "$@"
 }
 
 carries() # NS
@@ -68,24 +58,17 @@ field_is() # JQ WANTED
 
 lab_begin
 umask 077
-echo 'a secret of more than sixteen bytes' >"$LAB_DIR/psk"
+office_key
 topology
-dt_conf gateway 'metrics = "127.0.0.1:9470"' <<C
-gateway "head-office" {
-    identity = "vpn.example.net"
-    psk      = "file:$LAB_DIR/psk"
-    protect  = { "0.0.0.0/0", "::/0" }
-    pool     = { "10.9.0.0/16", "fd09::/64" }
-    $PARAMS
-}
-C
+METRICS='metrics = "127.0.0.1:9470"'
+office_gateway 'listen =' 'protect = { "0.0.0.0/0", "::/0" }' "$OFFICE_QUICK" | dt_conf gateway "$METRICS"
 dt_start gateway || { cat "$LAB_DIR/dt-gateway.log"; echo "Bail out! the gateway did not start"; exit 1; }
 lab_run server echo "$FLOW" echo 4411
 lab_run server iperf iperf3 -s
 
 # ---- IPv6 outside
 for encap in esp udp; do
-    client_conf '"2001:db8:9::1"' "encap = $encap"
+    client_conf 'gateway = "2001:db8:9::1"' "encap = $encap"
     up "IPv6 outside, $encap"
     tap_ok "IPv6 outside, $encap: both versions inside" carries client
     tap_ok "IPv6 outside, $encap: TCP" lab_in client iperf3 -c 10.1.0.10 -t 1
@@ -93,14 +76,14 @@ for encap in esp udp; do
 done
 
 # ---- the first gateway is dead, the second lives; and names
-client_conf '{ "203.0.113.77", "203.0.113.1" }' 'encap = udp'
+client_conf 'gateway = { "203.0.113.77", "203.0.113.1" }' 'encap = udp'
 dt_start client
 tap_ok "the first gateway does not answer, the second does: up" dt client up office --timeout 25
 tap_ok "and it carries" carries client
 dt_stop client
 mkdir -p "/etc/netns/$LAB-client"
 echo '203.0.113.1 vpn.example.net' >"/etc/netns/$LAB-client/hosts"
-client_conf '"vpn.example.net"'
+client_conf 'gateway = "vpn.example.net"'
 up "a gateway with a name"
 dt_stop client
 : >"/etc/netns/$LAB-client/hosts"
@@ -114,7 +97,7 @@ dt_stop client
 rm -rf "/etc/netns/$LAB-client"
 
 # ---- everything through the tunnel, the gateway's own address included
-client_conf '"203.0.113.1"' 'encap = udp' '{ "0.0.0.0/0", "::/0" }'
+client_conf 'encap = udp' 'protect = { "0.0.0.0/0", "::/0" }'
 up "protect = 0.0.0.0/0"
 tap_ok "protect = 0.0.0.0/0: carries" carries client
 lab_in internet nft 'add table ip plain; add counter ip plain seen; add chain ip plain in { type filter hook prerouting priority raw; }; add rule ip plain in iifname { "c0", "c1" } ip protocol icmp counter name seen'
@@ -127,18 +110,13 @@ tap_ok "afterwards the way out is free" lab_in client ping -q -c 1 -W 2 203.0.11
 
 # ---- a branch with its own network
 dt_stop gateway
-dt_conf gateway 'metrics = "127.0.0.1:9470"' <<C
-gateway "head-office" {
-    identity = "vpn.example.net"
-    psk      = "file:$LAB_DIR/psk"
-    protect  = { "10.1.0.0/16", "fd01::/64" }
-    $PARAMS
-}
-client "anna@example.net" { networks = { "10.2.0.0/16", "fd02::/64" } }
-client "ben@example.net" { networks = "10.3.99.0/24" }
-C
+{
+    office_gateway 'listen =' 'pool =' "$OFFICE_QUICK"
+    echo 'client "anna@example.net" { networks = { "10.2.0.0/16", "fd02::/64" } }'
+    echo 'client "ben@example.net" { networks = "10.3.99.0/24" }'
+} | dt_conf gateway "$METRICS"
 dt_start gateway
-client_conf '"203.0.113.1"' 'encap = udp inside = { "10.2.0.0/16", "fd02::/64" }'
+client_conf 'encap = udp inside = { "10.2.0.0/16", "fd02::/64" }'
 up "a branch"
 tap_ok "a branch: its hosts reach the server" carries branch
 tap_ok "a branch: the server reaches its hosts" lab_in server ping -q -c 2 -i 0.2 -W 2 10.2.0.10
@@ -149,8 +127,8 @@ tap_ok "a branch: the client itself speaks from its inside address" lab_in clien
 sent=$(esp_sent client eth0 10.1.0.10)
 cp "$LAB_DIR/dt-client/conf" "$LAB_DIR/conf.before"
 cat >>"$LAB_DIR/dt-client/conf" <<C
-tunnel "second" { gateway = "203.0.113.1" local = ben@example.net remote = vpn.example.net psk = "file:$LAB_DIR/psk"
-    protect = 10.1.99.0/24 inside = 10.3.99.0/24 encap = udp $PARAMS }
+tunnel "second" { gateway = "203.0.113.1" local = ben@example.net remote = vpn.example.net psk = "file:$LAB_DIR/office.psk"
+    protect = 10.1.99.0/24 inside = 10.3.99.0/24 encap = udp $OFFICE_QUICK }
 C
 tap_ok "reload: a second tunnel is added" sh -c "$DOVETAIL --socket $LAB_DIR/dt-client/sock reload | grep -q '^second: added'"
 tap_ok "reload: it comes up" dt client up second --timeout 15
@@ -193,7 +171,7 @@ asked() # how often it began a session
 {
     lab_in internet nft -j list counter ip plain seen | jq '.nftables[1].counter.packets'
 }
-client_conf '"203.0.113.1"' 'encap = udp inside = { "10.2.0.0/16", "fd02::/64" } start = demand'
+client_conf 'encap = udp inside = { "10.2.0.0/16", "fd02::/64" } start = demand'
 dt_start client
 sleep 1
 tap_ok "start = demand: nothing happens by itself" [ "$(asked)" = 0 ]
@@ -202,7 +180,7 @@ tap_ok "start = demand: it is up" dt_wait_up client office 5
 tap_ok "start = demand: for which it has asked the gateway" [ "$(asked)" -gt 0 ]
 dt_stop client
 lab_in internet nft reset counter ip plain seen >"$LAB_DIR/reset"
-client_conf '"203.0.113.1"' 'encap = udp inside = { "10.2.0.0/16", "fd02::/64" } start = manual'
+client_conf 'encap = udp inside = { "10.2.0.0/16", "fd02::/64" } start = manual'
 dt_start client
 sleep 1
 tap_ok "start = manual: nothing is asked for" [ "$(asked)" = 0 ]

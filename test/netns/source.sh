@@ -9,17 +9,6 @@ LAB=${LAB:-dtsrc}
 AWAY=${AWAY:-20}
 BACK=12 # seconds until the client is back: an attempt of `timeout`, and a negotiation
 
-capture() # NAME FILTER
-{
-    lab_run c1 "cap-$1" tcpdump -p -n -U -i eth0 -w "$LAB_DIR/$1.pcap" "$2"
-    lab_wait 5 "grep -q 'listening on' $LAB_DIR/cap-$1.log"
-}
-
-captured() # NAME [FILTER]
-{
-    tcpdump -n -r "$LAB_DIR/$1.pcap" ${2:+"$2"} 2>/dev/null | wc -l
-}
-
 lab_begin
 umask 077
 echo 'a secret of more than sixteen bytes' >"$LAB_DIR/psk"
@@ -46,24 +35,24 @@ dt_start gateway
 dt_start c1
 tap_ok "a host with ten addresses: up" dt_wait_up c1 office 15
 tap_ok "from the one that leads to the gateway" sh -c "echo $(dt_field c1 office .local_address) | grep 192.168.7.11"
-capture away 'udp port 500 or udp port 4500'
+lab_dump c1 eth0 away 'udp port 500 or udp port 4500' -p
 dt_stop gateway KILL
 sleep "$AWAY"
 dt_start gateway
 began=$(date +%s%N)
 tap_ok "the gateway was away for $AWAY s: the client is back within $BACK s" dt_wait_up c1 office $BACK
 tap_note "back after $((($(date +%s%N) - began) / 1000000)) ms"
-lab_stop cap-away INT
-tap_ok "it has tried meanwhile" [ "$(captured away 'src host 192.168.7.11 and udp')" -gt 3 ]
-tap_ok "and never from an address of another interface" [ "$(captured away 'udp and not src host 192.168.7.11 and not src host 203.0.113.1')" = 0 ]
+lab_dump_stop away
+tap_ok "it has tried meanwhile" [ "$(lab_dumped away 'src host 192.168.7.11 and udp')" -gt 3 ]
+tap_ok "and never from an address of another interface" [ "$(lab_dumped away 'udp and not src host 192.168.7.11 and not src host 203.0.113.1')" = 0 ]
 dt_stop gateway KILL
 sleep 6
 dt c1 down office >/dev/null
-capture again 'udp port 500 or udp port 4500'
+lab_dump c1 eth0 again 'udp port 500 or udp port 4500' -p
 dt c1 up office --timeout 1 >"$LAB_DIR/up.out" 2>&1
 tap_ok "down and up without a gateway: refused, with the reason" grep -q 'no answer' "$LAB_DIR/up.out"
-lab_stop cap-again INT
-tap_ok "from the kernel's choice again" [ "$(captured again 'src host 192.168.7.11')" -gt 0 ]
-tap_ok "and from no other" [ "$(captured again 'not src host 192.168.7.11')" = 0 ]
+lab_dump_stop again
+tap_ok "from the kernel's choice again" [ "$(lab_dumped again 'src host 192.168.7.11')" -gt 0 ]
+tap_ok "and from no other" [ "$(lab_dumped again 'not src host 192.168.7.11')" = 0 ]
 dt_stop c1
 tap_end

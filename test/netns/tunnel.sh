@@ -5,49 +5,25 @@ set -u
 LAB=${LAB:-dttun}
 . "$(dirname "$0")/../../lab/lab.sh"
 . "$LAB_ROOT/lab/dovetail.sh"
+. "$LAB_ROOT/lab/office.sh"
 . "$LAB_ROOT/lab/capture.sh"
 FLOW=$LAB_BIN/../lab/lab-flow
 DOVETAIL=$LAB_BIN/dovetail DOVETAILD=$LAB_BIN/dovetaild
 
-# maxidle + pingtries2 * pingtime2 = 3.5 s until an outage is noticed
-PARAMS='maxidle = 2s pingtime = 300ms pingtries = 8 pingtime2 = 500ms pingtries2 = 3 timeout = 3s elimit = 1'
-BOUND=3.5
+BOUND=3.5 # with OFFICE_QUICK, until an outage is noticed
 
-gateway_conf() # NS [EXTRA]
+gateway_conf() # NS [SETTING]...
 {
-    dt_conf "$1" <<C
-gateway "head-office" {
-    listen   = { "203.0.113.1" }
-    identity = "vpn.example.net"
-    psk      = "file:$LAB_DIR/office.psk"
-    protect  = { "10.1.0.0/16", "fd01::/64" }
-    pool     = { "10.9.0.0/16", "fd09::/64" }
-    dns      = "10.1.0.10"
-    $PARAMS
-    ${2:-}
-}
-C
+    g_ns=$1
+    shift
+    office_gateway 'dns = "10.1.0.10"' "$OFFICE_QUICK" "$@" | dt_conf "$g_ns"
 }
 
-client_conf() # NS IDENTITY ENCAP [EXTRA]
+client_conf() # NS IDENTITY ENCAP [SETTING]...
 {
-    dt_conf "$1" <<C
-tunnel "office" {
-    gateway = "203.0.113.1"
-    local   = "$2"
-    remote  = "vpn.example.net"
-    psk     = "file:$LAB_DIR/office.psk"
-    protect = { "10.1.0.0/16", "fd01::/64" }
-    encap   = $3
-    $PARAMS
-    ${4:-}
-}
-C
-}
-
-flow_field() # NAME FIELD
-{
-    jq -r -s ".[-1].$2" "$LAB_DIR/$1.log"
+    c_ns=$1 c_who=$2 c_encap=$3
+    shift 3
+    office_client "$c_ns" "local = \"$c_who\"" "encap = $c_encap" "$OFFICE_QUICK" "$@"
 }
 
 flow_stop() # NAME
@@ -121,25 +97,21 @@ rekey_under_load() # ENCAP SECONDS
     dt_start c1
     dt_wait_up c1 office 15 || tap_note "not up: $(dt_field c1 office .why)"
     # The first packet of every SA, on the wire: so many epochs began.
-    rm -f "$LAB_DIR/begun.log" "$LAB_DIR/begun.pcap"
-    lab_run c1 begun tcpdump -n -U -Q out -i eth0 -w "$LAB_DIR/begun.pcap" \
-        '(ip proto 50 and ip[24:4] = 1) or (udp port 4500 and udp[8:4] != 0 and udp[12:4] = 1)'
-    lab_wait 5 "grep -q 'listening on' '$LAB_DIR/begun.log'"
+    lab_dump c1 eth0 begun '(ip proto 50 and ip[24:4] = 1) or (udp port 4500 and udp[8:4] != 0 and udp[12:4] = 1)' -Q out
     lab_run c1 flow "$FLOW" send 10.1.0.10 4411 -i 2 -t 0 -g 200
     lab_in c1 iperf3 -c 10.1.0.10 -t "$2" -b 100M -J >"$LAB_DIR/iperf.json" 2>&1
     flow_stop flow
-    sleep 1.1 # tcpdump reads once a second
-    lab_stop begun INT
-    begun=$(tcpdump -nr "$LAB_DIR/begun.pcap" 2>/dev/null | wc -l)
-    tap_note "encap = $1: $begun new epochs in $2 s, $(jq -r '.end.sum_received.bits_per_second / 1e6 | floor' "$LAB_DIR/iperf.json") Mb/s TCP beside $(flow_field flow sent) numbered packets, $(flow_field flow lost_out) lost out, $(flow_field flow lost_back) lost back"
+    lab_dump_stop begun
+    begun=$(lab_dumped begun)
+    tap_note "encap = $1: $begun new epochs in $2 s, $(jq -r '.end.sum_received.bits_per_second / 1e6 | floor' "$LAB_DIR/iperf.json") Mb/s TCP beside $(lab_flow_field flow sent) numbered packets, $(lab_flow_field flow lost_out) lost out, $(lab_flow_field flow lost_back) lost back"
     tap_ok "encap = $1: a new epoch about every 2 s" [ "$begun" -ge $(($2 / 3)) ]
-    tap_ok "encap = $1: no packet lost on account of the rekeys" [ "$(flow_field flow lost_out)$(flow_field flow lost_back)" = 00 ]
+    tap_ok "encap = $1: no packet lost on account of the rekeys" [ "$(lab_flow_field flow lost_out)$(lab_flow_field flow lost_back)" = 00 ]
 }
 
 # ---- outages: how long is the numbered flow silent?
 outage() # TEXT BOUND
 {
-    o=$(flow_field flow longest_outage_s)
+    o=$(lab_flow_field flow longest_outage_s)
     tap_note "$1: silent for $o s at most"
     tap_ok "$1: traffic flows again within $2 s" awk -v o="$o" -v b="$2" 'BEGIN { exit !(o > 0 && o <= b) }'
 }
@@ -190,43 +162,10 @@ $line
 E
 }
 
-fails_with() # STATUS WORDS COMMAND...
-{
-    want=$1 words=$2
-    shift 2
-    "$@" >"$LAB_DIR/fails.out" 2>&1
-    rc=$?
-    cat "$LAB_DIR/fails.out"
-    echo "status $rc"
-    [ "$rc" = "$want" ] && grep -q -- "$words" "$LAB_DIR/fails.out"
-}
-
-# The SPI on which NS sends, on the wire.
-spi()
-{
-    esp_sent "$1" eth0 10.1.0.10 | cut -d' ' -f2
-}
-
-same_epoch() # NS BEFORE
-{
-    now=$(spi "$1")
-    echo "before: $2, now: $now"
-    [ -n "$2" ] && [ "$now" = "$2" ]
-}
-
-other_epoch() # NS BEFORE
-{
-    now=$(spi "$1")
-    echo "before: $2, now: $now"
-    [ -n "$2" ] && [ -n "$now" ] && [ "$now" != "$2" ]
-}
-
 # =================================================================================================================
 lab_begin
 umask 077
-echo 'a secret of more than sixteen bytes' >"$LAB_DIR/office.psk"
-lab_nat_topology 2
-lab_nft_masquerade router wan
+office_lab 2
 gateway_conf gateway 'ike = { "aes128gcm16-aes256gcm16-prfsha256-x25519", "aes256gcm16-prfsha384-ecp384" }'
 dt_start gateway || { cat "$LAB_DIR/dt-gateway.log"; echo "Bail out! the gateway did not start"; exit 1; }
 lab_run server echo "$FLOW" echo 4411
@@ -260,14 +199,14 @@ dt_start c1
 dt_monitor c1
 dt_wait_up c1 office 15
 tap_ok "ping" dt c1 ping --count 2 office
-was=$(spi c1)
+was=$(esp_spi c1)
 tap_ok "rekey" dt c1 rekey office
-tap_ok "rekey: data goes out on another SPI" other_epoch c1 "$was"
+tap_ok "rekey: data goes out on another SPI" esp_other_spi c1 "$was"
 tap_ok "rekey --ike" dt c1 rekey --ike office
 address=$(inside4 c1)
-was=$(spi c1)
+was=$(esp_spi c1)
 tap_ok "a reload without changes touches nothing" dt c1 reload
-tap_ok "the same SAs carry after it" same_epoch c1 "$was"
+tap_ok "the same SAs carry after it" esp_same_spi c1 "$was"
 tap_ok "down" dt c1 down office
 tap_ok "down: nothing is told of what was" [ "$(dt_field c1 office '[.inside[], .local_selectors[], .remote_address, .encap_why] | map(select(. != null)) | length')" = 0 ]
 tap_ok "down: ping does not pass" sh -c "! ip netns exec $LAB-c1 ping -q -c 1 -W 1 10.1.0.10"
@@ -275,23 +214,23 @@ tap_ok "up again" dt c1 up office --timeout 15
 tap_ok "it has the address that it had" [ "$(inside4 c1)" = "$address" ]
 tap_ok "the gateway throws the client out" dt gateway down anna@example.net
 tap_ok "and the client comes back by itself" lab_wait 10 "dt_is_up c1 office"
-tap_ok "a tunnel that is not there: status 1, with the name that was meant" fails_with 1 'did you mean "office"' dt c1 up offise
+tap_ok "a tunnel that is not there: status 1, with the name that was meant" lab_fails 1 'did you mean "office"' dt c1 up offise
 tap_ok "with --json it is one object" sh -c "$DOVETAIL --json --socket $LAB_DIR/dt-c1/sock ping offise 2>/dev/null | jq -es 'length == 1 and (.[0].error | contains(\"offise\")) and .[0].code == 1'"
-tap_ok "a tunnel that nothing is like: those there are, are named" fails_with 1 'there is no tunnel "xyz"; there is "office"' dt c1 rekey xyz
-tap_ok "monitor of a tunnel that is not there: status 1, not silence" fails_with 1 'there is no tunnel "xyz"; there is "office"' timeout 5 "$DOVETAIL" --socket "$LAB_DIR/dt-c1/sock" monitor xyz
+tap_ok "a tunnel that nothing is like: those there are, are named" lab_fails 1 'there is no tunnel "xyz"; there is "office"' dt c1 rekey xyz
+tap_ok "monitor of a tunnel that is not there: status 1, not silence" lab_fails 1 'there is no tunnel "xyz"; there is "office"' timeout 5 "$DOVETAIL" --socket "$LAB_DIR/dt-c1/sock" monitor xyz
 
 # ---- a gateway's clients by their identity
 tap_ok "status of a client at the gateway" sh -c "$DOVETAIL --socket $LAB_DIR/dt-gateway/sock --json status anna@example.net | jq -e '.gateways[0].clients | length == 1 and .[0].identity == \"anna@example.net\"'"
 tap_ok "ping of a client from the gateway: both answered" sh -c "$DOVETAIL --socket $LAB_DIR/dt-gateway/sock ping --count 2 anna@example.net | grep '^2 sent, 2 answered'"
-was=$(spi c1)
-tap_ok "rekey from the gateway: a client that declines is named, with what it would need" fails_with 1 'anna@example.net has no new epoch: .*server_rekey = accept' dt gateway rekey anna@example.net
-tap_ok "and its epoch goes on" same_epoch c1 "$was"
-tap_ok "up of a client: it comes up from its own side" fails_with 1 'a client of a gateway' dt gateway up anna@example.net
-tap_ok "a client that is not there: those there are, are named" fails_with 1 'there is no tunnel, gateway or client "xyz"; there are "head-office", "anna@example.net"' dt gateway ping xyz
+was=$(esp_spi c1)
+tap_ok "rekey from the gateway: a client that declines is named, with what it would need" lab_fails 1 'anna@example.net has no new epoch: .*server_rekey = accept' dt gateway rekey anna@example.net
+tap_ok "and its epoch goes on" esp_same_spi c1 "$was"
+tap_ok "up of a client: it comes up from its own side" lab_fails 1 'a client of a gateway' dt gateway up anna@example.net
+tap_ok "a client that is not there: those there are, are named" lab_fails 1 'there is no tunnel, gateway or client "xyz"; there are "head-office", "anna@example.net"' dt gateway ping xyz
 sed -i 's|encap|server_rekey = accept encap|' "$LAB_DIR/dt-c1/conf"
 tap_ok "server_rekey = accept is taken by a reload" dt c1 reload
 tap_ok "a client that accepts it is rekeyed from the gateway" dt gateway rekey anna@example.net
-tap_ok "its data goes out on another SPI" other_epoch c1 "$was"
+tap_ok "its data goes out on another SPI" esp_other_spi c1 "$was"
 tap_ok "monitor has told of it" grep -q '"event":"verified"' "$LAB_DIR/dt-c1/events"
 tap_ok "status fits 80 columns" sh -c "$DOVETAIL --socket $LAB_DIR/dt-c1/sock status | awk 'length > 80 { exit 1 }'"
 
@@ -303,7 +242,7 @@ tcp() # NS: can a TCP connection be opened?
 lab_run server iperf2 iperf3 -s -p 5299
 client_conf c2 ben@example.net udp 'start = demand'
 dt_start c2
-tap_ok "start = demand, leased address: the first program is told at once" fails_with 1 'No route to host' tcp c2
+tap_ok "start = demand, leased address: the first program is told at once" lab_fails 1 'No route to host' tcp c2
 tap_ok "and its packet has brought the tunnel up" dt_wait_up c2 office 5
 tap_ok "so that the next one comes through" tcp c2
 dt_stop c2
@@ -319,7 +258,7 @@ tap_ok "narrowed: the rest is refused, not sent plain" sh -c "ip netns exec $LAB
 dt_stop c2
 
 # ---- bad input, while the tunnel of c1 goes on
-was=$(spi c1)
+was=$(esp_spi c1)
 bad_client "wrong secret" 's|psk .*|psk = "something else entirely"|' authentic
 bad_client "wrong identity of the gateway" 's|remote .*|remote = "other.example.net"|' identity
 log_names "the gateway's log names both identities" other.example.net vpn.example.net
@@ -334,25 +273,25 @@ lab_in router nft add rule ip block f ip saddr 192.168.7.12 drop
 bad_client "a gateway that does not answer" 's|encap|encap|' 'no answer' 203.0.113.1
 lab_in router nft delete table ip block
 printf 'tunnel "x" {\n    gatewey = "203.0.113.1"\n}\n' >"$LAB_DIR/bad.conf"
-tap_ok "a configuration error: file:line, status 2" fails_with 2 'bad.conf:2: .*did you mean "gateway"' "$DOVETAILD" --config "$LAB_DIR/bad.conf"
-tap_ok "check says the same" fails_with 2 'bad.conf:2: .*did you mean "gateway"' "$DOVETAIL" check "$LAB_DIR/bad.conf"
+tap_ok "a configuration error: file:line, status 2" lab_fails 2 'bad.conf:2: .*did you mean "gateway"' "$DOVETAILD" --config "$LAB_DIR/bad.conf"
+tap_ok "check says the same" lab_fails 2 'bad.conf:2: .*did you mean "gateway"' "$DOVETAIL" check "$LAB_DIR/bad.conf"
 sed "s|psk .*|psk = \"file:$LAB_DIR/open.psk\"|" "$LAB_DIR/dt-c2/conf" >"$LAB_DIR/open.conf"
 install -m 644 "$LAB_DIR/office.psk" "$LAB_DIR/open.psk"
-tap_ok "a secret that others may read: refused, with the file and what to do, status 2" fails_with 2 "chmod 600 $LAB_DIR/open.psk" "$DOVETAILD" --config "$LAB_DIR/open.conf"
+tap_ok "a secret that others may read: refused, with the file and what to do, status 2" lab_fails 2 "chmod 600 $LAB_DIR/open.psk" "$DOVETAILD" --config "$LAB_DIR/open.conf"
 sed "s|^daemon.*|daemon { socket = $LAB_DIR/np.sock }|; s|psk .*|psk = x|" "$LAB_DIR/dt-c1/conf" >/tmp/$LAB-np.conf
 chmod 644 /tmp/$LAB-np.conf
-tap_ok "no privilege: a sentence, status 1" fails_with 1 'no privilege' lab_in c2 setpriv --reuid 65534 --clear-groups --inh-caps=-all \
+tap_ok "no privilege: a sentence, status 1" lab_fails 1 'no privilege' lab_in c2 setpriv --reuid 65534 --clear-groups --inh-caps=-all \
     "$DOVETAILD" --config "/tmp/$LAB-np.conf"
 rm -f "/tmp/$LAB-np.conf"
-tap_ok "no TUN device: a sentence, status 1" fails_with 1 '/dev/net/tun' unshare -m sh -c "mount -t tmpfs none /dev/net &&
+tap_ok "no TUN device: a sentence, status 1" lab_fails 1 '/dev/net/tun' unshare -m sh -c "mount -t tmpfs none /dev/net &&
     exec ip netns exec $LAB-c2 $DOVETAILD --config $LAB_DIR/dt-c2/conf"
 tap_ok "and nothing is left behind" nothing_left c2
-tap_ok "a second daemon: a sentence, status 1" fails_with 1 'already running' lab_in c1 "$DOVETAILD" --config "$LAB_DIR/dt-c1/conf"
-tap_ok "a second daemon with another socket: the port is in use" fails_with 1 'port 500' lab_in c1 "$DOVETAILD" --config "$LAB_DIR/dt-c1/conf" \
+tap_ok "a second daemon: a sentence, status 1" lab_fails 1 'already running' lab_in c1 "$DOVETAILD" --config "$LAB_DIR/dt-c1/conf"
+tap_ok "a second daemon with another socket: the port is in use" lab_fails 1 'port 500' lab_in c1 "$DOVETAILD" --config "$LAB_DIR/dt-c1/conf" \
     --socket "$LAB_DIR/other.sock"
 tap_ok "and it leaves no socket" [ ! -e "$LAB_DIR/other.sock" ]
 sed -i 's|encap|encup|' "$LAB_DIR/dt-c1/conf"
-tap_ok "a reload with an error: status 2, nothing changed" fails_with 2 'encup' dt c1 reload
+tap_ok "a reload with an error: status 2, nothing changed" lab_fails 2 'encup' dt c1 reload
 # shapeless datagrams, and IKE headers (to SPIs that nobody has, of every exchange type, cut anywhere) behind which is nothing
 cat >"$LAB_DIR/garbage" <<'G'
 for n in $(seq 150); do
@@ -370,8 +309,8 @@ sleep 0.5
 flow_stop flow
 tap_note "garbage: $(dt gateway --json status | jq -c .ike)"
 tap_ok "garbage on UDP 500 and 4500 is counted" sh -c "$DOVETAIL --socket $LAB_DIR/dt-gateway/sock --json status | jq -e '.ike.malformed + .ike.unknown_spi > 100'"
-tap_ok "and no packet of c1 is lost by it" [ "$(flow_field flow lost)" = 0 ]
-tap_ok "none of it disturbed the tunnel of c1" same_epoch c1 "$was"
+tap_ok "and no packet of c1 is lost by it" [ "$(lab_flow_field flow lost)" = 0 ]
+tap_ok "none of it disturbed the tunnel of c1" esp_same_spi c1 "$was"
 tap_ok "nor its traffic" carries c1
 
 # ---- death and rebirth
