@@ -1,6 +1,7 @@
 #!/bin/sh
-# ./dev soak host [N [SEED]]: N random sabotages (200) on a client, a gateway (lab/sabotage.sh) and the router between them, which has
+# ./dev soak host [N [SEED [FROM]]]: N random sabotages (200) on a client, a gateway (lab/sabotage.sh) and the router between them, which has
 # dovetail-natd (lab/sabotage_router.sh), while packets flow; every other time two at once, on one of the three or on two.
+# FROM begins with that one of the sequence.
 # After each: healed, nothing in the clear outside of the hosts, nothing with an inside source outside of the router; only when
 # both barriers of one of them are taken away at once may packets leave in that moment, and then its log has to say so. At
 # the end: no loop that burns the processor, no descriptor left open, every byte of a TCP stream there.
@@ -10,7 +11,7 @@ LAB=${LAB:-dtsoak}
 . "$LAB_ROOT/lab/dovetail.sh"
 . "$LAB_ROOT/lab/sabotage.sh"
 . "$LAB_ROOT/lab/sabotage_router.sh"
-N=${1:-200} SEED=${2:-$(date +%s)}
+N=${1:-200} SEED=${2:-$(date +%s)} FROM=${3:-1}
 HEAL=30
 
 lab_begin
@@ -102,19 +103,33 @@ lab_run c2 out2 "$SAB_FLOW" send 10.1.0.10 4411 -i 5 -t 0 -g 200
 sleep 1
 for s_ns in c1 gateway router; do descriptors "$s_ns" >"$LAB_DIR/fds.$s_ns"; done
 
-step=1 bad=0 opened=0 pairs=0 across=0
-while [ "$step" -le "$N" ]; do
-    before=$(all_leaked)
+# What the next step does, from the sequence alone.
+draw()
+{
     random "$COUNT"
     pick "$RANDOM_IS"
     a_where=$P_WHERE a_name=$P_NAME a_do=$P_DO a_undo=$P_UNDO
-    said=$(warnings "$a_where")
     random 2
     b_where='' b_name=''
     if [ "$RANDOM_IS" = 1 ]; then
         random "$COUNT"
         pick "$RANDOM_IS"
         b_where=$P_WHERE b_name=$P_NAME b_do=$P_DO b_undo=$P_UNDO
+    fi
+    random 10
+    pause=0.$RANDOM_IS
+}
+
+step=1 bad=0 opened=0 pairs=0 across=0
+while [ "$step" -lt "$FROM" ]; do
+    draw
+    step=$((step + 1))
+done
+while [ "$step" -le "$N" ]; do
+    before=$(all_leaked)
+    draw
+    said=$(warnings "$a_where")
+    if [ -n "$b_name" ]; then
         sabotage_do "$b_where" "$b_do" >/dev/null 2>&1 &
         b_pid=$!
         pairs=$((pairs + 1))
@@ -123,8 +138,7 @@ while [ "$step" -le "$N" ]; do
     sabotage_do "$a_where" "$a_do" >/dev/null 2>&1 # what the other one took away cannot be taken away again
     [ -n "$b_name" ] && wait "$b_pid"
     text="$step: $a_where $a_name${b_name:+ + $b_where $b_name}"
-    random 10
-    sleep "0.$RANDOM_IS"
+    sleep "$pause"
     [ -n "$a_undo" ] && sabotage_do "$a_where" "$a_undo" >/dev/null 2>&1
     [ -n "$b_name" ] && [ -n "$b_undo" ] && sabotage_do "$b_where" "$b_undo" >/dev/null 2>&1
     # Whatever two at once left of the administrator's own settings is put right again.
@@ -154,7 +168,7 @@ while [ "$step" -le "$N" ]; do
     step=$((step + 1))
 done
 tap_note "$pairs pairs, $across of them of a host and the router"
-tap_ok "$N sabotages: healed each time, nothing outside while a barrier stood ($opened times none stood)" [ "$bad" = 0 ]
+tap_ok "$((step - FROM)) sabotages: healed each time, nothing outside while a barrier stood ($opened times none stood)" [ "$bad" = 0 ]
 tap_ok "every byte of the TCP stream has arrived, in order" sabotage_stream_ends
 for s_job in flow4 flow6 back4 back6 out2; do
     lab_stop "$s_job"
