@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -271,11 +272,9 @@ static int include_file(struct lexer *l, const struct dt_block_text *t, unsigned
     char way[400] = "";
     for (const struct lexer *x = l; x; x = x->by) {
         if (strcmp(x->id, t->id) != 0) {
-            if (strlen(way) + strlen(x->file) + 16 < sizeof way) {
-                memmove(way + strlen(x->file) + 10, way, strlen(way) + 1);
-                memcpy(way, x->file, strlen(x->file));
-                memcpy(way + strlen(x->file), " includes ", 10);
-            }
+            char longer[sizeof way];
+            if ((size_t)snprintf(longer, sizeof longer, "%s includes %s", x->file, way) < sizeof longer)
+                snprintf(way, sizeof way, "%s", longer);
             continue;
         }
         return FAIL(l, line, "%.100s holds itself: %.100s includes %s%.100s; one of these includes is to go",
@@ -343,7 +342,7 @@ static int foreign(struct lexer *l, const char *kind, unsigned line)
 static int item(struct lexer *l)
 {
     struct dt_block_file *f = l->r->f;
-    if (l->tok != T_WORD)
+    if (l->tok != T_WORD || l->text == NULL)
         return fail(l, l->tok_line, "a section is wanted here, such as: rule \"name\" { ... }");
     const char *kind = l->text;
     unsigned line = l->tok_line;

@@ -367,6 +367,7 @@ static int with_daemon(struct dt_cli *cli, struct explain *e, bool svg, const ch
              : with_plan(cli, e, rules, svg, svg_path);
     dt_rules_unref(rules);
     json_decref(answer);
+    e->file = NULL;
     return rc;
 }
 

@@ -452,6 +452,8 @@ const struct dt_config_client *config_own_client(const struct dt_config_gateway 
 const struct dt_config_client *dt_config_gateway_client(const struct dt_config_gateway *g,
                                                         const struct dt_ike_id *peer)
 {
+    if (g->client == NULL)
+        return NULL;
     const struct dt_config_client *own = config_own_client(g, peer);
     for (size_t i = g->nexact; i < g->nclient && own == NULL; i++)
         if (same_id(&g->client[i].id, peer)) /* the pattern itself */

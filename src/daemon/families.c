@@ -38,7 +38,7 @@ static struct left_family left_by_gateway(struct daemon *d, const struct tun *t)
 
 static struct left_family left_by(struct daemon *d, const struct tun *t)
 {
-    for (uint8_t ver = 4; t->wanted && ver <= 6; ver += 2)
+    for (uint8_t ver = 4; t->wanted && !t->cfg.discovered && ver <= 6; ver += 2)
         if (dt_selectors_all(&t->cfg.cfg.protect, ver) && !somebody_has_all(d, ver == 4 ? 6 : 4))
             return (struct left_family){ver == 4 ? 6 : 4, LEFT_CLEAR};
     return left_by_gateway(d, t);
@@ -52,7 +52,7 @@ void families_look(struct daemon *d, struct tun *t)
                                       [LEFT_NOT_LEASED] =
                                           "goes nowhere: the gateway leased no address of it"};
     struct left_family was = t->left;
-    t->left = t->cfg.discovered ? (struct left_family){.ver = 0} : left_by(d, t);
+    t->left = left_by(d, t);
     if (t->left.ver != 0 && (t->left.ver != was.ver || t->left.why != was.why))
         LOG(DT_LOG_WARN, "%s: IPv%u %s", t->cfg.cfg.name, t->left.ver, why[t->left.why]);
 }

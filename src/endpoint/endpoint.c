@@ -83,7 +83,6 @@ struct tunnel *ep_tunnel_new(struct dt_endpoint *ep, bool is_client, const char 
 static void tunnel_bury(struct tunnel *t)
 {
     struct dt_endpoint *ep = t->ep;
-    dt_list_del(&t->list);
     ep_free(ep, t->name, strlen(t->name) + 1);
     if (t->is_client)
         ep_free(ep, t->c, sizeof(*t->c));
@@ -103,10 +102,18 @@ void ep_tunnel_free(struct tunnel *t)
     ep->count.tunnels--;
 }
 
+static struct tunnel *take_dead(struct dt_endpoint *ep)
+{
+    struct dt_list *first = ep->dead.next;
+    ep->dead.next = first->next;
+    first->next->prev = &ep->dead;
+    return DT_CONTAINER_OF(first, struct tunnel, list);
+}
+
 void ep_tunnels_bury(struct dt_endpoint *ep)
 {
     while (!dt_list_empty(&ep->dead))
-        tunnel_bury(DT_CONTAINER_OF(ep->dead.next, struct tunnel, list));
+        tunnel_bury(take_dead(ep));
 }
 
 void ep_settle(struct tunnel *t, dt_time now)

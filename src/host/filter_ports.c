@@ -127,8 +127,11 @@ void filter_ports_mark(struct dt_nft *n, const struct filter_port *v, size_t cou
 void filter_ports_drop(struct dt_nft *n, const char *chain, bool out, const char *counter,
                        const struct filter_port *v, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        for (int fragment = 0; v[i].closed && fragment <= (out && has_ports(&v[i])); fragment++) {
+    for (size_t i = 0; i < count; i++) {
+        if (!v[i].closed)
+            continue;
+        int rules = out && has_ports(&v[i]) ? 2 : 1; /* the second for fragments */
+        for (int fragment = 0; fragment < rules; fragment++) {
             struct port_rule r = begin_rule(n, chain);
             if (!r.h)
                 return;
@@ -144,4 +147,5 @@ void filter_ports_drop(struct dt_nft *n, const char *chain, bool out, const char
             dt_nft_verdict(r.h, NF_DROP);
             end_rule(n, r);
         }
+    }
 }

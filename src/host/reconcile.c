@@ -114,7 +114,7 @@ static void take_stock(struct dt_host *h)
 
 int dt_host_reconcile(struct dt_host *h, struct dt_host_result *result)
 {
-    struct dt_host_result none, *r = result ? result : &none;
+    struct dt_host_result none = {.set = 0}, *r = result ? result : &none;
     struct dt_err err = {0};
     unsigned done = 0;
     *r = (struct dt_host_result){.set = 0};

@@ -148,7 +148,7 @@ int dt_nft_commit(struct dt_nft *n)
         return -1;
     }
     /* The last message is answered, whatever became of it and of the others. */
-    struct nlmsghdr *h = (struct nlmsghdr *)n->buf;
+    struct nlmsghdr *h;
     for (size_t at = 0; at < mnl_nlmsg_batch_size(n->batch); at += MNL_ALIGN(h->nlmsg_len)) {
         h = (struct nlmsghdr *)(n->buf + at);
         if (h->nlmsg_seq == last)

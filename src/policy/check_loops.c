@@ -58,7 +58,8 @@ static int nodes_make(struct loops *l)
             (!r->nproto || memchr(r->proto, 50, r->nproto)))
             esp[nesp++] = r;
     }
-    qsort(l->node, l->n, sizeof *l->node, by_gateway);
+    if (l->node)
+        qsort(l->node, l->n, sizeof *l->node, by_gateway);
     size_t kept = 0;
     for (size_t i = 0; i < l->n; i++)
         if (!kept || by_gateway(&l->node[kept - 1], &l->node[i]))

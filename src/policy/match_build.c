@@ -241,7 +241,7 @@ static int index_make(struct build *b, uint32_t at, const struct part *p)
     size_t n = 0;
     for (size_t i = 0; i < p->n; i++)
         n += dt_l4_boxes(&b->rs->v[t->ent[p->v[i]].l4.order]);
-    struct l4_rule *r = malloc(n * sizeof *r);
+    struct l4_rule *r = malloc((n + 1) * sizeof *r);
     if (!r || !ROOM(t->index, t->nindex, &t->cap_index, 1)) {
         t->nindex = t->index ? t->nindex : 0;
         free(r);
@@ -334,6 +334,8 @@ static int box_make(struct build *b, uint32_t at, const struct part *p, unsigned
     const struct tree_ent *ent = b->t->ent;
     u128 lo = ~(u128)0, hi = 0;
     size_t nfull = 0;
+    if (p->n == 0)
+        return 0;
     for (size_t i = 0; i < p->n; i++) {
         const struct tree_ent *e = &ent[p->v[i]];
         if (full(e, &p->g, d)) {
@@ -595,6 +597,7 @@ static int cut_make(struct build *b, uint32_t at, const struct part *p, shape h,
             free(x.open);
             x.open = NULL;
             rc = cut_finish(b, at, p, &c, &x);
+            break;
         }
     }
     free(x.spot);
@@ -776,15 +779,16 @@ static int settle(struct build *b)
 int dt_tree_finish(struct dt_tree *t, const struct dt_rules *rs, struct dt_err *err)
 {
     struct build b = {.t = t, .rs = rs, .err = err, .shift = 63};
+    const size_t n = t->nent;
     size_t lately = 2;
-    for (; lately < t->nent && lately < LATELY_MAX; lately *= 2)
+    for (; lately < n && lately < LATELY_MAX; lately *= 2)
         b.shift--;
     b.lately = calloc(lately, sizeof *b.lately);
-    struct part all = {malloc((t->nent + 1) * sizeof *all.v), t->nent, {.bits = {32, 32}}, 0, 0};
+    struct part all = {malloc((n + 1) * sizeof *all.v), n, {.bits = {32, 32}}, 0, 0};
     if (t->v6)
         all.g.bits[0] = all.g.bits[1] = 128;
     int rc = b.lately && all.v && nodes_add(&b, 1) == 0 ? 0 : out_of_memory(&b);
-    for (size_t i = 0; i < t->nent && !rc; i++)
+    for (size_t i = 0; i < n && !rc; i++)
         all.v[i] = (uint32_t)i;
     if (!rc)
         rc = make(&b, 0, all);

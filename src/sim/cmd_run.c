@@ -220,7 +220,7 @@ static int write_reports(const struct sim_options *o, struct outcome *v, int n, 
         if (sim_text_write(&page, o->html, &err))
             status = sim_complain(1, "%s", err.text);
     }
-    if (o->svg && !status) {
+    if (o->svg && n > 0 && !status) {
         struct sim_seq seq;
         dt_time from, to;
         page.len = 0;

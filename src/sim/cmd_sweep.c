@@ -46,6 +46,15 @@ static int measure(struct sweep *s, struct sim_trade *t, struct dt_err *err)
     return sim_trade_measure(t, s->o->seed, s->o->seeds, s->o->jobs, err);
 }
 
+static bool same_params(const struct sim_params *a, const struct sim_params *b)
+{
+    double x, y;
+    for (int i = 0; sim_params_get(a, i, &x) && sim_params_get(b, i, &y); i++)
+        if (x != y)
+            return false;
+    return true;
+}
+
 static int try_axis(struct sweep *s, int a, int round, bool *changed, struct dt_err *err)
 {
     size_t first = s->n, best = SIZE_MAX;
@@ -68,7 +77,7 @@ static int try_axis(struct sweep *s, int a, int round, bool *changed, struct dt_
             fprintf(stderr, "\rround %d, %s = %s ", round + 1, axes[a].name, x->value);
     }
     for (size_t i = first; i < s->n; i++)
-        s->tried[i].best = !memcmp(&s->tried[i].t.params, &s->now.params, sizeof s->now.params);
+        s->tried[i].best = same_params(&s->tried[i].t.params, &s->now.params);
     *changed |= best != SIZE_MAX;
     return 0;
 }

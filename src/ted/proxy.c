@@ -163,7 +163,7 @@ int dt_ted_proxy_parse(struct dt_ted_proxy *p, const char *text, struct dt_err *
         return -1;
     if (n > 3 && (parse_port(&out.sport, word[3], err) || parse_port(&out.dport, word[4], err)))
         return -1;
-    if ((out.sport || out.dport) && out.protocol && !dt_ted_has_ports(out.protocol))
+    if (n > 3 && (out.sport || out.dport) && out.protocol && !dt_ted_has_ports(out.protocol))
         return dt_err_set(
             err, 0, "%s has no ports; any any in their place, or tcp, udp or sctp, would be right", word[2]);
     if (dt_ted_proxy_normal(&out, err))

@@ -88,9 +88,6 @@ size_t sim_story_lines(const struct sim_story *s, struct sim_line *v, size_t cap
                 snprintf(l->text, sizeof l->text, "%s", note->text);
             break;
         case SIM_NOTE_FAULT:
-            if ((l = next(v, &n, cap, s, note, true)))
-                snprintf(l->text, sizeof l->text, "%s", note->text);
-            break;
         case SIM_NOTE_ITEM_WRONG:
             if ((l = next(v, &n, cap, s, note, true)))
                 snprintf(l->text, sizeof l->text, "%s", note->text);

@@ -173,7 +173,7 @@ static int cmp_moment(const void *a, const void *b)
 /* The time scale: each label moves it on by a row, each other moment by a step. */
 static int scale(struct sim_seq *s)
 {
-    struct moment *m = malloc((2 * s->ndrawn + 2) * sizeof *m);
+    struct moment *m = calloc(2 * s->ndrawn + 2, sizeof *m);
     size_t n = 0;
     if (!m)
         return -1;
@@ -184,7 +184,7 @@ static int scale(struct sim_seq *s)
             m[n++] = (struct moment){note->until, false};
     }
     qsort(m, n, sizeof *m, cmp_moment);
-    s->tick = malloc((n + 1) * sizeof *s->tick);
+    s->tick = calloc(n + 1, sizeof *s->tick);
     if (!s->tick) {
         free(m);
         return -1;

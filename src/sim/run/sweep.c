@@ -86,11 +86,12 @@ int sim_trade_measure(struct sim_trade *t, uint64_t seed, uint64_t seeds, unsign
 {
     struct dt_err why;
     struct sim_params params = t->params;
+    const size_t nneeds = sizeof needs / sizeof *needs;
     *t = (struct sim_trade){.params = params};
     t->possible = !sim_params_check(&params, &why);
     if (!t->possible)
         return 0;
-    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
+    for (size_t i = 0; i < nneeds; i++) {
         struct sim_run_config cfg = {
             .scenario = sim_scenario_by_name(needs[i]),
             .pairing = sim_pairing_by_name("both"),
@@ -99,7 +100,7 @@ int sim_trade_measure(struct sim_trade *t, uint64_t seed, uint64_t seeds, unsign
         };
         struct sim_summary s;
         int bad = sim_run_many(&cfg, seed, seeds, jobs, false, &s, err);
-        t->recovery_s += s.p99 / (double)(sizeof needs / sizeof *needs);
+        t->recovery_s += s.p99 / (double)nneeds;
         if (s.bound_s > t->bound_s)
             t->bound_s = s.bound_s;
         if (s.late || s.recovered < s.faults)
