@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/suggest.h"
 #include "base/utf8.h"
+#include "control/control.h"
 
 /* In the order of `dovetail help`. A new subcommand is a file of its own, a line here, and one in cli.h. */
 static const struct dt_cli_command *const commands[] = {
@@ -15,26 +16,51 @@ static const struct dt_cli_command *const commands[] = {
     &dt_cli_monitor, &dt_cli_reload, &dt_cli_explain, &dt_cli_discover, &dt_cli_nat,
 };
 
-static const char about[] = "dovetail - speaks to dovetaild, the IPsec endpoint that proves its tunnels\n"
-                            "\n"
-                            "Usage: dovetail [--socket PATH] [--json] SUBCOMMAND [ARGUMENT...]\n"
-                            "       dovetail SUBCOMMAND --help\n"
-                            "\n";
+static const struct dt_usage_option global[] = {
+    {"socket", "PATH", "the daemon's control socket (default " DT_CONTROL_SOCKET ")", 0},
+    {"json", NULL, "the same facts as JSON", 0},
+    {"help", NULL, "what a subcommand does, with its arguments and an example", 0},
+    {"version", NULL, "which version this is", 0},
+};
 
-static const char global_help[] =
-    "\n"
-    "  --socket PATH   the daemon's control socket (default /run/dovetail/dovetaild.sock)\n"
-    "  --json          the same facts as JSON\n"
-    "  --help          what a subcommand does, with its arguments and an example\n"
-    "\n"
-    "Exit status: 0 done; 1 refused or failed, with the reason; 2 bad usage or configuration.\n";
+static const struct dt_usage about = {
+    .name = "dovetail",
+    .synopsis = "[--socket PATH] [--json] SUBCOMMAND [ARGUMENT...]",
+    .summary = "speaks to dovetaild, the IPsec endpoint that proves its tunnels",
+    .text = "",
+    .options = global,
+    .noptions = DT_ARRAY_LEN(global),
+    .more = "Exit status: 0 done; 1 refused or failed, with the reason; 2 bad usage or configuration.\n",
+};
 
 static void print_help(FILE *out)
 {
-    dt_fill(out, about);
+    fprintf(out, "%s - %s\n\nUsage: %s %s\n       dovetail SUBCOMMAND --help\n\n", about.name, about.summary,
+            about.name, about.synopsis);
     for (size_t i = 0; i < DT_ARRAY_LEN(commands); i++)
         fprintf(out, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
-    dt_fill(out, global_help);
+    fputc('\n', out);
+    dt_usage_print_options(out, about.options, about.noptions);
+    fputc('\n', out);
+    dt_fill(out, about.more);
+}
+
+/* For docs/pages, which makes manual pages and completions of it. */
+static void describe(FILE *out)
+{
+    dt_usage_describe(out, &about);
+    for (size_t i = 0; i < DT_ARRAY_LEN(commands); i++) {
+        const struct dt_cli_command *c = commands[i];
+        char name[64];
+        snprintf(name, sizeof(name), "dovetail %s", c->name);
+        dt_usage_describe(out, &(struct dt_usage){.name = name,
+                                                  .synopsis = c->usage,
+                                                  .summary = c->summary,
+                                                  .text = c->help,
+                                                  .options = c->options,
+                                                  .noptions = c->noptions,
+                                                  .more = c->more});
+    }
 }
 
 static void print_command_help(const struct dt_cli_command *c, FILE *out)
@@ -44,6 +70,14 @@ static void print_command_help(const struct dt_cli_command *c, FILE *out)
     dt_cli_wrapf(out, 0, "Usage: dovetail %s%s%s", c->name, *c->usage ? " " : "", c->usage);
     fputc('\n', out);
     dt_fill(out, c->help);
+    if (c->noptions > 0) {
+        fputc('\n', out);
+        dt_usage_print_options(out, c->options, c->noptions);
+    }
+    if (c->more != NULL) {
+        fputc('\n', out);
+        dt_fill(out, c->more);
+    }
     fputs("\nEverywhere: --socket PATH (the daemon's control socket) and --json.\n", out);
 }
 
@@ -129,6 +163,9 @@ int dt_cli_main(int argc, char **argv, FILE *out, FILE *err)
     } else if (n > 1 && strcmp(args[1], "--version") == 0) {
         fprintf(out, "dovetail %s\n", DT_VERSION);
         rc = DT_CLI_DONE;
+    } else if (n > 1 && strcmp(args[1], "--describe") == 0) {
+        describe(out);
+        rc = DT_CLI_DONE;
     } else if (n > 1 && help) {
         rc = help_for(&cli, args[1]);
     } else if (n > 1) {
@@ -172,9 +209,16 @@ int dt_cli_error(struct dt_cli *cli, int code, json_t *detail, const char *fmt, 
     return code;
 }
 
-int dt_cli_options(struct dt_cli *cli, int argc, char **argv, const struct dt_cli_option *options,
-                   size_t count)
+/* Its value is the next word only where it must have one: "--svg [FILE]" is a switch, and FILE an operand. */
+static bool wants_value(const struct dt_usage_option *o)
 {
+    return o->value != NULL && o->value[0] != '[';
+}
+
+int dt_cli_options(struct dt_cli *cli, int argc, char **argv, const char **got)
+{
+    const struct dt_usage_option *options = cli->command->options;
+    size_t count = cli->command->noptions;
     int n = 1;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--") == 0) {
@@ -198,21 +242,19 @@ int dt_cli_options(struct dt_cli *cli, int argc, char **argv, const struct dt_cl
             dt_cli_usage(cli, "there is no option --%.*s", (int)len, name);
             return -1;
         }
-        if (options[k].value == NULL) {
+        if (!wants_value(&options[k])) {
             if (eq != NULL) {
                 dt_cli_usage(cli, "--%s takes no value", options[k].name);
                 return -1;
             }
-            *options[k].flag = true;
+            got[k] = "";
             continue;
         }
         if (eq == NULL && i + 1 == argc) {
             dt_cli_usage(cli, "--%s needs a value", options[k].name);
             return -1;
         }
-        *options[k].value = eq != NULL ? eq + 1 : argv[++i];
-        if (options[k].flag != NULL)
-            *options[k].flag = true;
+        got[k] = eq != NULL ? eq + 1 : argv[++i];
     }
     argv[n] = NULL;
     return n;

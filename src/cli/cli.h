@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "base/fill.h"
+#include "base/usage.h"
 
 #define DT_CLI_DONE   0
 #define DT_CLI_FAILED 1
@@ -33,7 +34,10 @@ struct dt_cli_command {
     const char *name;
     const char *usage;   /* arguments only: "[TUNNEL...]" */
     const char *summary; /* one line for `dovetail help` */
-    const char *help;    /* what it does, arguments and options, an example; each line ends with \n */
+    const char *help;    /* what it does, and its arguments; each line ends with \n */
+    const struct dt_usage_option *options;
+    size_t noptions;
+    const char *more; /* after the options: an example; NULL: nothing */
     int (*run)(struct dt_cli *cli, int argc,
                char **argv); /* argv[0] is the command's name; global options are gone */
 };
@@ -60,15 +64,10 @@ int dt_cli_call(struct dt_cli *cli, const char *otherwise, const char *command, 
 int dt_cli_stream(struct dt_cli *cli, const char *otherwise, const char *command, json_t *args,
                   bool (*fn)(struct dt_cli *cli, void *arg, json_t *event), void *arg, json_t **result);
 
-/* One option of a subcommand: "--name" (value NULL: a switch) or "--name VALUE" / "--name=VALUE". */
-struct dt_cli_option {
-    const char *name;   /* without the dashes */
-    bool *flag;         /* set to true, or NULL */
-    const char **value; /* set to the value, or NULL */
-};
-/* Takes the options out of argv and leaves the operands in argv[1..]; the new argc, or -1 with everything
- * said. */
-int dt_cli_options(struct dt_cli *cli, int argc, char **argv, const struct dt_cli_option *options, size_t n);
+/* Takes the subcommand's options, "--name" (a switch) or "--name VALUE" / "--name=VALUE", out of argv and leaves the operands
+ * in argv[1..]; the new argc, or -1 with everything said. `got` has an entry for each option, in the order of the
+ * command's table: left as it is where the option is not there, else its value, "" of a switch. */
+int dt_cli_options(struct dt_cli *cli, int argc, char **argv, const char **got);
 
 /* A table for people: columns as wide as their widest cell, two blanks between them, nothing after the last.
  * Cells are copied; a cell of NULL or "" prints as "-". A column whose title starts with '>' is aligned to

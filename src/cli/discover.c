@@ -53,9 +53,19 @@ void dt_cli_refusals_print(FILE *out, const json_t *list)
     dt_cli_table_print(t, out);
 }
 
-struct options {
-    bool intersect, responder_view, listen, up;
-    const char *from, *protocol, *sport, *dport;
+enum { UP, FROM, PROTOCOL, SPORT, DPORT, LISTEN, INTERSECT, RESPONDER_VIEW, OPTIONS };
+static const struct dt_usage_option options[] = {
+    [UP] = {"up", NULL, "goes on and negotiates the tunnel", 0},
+    [FROM] = {"from", "ADDRESS", "the source host (default: an address of this host that a rule protects)",
+              0},
+    [PROTOCOL] = {"protocol", "P", "the packet's protocol (default: any the rule allows)", 0},
+    [SPORT] = {"sport", "N", "its source port, likewise", 0},
+    [DPORT] = {"dport", "N", "its destination port, likewise", 0},
+    [LISTEN] = {"listen", NULL, "events as they happen: probe, found, refused, silence, replied, lost, idle",
+                0},
+    [INTERSECT] = {"intersect", NULL, "the intersection of two proxies, without network and daemon", 0},
+    [RESPONDER_VIEW] = {"responder-view", NULL,
+                        "the second proxy is as the responder's own configuration has it: its side first", 0},
 };
 
 static bool print_event(struct dt_cli *cli, void *arg, json_t *e)
@@ -149,16 +159,17 @@ static void print_answer(struct dt_cli *cli, const json_t *r)
 }
 
 /* An answer that says no: the same facts, and why, with status 1. */
-static int ask(struct dt_cli *cli, const char *dst, const struct options *o)
+static int ask(struct dt_cli *cli, const char *dst, const char *const got[OPTIONS])
 {
     struct dt_addr a;
     struct dt_err err = {0};
     json_t *result = NULL, *args;
-    if (dt_addr_parse(&a, dst) || (o->from && dt_addr_parse(&a, o->from)))
+    if (dt_addr_parse(&a, dst) || (got[FROM] && dt_addr_parse(&a, got[FROM])))
         return dt_cli_usage(cli, "\"%s\" is no address; one like 10.2.0.7 or fd02::7 would be right",
-                            dt_addr_parse(&a, dst) ? dst : o->from);
-    args = json_pack("{s:s, s:s*, s:s*, s:s*, s:s*, s:b}", "destination", dst, "source", o->from, "protocol",
-                     o->protocol, "sport", o->sport, "dport", o->dport, "up", o->up);
+                            dt_addr_parse(&a, dst) ? dst : got[FROM]);
+    args =
+        json_pack("{s:s, s:s*, s:s*, s:s*, s:s*, s:b}", "destination", dst, "source", got[FROM], "protocol",
+                  got[PROTOCOL], "sport", got[SPORT], "dport", got[DPORT], "up", got[UP] != NULL);
     if (!args)
         return dt_cli_usage(cli, "an argument is not UTF-8");
     int code =
@@ -179,27 +190,22 @@ static int ask(struct dt_cli *cli, const char *dst, const struct options *o)
 
 static int run(struct dt_cli *cli, int argc, char **argv)
 {
-    struct options o = {0};
-    const struct dt_cli_option options[] = {
-        {"intersect", &o.intersect, NULL}, {"responder-view", &o.responder_view, NULL},
-        {"listen", &o.listen, NULL},       {"up", &o.up, NULL},
-        {"from", NULL, &o.from},           {"protocol", NULL, &o.protocol},
-        {"sport", NULL, &o.sport},         {"dport", NULL, &o.dport},
-    };
-    argc = dt_cli_options(cli, argc, argv, options, sizeof(options) / sizeof(options[0]));
+    const char *got[OPTIONS] = {0};
+    argc = dt_cli_options(cli, argc, argv, got);
     if (argc < 0)
         return DT_CLI_USAGE;
-    if (o.intersect)
-        return dt_cli_intersect(cli, argc, argv, o.responder_view);
-    if (o.listen && argc == 1)
+    if (got[INTERSECT])
+        return dt_cli_intersect(cli, argc, argv, got[RESPONDER_VIEW] != NULL);
+    if (got[LISTEN] && argc == 1)
         return listen_events(cli);
-    if (o.listen || o.responder_view || argc > 2)
+    if (got[LISTEN] || got[RESPONDER_VIEW] || argc > 2)
         return dt_cli_usage(cli, "one destination, --listen alone, or --intersect with two proxies");
-    return argc == 1 ? status(cli) : ask(cli, argv[1], &o);
+    return argc == 1 ? status(cli) : ask(cli, argv[1], got);
 }
 
 const struct dt_cli_command dt_cli_discover = {
-    "discover", "[DST [--up] | --listen | --intersect 'PROXY' 'PROXY']",
+    "discover",
+    "[DST [--up] | --listen | --intersect 'PROXY' 'PROXY']",
     "find the gateway that protects a host, and what both ends allow",
     "  discover                  the discover rules, the tunnels that were found, what is refused and why, "
     "counters\n"
@@ -207,10 +213,7 @@ const struct dt_cli_command dt_cli_discover = {
     "the peer,\n"
     "                            what it protects and the intersection with ours, step by step, and stops "
     "there\n"
-    "    --up                    goes on and negotiates the tunnel\n"
-    "    --from ADDRESS          the source host (default: an address of this host that a rule protects)\n"
-    "    --protocol P --sport N --dport N    the packet's protocol and ports (default: any the rule allows)\n"
-    "  discover --listen         events as they happen: probe, found, refused, silence, replied, lost, idle\n"
+    "  discover --listen         events as they happen\n"
     "  discover --intersect 'INITIATOR' 'RESPONDER'\n"
     "                            the same steps without network and daemon. Each proxy is SRC/MASK DST/MASK\n"
     "                            [PROTO [SPORT DPORT]]: MASK a length or dotted, holes allowed, any for what "
@@ -218,9 +221,10 @@ const struct dt_cli_command dt_cli_discover = {
     "                            Both are seen from the initiator: SRC is the initiator's side in both. "
     "Several proxies\n"
     "                            of one side stand in one argument with commas between, or in further pairs\n"
-    "    --responder-view        the second proxy is as the responder's own configuration has it: its side "
-    "first\n"
     "\n"
+    "--up, --from and the packet's protocol and ports go with DST, --responder-view with --intersect.\n",
+    options,
+    OPTIONS,
     "Ends with 1 when nobody answers or there is no intersection; the reason has both sides' values.\n"
     "\n"
     "Example:\n"

@@ -303,8 +303,9 @@ static int with_file(struct dt_cli *cli, struct explain *e, bool embedded, bool 
     struct dt_err err = {0};
     struct dt_block_file blocks;
     /* Whatever else a configuration has besides rules is not looked at. */
-    struct dt_rules *rules =
-        dt_config_file_read(&blocks, e->file, &dt_config_disk, &err) ? NULL : dt_rules_of(&blocks, e->file, embedded, &err);
+    struct dt_rules *rules = dt_config_file_read(&blocks, e->file, &dt_config_disk, &err)
+                                 ? NULL
+                                 : dt_rules_of(&blocks, e->file, embedded, &err);
     dt_block_file_free(&blocks);
     if (!rules)
         return dt_cli_error(cli, DT_CLI_USAGE, NULL, "%s%s", err.text,
@@ -404,16 +405,24 @@ static int options_read(struct dt_cli *cli, struct explain *e, const char *mtu, 
     return 0;
 }
 
+enum { EXPLAIN_RULES, EXPLAIN_SVG, EXPLAIN_MTU, EXPLAIN_SUITE, EXPLAIN_OPTIONS };
+static const struct dt_usage_option explain_options[] = {
+    [EXPLAIN_RULES] = {"rules", "FILE", "a rules file, or a configuration of dovetaild", 0},
+    [EXPLAIN_SVG] = {"svg", "[FILE.svg]", "as a picture, on standard output or into the file", 0},
+    [EXPLAIN_MTU] = {"mtu", "N", "of the link (default 1500)", 0},
+    [EXPLAIN_SUITE] = {"suite", "NAME",
+                       "aes-gcm (default), chacha20-poly1305, aes-cbc-sha256, -sha384 or -sha512", 0},
+};
+
 static int run_explain(struct dt_cli *cli, int argc, char **argv)
 {
     struct explain e = {0};
-    bool svg = false;
-    const char *file = NULL, *mtu = NULL, *suite = NULL, *svg_path = NULL;
-    const struct dt_cli_option options[] = {
-        {"rules", NULL, &file}, {"mtu", NULL, &mtu}, {"suite", NULL, &suite}, {"svg", &svg, NULL}};
-    argc = dt_cli_options(cli, argc, argv, options, DT_ARRAY_LEN(options));
+    const char *got[EXPLAIN_OPTIONS] = {0}, *svg_path = NULL;
+    argc = dt_cli_options(cli, argc, argv, got);
     if (argc < 0)
         return DT_CLI_USAGE;
+    const char *file = got[EXPLAIN_RULES];
+    bool svg = got[EXPLAIN_SVG] != NULL;
     if (svg && argc > 1) { /* a file name beside the operands is the picture's */
         for (int i = 1; i < argc && !svg_path; i++) {
             size_t n = strlen(argv[i]);
@@ -426,7 +435,7 @@ static int run_explain(struct dt_cli *cli, int argc, char **argv)
     }
     int rc = read_flow(cli, argc, argv, &e.flow);
     if (!rc)
-        rc = options_read(cli, &e, mtu, suite);
+        rc = options_read(cli, &e, got[EXPLAIN_MTU], got[EXPLAIN_SUITE]);
     if (rc)
         return rc;
     e.file = file;
@@ -434,7 +443,8 @@ static int run_explain(struct dt_cli *cli, int argc, char **argv)
 }
 
 const struct dt_cli_command dt_cli_explain = {
-    "explain", "[--rules FILE] [--svg [FILE.svg]] [--mtu N] [--suite NAME] SRC DST [PROTO [SPORT DPORT]]",
+    "explain",
+    "[--rules FILE] [--svg [FILE.svg]] [--mtu N] [--suite NAME] SRC DST [PROTO [SPORT DPORT]]",
     "what the rules make of a packet: plan, headers, overhead",
     "Sends nothing. It says which rules match and in which order, the pending stack that\n"
     "they make, how the headers stand inside one another on the wire, what each layer adds,\n"
@@ -442,13 +452,9 @@ const struct dt_cli_command dt_cli_explain = {
     "tunnel or more than eight tunnels end with status 1.\n"
     "\n"
     "The rules are those in force in dovetaild, or, when it does not run, those of\n" RULES_FILE
-    "; with --rules no daemon is asked.\n"
-    "\n"
-    "  --rules FILE        a rules file, or a configuration of dovetaild\n"
-    "  --svg [FILE.svg]    as a picture, on standard output or into the file\n"
-    "  --mtu N             of the link (default 1500)\n"
-    "  --suite NAME        aes-gcm (default), chacha20-poly1305, aes-cbc-sha256, -sha384 or -sha512\n"
-    "\n"
+    "; with --rules no daemon is asked.\n",
+    explain_options,
+    EXPLAIN_OPTIONS,
     "With --json: `plan` from the top of the pending stack down (kind, peer, rule, and what\n"
     "the layer costs), the `overhead` in bytes and the `mtu` that is left; or `error`.\n"
     "\n"

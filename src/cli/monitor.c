@@ -20,7 +20,7 @@ static bool print_event(struct dt_cli *cli, void *arg, json_t *e)
 
 static int run(struct dt_cli *cli, int argc, char **argv)
 {
-    argc = dt_cli_options(cli, argc, argv, NULL, 0);
+    argc = dt_cli_options(cli, argc, argv, NULL);
     if (argc < 0)
         return DT_CLI_USAGE;
     json_t *names = json_array(), *result;
@@ -40,4 +40,4 @@ const struct dt_cli_command dt_cli_monitor = {
     "failures with both sides' values, changes of path, recoveries and what they took. With --json one "
     "object a\n"
     "line: time (seconds since 1970), tunnel, event, text, and the event's own values.\n",
-    run};
+    .run = run};

@@ -158,6 +158,18 @@ static int flush(struct dt_cli *cli)
     return rc;
 }
 
+static const struct dt_usage_option options[] = {
+    [NAT_INSIDE] = {"inside", "FILE", "capture on the clients' side (pcap or pcapng; - is standard input)",
+                    0},
+    [NAT_OUTSIDE] = {"outside", "FILE", "capture on the servers' side", 0},
+    [NAT_SET] = {"set", "NAME=VALUE",
+                 "a parameter: t_out=5, n_out=5, t_ei=300, t_ike=3600, multicast=no, ...", 0},
+    [NAT_OUTSIDE_ADDRESS] = {"outside-address", "A[,B]",
+                             "the router's own outside address, where it cannot be told from the captures",
+                             0},
+    [NAT_CLIENTS] = {"clients", "PREFIX[,...]", "addresses that are clients, likewise", 0},
+};
+
 static int run(struct dt_cli *cli, int argc, char **argv)
 {
     const char *what = argc > 1 && argv[1][0] != '-' ? argv[1] : "list";
@@ -167,9 +179,13 @@ static int run(struct dt_cli *cli, int argc, char **argv)
     argv += skip;
     if (!strcmp(what, "replay"))
         return dt_cli_nat_replay(cli, argc, argv);
-    argc = dt_cli_options(cli, argc, argv, NULL, 0);
+    const char *got[NAT_OPTIONS] = {0};
+    argc = dt_cli_options(cli, argc, argv, got);
     if (argc < 0)
         return DT_CLI_USAGE;
+    for (size_t i = 0; i < NAT_OPTIONS; i++)
+        if (got[i] != NULL)
+            return dt_cli_usage(cli, "--%s is an option of replay alone", options[i].name);
     if (!strcmp(what, "list"))
         return list(cli, argc, argv);
     if (argc > 1)
@@ -187,7 +203,8 @@ static int run(struct dt_cli *cli, int argc, char **argv)
 }
 
 const struct dt_cli_command dt_cli_nat = {
-    "nat", "[list [CLIENT] | watch | counters | status | flush | replay --inside FILE --outside FILE]",
+    "nat",
+    "[list [CLIENT] | watch | counters | status | flush | replay --inside FILE --outside FILE]",
     "items of dovetail-natd, live or from two captures",
     "  list      every IKE and ESP item: client, server, SPIs or cookies, state, age, when it expires\n"
     "  watch     creation, conversion, drops with their rule, multicast and expiry, as they happen\n"
@@ -198,12 +215,9 @@ const struct dt_cli_command dt_cli_nat = {
     "            IKE and ESP packet that arrives on either side through the rules; prints verdict,\n"
     "            addressees and rule for each, and the tables at the end. Needs no privilege.\n"
     "\n"
-    "  --inside FILE             capture on the clients' side (pcap or pcapng; - is standard input)\n"
-    "  --outside FILE            capture on the servers' side\n"
-    "  --set NAME=VALUE          a parameter: t_out=5, n_out=5, t_ei=300, t_ike=3600, multicast=no, ...\n"
-    "  --outside-address A[,B]   the router's own outside address, where it cannot be told from the "
-    "captures\n"
-    "  --clients PREFIX[,...]    addresses that are clients, likewise\n"
-    "\n"
+    "The options are those of replay:\n",
+    options,
+    NAT_OPTIONS,
+    "Example:\n"
     "  dovetail nat replay --inside lan.pcap --outside wan.pcap --set n_out=3\n",
     run};

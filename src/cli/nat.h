@@ -4,6 +4,9 @@
 
 #include "cli/cli.h"
 
+/* Of `dovetail nat replay`. */
+enum { NAT_INSIDE, NAT_OUTSIDE, NAT_SET, NAT_OUTSIDE_ADDRESS, NAT_CLIENTS, NAT_OPTIONS };
+
 /* nat_replay.c; argv[0] is skipped. */
 int dt_cli_nat_replay(struct dt_cli *cli, int argc, char **argv);
 

@@ -327,19 +327,15 @@ static int run(struct replay *r)
 int dt_cli_nat_replay(struct dt_cli *cli, int argc, char **argv)
 {
     struct replay r = {.cli = cli, .cfg = dt_masq_defaults()};
-    const char *file[2] = {NULL, NULL}, *own = NULL, *clients = NULL;
-    const struct dt_cli_option options[] = {
-        {"inside", NULL, &file[DT_MASQ_INSIDE]},
-        {"outside", NULL, &file[DT_MASQ_OUTSIDE]},
-        {"outside-address", NULL, &own},
-        {"clients", NULL, &clients},
-    };
+    const char *got[NAT_OPTIONS] = {0};
     int rc = DT_CLI_DONE;
     argc = take_sets(&r, argc, argv);
     if (argc >= 0)
-        argc = dt_cli_options(cli, argc, argv, options, DT_ARRAY_LEN(options));
+        argc = dt_cli_options(cli, argc, argv, got);
     if (argc < 0)
         return DT_CLI_USAGE;
+    const char *file[2] = {[DT_MASQ_INSIDE] = got[NAT_INSIDE], [DT_MASQ_OUTSIDE] = got[NAT_OUTSIDE]};
+    const char *own = got[NAT_OUTSIDE_ADDRESS], *clients = got[NAT_CLIENTS];
     if (argc > 1 || !file[0] || !file[1])
         return dt_cli_usage(cli, "replay wants --inside FILE and --outside FILE%s%s%s",
                             argc > 1 ? ", not \"" : "", argc > 1 ? argv[1] : "", argc > 1 ? "\"" : "");

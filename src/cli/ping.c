@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "control/control.h"
 
 static bool print_reply(struct dt_cli *cli, void *arg, json_t *e)
@@ -22,8 +23,7 @@ static bool print_reply(struct dt_cli *cli, void *arg, json_t *e)
 static int run(struct dt_cli *cli, int argc, char **argv)
 {
     const char *count = "3";
-    const struct dt_cli_option options[] = {{"count", NULL, &count}};
-    argc = dt_cli_options(cli, argc, argv, options, 1);
+    argc = dt_cli_options(cli, argc, argv, &count);
     if (argc < 0)
         return DT_CLI_USAGE;
     if (argc != 2)
@@ -47,14 +47,17 @@ static int run(struct dt_cli *cli, int argc, char **argv)
     return DT_CLI_DONE;
 }
 
+static const struct dt_usage_option options[] = {{"count", "N", "how many (default 3)", 0}};
+
 const struct dt_cli_command dt_cli_ping = {
-    "ping", "[--count N] TUNNEL", "send control packets through a tunnel and time the replies",
+    "ping",
+    "[--count N] TUNNEL",
+    "send control packets through a tunnel and time the replies",
     "Sends control packets (ICMP echo requests) through the epoch "
     "that carries data, one a second, and prints\n"
     "each reply. A gateway's client is named by its identity. Ends with 1 when "
-    "none was answered.\n"
-    "\n"
-    "  --count N   how many (default 3)\n"
-    "\n"
+    "none was answered.\n",
+    options,
+    DT_ARRAY_LEN(options),
     "Example: dovetail ping office\n",
     run};

@@ -277,11 +277,28 @@ static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
         dt_cli_wrap(cli->out, 0, dt_cli_str(result, "note"));
 }
 
+static void print_names(FILE *out, const json_t *result)
+{
+    size_t i, k;
+    json_t *o, *g;
+    json_array_foreach(json_object_get(result, "tunnels"), i, o) fprintf(out, "%s\n", dt_cli_str(o, "name"));
+    json_array_foreach(json_object_get(result, "gateways"), k, g)
+    {
+        json_array_foreach(json_object_get(g, "clients"), i, o)
+            fprintf(out, "%s\n", dt_cli_str(o, "identity"));
+    }
+}
+
+enum { STATUS_BRIEF, STATUS_NAMES, STATUS_OPTIONS };
+static const struct dt_usage_option options[] = {
+    [STATUS_BRIEF] = {"brief", NULL, "the table alone", 0},
+    [STATUS_NAMES] = {"names", NULL, "the names alone, of tunnels and of clients, one a line", 0},
+};
+
 static int run(struct dt_cli *cli, int argc, char **argv)
 {
-    bool brief = false;
-    const struct dt_cli_option options[] = {{"brief", &brief, NULL}};
-    argc = dt_cli_options(cli, argc, argv, options, 1);
+    const char *got[STATUS_OPTIONS] = {0};
+    argc = dt_cli_options(cli, argc, argv, got);
     if (argc < 0)
         return DT_CLI_USAGE;
     json_t *names = json_array(), *result;
@@ -292,23 +309,26 @@ static int run(struct dt_cli *cli, int argc, char **argv)
         return rc;
     if (cli->json)
         dt_cli_json(cli, result);
+    else if (got[STATUS_NAMES] != NULL)
+        print_names(cli->out, result);
     else
-        print_people(cli, result, brief);
+        print_people(cli, result, got[STATUS_BRIEF] != NULL);
     json_decref(result);
     return DT_CLI_DONE;
 }
 
 const struct dt_cli_command dt_cli_status = {
-    "status", "[--brief] [TUNNEL...]", "which tunnels are verified, and why the others are not up",
+    "status",
+    "[--brief | --names] [TUNNEL...]",
+    "which tunnels are verified, and why the others are not up",
     "For each tunnel: whether it is up, the number of the epoch that carries data (an epoch is used once an\n"
     "authenticated packet has come back through it), when it was last heard, bytes, the inside addresses, "
     "which\n"
     "encapsulation is in use and why, and what is in the way if it is not up. For a gateway: its clients, "
     "and whom\n"
-    "it refused lately, with what both sides offered.\n"
-    "\n"
-    "  --brief   the table alone\n"
-    "\n"
+    "it refused lately, with what both sides offered.\n",
+    options,
+    STATUS_OPTIONS,
     "States: up (an epoch is verified), blocked (it is, and this host lets no packets in),\n"
     "unproved (it carries data, and nothing proves that this arrives), probing\n"
     "(negotiated, no answer through it yet), connecting (negotiating), stale (was up, is not heard, being "

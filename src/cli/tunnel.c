@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "control/control.h"
 
 /* An argument list {"tunnels": [...], "wait": bool, "timeout_ms": N} out of the operands; NULL when usage was
@@ -41,73 +42,82 @@ static int say(struct dt_cli *cli, const char *command, json_t *args)
     return DT_CLI_DONE;
 }
 
-static int run_waiting(struct dt_cli *cli, int argc, char **argv)
+enum { UP_NO_WAIT, UP_TIMEOUT, UP_OPTIONS };
+static const struct dt_usage_option up_options[] = {
+    [UP_NO_WAIT] = {"no-wait", NULL, "only ask for it", 0},
+    [UP_TIMEOUT] = {"timeout", "SECONDS", "how long to wait (default 30)", 0},
+};
+
+static int run_up(struct dt_cli *cli, int argc, char **argv)
 {
-    bool no_wait = false;
-    const char *timeout = NULL;
-    const struct dt_cli_option options[] = {{"no-wait", &no_wait, NULL}, {"timeout", NULL, &timeout}};
-    argc = dt_cli_options(cli, argc, argv, options, 2);
+    const char *got[UP_OPTIONS] = {0};
+    argc = dt_cli_options(cli, argc, argv, got);
     if (argc < 0)
         return DT_CLI_USAGE;
-    json_t *args = tunnel_args(cli, argc, argv, !no_wait, timeout);
+    json_t *args = tunnel_args(cli, argc, argv, got[UP_NO_WAIT] == NULL, got[UP_TIMEOUT]);
     return args != NULL ? say(cli, cli->command->name, args) : DT_CLI_USAGE;
 }
 
 const struct dt_cli_command dt_cli_up = {
-    "up", "[--no-wait] [--timeout SECONDS] [TUNNEL...]", "bring tunnels up and wait until they are verified",
+    "up",
+    "[--no-wait] [--timeout SECONDS] [TUNNEL...]",
+    "bring tunnels up and wait until they are verified",
     "Brings the named tunnels up, or all of them. It returns when each is verified: an authenticated packet\n"
     "has come back through it. One that nothing can prove (probe = off, or a peer that answers no control "
     "packet)\n"
     "is there once its epoch carries data, and is called unproved. When one cannot be brought up it says "
     "which leg\n"
-    "failed and why, and the daemon goes on trying.\n"
-    "\n"
-    "  --no-wait           only ask for it\n"
-    "  --timeout SECONDS   how long to wait (default 30)\n"
-    "\n"
+    "failed and why, and the daemon goes on trying.\n",
+    up_options,
+    UP_OPTIONS,
     "Example: dovetail up office\n",
-    run_waiting};
+    run_up};
+
+enum { REKEY_IKE, REKEY_NO_WAIT, REKEY_TIMEOUT, REKEY_OPTIONS };
+static const struct dt_usage_option rekey_options[] = {
+    [REKEY_IKE] = {"ike", NULL, "rekey the IKE SA instead", 0},
+    [REKEY_NO_WAIT] = {"no-wait", NULL, "only ask for it", 0},
+    [REKEY_TIMEOUT] = {"timeout", "SECONDS", "how long to wait (default 30)", 0},
+};
 
 static int run_rekey(struct dt_cli *cli, int argc, char **argv)
 {
-    bool no_wait = false, ike = false;
-    const char *timeout = NULL;
-    const struct dt_cli_option options[] = {
-        {"ike", &ike, NULL}, {"no-wait", &no_wait, NULL}, {"timeout", NULL, &timeout}};
-    argc = dt_cli_options(cli, argc, argv, options, 3);
+    const char *got[REKEY_OPTIONS] = {0};
+    argc = dt_cli_options(cli, argc, argv, got);
     if (argc < 0)
         return DT_CLI_USAGE;
     if (argc < 2)
         return dt_cli_usage(cli, "which tunnel?");
-    json_t *args = tunnel_args(cli, argc, argv, !no_wait, timeout);
+    json_t *args = tunnel_args(cli, argc, argv, got[REKEY_NO_WAIT] == NULL, got[REKEY_TIMEOUT]);
     if (args == NULL)
         return DT_CLI_USAGE;
-    json_object_set_new(args, "ike", json_boolean(ike));
+    json_object_set_new(args, "ike", json_boolean(got[REKEY_IKE] != NULL));
     return say(cli, "rekey", args);
 }
 
 const struct dt_cli_command dt_cli_rekey = {
-    "rekey", "[--ike] [--no-wait] [--timeout SECONDS] TUNNEL...", "begin a new epoch now",
+    "rekey",
+    "[--ike] [--no-wait] [--timeout SECONDS] TUNNEL...",
+    "begin a new epoch now",
     "Negotiates a new epoch for the named tunnels and waits until it "
     "is verified and in use. Data keeps flowing on\n"
     "the previous epoch meanwhile. A gateway's clients are named by their "
     "identity; a Dovetail among them takes\n"
-    "it with server_rekey = accept.\n"
-    "\n"
-    "  --ike               rekey the IKE SA instead\n"
-    "  --no-wait           only ask for it\n"
-    "  --timeout SECONDS   how long to wait (default 30)\n"
-    "\n"
+    "it with server_rekey = accept.\n",
+    rekey_options,
+    REKEY_OPTIONS,
     "Example: dovetail rekey office\n",
     run_rekey};
 
+static const struct dt_usage_option down_options[] = {{"all", NULL, "every tunnel", 0}};
+
 static int run_down(struct dt_cli *cli, int argc, char **argv)
 {
-    bool all = false;
-    const struct dt_cli_option options[] = {{"all", &all, NULL}};
-    argc = dt_cli_options(cli, argc, argv, options, 1);
+    const char *got = NULL;
+    argc = dt_cli_options(cli, argc, argv, &got);
     if (argc < 0)
         return DT_CLI_USAGE;
+    bool all = got != NULL;
     if ((argc < 2) == !all)
         return dt_cli_usage(cli, all ? "--all and names exclude each other"
                                      : "which tunnel? (--all for all of them)");
@@ -118,7 +128,7 @@ static int run_down(struct dt_cli *cli, int argc, char **argv)
 
 static int run_reload(struct dt_cli *cli, int argc, char **argv)
 {
-    argc = dt_cli_options(cli, argc, argv, NULL, 0);
+    argc = dt_cli_options(cli, argc, argv, NULL);
     if (argc < 0)
         return DT_CLI_USAGE;
     if (argc > 1)
@@ -148,16 +158,17 @@ static int run_reload(struct dt_cli *cli, int argc, char **argv)
 }
 
 const struct dt_cli_command dt_cli_down = {
-    "down", "TUNNEL... | --all", "take tunnels down and keep them down",
+    "down",
+    "TUNNEL... | --all",
+    "take tunnels down and keep them down",
     "Tells the gateway, removes the tunnel's SAs, routes and inside addresses, and keeps it down until\n"
     "`dovetail up`, a restart of the daemon, or another `start` in the configuration. It says what goes out "
     "in the\n"
     "clear from now on, and what stays closed by another tunnel, or by closed = always. A gateway's client, "
     "named by\n"
-    "its identity, is thrown out; it may come again.\n"
-    "\n"
-    "  --all   every tunnel\n"
-    "\n"
+    "its identity, is thrown out; it may come again.\n",
+    down_options,
+    DT_ARRAY_LEN(down_options),
     "Example: dovetail down office\n",
     run_down};
 
@@ -170,4 +181,4 @@ const struct dt_cli_command dt_cli_reload = {
     "is the same as before goes on undisturbed. A gateway's clients keep what the file still allows them;\n"
     "others are closed at once, and come again to what they may have.\n"
     "The same as sending SIGHUP to the daemon, but with an answer.\n",
-    run_reload};
+    .run = run_reload};

@@ -44,6 +44,7 @@ static const struct setting_def defs[] = {
     {"networks", read_networks, 0, .list = true},
     {"inside", read_fixed, 0, .list = true},
 };
+const struct setting_table client_settings = {defs, DT_ARRAY_LEN(defs)};
 
 void dt_config_clients_free(struct dt_config_client *list, size_t n)
 {

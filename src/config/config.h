@@ -228,6 +228,8 @@ void dt_config_gateway_remarks(const struct dt_config_gateway *g, void (*each)(v
 int dt_config_parse(struct dt_config *out, const char *text, size_t len, const char *file, unsigned flags);
 int dt_config_load(struct dt_config *out, const char *file);
 struct dt_config_opener; /* config/file.h */
+/* Every section and setting that there is: "tunnel", "gateway". */
+void dt_config_each_setting(void (*each)(void *ctx, const char *section, const char *name), void *ctx);
 int dt_config_load_with(struct dt_config *out, const char *file, const struct dt_config_opener *opener);
 /* *out has nothing but the complaint that the file cannot be read. -1 */
 int dt_config_unread(struct dt_config *out, const char *file, const char *why);

@@ -83,6 +83,7 @@ static const struct setting_def defs[] = {
     {"ike_port", read_port, AT(ike_port)},
     {"natt_port", read_port, AT(natt_port)},
 };
+const struct setting_table daemon_settings = {defs, DT_ARRAY_LEN(defs)};
 
 void read_daemon_section(struct reader *r, const struct dt_block *b)
 {
@@ -118,6 +119,7 @@ static const struct setting_def nat_defs[] = {
     {"t_ei", read_span, AT(t_ei)},
     {"n", read_uint, AT(n), 1, 1000000},
 };
+const struct setting_table nat_settings = {nat_defs, DT_ARRAY_LEN(nat_defs)};
 
 void read_nat_section(struct reader *r, const struct dt_block *b)
 {

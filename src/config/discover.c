@@ -92,6 +92,7 @@ static const struct setting_def defs[] = {
     {"esp", read_esp_proposals, AT(gate.cfg.esp), .list = true},
     EPOCH_SETTINGS(struct dt_config_discover, gate.cfg.params),
 };
+const struct setting_table discover_settings = {defs, DT_ARRAY_LEN(defs)};
 
 /* Our side of all sections is one gateway's, towards peers that find us, and IKE narrows to so many selectors. */
 static void check_total(struct reader *r, const struct dt_block *b)

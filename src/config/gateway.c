@@ -204,6 +204,7 @@ static const struct setting_def defs[] = {
     {"esp", read_esp_proposals, AT(cfg.esp), .list = true},
     EPOCH_SETTINGS(struct dt_config_gateway, cfg.params),
 };
+const struct setting_table gateway_settings = {defs, DT_ARRAY_LEN(defs)};
 
 /* The gateway waits for the client until half of rekeymargin is left; a negotiation must fit into that. */
 static void check_server_rekey(struct reader *r, const struct dt_block *b, const struct dt_epoch_params *p)

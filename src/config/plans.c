@@ -14,6 +14,7 @@ static const struct setting_def defs[] = {
     {"plans_max", read_uint, AT(plans_max), 1, 65536},
     {"building_max", read_uint, AT(building_max), 1, 65536},
 };
+const struct setting_table plans_settings = {defs, DT_ARRAY_LEN(defs)};
 
 void read_plans_section(struct reader *r, const struct dt_block *b)
 {

@@ -32,6 +32,13 @@ struct setting_def {
     bool list;     /* more than one value is allowed */
 };
 
+struct setting_table {
+    const struct setting_def *def;
+    size_t n;
+};
+extern const struct setting_table tunnel_settings, gateway_settings, client_settings, discover_settings,
+    daemon_settings, nat_settings, plans_settings;
+
 /* Reads a section's settings by its table: unknown ones get the nearest name, those given twice are refused. `seen`
  * (one bool a def) says which were there. */
 void reader_section(struct reader *r, const struct dt_block *b, void *target, const struct setting_def *defs,
@@ -110,7 +117,7 @@ void config_check_overlaps(struct reader *r);
 bool config_rules_serve(const struct dt_config *c, const struct dt_config_tunnel *t);
 void config_check_pools(struct reader *r); /* against each other, and the addresses that gateways listen at */
 void config_check_clients(
-    struct reader *r); /* when all sections are read: gives gateways their clients too */
+    struct reader *r);                     /* when all sections are read: gives gateways their clients too */
 void config_check_reach(struct reader *r); /* when gateways have their clients */
 void read_discover_section(struct reader *r, const struct dt_block *b);
 void read_daemon_section(struct reader *r, const struct dt_block *b);

@@ -15,17 +15,30 @@ static const struct {
     const char *kind;
     bool titled;
     void (*read)(struct reader *r, const struct dt_block *b);
+    const struct setting_table *settings;
 } sections[] = {
-    {"tunnel", true, read_tunnel_section},
-    {"gateway", true, read_gateway_section},
-    {"client", true, read_client_section},
-    {"discover", true, read_discover_section},
-    {"daemon", false, read_daemon_section},
-    {"nat", false, read_nat_section},
-    {"plans", false, read_plans_section},
-    {"rule", true, NULL},
-    {"group", true, NULL},
+    {"tunnel", true, read_tunnel_section, &tunnel_settings},
+    {"gateway", true, read_gateway_section, &gateway_settings},
+    {"client", true, read_client_section, &client_settings},
+    {"discover", true, read_discover_section, &discover_settings},
+    {"daemon", false, read_daemon_section, &daemon_settings},
+    {"nat", false, read_nat_section, &nat_settings},
+    {"plans", false, read_plans_section, &plans_settings},
+    {"rule", true, NULL, NULL},
+    {"group", true, NULL, NULL},
 };
+
+void dt_config_each_setting(void (*each)(void *ctx, const char *section, const char *name), void *ctx)
+{
+    for (size_t i = 0; i < DT_ARRAY_LEN(sections); i++) {
+        const struct setting_table *t = sections[i].settings;
+        const char *const *names = t == NULL ? dt_rules_setting_names(sections[i].kind) : NULL;
+        for (size_t k = 0; t != NULL && k < t->n; k++)
+            each(ctx, sections[i].kind, t->def[k].key);
+        for (; names != NULL && *names != NULL; names++)
+            each(ctx, sections[i].kind, *names);
+    }
+}
 
 /* However many warnings there are, an error has room. */
 static bool make_room(struct dt_config *c, bool warning)

@@ -208,6 +208,7 @@ static const struct setting_def defs[] = {
     {"esp", read_esp_proposals, AT(cfg.esp), .list = true},
     EPOCH_SETTINGS(struct dt_config_tunnel, cfg.params),
 };
+const struct setting_table tunnel_settings = {defs, DT_ARRAY_LEN(defs)};
 
 static bool has_version(const struct dt_selectors *list, uint8_t ver)
 {

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/fill.h"
+#include "base/usage.h"
 #include "base/utf8.h"
 #include "control/page.h"
 #include "crypto/crypto.h"
@@ -30,26 +30,45 @@
 _Static_assert(TUNNELS_MAX >= DT_CONFIG_TUNNELS_MAX + DT_CONFIG_CLIENTS_MAX, "what a file may ask for");
 #define STOP_AFTER (2 * DT_SEC) /* how long DELETEs may take at the end */
 
-static const char help[] =
-    "dovetaild - IPsec that stays up behind any NAT: client and gateway in one program\n"
-    "\n"
-    "Usage: dovetaild [--config FILE | FILE] [--socket PATH] [--check | --close | --open] [--verbose]\n"
-    "\n"
-    "  --config FILE   the configuration (default " DT_CONFIG_FILE ")\n"
-    "  --socket PATH   the control socket (default as configured, else " DT_CONTROL_SOCKET ")\n"
-    "  --check         read the configuration, print what is wrong with it, and end (0, or 2)\n"
-    "  --close         close what the configuration says is always closed (closed = always), and end: for "
-    "early\n"
-    "                  in the boot, before there is a network\n"
-    "  --open          what is closed goes plain again, whoever left it so; nothing else is done\n"
-    "  --verbose       log at level debug\n"
-    "  --version, --help\n"
-    "\n"
-    "It stays in the foreground and logs to standard error. SIGHUP (or `dovetail reload`) reads the "
-    "configuration\n"
-    "again and touches only what changed; SIGTERM closes every tunnel and ends. `dovetail` speaks to it.\n\n"
-    "Exit status: 0 ended as asked; 1 could not start or go on, with the reason; 2 bad usage or "
-    "configuration.\n";
+enum { OPT_CHECK = 256, OPT_CLOSE, OPT_OPEN, OPT_VERSION, OPT_DESCRIBE };
+static const struct dt_usage_option options[] = {
+    {"config", "FILE", "the configuration (default " DT_CONFIG_FILE ")", 'c'},
+    {"socket", "PATH", "the control socket (default as configured, else " DT_CONTROL_SOCKET ")", 's'},
+    {"check", NULL, "read the configuration, print what is wrong with it, and end (0, or 2)", OPT_CHECK},
+    {"close", NULL,
+     "close what the configuration says is always closed (closed = always), and end: for early in the boot, "
+     "before there is a network",
+     OPT_CLOSE},
+    {"open", NULL, "what is closed goes plain again, whoever left it so; nothing else is done", OPT_OPEN},
+    {"verbose", NULL, "log at level debug", 'v'},
+    {"version", NULL, "which version this is", OPT_VERSION},
+    {"help", NULL, "this", 'h'},
+};
+
+static const struct dt_usage usage = {
+    .name = "dovetaild",
+    .synopsis = "[--config FILE | FILE] [--socket PATH] [--check | --close | --open] [--verbose]",
+    .summary = "IPsec that stays up behind any NAT: client and gateway in one program",
+    .text = "It stays in the foreground and logs to standard error. SIGHUP (or `dovetail reload`) reads the "
+            "configuration again and touches only what changed; SIGTERM closes every tunnel and ends. "
+            "`dovetail` speaks to it.\n",
+    .options = options,
+    .noptions = DT_ARRAY_LEN(options),
+    .more = "Exit status: 0 ended as asked; 1 could not start or go on, with the reason; 2 bad usage or "
+            "configuration.\n",
+};
+
+static void describe_setting(void *ctx, const char *section, const char *name)
+{
+    printf("setting\t%s\t%s\n", section, name);
+}
+
+/* For docs/pages, which makes manual pages and completions of it. */
+static void describe(void)
+{
+    dt_usage_describe(stdout, &usage);
+    dt_config_each_setting(describe_setting, NULL);
+}
 
 struct args {
     const char *config, *socket;
@@ -59,15 +78,13 @@ struct args {
 /* -1: go on; else the exit status. */
 static int parse_args(struct args *a, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},
-        {"check", no_argument, NULL, 'k'},        {"close", no_argument, NULL, 'l'},
-        {"open", no_argument, NULL, 'o'},         {"verbose", no_argument, NULL, 'v'},
-        {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
+    struct option table[DT_ARRAY_LEN(options) + 2];
+    char letters[2 * DT_ARRAY_LEN(options) + 1];
     int o;
-    while ((o = getopt_long(argc, argv, "c:s:vh", options, NULL)) >= 0) {
+    dt_usage_getopt(options, DT_ARRAY_LEN(options), table, letters);
+    table[DT_ARRAY_LEN(options)] = (struct option){"describe", no_argument, NULL, OPT_DESCRIBE};
+    table[DT_ARRAY_LEN(options) + 1] = (struct option){0};
+    while ((o = getopt_long(argc, argv, letters, table, NULL)) >= 0) {
         switch (o) {
         case 'c':
             a->config = optarg;
@@ -75,23 +92,26 @@ static int parse_args(struct args *a, int argc, char **argv)
         case 's':
             a->socket = optarg;
             break;
-        case 'k':
+        case OPT_CHECK:
             a->check = true;
             break;
-        case 'l':
+        case OPT_CLOSE:
             a->close = true;
             break;
-        case 'o':
+        case OPT_OPEN:
             a->open = true;
             break;
         case 'v':
             a->verbose = true;
             break;
-        case 'V':
+        case OPT_VERSION:
             printf("dovetaild %s\n", DT_VERSION);
             return 0;
         case 'h':
-            dt_fill(stdout, help);
+            dt_usage_print(stdout, &usage);
+            return 0;
+        case OPT_DESCRIBE:
+            describe();
             return 0;
         default:
             fputs("`dovetaild --help` lists what there is\n", stderr);

@@ -95,24 +95,22 @@ int natd_config_set(struct natd_config *c, const char *name, const char *value, 
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-#define NAMES_MAX 64
-
-static size_t setting_names(const char *out[NAMES_MAX])
+size_t natd_setting_names(const char *out[NATD_SETTINGS_MAX])
 {
     static const char *const own[] = {"inside", "outside", "socket",  "group",
                                       "pin",    "metrics", "clients", "addresses"};
     size_t n = 0;
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         out[n++] = own[i];
-    for (const char *const *p = dt_masq_param_names(); *p && n < NAMES_MAX; p++)
+    for (const char *const *p = dt_masq_param_names(); *p && n < NATD_SETTINGS_MAX; p++)
         out[n++] = *p;
     return n;
 }
 
 bool natd_config_known(const char *name, char *hint, size_t cap)
 {
-    const char *names[NAMES_MAX];
-    size_t n = setting_names(names);
+    const char *names[NATD_SETTINGS_MAX];
+    size_t n = natd_setting_names(names);
     for (size_t i = 0; i < n; i++)
         if (!strcmp(names[i], name))
             return true;

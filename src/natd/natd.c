@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/fill.h"
 #include "base/log.h"
+#include "base/usage.h"
 #include "control/page.h"
 #include "net/netlink.h"
 
@@ -30,29 +30,44 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
-static const char help[] =
-    "dovetail-natd - VPN Masquerade: any number of IPsec clients behind one address, in the kernel\n"
-    "\n"
-    "Usage: dovetail-natd --inside IF --outside IF [OPTION...]\n"
-    "\n"
-    "  --inside IF       the interface of the clients\n"
-    "  --outside IF      the interface towards the servers; its IPv4 addresses are the NAT's\n"
-    "  --config FILE     settings (default " NATD_CONFIG_FILE ", when it is there)\n"
-    "  --set NAME=VALUE  one setting, as in the file: t_out, n_out, t_ei, t_ike, require_ike, multicast, "
-    "...\n"
-    "  --socket PATH     the control socket (default " DT_CONTROL_SOCKET_NATD ")\n"
-    "  --pin DIR         where the tables are pinned (a bpffs; default below /sys/fs/bpf)\n"
-    "  --flush           begin with empty tables, as a NAT that was rebooted\n"
-    "  --replace         take over from a dovetail-natd that runs; no packet is lost\n"
-    "  --check           read the settings, say what is wrong with them, and end\n"
-    "  --version, --help\n"
-    "\n"
-    "It stays in the foreground and logs to standard error. SIGTERM and SIGINT take the NAT off the "
-    "interfaces;\n"
-    "SIGUSR1 ends it and leaves the NAT working, as a crash would; the next start takes over the tables. "
-    "SIGHUP\n"
-    "reads the file again. `dovetail nat` shows the items.\n\n"
-    "Exit status: 0 ended as asked; 1 could not start, with the reason; 2 bad usage or configuration.\n";
+enum { OPT_FLUSH = 256, OPT_REPLACE, OPT_CHECK, OPT_PIN, OPT_SET, OPT_VERSION, OPT_DESCRIBE };
+static const struct dt_usage_option options[] = {
+    {"inside", "IF", "the interface of the clients", 'i'},
+    {"outside", "IF", "the interface towards the servers; its IPv4 addresses are the NAT's", 'o'},
+    {"config", "FILE", "settings (default " NATD_CONFIG_FILE ", when it is there)", 'c'},
+    {"set", "NAME=VALUE",
+     "one setting, as in the file: t_out, n_out, t_ei, t_ike, require_ike, multicast, ...", OPT_SET},
+    {"socket", "PATH", "the control socket (default " DT_CONTROL_SOCKET_NATD ")", 's'},
+    {"pin", "DIR", "where the tables are pinned (a bpffs; default below /sys/fs/bpf)", OPT_PIN},
+    {"flush", NULL, "begin with empty tables, as a NAT that was rebooted", OPT_FLUSH},
+    {"replace", NULL, "take over from a dovetail-natd that runs; no packet is lost", OPT_REPLACE},
+    {"check", NULL, "read the settings, say what is wrong with them, and end", OPT_CHECK},
+    {"version", NULL, "which version this is", OPT_VERSION},
+    {"help", NULL, "this", 'h'},
+};
+
+static const struct dt_usage about = {
+    .name = "dovetail-natd",
+    .synopsis = "--inside IF --outside IF [OPTION...]",
+    .summary = "VPN Masquerade: any number of IPsec clients behind one address, in the kernel",
+    .text = "It stays in the foreground and logs to standard error. SIGTERM and SIGINT take the NAT off the "
+            "interfaces; SIGUSR1 ends it and leaves the NAT working, as a crash would; the next start takes "
+            "over the tables. SIGHUP reads the file again. `dovetail nat` shows the items.\n",
+    .options = options,
+    .noptions = DT_ARRAY_LEN(options),
+    .more =
+        "Exit status: 0 ended as asked; 1 could not start, with the reason; 2 bad usage or configuration.\n",
+};
+
+/* For docs/pages, which makes manual pages and completions of it. */
+static void describe(void)
+{
+    const char *names[NATD_SETTINGS_MAX];
+    size_t n = natd_setting_names(names);
+    dt_usage_describe(stdout, &about);
+    for (size_t i = 0; i < n; i++)
+        printf("setting\tdovetail-natd\t%s\n", names[i]);
+}
 
 struct args {
     bool flush, replace, check;
@@ -94,31 +109,29 @@ static int set_pair(struct natd_config *c, const char *pair)
     return -1;
 }
 
-enum { OPT_FLUSH = 256, OPT_REPLACE, OPT_CHECK, OPT_PIN };
-
-static const struct option options[] = {
-    {"inside", required_argument, NULL, 'i'}, {"outside", required_argument, NULL, 'o'},
-    {"config", required_argument, NULL, 'c'}, {"set", required_argument, NULL, 'x'},
-    {"socket", required_argument, NULL, 's'}, {"pin", required_argument, NULL, OPT_PIN},
-    {"flush", no_argument, NULL, OPT_FLUSH},  {"replace", no_argument, NULL, OPT_REPLACE},
-    {"check", no_argument, NULL, OPT_CHECK},  {"version", no_argument, NULL, 'V'},
-    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
-};
-
 /* The file first, then what the command line says: two passes over the options. -1: go on; else the exit status. */
 static int read_settings(struct natd *d, struct args *a, int argc, char **argv)
 {
+    struct option table[DT_ARRAY_LEN(options) + 2];
+    char letters[2 * DT_ARRAY_LEN(options) + 1];
+    dt_usage_getopt(options, DT_ARRAY_LEN(options), table, letters);
+    table[DT_ARRAY_LEN(options)] = (struct option){"describe", no_argument, NULL, OPT_DESCRIBE};
+    table[DT_ARRAY_LEN(options) + 1] = (struct option){0};
     natd_config_defaults(&d->cfg);
     int o;
-    for (optind = 1; (o = getopt_long(argc, argv, "i:o:c:s:h", options, NULL)) >= 0;) {
+    for (optind = 1; (o = getopt_long(argc, argv, letters, table, NULL)) >= 0;) {
         if (o == 'c')
             d->config_file = optarg;
-        if (o == 'V') {
+        if (o == OPT_VERSION) {
             printf("dovetail-natd %s\n", DT_VERSION);
             return 0;
         }
         if (o == 'h') {
-            dt_fill(stdout, help);
+            dt_usage_print(stdout, &about);
+            return 0;
+        }
+        if (o == OPT_DESCRIBE) {
+            describe();
             return 0;
         }
         if (o == '?') {
@@ -133,7 +146,7 @@ static int read_settings(struct natd *d, struct args *a, int argc, char **argv)
         d->config_file = NATD_CONFIG_FILE;
     if (d->config_file && natd_config_read(&d->cfg, d->config_file, print_complaint, NULL))
         return EXIT_USAGE;
-    for (optind = 1; (o = getopt_long(argc, argv, "i:o:c:s:h", options, NULL)) >= 0;) {
+    for (optind = 1; (o = getopt_long(argc, argv, letters, table, NULL)) >= 0;) {
         const char *name = o == 'i'       ? "inside"
                            : o == 'o'     ? "outside"
                            : o == 's'     ? "socket"
@@ -142,7 +155,7 @@ static int read_settings(struct natd *d, struct args *a, int argc, char **argv)
         const char *why = "";
         if (name && natd_config_set(&d->cfg, name, optarg, &why))
             return usage("the value of --%s %s", name, why);
-        if (o == 'x') {
+        if (o == OPT_SET) {
             int rc = set_pair(&d->cfg, optarg);
             if (rc >= 0)
                 return rc;

@@ -34,6 +34,9 @@ typedef void natd_complaint(void *ctx, const char *text);
 int natd_config_read(struct natd_config *c, const char *file, natd_complaint *say, void *ctx);
 /* Is there a setting of that name? If not, `hint` says so, and which one may be meant. */
 bool natd_config_known(const char *name, char *hint, size_t cap);
+/* All there are; how many. */
+#define NATD_SETTINGS_MAX 64
+size_t natd_setting_names(const char *out[NATD_SETTINGS_MAX]);
 /* One setting by name, as in the file; *why is a sentence without a subject. */
 int natd_config_set(struct natd_config *c, const char *name, const char *value, const char **why);
 

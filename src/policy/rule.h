@@ -97,6 +97,8 @@ struct dt_rules *dt_rules_parse(const char *text, size_t len, const char *file, 
 struct dt_block_file;
 struct dt_rules *dt_rules_of(const struct dt_block_file *b, const char *file, bool embedded,
                              struct dt_err *err);
+/* The settings of a "rule" or "group" section, and NULL behind the last. */
+const char *const *dt_rules_setting_names(const char *section);
 /* "file:line" of a rule, into DT_SOURCE_STRLEN bytes; and how a sentence about `from` speaks of where it is
  * (dt_source_line), into DT_SOURCE_LINELEN. Both return out. */
 char *dt_rule_at(char *out, const struct dt_rules *rs, const struct dt_rule *r);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/block.h"
+#include "base/bytes.h"
 #include "policy/rules_priv.h"
 
 /* A group or tunnel section, found by name. */
@@ -341,36 +342,70 @@ static int rule_action(struct parser *p, const struct dt_setting *s, struct dt_r
                    : FAIL(p, s->line, "action is %.64s; it wants \"transport\", \"tunnel\" or \"pass\"", v);
 }
 
+static int rule_from(struct parser *p, const struct dt_setting *s, struct dt_rule *r)
+{
+    return rule_addresses(p, s, &r->from);
+}
+
+static int rule_to(struct parser *p, const struct dt_setting *s, struct dt_rule *r)
+{
+    return rule_addresses(p, s, &r->to);
+}
+
+static int rule_sport(struct parser *p, const struct dt_setting *s, struct dt_rule *r)
+{
+    return rule_ports(p, s, r->sport, &r->nsport);
+}
+
+static int rule_dport(struct parser *p, const struct dt_setting *s, struct dt_rule *r)
+{
+    return rule_ports(p, s, r->dport, &r->ndport);
+}
+
+static int rule_always(struct parser *p, const struct dt_setting *s, struct dt_rule *r)
+{
+    return flag(p, s, &r->always);
+}
+
+static int rule_use(struct parser *p, const struct dt_setting *s, struct dt_rule *r)
+{
+    r->use = (char *)single(p, s);
+    return r->use ? 0 : -1;
+}
+
+static int rule_encap(struct parser *p, const struct dt_setting *s, struct dt_rule *r)
+{
+    const char *v = single(p, s);
+    r->udp = v && !strcmp(v, "udp");
+    if (!v || r->udp || !strcmp(v, "esp"))
+        return v ? 0 : -1;
+    return FAIL(p, s->line, "encap is %.64s; it wants \"esp\" or \"udp\"", v);
+}
+
+static const struct {
+    const char *key;
+    int (*read)(struct parser *p, const struct dt_setting *s, struct dt_rule *r);
+} rule_settings[] = {
+    {"action", rule_action}, {"gateway", rule_gateway},    {"from", rule_from},
+    {"to", rule_to},         {"protocol", rule_protocols}, {"sport", rule_sport},
+    {"dport", rule_dport},   {"encap", rule_encap},        {"use", rule_use},
+    {"always", rule_always},
+};
+
+const char *const *dt_rules_setting_names(const char *section)
+{
+    static const char *names[DT_ARRAY_LEN(rule_settings) + 1];
+    static const char *const group[] = {"members", NULL};
+    for (size_t i = 0; i < DT_ARRAY_LEN(rule_settings); i++)
+        names[i] = rule_settings[i].key;
+    return !strcmp(section, "group") ? group : names;
+}
+
 static int rule_setting(struct parser *p, const struct dt_setting *s, struct dt_rule *r)
 {
-    if (!strcmp(s->key, "action"))
-        return rule_action(p, s, r);
-    if (!strcmp(s->key, "gateway"))
-        return rule_gateway(p, s, r);
-    if (!strcmp(s->key, "from"))
-        return rule_addresses(p, s, &r->from);
-    if (!strcmp(s->key, "to"))
-        return rule_addresses(p, s, &r->to);
-    if (!strcmp(s->key, "protocol"))
-        return rule_protocols(p, s, r);
-    if (!strcmp(s->key, "sport"))
-        return rule_ports(p, s, r->sport, &r->nsport);
-    if (!strcmp(s->key, "dport"))
-        return rule_ports(p, s, r->dport, &r->ndport);
-    if (!strcmp(s->key, "always"))
-        return flag(p, s, &r->always);
-    if (!strcmp(s->key, "use")) {
-        r->use = (char *)single(p, s);
-        return r->use ? 0 : -1;
-    }
-    if (!strcmp(s->key, "encap")) {
-        const char *v = single(p, s);
-        r->udp = v && !strcmp(v, "udp");
-        return !v ? -1
-               : r->udp || !strcmp(v, "esp")
-                   ? 0
-                   : FAIL(p, s->line, "encap is %.64s; it wants \"esp\" or \"udp\"", v);
-    }
+    for (size_t i = 0; i < DT_ARRAY_LEN(rule_settings); i++)
+        if (!strcmp(s->key, rule_settings[i].key))
+            return rule_settings[i].read(p, s, r);
     return FAIL(p, s->line,
                 "a rule has no `%.64s`; it wants action, gateway, from, to, protocol, sport, dport, encap, "
                 "use or always",

@@ -2,77 +2,159 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char usage[] =
-    "usage: dovetail-sim COMMAND [OPTIONS]\n"
-    "  list                    the scenarios, each in a sentence\n"
-    "  run NAME | all          runs a scenario: what happened, and the verdict\n"
-    "  explore                 every order of events within bounds, and what must hold in each state\n"
-    "  sweep                   chooses maxidle, pingtime, pingtries, elimit, t_out, n_out, t_ei\n"
-    "  discover                what discovery costs among many gateways (run discovery does the same)\n"
-    "dovetail-sim COMMAND --help names the options of each. Exit status: 0 all is as promised, 1 it is not, "
-    "or a\n"
-    "report could not be written, 2 usage, unknown names, impossible parameters, an unreadable trace.\n";
+#include "base/bytes.h"
+#include "base/fill.h"
+#include "base/usage.h"
 
-/* What each option says of itself, and which commands have it (their letters: l r e s d). */
+#define AT(member) offsetof(struct sim_options, member)
+enum kind { FLAG, TEXT, NUMBER32, NUMBER64, PAIRS, PARAM };
+
+/* Which commands have an option (their letters: l r e s d), what it says of itself, and what becomes of its value. */
 static const struct {
-    const char *commands, *text;
+    const char *commands;
+    struct dt_usage_option say;
+    enum kind kind;
+    size_t at;
+    uint64_t least, most;
 } options[] = {
-    {"lresd", "  --json                  objects for machines\n"},
-    {"rs", "  --html FILE             a report for people, one page\n"},
-    {"r", "  --svg FILE              the first story's drawing alone\n"},
-    {"s", "  --table FILE            the table of docs/parameters.md\n"},
-    {"resd", "  --seed N                the first seed (1); the same seed gives the same bytes\n"},
-    {"rs", "  --seeds N               so many seeds, one after another (1)\n"},
-    {"re", "  --pairing P             plain, client, both, both-accept (run: these four) or both-narrow\n"},
-    {"res", "  --set NAME=VALUE        a parameter: keylife rekeymargin rekeyfuzz maxidle pingtime pingtries "
-            "pingtime2\n"
-            "                          pingtries2 timeout elimit t_out n_out t_ei (seconds or numbers)\n"},
-    {"r", "  --clients N, --days N   N clients in pairs, N days with a fault a day for each pair\n"},
-    {"r", "  --trace FILE            replays a trace that explore wrote, instead of a scenario\n"},
-    {"e", "  --trace FILE            writes the first violation's trace\n"},
-    {"e", "  --plant MISTAKE         with a mistake in the engines ('--plant list' names them)\n"},
-    {"e", "  --face NAME             one of its bounds alone ('--face list' names them)\n"},
-    {"e", "  --depth N, --losses N, --duplicates N, --states N\n"
-          "                          other counts than the bounds have\n"},
+    {"lresd", {"json", NULL, "objects for machines", 0}, FLAG, AT(json), 0, 0},
+    {"rs", {"html", "FILE", "a report for people, one page", 0}, TEXT, AT(html), 0, 0},
+    {"r", {"svg", "FILE", "the first story's drawing alone", 0}, TEXT, AT(svg), 0, 0},
+    {"s", {"table", "FILE", "the table of docs/parameters.md", 0}, TEXT, AT(table), 0, 0},
+    {"resd",
+     {"seed", "N", "the first seed (1); the same seed gives the same bytes", 0},
+     NUMBER64,
+     AT(seed),
+     0,
+     UINT64_MAX / 2},
+    {"rs", {"seeds", "N", "so many seeds, one after another (1)", 0}, NUMBER64, AT(seeds), 1, 100000000},
+    {"re",
+     {"pairing", "P", "plain, client, both, both-accept (run: these four) or both-narrow", 0},
+     TEXT,
+     AT(pairing),
+     0,
+     0},
+    {"res",
+     {"set", "NAME=VALUE",
+      "a parameter: keylife rekeymargin rekeyfuzz maxidle pingtime pingtries pingtime2 pingtries2 timeout "
+      "elimit "
+      "t_out n_out t_ei (seconds or numbers)",
+      0},
+     PARAM,
+     0,
+     0,
+     0},
+    {"r", {"clients", "N", "so many clients, in pairs", 0}, PAIRS, AT(clients), 2, 20000},
+    {"r", {"days", "N", "so many days, with a fault a day for each pair", 0}, NUMBER32, AT(days), 1, 3650},
+    {"r",
+     {"trace", "FILE", "replays a trace that explore wrote, instead of a scenario", 0},
+     TEXT,
+     AT(trace),
+     0,
+     0},
+    {"e", {"trace", "FILE", "writes the first violation's trace", 0}, TEXT, AT(trace), 0, 0},
     {"e",
-     "  --audit N               of one in N states that are met again, both ways there are replayed, and "
-     "must\n"
-     "                          have the same futures: is a field missing in a digest? Takes one process\n"},
-    {"d", "  --gateways N            so many (1000)\n"},
-    {"res", "  --jobs N                processes (as many as there are processors)\n"},
-    {"resd", "  --quiet                 no progress on standard error\n"},
+     {"plant", "MISTAKE", "with a mistake in the engines (`--plant list` names them)", 0},
+     TEXT,
+     AT(plant),
+     0,
+     0},
+    {"e", {"face", "NAME", "one of its bounds alone (`--face list` names them)", 0}, TEXT, AT(face), 0, 0},
+    {"e", {"depth", "N", "another depth than the bounds have", 0}, NUMBER32, AT(depth), 1, 200},
+    {"e", {"losses", "N", "another number of lost packets", 0}, NUMBER64, AT(losses), 0, 16},
+    {"e",
+     {"duplicates", "N", "another number of packets that come twice", 0},
+     NUMBER64,
+     AT(duplicates),
+     0,
+     16},
+    {"e", {"states", "N", "another number of states at most", 0}, NUMBER64, AT(states), 1, 400000000},
+    {"e",
+     {"audit", "N",
+      "of one in N states that are met again, both ways there are replayed, and must have the same futures: "
+      "is a field "
+      "missing in a digest? Takes one process",
+      0},
+     NUMBER64,
+     AT(audit),
+     1,
+     1000000000},
+    {"d", {"gateways", "N", "so many (1000)", 0}, NUMBER32, AT(gateways), 10, 62500},
+    {"res", {"jobs", "N", "processes (as many as there are processors)", 0}, NUMBER32, AT(jobs), 1, 64},
+    {"resd", {"quiet", NULL, "no progress on standard error", 0}, FLAG, AT(quiet), 0, 0},
 };
 
-static const char *const heads[] = {
-    "usage: dovetail-sim list [--json]\n  The scenarios and the pairings, each in a sentence.\n",
-    "usage: dovetail-sim run NAME | all [OPTIONS]\n"
-    "  Runs a scenario (dovetail-sim list names them) for one seed or many: what happened, and the verdict. "
-    "`mixed`, with\n"
-    "  --days, brings each pair of clients another scenario every day.\n",
-    "usage: dovetail-sim explore [OPTIONS]\n"
-    "  Two clients, a NAT and a server through every order of events up to a bound, and what must hold in "
-    "each state.\n",
-    "usage: dovetail-sim sweep [OPTIONS]\n"
-    "  Chooses maxidle, pingtime, pingtries, elimit, t_out, n_out and t_ei by what recovery and overhead "
-    "cost.\n",
-    "usage: dovetail-sim discover [OPTIONS]\n"
-    "  What discovery costs among many gateways.\n",
+static const struct {
+    const char *name, *synopsis, *summary, *text;
+    int (*run)(const struct sim_options *o);
+} commands[] = {
+    {"list", "[--json]", "the scenarios, each in a sentence",
+     "The scenarios and the pairings, each in a sentence.\n", sim_cmd_list},
+    {"run", "NAME | all [OPTIONS]", "runs a scenario: what happened, and the verdict",
+     "Runs a scenario (`dovetail-sim list` names them) for one seed or many: what happened, and the verdict. "
+     "`mixed`, with --days, brings each pair of clients another scenario every day.\n",
+     sim_cmd_run},
+    {"explore", "[OPTIONS]", "every order of events within bounds, and what must hold in each state",
+     "Two clients, a NAT and a server through every order of events up to a bound, and what must hold in "
+     "each state.\n",
+     sim_cmd_explore},
+    {"sweep", "[OPTIONS]", "chooses maxidle, pingtime, pingtries, elimit, t_out, n_out, t_ei",
+     "Chooses maxidle, pingtime, pingtries, elimit, t_out, n_out and t_ei by what recovery and overhead "
+     "cost.\n",
+     sim_cmd_sweep},
+    {"discover", "[OPTIONS]", "what discovery costs among many gateways (run discovery does the same)",
+     "What discovery costs among many gateways.\n", sim_cmd_discover},
 };
 
-static int help(const char *command)
+static const struct dt_usage about = {
+    .name = "dovetail-sim",
+    .synopsis = "COMMAND [OPTIONS]",
+    .summary = "the races between NAT and IPsec, in virtual time, on the code that ships",
+    .text = "",
+    .more = "`dovetail-sim COMMAND --help` names the options of each.\n\n"
+            "Exit status: 0 all is as promised; 1 it is not, or a report could not be written; 2 usage, "
+            "unknown names, "
+            "impossible parameters, an unreadable trace.\n",
+};
+
+static void print_usage(FILE *out)
 {
-    static const char letters[] = "lresd";
-    const char *at = strchr(letters, command[0]);
-    fputs(heads[at - letters], stdout);
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-        if (strchr(options[i].commands, command[0]))
-            fputs(options[i].text, stdout);
-    return 0;
+    fprintf(out, "%s - %s\n\nUsage: %s %s\n\n", about.name, about.summary, about.name, about.synopsis);
+    for (size_t i = 0; i < DT_ARRAY_LEN(commands); i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fputc('\n', out);
+    dt_fill(out, about.more);
+}
+
+/* One command's part of the table. */
+static void say_command(size_t i, void (*say)(FILE *out, const struct dt_usage *u))
+{
+    struct dt_usage_option mine[DT_ARRAY_LEN(options)];
+    struct dt_usage u = {.synopsis = commands[i].synopsis,
+                         .summary = commands[i].summary,
+                         .text = commands[i].text,
+                         .options = mine};
+    char name[64];
+    snprintf(name, sizeof name, "dovetail-sim %s", commands[i].name);
+    u.name = name;
+    for (size_t k = 0; k < DT_ARRAY_LEN(options); k++)
+        if (strchr(options[k].commands, commands[i].name[0]))
+            mine[u.noptions++] = options[k].say;
+    say(stdout, &u);
+}
+
+/* For docs/pages, which makes manual pages and completions of it. */
+static void describe(void)
+{
+    dt_usage_describe(stdout, &about);
+    for (size_t i = 0; i < DT_ARRAY_LEN(commands); i++)
+        say_command(i, dt_usage_describe);
 }
 
 int sim_complain(int status, const char *fmt, ...)
@@ -115,63 +197,35 @@ static int set_param(struct sim_options *o, const char *text)
 /* One option with its value; how many words it took, or -1. */
 static int option(struct sim_options *o, const char *word, const char *value)
 {
-    const struct {
-        const char *word;
-        const char **text;
-        uint64_t *number;
-        uint64_t least, most;
-    } known[] = {
-        {"--html", &o->html, NULL, 0, 0},
-        {"--svg", &o->svg, NULL, 0, 0},
-        {"--trace", &o->trace, NULL, 0, 0},
-        {"--pairing", &o->pairing, NULL, 0, 0},
-        {"--plant", &o->plant, NULL, 0, 0},
-        {"--face", &o->face, NULL, 0, 0},
-        {"--table", &o->table, NULL, 0, 0},
-        {"--seed", NULL, &o->seed, 0, UINT64_MAX / 2},
-        {"--seeds", NULL, &o->seeds, 1, 100000000},
-        {"--losses", NULL, &o->losses, 0, 16},
-        {"--duplicates", NULL, &o->duplicates, 0, 16},
-        {"--states", NULL, &o->states, 1, 400000000},
-        {"--audit", NULL, &o->audit, 1, 1000000000},
-    };
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (strcmp(word, known[i].word))
-            continue;
-        if (!value) {
-            sim_complain(2, "%s wants a value", word);
-            return -1;
-        }
-        if (known[i].text)
-            *known[i].text = value;
-        else if (number(word, value, known[i].least, known[i].most, known[i].number))
-            return -1;
-        return 2;
-    }
-    uint64_t v = 0;
-    if (!strcmp(word, "--json"))
-        o->json = true;
-    else if (!strcmp(word, "--quiet"))
-        o->quiet = true;
-    else if (!strcmp(word, "--all"))
-        o->all = true;
-    else if (!strcmp(word, "--set"))
-        return set_param(o, value) ? -1 : 2;
-    else if (!strcmp(word, "--clients"))
-        return number(word, value, 2, 20000, &v) ? -1 : (o->clients = (uint32_t)(v + v % 2), 2);
-    else if (!strcmp(word, "--gateways"))
-        return number(word, value, 10, 62500, &v) ? -1 : (o->gateways = (uint32_t)v, 2);
-    else if (!strcmp(word, "--days"))
-        return number(word, value, 1, 3650, &v) ? -1 : (o->days = (uint32_t)v, 2);
-    else if (!strcmp(word, "--depth"))
-        return number(word, value, 1, 200, &v) ? -1 : (o->depth = (uint32_t)v, 2);
-    else if (!strcmp(word, "--jobs"))
-        return number(word, value, 1, 64, &v) ? -1 : (o->jobs = (unsigned)v, 2);
-    else {
+    size_t i = 0;
+    while (i < DT_ARRAY_LEN(options) && (strncmp(word, "--", 2) || strcmp(word + 2, options[i].say.name)))
+        i++;
+    if (i == DT_ARRAY_LEN(options)) {
         sim_complain(2, "\"%s\" is no option; dovetail-sim COMMAND --help names them", word);
         return -1;
     }
-    return 1;
+    char *at = (char *)o + options[i].at;
+    enum kind kind = options[i].kind;
+    uint64_t v = 0;
+    if (kind == FLAG) {
+        *(bool *)at = true;
+        return 1;
+    }
+    if (kind == PARAM)
+        return set_param(o, value) ? -1 : 2;
+    if (!value) {
+        sim_complain(2, "%s wants a value", word);
+        return -1;
+    }
+    if (kind == TEXT)
+        *(const char **)at = value;
+    else if (number(word, value, options[i].least, options[i].most, &v))
+        return -1;
+    else if (kind == NUMBER64)
+        *(uint64_t *)at = v;
+    else
+        *(uint32_t *)at = (uint32_t)(v + (kind == PAIRS ? v % 2 : 0));
+    return 2;
 }
 
 int sim_options_read(struct sim_options *o, const char *command, int argc, char **argv)
@@ -209,24 +263,23 @@ int sim_options_read(struct sim_options *o, const char *command, int argc, char 
 
 int sim_main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        int (*run)(const struct sim_options *o);
-    } commands[] = {
-        {"list", sim_cmd_list},   {"run", sim_cmd_run},           {"explore", sim_cmd_explore},
-        {"sweep", sim_cmd_sweep}, {"discover", sim_cmd_discover},
-    };
     if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help") || !strcmp(argv[1], "-h"))) {
-        fputs(usage, stdout);
+        print_usage(stdout);
         return 0;
     }
-    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++) {
+    if (argc > 1 && !strcmp(argv[1], "--describe")) {
+        describe();
+        return 0;
+    }
+    for (size_t i = 0; argc > 1 && i < DT_ARRAY_LEN(commands); i++) {
         struct sim_options o;
         if (strcmp(argv[1], commands[i].name))
             continue;
         for (int k = 2; k < argc; k++)
-            if (!strcmp(argv[k], "--help") || !strcmp(argv[k], "-h"))
-                return help(argv[1]);
+            if (!strcmp(argv[k], "--help") || !strcmp(argv[k], "-h")) {
+                say_command(i, dt_usage_print);
+                return 0;
+            }
         if (sim_options_read(&o, argv[1], argc - 2, argv + 2))
             return 2;
         int status = commands[i].run(&o);
@@ -237,6 +290,6 @@ int sim_main(int argc, char **argv)
     if (argc > 1)
         return sim_complain(2, "there is no command \"%s\"; there are list, run, explore, sweep and discover",
                             argv[1]);
-    fputs(usage, stderr);
+    print_usage(stderr);
     return 2;
 }
