@@ -32,6 +32,12 @@ struct dt_masq {
     uint64_t rule[DT_MASQ_RULE_COUNT];
     struct mq_peer_list peers;
     struct mq_server zero;
+    struct {
+        union mq_place *place; /* as many as turns were taken, at most the queue's room */
+        size_t n;
+        uint64_t turn;
+    } queue[MQ_QUEUE_COUNT];
+    struct mq_yields yields;
 };
 
 /* ---- what rules.h wants ---------------------------------------------------------------------- */
@@ -107,6 +113,37 @@ static int erase(struct dt_masq *m, enum mq_table_id id, const void *key)
     return 0;
 }
 
+static uint32_t queue_room(const struct dt_masq *m, enum mq_queue_id q)
+{
+    const uint32_t room[] = {
+#define X(name, size, part) mq_queue_room(m->c.sizes.size, part),
+        MQ_QUEUES(X)
+#undef X
+    };
+    return room[q];
+}
+
+/* NULL: out of memory. Places are made as turns come to them for the first time. */
+static union mq_place *queue_place(struct dt_masq *m, enum mq_queue_id q, uint64_t turn)
+{
+    size_t at = turn % queue_room(m, q), n = m->queue[q].n;
+    if (at >= n) {
+        size_t more = at < 32 ? 64 : at * 2;
+        union mq_place *place = realloc(m->queue[q].place, more * sizeof(*place));
+        if (!place)
+            return NULL;
+        memset(place + n, 0, (more - n) * sizeof(*place));
+        m->queue[q].place = place;
+        m->queue[q].n = more;
+    }
+    return &m->queue[q].place[at];
+}
+
+#define MQ_ROOM(m, queue)             queue_room(m, queue)
+#define MQ_TURN(m, q)                 (++(m)->queue[q].turn)
+#define MQ_PLACE(m, queue, turn)      queue_place(m, queue, turn)
+#define MQ_YIELDS(m)                  (&(m)->yields)
+#define MQ_YIELDED(m)                 (void)(m)
 #define MQ_LOOKUP(m, table, key)      lookup(m, MQ_T_##table, key)
 #define MQ_INSERT(m, table, key, val) insert(m, MQ_T_##table, key, val)
 #define MQ_DELETE(m, table, key)      erase(m, MQ_T_##table, key)
@@ -290,6 +327,8 @@ void dt_masq_free(struct dt_masq *m)
     dt_masq_flush(m);
     for (size_t i = 0; i < MQ_TABLE_COUNT; i++)
         dt_table_free(&m->tab[i].t);
+    for (size_t i = 0; i < MQ_QUEUE_COUNT; i++)
+        free(m->queue[i].place);
     dt_heap_free(&m->heap);
     free(m);
 }
@@ -633,6 +672,26 @@ static void digest_late(const struct dt_masq *m, struct digesting *g)
     }
 }
 
+/* Of a queue that has come half-way round at the least: before, no entry gives way until that many more have come. */
+static void digest_queue(const struct dt_masq *m, enum mq_queue_id q, enum mq_table_id table, size_t turn_at,
+                         struct digesting *g)
+{
+    struct dt_table_iter it = {0};
+    struct dt_table_node *h;
+    if (m->queue[q].turn <= queue_room(m, q) / 2)
+        return;
+    while ((h = dt_table_iterate(&m->tab[table].t, &it))) {
+        const struct node *n = DT_CONTAINER_OF(h, struct node, hash);
+        uint64_t turn = *(const uint64_t *)(const void *)((const char *)n->value + turn_at);
+        struct dt_digest d;
+        dt_digest_init(&d);
+        dt_digest_u64(&d, (uint64_t)q << 32 | table);
+        dt_digest_bytes(&d, n->key, m->tab[table].key);
+        dt_digest_u64(&d, turn ? m->queue[q].turn - turn : ~0ull);
+        g->sum += dt_digest_value(&d);
+    }
+}
+
 void dt_masq_digest(const struct dt_masq *m, dt_time now, struct dt_digest *d)
 {
     struct digesting g = {.now = now};
@@ -641,6 +700,9 @@ void dt_masq_digest(const struct dt_masq *m, dt_time now, struct dt_digest *d)
     digest_rest(m, MQ_T_frag, &g);
     digest_rest(m, MQ_T_server, &g);
     digest_late(m, &g);
+#define X(name, size, part) digest_queue(m, MQ_Q_##name, MQ_T_##name, offsetof(struct mq_##name, turn), &g);
+    MQ_QUEUES(X)
+#undef X
     dt_digest_u64(d, g.n);
     dt_digest_u64(d, g.sum);
 }

@@ -29,10 +29,13 @@ MQ_COLD int mq_frag_first(struct mq *m, uint64_t now, const struct dt_masq_facts
     if (old)
         mq_frag_gone(m, &k, old->client);
     struct mq_client *c = mq_client_get(m, now, client);
-    if (!c || c->n_frag >= MQ_P(m)->share_frag)
+    if (!c || c->n_frag >= (int32_t)MQ_P(m)->share_frag)
         return mq_drop(v, c ? DT_MASQ_RULE_SHARE : DT_MASQ_RULE_FULL);
-    MQ_ADD(&c->n_frag, 1);
-    if (MQ_INSERT(m, frag, &k, &fr)) {
+    if (mq_client_add(m, c, client, MQ_N_FRAG))
+        return mq_drop(v, DT_MASQ_RULE_FULL);
+    union mq_place who = {.frag = k};
+    fr.turn = mq_queue_take(m, MQ_Q_frag, &who);
+    if (!fr.turn || MQ_INSERT(m, frag, &k, &fr)) {
         mq_release(m, client, MQ_N_FRAG);
         return mq_drop(v, DT_MASQ_RULE_FULL);
     }
@@ -166,9 +169,96 @@ MQ_COLD int mq_quote_in(struct mq *m, uint64_t now, const struct dt_masq_facts *
     return mq_forward(v, DT_MASQ_RULE_ICMP_ERROR, f->dst);
 }
 
+/* ---- giving way ------------------------------------------------------------------------------ */
+
+/* A server that no client has proved to hear: it is forgotten, with an outstanding item if it has one. */
+MQ_COLD void mq_server_yield(struct mq *m, uint64_t now, const struct mq_server_key *k, uint64_t turn)
+{
+    struct mq_server *s = MQ_LOOKUP(m, server, k);
+    if (!s || s->turn != turn)
+        return;
+    uint32_t server = k->server, client = 0, spi_out = 0, owner = s->owner;
+    MQ_LOCK(s);
+    int gone = s->turn == turn && s->state != MQ_SLOT_CONVERTING;
+    if (gone) {
+        if (s->state == MQ_SLOT_OUTSTANDING) {
+            client = s->client;
+            spi_out = s->spi_out;
+        }
+        s->state = MQ_SLOT_FREE;
+        s->dead = 1;
+    }
+    MQ_UNLOCK(s);
+    if (!gone)
+        return;
+    if (!MQ_DELETE(m, server, k)) {
+        mq_release(m, owner, MQ_N_SERVER);
+        MQ_YIELDED(m);
+    }
+    if (client)
+        mq_esp_outstanding_gone(m, now, client, server, spi_out);
+}
+
+MQ_COLD void mq_client_yield(struct mq *m, uint64_t now, const struct mq_client_key *k, uint64_t turn)
+{
+    struct mq_client *c = MQ_LOOKUP(m, client, k);
+    if (c && c->turn == turn && !MQ_DELETE(m, client, k))
+        MQ_YIELDED(m);
+}
+
+MQ_COLD void mq_pair_yield(struct mq *m, uint64_t now, const struct mq_pair_key *k, uint64_t turn)
+{
+    struct mq_pair *p = MQ_LOOKUP(m, pair, k);
+    if (p && p->turn == turn && !MQ_DELETE(m, pair, k))
+        MQ_YIELDED(m);
+}
+
+MQ_COLD void mq_ike_o_yield(struct mq *m, uint64_t now, const struct mq_ike_o_key *k, uint64_t turn)
+{
+    struct mq_ike_o *o = MQ_LOOKUP(m, ike_o, k);
+    if (!o || o->turn != turn)
+        return;
+    mq_ike_o_end(m, now, k, o, o->created);
+    MQ_YIELDED(m);
+}
+
+MQ_COLD void mq_ike_c_yield(struct mq *m, uint64_t now, const struct mq_ike_c_key *k, uint64_t turn)
+{
+    struct mq_ike_c *it = MQ_LOOKUP(m, ike_c, k);
+    if (!it || it->turn != turn)
+        return;
+    mq_ike_remove(m, now, k, it->rcookie);
+    MQ_YIELDED(m);
+}
+
+MQ_COLD void mq_frag_yield(struct mq *m, uint64_t now, const struct mq_frag_key *k, uint64_t turn)
+{
+    struct mq_frag *fr = MQ_LOOKUP(m, frag, k);
+    if (!fr || fr->turn != turn)
+        return;
+    mq_frag_gone(m, k, fr->client);
+    MQ_YIELDED(m);
+}
+
+/* The packet is done: those whose places it took (queue.h) give way. */
+MQ_COLD int mq_yield(struct mq *m, uint64_t now)
+{
+    struct mq_yields *y = MQ_YIELDS(m);
+    if (!y || !y->any)
+        return 0;
+    y->any = 0;
+#define X(name, size, part)                                                                                  \
+    if (y->turn[MQ_Q_##name])                                                                                \
+        mq_##name##_yield(m, now, &y->who[MQ_Q_##name].name, y->turn[MQ_Q_##name]);                          \
+    y->turn[MQ_Q_##name] = 0;
+    MQ_QUEUES(X)
+#undef X
+    return 0;
+}
+
 /* ---- one packet ------------------------------------------------------------------------------ */
 
-MQ_FN int mq_from_inside(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+MQ_FN int mq_inside_rules(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
     if (f->flags & DT_MASQ_F_QUOTE)
         return mq_quote_in(m, now, f, v);
@@ -189,7 +279,7 @@ MQ_FN int mq_from_inside(struct mq *m, uint64_t now, const struct dt_masq_facts 
     return 0;
 }
 
-MQ_FN int mq_from_outside(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+MQ_FN int mq_outside_rules(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
     if (f->flags & DT_MASQ_F_QUOTE)
         return mq_quote_out(m, now, f, v);
@@ -216,7 +306,7 @@ MQ_FN int mq_from_outside(struct mq *m, uint64_t now, const struct dt_masq_facts
  * masquerade has seen it. Else it is the router's own packet. The router is one more client, whose address nobody changes: its items tell
  * what a server sends to it from what it sends to clients. It waits for another client's outstanding item as all do; for
  * whatever else nobody holds it back, and it has no item then. */
-MQ_FN int mq_from_router(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+MQ_FN int mq_router_rules(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
 {
     if ((f->flags & (DT_MASQ_F_FORWARDED | DT_MASQ_F_QUOTE)) == DT_MASQ_F_FORWARDED &&
         mq_in_nets(m, f->src) && !mq_in_nets(m, f->dst) && !mq_is_outside(m, f->src))
@@ -232,6 +322,27 @@ MQ_FN int mq_from_router(struct mq *m, uint64_t now, const struct dt_masq_facts 
         v->rule == DT_MASQ_RULE_ESP_BACK_OFF || v->rule == DT_MASQ_RULE_IKE_COLLISION)
         return 0;
     return mq_leave(v, v->rule);
+}
+
+MQ_FN void mq_from_inside(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    mq_inside_rules(m, now, f, v);
+    if (v->rule != DT_MASQ_RULE_ESP_OUT_ESTABLISHED) /* the many have given no place away */
+        mq_yield(m, now);
+}
+
+MQ_FN void mq_from_outside(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    mq_outside_rules(m, now, f, v);
+    if (v->rule != DT_MASQ_RULE_ESP_IN_ESTABLISHED)
+        mq_yield(m, now);
+}
+
+MQ_FN void mq_from_router(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_out *v)
+{
+    mq_router_rules(m, now, f, v);
+    if (v->rule != DT_MASQ_RULE_ESP_OUT_ESTABLISHED)
+        mq_yield(m, now);
 }
 
 /* A dropped or multicast packet as an event (at, and rule, are the caller's). */
@@ -298,7 +409,7 @@ MQ_FN void mq_reap_server(struct mq *m, uint64_t now, const struct mq_server_key
     }
     idle = s->state == MQ_SLOT_FREE && mq_past(now, s->used, MQ_IDLE) && s->tat <= now && s->until <= now &&
            s->held <= now;
-    s->dead = (uint32_t)idle;
+    s->dead |= (uint32_t)idle; /* another processor may be about to forget it, too */
     MQ_UNLOCK(s);
     uint32_t server = k->server, owner = s->owner;
     if (idle && !MQ_DELETE(m, server, k))
@@ -346,8 +457,8 @@ MQ_FN void mq_reap_client(struct mq *m, uint64_t now, const struct mq_client_key
 {
     struct mq_client *c = MQ_LOOKUP(m, client, k);
     /* A fragment lives no longer than t_frag: what is still counted then, two processors at one id have miscounted. */
-    if (c && !c->n_esp && !c->n_ike && !c->n_server &&
-        mq_past(now, c->used, c->n_frag ? MQ_IDLE + MQ_P(m)->t_frag : MQ_IDLE))
+    if (c && c->n_esp <= 0 && c->n_ike <= 0 && c->n_server <= 0 &&
+        mq_past(now, c->used, c->n_frag > 0 ? MQ_IDLE + MQ_P(m)->t_frag : MQ_IDLE))
         MQ_DELETE(m, client, k);
 }
 

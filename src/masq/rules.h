@@ -13,6 +13,7 @@
  *   MQ_NEW_SERVER(m)               a zeroed struct mq_server to insert from, or NULL
  *   MQ_EVENT(m, ...)               tells who watches
  *   MQ_FAULT(m, name)              a planted mistake (user space only)
+ *   and what queue.h wants
  * The verifier takes no call while a lock is held: each locked section only reads and writes one struct
  * mq_server. A rule's comment names its sentence in docs/nat.md. */
 #ifndef DT_MASQ_RULES_H
@@ -27,6 +28,8 @@
 #define MQ_FN   static inline
 #define MQ_COLD static inline
 #endif
+
+#include "masq/queue.h"
 
 /* Gone at exactly `since` + `life`. Another processor's stamp may be a little ahead of our clock. */
 MQ_FN int mq_past(uint64_t now, uint64_t since, uint64_t life)
@@ -65,6 +68,21 @@ MQ_FN int mq_leave(struct mq_out *v, uint8_t rule)
     return 0;
 }
 
+/* That client's packet has made an outstanding item. */
+MQ_COLD void mq_tell_created(struct mq *m, uint64_t now, const struct dt_masq_facts *f, uint8_t rule)
+{
+    int esp = f->proto == 50;
+    struct dt_masq_event ev = {.at = now,
+                               .what = DT_MASQ_EV_CREATED,
+                               .kind = esp ? DT_MASQ_ESP : DT_MASQ_IKE,
+                               .rule = rule,
+                               .client = f->src,
+                               .server = f->dst,
+                               .spi_out = esp ? f->spi : 0,
+                               .icookie = esp ? 0 : f->icookie};
+    MQ_EVENT(m, &ev);
+}
+
 /* ---- addresses ------------------------------------------------------------------------------- */
 
 MQ_FN int mq_is_outside(struct mq *m, uint32_t a)
@@ -101,23 +119,81 @@ MQ_FN uint32_t mq_pick(struct mq *m, uint32_t client)
     return p->outside[((h >> 16) % n) & (DT_MASQ_OUTSIDE_MAX - 1)];
 }
 
+/* ---- clients --------------------------------------------------------------------------------- */
+
+/* One client more. The router itself is no newcomer, nor is 0 (who gets the fragments of a multicast). NULL: no room. */
+MQ_COLD struct mq_client *mq_client_make(struct mq *m, uint64_t now, uint32_t client)
+{
+    struct mq_client_key k = {client};
+    struct mq_client fresh = {.used = now, .nat = mq_pick(m, client), .gen = MQ_P(m)->gen, .client = client};
+    if (client && !mq_is_outside(m, client)) {
+        union mq_place who = {.client = k};
+        fresh.turn = mq_queue_take(m, MQ_Q_client, &who);
+        if (!fresh.turn)
+            return 0;
+    }
+    MQ_INSERT(m, client, &k, &fresh);
+    return MQ_LOOKUP(m, client, &k);
+}
+
 MQ_COLD struct mq_client *mq_client_get(struct mq *m, uint64_t now, uint32_t client)
 {
     struct mq_client_key k = {client};
     struct mq_client *c = MQ_LOOKUP(m, client, &k);
-    if (!c) {
-        struct mq_client fresh = {.used = now, .nat = mq_pick(m, client), .gen = MQ_P(m)->gen};
-        MQ_INSERT(m, client, &k, &fresh);
-        c = MQ_LOOKUP(m, client, &k);
-    } else {
-        c->used = now;
-        if (c->gen != MQ_P(m)->gen) { /* keeps its address unless that is gone */
-            if (!mq_is_outside(m, c->nat))
-                c->nat = mq_pick(m, client);
-            c->gen = MQ_P(m)->gen;
-        }
+    if (!c)
+        return mq_client_make(m, now, client);
+    c->used = now;
+    if (c->gen != MQ_P(m)->gen) { /* keeps its address unless that is gone */
+        if (!mq_is_outside(m, c->nat))
+            c->nat = mq_pick(m, client);
+        c->gen = MQ_P(m)->gen;
     }
     return c;
+}
+
+enum { MQ_N_ESP, MQ_N_IKE, MQ_N_FRAG, MQ_N_SERVER };
+
+MQ_FN int32_t *mq_client_count(struct mq_client *c, int what)
+{
+    return what == MQ_N_ESP    ? &c->n_esp
+           : what == MQ_N_IKE  ? &c->n_ike
+           : what == MQ_N_FRAG ? &c->n_frag
+                               : &c->n_server;
+}
+
+/* One of its items is proved. Where its entry gave way meanwhile, it has a new one, with that item. */
+MQ_COLD void mq_client_proved(struct mq *m, uint64_t now, uint32_t client, int what)
+{
+    struct mq_client_key k = {client};
+    struct mq_client *c = MQ_LOOKUP(m, client, &k);
+    if (c) {
+        c->turn = 0;
+        return;
+    }
+    struct mq_client fresh = {.used = now, .nat = mq_pick(m, client), .gen = MQ_P(m)->gen, .client = client};
+    *mq_client_count(&fresh, what) = 1;
+    MQ_INSERT(m, client, &k, &fresh);
+}
+
+/* One more of what has a share. -1: on another processor its entry has given way, and is another's now. */
+MQ_FN int mq_client_add(struct mq *m, struct mq_client *c, uint32_t client, int what)
+{
+    int32_t *n = mq_client_count(c, what);
+    MQ_ADD(n, 1);
+    if (*(volatile uint32_t *)&c->client == client)
+        return 0;
+    MQ_ADD(n, -1);
+    return -1;
+}
+
+MQ_COLD void mq_release(struct mq *m, uint32_t client, int what)
+{
+    struct mq_client_key k = {client};
+    struct mq_client *c = MQ_LOOKUP(m, client, &k);
+    if (!c)
+        return;
+    MQ_ADD(mq_client_count(c, what), -1);
+    MQ_TOUCH(m, client, c); /* that may have been all it was kept for */
 }
 
 /* An item remembers its client's outside address until the addresses change. */
@@ -155,25 +231,10 @@ MQ_FN uint32_t mq_esp_nat(struct mq *m, uint64_t now, uint32_t client, uint32_t 
     return c->nat;
 }
 
-enum { MQ_N_ESP, MQ_N_IKE, MQ_N_FRAG, MQ_N_SERVER };
-
-MQ_COLD void mq_release(struct mq *m, uint32_t client, int what)
-{
-    struct mq_client_key k = {client};
-    struct mq_client *c = MQ_LOOKUP(m, client, &k);
-    if (!c)
-        return;
-    uint32_t *n = what == MQ_N_ESP    ? &c->n_esp
-                  : what == MQ_N_IKE  ? &c->n_ike
-                  : what == MQ_N_FRAG ? &c->n_frag
-                                      : &c->n_server;
-    if (*n)
-        MQ_ADD(n, -1);
-}
-
 /* ---- servers and their recent clients -------------------------------------------------------- */
 
-/* For that client; NULL: there is none yet, and the table is full or the client has had its share. */
+/* For that client; NULL: there is none yet, and the table is full or the client has had its share. A server of a client
+ * that is there takes no turn: the share is its bound. */
 MQ_COLD struct mq_server *mq_server_get(struct mq *m, uint64_t now, uint32_t server, uint32_t client)
 {
     struct mq_server_key k = {server};
@@ -183,58 +244,93 @@ MQ_COLD struct mq_server *mq_server_get(struct mq *m, uint64_t now, uint32_t ser
     const struct mq_server *zero = MQ_NEW_SERVER(m);
     struct mq_client_key kc = {client};
     struct mq_client *c = MQ_LOOKUP(m, client, &kc);
-    if (!zero || !c || c->n_server >= MQ_P(m)->share_server)
+    if (!zero || !c || c->n_server >= (int32_t)MQ_P(m)->share_server)
         return 0;
+    uint64_t turn = 0;
+    if (c->turn) {
+        union mq_place who = {.server = k};
+        turn = mq_queue_take(m, MQ_Q_server, &who);
+        if (!turn)
+            return 0;
+    }
     int fresh = !MQ_INSERT(m, server, &k, zero);
     s = MQ_LOOKUP(m, server, &k);
     if (s && fresh) {
-        MQ_ADD(&c->n_server, 1);
-        s->owner = client;
+        s->owner = mq_client_add(m, c, client, MQ_N_SERVER) ? 0 : client;
+        s->turn = turn;
         s->used = now;
         MQ_TOUCH(m, server, s);
     }
     return s;
 }
 
-/* The client has an IKE item with the server until then: it is reached by a multicast. */
-MQ_COLD void mq_peer_note(struct mq *m, uint64_t now, uint32_t client, uint32_t server, uint64_t until)
+/* The pair of a client and a server; a newcomer's takes its turn. */
+MQ_COLD struct mq_pair *mq_pair_get(struct mq *m, const struct mq_pair_key *k, uint64_t until, int proved)
+{
+    struct mq_pair *p = MQ_LOOKUP(m, pair, k);
+    if (p)
+        return p;
+    struct mq_pair fresh = {.until = until, .peer = MQ_NO_PEER};
+    if (!proved) {
+        union mq_place who = {.pair = *k};
+        fresh.turn = mq_queue_take(m, MQ_Q_pair, &who);
+        if (!fresh.turn)
+            return 0;
+    }
+    MQ_INSERT(m, pair, k, &fresh);
+    return MQ_LOOKUP(m, pair, k);
+}
+
+/* Under the server's lock: the client's place in peer[], or one for it, or MQ_NO_PEER. A client that is proved gets the place
+ * of one that is not. What is found stands in *s: values in registers would make the verifier walk each combination. */
+MQ_FN uint32_t mq_peer_find(struct mq_server *s, uint64_t now, uint32_t client, int proved)
+{
+    volatile uint32_t *found = &s->found, *spare = &s->spare, *weak = &s->weak;
+    *found = *spare = *weak = MQ_NO_PEER;
+    for (uint32_t i = 0; i < DT_MASQ_PEERS_MAX; i++) {
+        if (s->peer[i].client == client)
+            *found = i;
+        else if (!s->peer[i].client || now >= s->peer[i].until)
+            *spare = *spare < i ? *spare : i;
+        else if (!s->peer[i].proved)
+            *weak = *weak < i ? *weak : i;
+    }
+    if (*found != MQ_NO_PEER)
+        return *found;
+    return *spare != MQ_NO_PEER || !proved ? *spare : *weak;
+}
+
+/* The client has an IKE item with the server until then: it is reached by a multicast. `proved`: that item is. */
+MQ_COLD void mq_peer_note(struct mq *m, uint64_t now, uint32_t client, uint32_t server, uint64_t until,
+                          int proved)
 {
     struct mq_pair_key k = {client, server};
-    struct mq_pair *p = MQ_LOOKUP(m, pair, &k);
-    if (!p) {
-        struct mq_pair fresh = {.until = until, .peer = MQ_NO_PEER};
-        MQ_INSERT(m, pair, &k, &fresh);
-        p = MQ_LOOKUP(m, pair, &k);
-        if (!p)
-            return;
-    }
+    struct mq_pair *p = mq_pair_get(m, &k, until, proved);
+    if (!p)
+        return;
     if (p->until < until)
         p->until = until;
+    if (proved)
+        p->turn = 0;
+    proved = !p->turn;
     struct mq_server *s = mq_server_get(m, now, server, client);
     if (!s)
         return;
     uint32_t at = p->peer;
     MQ_LOCK(s);
     s->used = now;
+    if (proved)
+        s->turn = 0;
     if (s->until < until)
         s->until = until;
-    if (at >= DT_MASQ_PEERS_MAX || s->peer[at & (DT_MASQ_PEERS_MAX - 1)].client != client) {
-        /* What is found stands in *s: values in registers would make the verifier walk each combination. */
-        volatile uint32_t *found = &s->found, *spare = &s->spare;
-        *found = *spare = MQ_NO_PEER;
-        for (uint32_t i = 0; i < DT_MASQ_PEERS_MAX; i++) {
-            if (s->peer[i].client == client)
-                *found = i;
-            else if (!s->peer[i].client || now >= s->peer[i].until)
-                *spare = *spare < i ? *spare : i;
-        }
-        at = *found != MQ_NO_PEER ? *found : *spare;
-    }
+    if (at >= DT_MASQ_PEERS_MAX || s->peer[at & (DT_MASQ_PEERS_MAX - 1)].client != client)
+        at = mq_peer_find(s, now, client, proved);
     if (at < DT_MASQ_PEERS_MAX) {
         struct mq_peer *peer = &s->peer[at & (DT_MASQ_PEERS_MAX - 1)];
         if (peer->client != client || peer->until < until)
             peer->until = until;
         peer->client = client;
+        peer->proved = (uint32_t)proved;
     }
     MQ_UNLOCK(s);
     p->peer = at;
@@ -423,13 +519,14 @@ MQ_COLD int mq_esp_create(struct mq *m, uint64_t now, const struct dt_masq_facts
     struct mq_client *c = mq_client_get(m, now, f->src);
     if (!c)
         return mq_drop(v, DT_MASQ_RULE_FULL);
-    if (c->n_esp >= p->share_esp)
+    if (c->n_esp >= (int32_t)p->share_esp)
         return mq_drop(v, DT_MASQ_RULE_SHARE);
     if (!s)
         s = mq_server_get(m, now, f->dst, f->src);
     if (!s)
-        return mq_drop(v, c->n_server >= p->share_server ? DT_MASQ_RULE_SHARE : DT_MASQ_RULE_FULL);
-    MQ_ADD(&c->n_esp, 1);
+        return mq_drop(v, c->n_server >= (int32_t)p->share_server ? DT_MASQ_RULE_SHARE : DT_MASQ_RULE_FULL);
+    if (mq_client_add(m, c, f->src, MQ_N_ESP))
+        return mq_drop(v, DT_MASQ_RULE_FULL);
     uint32_t nat = c->nat;
     int won = 0;
     MQ_LOCK(s);
@@ -455,14 +552,7 @@ MQ_COLD int mq_esp_create(struct mq *m, uint64_t now, const struct dt_masq_facts
     if (won == 2)
         return mq_forward(v, DT_MASQ_RULE_ESP_OUT_OUTSTANDING, f->dst);
     MQ_TOUCH(m, server, s);
-    struct dt_masq_event ev = {.at = now,
-                               .what = DT_MASQ_EV_CREATED,
-                               .kind = DT_MASQ_ESP,
-                               .rule = DT_MASQ_RULE_ESP_CREATE,
-                               .client = f->src,
-                               .server = f->dst,
-                               .spi_out = f->spi};
-    MQ_EVENT(m, &ev);
+    mq_tell_created(m, now, f, DT_MASQ_RULE_ESP_CREATE);
     return mq_forward(v, DT_MASQ_RULE_ESP_CREATE, f->dst);
 }
 
@@ -621,11 +711,14 @@ MQ_COLD int mq_esp_in_new(struct mq *m, uint64_t now, const struct dt_masq_facts
     MQ_LOCK(s);
     s->state = failed ? MQ_SLOT_OUTSTANDING : MQ_SLOT_FREE;
     s->used = now;
-    if (!failed)
+    if (!failed) {
+        s->turn = 0;
         mq_late_answered(s, now, k.client, 0);
+    }
     MQ_UNLOCK(s);
     if (failed)
         return mq_drop(v, DT_MASQ_RULE_FULL);
+    mq_client_proved(m, now, k.client, MQ_N_ESP);
     MQ_TOUCH(m, server, s);
     struct dt_masq_event ev = {.at = now,
                                .what = DT_MASQ_EV_CONVERTED,

@@ -89,12 +89,16 @@ MQ_COLD int mq_ike_create(struct mq *m, uint64_t now, const struct dt_masq_facts
     struct mq_client *c = mq_client_get(m, now, f->src);
     if (!c)
         return mq_drop(v, DT_MASQ_RULE_FULL);
-    if (c->n_ike >= MQ_P(m)->share_ike)
+    if (c->n_ike >= (int32_t)MQ_P(m)->share_ike)
         return mq_drop(v, DT_MASQ_RULE_SHARE);
+    /* before others can see the item, and give back its share */
+    if (mq_client_add(m, c, f->src, MQ_N_IKE))
+        return mq_drop(v, DT_MASQ_RULE_FULL);
     struct mq_ike_o o = {.created = now, .packets = 1, .client = f->src, .nat = c->nat};
-    v->nat = c->nat;
-    MQ_ADD(&c->n_ike, 1); /* before others can see the item, and give back its share */
-    int no = MQ_INSERT(m, ike_o, &ko, &o);
+    v->nat = o.nat;
+    union mq_place who = {.ike_o = ko};
+    o.turn = mq_queue_take(m, MQ_Q_ike_o, &who);
+    int no = o.turn ? (int)MQ_INSERT(m, ike_o, &ko, &o) : MQ_NOROOM;
     if (no)
         mq_release(m, f->src, MQ_N_IKE);
     if (no == MQ_EXISTS) { /* another processor was first */
@@ -105,15 +109,8 @@ MQ_COLD int mq_ike_create(struct mq *m, uint64_t now, const struct dt_masq_facts
     }
     if (no)
         return mq_drop(v, DT_MASQ_RULE_FULL);
-    mq_peer_note(m, now, f->src, f->dst, now + MQ_P(m)->t_ike_out);
-    struct dt_masq_event ev = {.at = now,
-                               .what = DT_MASQ_EV_CREATED,
-                               .kind = DT_MASQ_IKE,
-                               .rule = DT_MASQ_RULE_IKE_CREATE,
-                               .client = f->src,
-                               .server = f->dst,
-                               .icookie = f->icookie};
-    MQ_EVENT(m, &ev);
+    mq_peer_note(m, now, f->src, f->dst, now + MQ_P(m)->t_ike_out, 0);
+    mq_tell_created(m, now, f, DT_MASQ_RULE_IKE_CREATE);
     return mq_forward(v, DT_MASQ_RULE_IKE_CREATE, f->dst);
 }
 
@@ -128,7 +125,11 @@ MQ_COLD int mq_ike_out(struct mq *m, uint64_t now, const struct dt_masq_facts *f
             it->last = now;
             MQ_ADD(&it->packets, 1);
             v->nat = mq_nat(m, now, f->src, &it->nat, &it->gen);
-            mq_peer_note(m, now, f->src, f->dst, now + MQ_P(m)->t_ike);
+            if (it->turn && f->rcookie == it->rcookie) {
+                it->turn = 0;
+                mq_client_proved(m, now, f->src, MQ_N_IKE);
+            }
+            mq_peer_note(m, now, f->src, f->dst, now + MQ_P(m)->t_ike, !it->turn);
             return mq_forward(v, DT_MASQ_RULE_IKE_OUT_ESTABLISHED, f->dst);
         }
         mq_ike_remove(m, now, &k, it->rcookie);
@@ -161,7 +162,7 @@ MQ_COLD int mq_ike_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f,
             uint32_t client = is->client;
             is->last = now;
             MQ_ADD(&is->packets, 1);
-            mq_peer_note(m, now, client, f->src, now + MQ_P(m)->t_ike);
+            mq_peer_note(m, now, client, f->src, now + MQ_P(m)->t_ike, 0);
             return mq_forward(v, DT_MASQ_RULE_IKE_IN_ESTABLISHED, client);
         }
         struct mq_ike_c_key k = {f->icookie, is->client, f->src};
@@ -185,14 +186,16 @@ MQ_COLD int mq_ike_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f,
     if (!client) /* another processor was first */
         return mq_leave(v, DT_MASQ_RULE_IKE_UNKNOWN);
     struct mq_ike_c_key k = {f->icookie, client, f->src};
+    union mq_place who = {.ike_c = k};
     struct mq_ike_c it = {.rcookie = f->rcookie,
                           .created = created,
                           .last = now,
                           .packets = o->packets,
                           .nat = o->nat,
-                          .gen = MQ_P(m)->gen};
+                          .gen = MQ_P(m)->gen,
+                          .turn = mq_queue_take(m, MQ_Q_ike_c, &who)};
     struct mq_ike_s other = {.last = now, .packets = o->packets_in + 1, .client = client};
-    if (MQ_INSERT(m, ike_s, &ks, &other)) {
+    if (!it.turn || MQ_INSERT(m, ike_s, &ks, &other)) {
         mq_ike_o_leave(o);
         return mq_drop(v, DT_MASQ_RULE_FULL);
     }
@@ -202,7 +205,7 @@ MQ_COLD int mq_ike_in(struct mq *m, uint64_t now, const struct dt_masq_facts *f,
         return mq_drop(v, DT_MASQ_RULE_FULL);
     }
     MQ_DELETE(m, ike_o, &ko);
-    mq_peer_note(m, now, client, f->src, now + MQ_P(m)->t_ike);
+    mq_peer_note(m, now, client, f->src, now + MQ_P(m)->t_ike, 0);
     mq_late_ike(m, now, client, f->src);
     struct dt_masq_event ev = {.at = now,
                                .what = DT_MASQ_EV_CONVERTED,

@@ -11,6 +11,8 @@
  *   client  its outside address, its share
  *   frag    source, destination, id, protocol -> what became of the first fragment
  *
+ * `turn` in an entry: a packet made it that anybody can send, and nothing came back yet that proves more (queue.h).
+ *
  * An established item lives while either half has a `last` younger than t_ei. */
 #ifndef DT_MASQ_TABLES_H
 #define DT_MASQ_TABLES_H
@@ -57,7 +59,7 @@ enum { MQ_SLOT_FREE, MQ_SLOT_OUTSTANDING, MQ_SLOT_CONVERTING };
 
 struct mq_peer {
     uint64_t until;
-    uint32_t client, pad;
+    uint32_t client, proved; /* 1: the client has sent what the server answered */
 };
 /* A client whose outstanding ESP items made others wait and were not answered, while it came with SPI after SPI: so many
  * in a row, and until when it makes no further one. */
@@ -82,9 +84,10 @@ struct mq_server {
     uint64_t tat;   /* multicast: theoretical arrival time of the next packet */
     uint32_t client, spi_out, spi_in, nat;
     uint32_t waited, n_after, waiting, dead;
-    uint32_t n_own, own_spi; /* the client's other SPIs, as they follow each other */
-    uint32_t found, spare;   /* of one search under the lock */
-    uint32_t owner, pad;     /* the client that was first to speak with it: it counts for its share */
+    uint32_t n_own, own_spi;     /* the client's other SPIs, as they follow each other */
+    uint32_t found, spare, weak; /* of one search under the lock */
+    uint32_t owner;              /* the client that was first to speak with it: it counts for its share */
+    uint64_t turn;               /* 0: a client has proved to hear it */
     struct mq_late late[MQ_LATE_MAX];
     struct mq_peer peer[DT_MASQ_PEERS_MAX];
 };
@@ -96,6 +99,7 @@ struct mq_ike_c_key {
 struct mq_ike_c {
     uint64_t rcookie, created, last, packets;
     uint32_t nat, gen;
+    uint64_t turn; /* 0: its client has sent the responder's cookie, so it hears the server */
 };
 
 struct mq_ike_s_key {
@@ -116,6 +120,7 @@ struct mq_ike_o {
     uint32_t taken; /* by the processor that ends it or makes it an established one */
     uint64_t created, packets, packets_in;
     uint32_t client, nat;
+    uint64_t turn;
 };
 
 #define MQ_NO_PEER 0xffffffffu
@@ -125,15 +130,18 @@ struct mq_pair_key {
 struct mq_pair {
     uint64_t until;
     uint32_t peer, pad; /* index into the server's peer[], or MQ_NO_PEER */
+    uint64_t turn;      /* 0: of an item that is proved */
 };
 
 struct mq_client_key {
     uint32_t client;
 };
 struct mq_client {
-    uint64_t used;
+    uint64_t used, turn; /* turn 0: it is there, one of its items is proved */
     uint32_t nat, gen;
-    uint32_t n_esp, n_ike, n_frag, n_server;
+    /* What it has. An entry that gave way and came again is told of the ends of what it does not count: below 0 then. */
+    int32_t n_esp, n_ike, n_frag, n_server;
+    uint32_t client, pad; /* the key */
 };
 
 struct mq_frag_key {
@@ -147,6 +155,7 @@ struct mq_frag {
     uint16_t first_len;
     uint8_t multicast, pad;
     uint32_t got, total; /* bytes seen; all of them, once the last fragment was */
+    uint64_t turn;
 };
 
 /* `created` of mq_esp_in counts in 4 ms, and so goes round in 208 days. */
@@ -195,6 +204,46 @@ enum mq_table_id {
 #define X(name, id) MQ_T_##name = id,
     MQ_TABLES(X)
 #undef X
+};
+
+/* The queues (queue.h): whose entries stand in it, and how many sixteenths of the table they may have. Where entries are
+ * proved sooner or later, half of it is kept for those. */
+#define MQ_QUEUES(X)                                                                                         \
+    X(client, clients, 8)                                                                                    \
+    X(server, servers, 8)                                                                                    \
+    X(pair, ike, 8)                                                                                          \
+    X(ike_c, ike, 8)                                                                                         \
+    X(ike_o, ike, 15)                                                                                        \
+    X(frag, frags, 15)
+enum mq_queue_id {
+#define X(name, size, part) MQ_Q_##name,
+    MQ_QUEUES(X)
+#undef X
+        MQ_QUEUE_COUNT
+};
+#define MQ_QUEUE_MASK 7u /* bounds an index for the verifier */
+
+static inline uint32_t mq_queue_room(uint32_t size, uint32_t part)
+{
+    return size * part > 16 ? size * part / 16 : 1;
+}
+
+/* Who took the turn that fell on this place last. */
+union mq_place {
+    struct mq_client_key client;
+    struct mq_server_key server;
+    struct mq_pair_key pair;
+    struct mq_ike_c_key ike_c;
+    struct mq_ike_o_key ike_o;
+    struct mq_frag_key frag;
+    uint64_t raw[2];
+};
+
+/* Whose places this packet has given to others: an entry gives way if it still has that turn. */
+struct mq_yields {
+    union mq_place who[MQ_QUEUE_COUNT];
+    uint64_t turn[MQ_QUEUE_COUNT]; /* 0: nobody */
+    uint64_t any;
 };
 
 struct mq_peer_list {

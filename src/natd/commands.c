@@ -105,7 +105,7 @@ static void run_counters(void *ctx, struct dt_control_request *req, const json_t
         json_object_set_new(rules, dt_masq_rule_name((enum dt_masq_rule)i),
                             json_integer((json_int_t)dt_kernel_count(d->k, i)));
     static const char *const name[NAT_COUNTERS] = {"events_lost", "multicast_copies", "multicast_unrouted",
-                                                   "client_unrouted"};
+                                                   "client_unrouted", "yielded"};
     for (unsigned i = 0; i < NAT_COUNTERS; i++)
         json_object_set_new(other, name[i],
                             json_integer((json_int_t)dt_kernel_count(d->k, DT_MASQ_RULE_COUNT + i)));

@@ -65,6 +65,13 @@ static void size_tables(struct dt_kernel *k, const struct dt_masq_sizes *z)
     };
     for (unsigned i = 0; i < MQ_TABLE_COUNT; i++)
         bpf_map__set_max_entries(k->table[i], size[i]);
+    uint32_t places = 0;
+#define X(name, size, part)                                                                                  \
+    k->skel->rodata->queue_first[MQ_Q_##name] = places;                                                      \
+    places += k->skel->rodata->queue_room[MQ_Q_##name] = mq_queue_room(z->size, part);
+    MQ_QUEUES(X)
+#undef X
+    bpf_map__set_max_entries(k->skel->maps.places, places);
     uint32_t buckets = mq_slot_buckets(z->esp);
     bpf_map__set_max_entries(k->skel->maps.s_esp, buckets);
     bpf_map__set_max_entries(k->skel->maps.s_esp_in, buckets);
@@ -89,12 +96,12 @@ static bool same_shape(const struct bpf_map *map, int fd)
            info.max_entries == bpf_map__max_entries(map);
 }
 
-#define MAPS (MQ_TABLE_COUNT + 4)
+#define MAPS (MQ_TABLE_COUNT + 6)
 
 static struct bpf_map *kept_map(struct dt_kernel *k, unsigned i)
 {
     struct bpf_map *const more[] = {k->skel->maps.counters, k->skel->maps.slots, k->skel->maps.s_esp,
-                                    k->skel->maps.s_esp_in};
+                                    k->skel->maps.s_esp_in, k->skel->maps.turns, k->skel->maps.places};
     return i < MQ_TABLE_COUNT ? k->table[i] : more[i - MQ_TABLE_COUNT];
 }
 

@@ -30,10 +30,11 @@ static void write_page(void *ctx, FILE *f)
                     dt_masq_kind_name((enum dt_masq_kind)kind), dt_masq_state_name((enum dt_masq_state)state),
                     n[kind][state]);
     static const char *const name[NAT_COUNTERS] = {"events_lost", "multicast_copies", "multicast_unrouted",
-                                                   "client_unrouted"};
+                                                   "client_unrouted", "yielded"};
     static const char *const help[NAT_COUNTERS] = {
         "events that nobody read in time", "packets sent by multicast",
-        "addressees of a multicast that could not be reached", "packets for a client whose network is gone"};
+        "addressees of a multicast that could not be reached", "packets for a client whose network is gone",
+        "entries that proved nothing and gave way to newer ones"};
     for (unsigned i = 0; i < NAT_COUNTERS; i++)
         fprintf(f,
                 "# HELP dovetail_nat_%s_total %s\n# TYPE dovetail_nat_%s_total "

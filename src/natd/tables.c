@@ -239,7 +239,7 @@ static bool stale(unsigned table, const struct dt_masq_params *p, dt_time now, c
         return now >= ((const struct mq_pair *)value)->until;
     case MQ_T_client: {
         const struct mq_client *c = value;
-        return !c->n_esp && !c->n_ike && dt_time_sub(now, c->used) >= MQ_IDLE;
+        return c->n_esp <= 0 && c->n_ike <= 0 && dt_time_sub(now, c->used) >= MQ_IDLE;
     }
     default:
         return now >= ((const struct mq_frag *)value)->until;

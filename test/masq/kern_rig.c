@@ -180,12 +180,13 @@ const char *kern_rig_open(struct kern_rig *r)
     r->cpus = last_cpu + 1;
     if (sh("ip link set lo up && ip link add dtin type veth peer name dtin2 &&"
            " ip link add dtout type veth peer name dtout2 && ip link set dtin up && ip link set dtin2 up &&"
-           " ip link set dtout up && ip link set dtout2 up && ip addr add 10.0.0.254/24 dev dtin &&"
+           " ip link set dtout up && ip link set dtout2 up && ip addr add 10.0.255.254/16 dev dtin &&"
            " ip addr add 203.0.113.5/24 dev dtout && ip addr add 203.0.113.6/24 dev dtout &&"
            " ip route add default via 203.0.113.1 &&"
            " ip neigh add 203.0.113.1 lladdr 02:00:00:00:00:01 dev dtout nud permanent &&"
-           " for i in $(seq 1 40); do ip neigh add 10.0.0.$i lladdr 02:00:00:00:01:02 dev dtin nud "
-           "permanent; done &&"
+           " for i in $(seq 1 1023); do echo neigh add 10.0.$((i / 256)).$((i % 256)) lladdr "
+           "02:00:00:00:01:02"
+           " dev dtin nud permanent; done | ip -batch - &&"
            " sysctl -qw net.ipv4.ip_forward=1"))
         return "veth interfaces";
     r->inside = if_nametoindex("dtin");

@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 
 #include "base/bytes.h"
+#include "base/rand.h"
 #include "masq/packets.h"
 #include "masq/tables.h"
 
@@ -254,6 +255,34 @@ static void listing(void **state)
         assert_int_equal(dt_kernel_entries(rig.k, table), 0);
 }
 
+/* Whoever is outside and no server of a client's makes no entry, whatever it sends. */
+static void strangers_outside(void **state)
+{
+    struct dt_prng p;
+    begin();
+    dt_prng_seed(&p, test_seed("strangers_outside"));
+    struct dt_rand rnd = dt_prng_rand(&p);
+    struct dt_masq_verdict v;
+    for (int i = 0; i < 5000; i++) {
+        uint32_t s = 0xc6000000 + (uint32_t)dt_rand_below(&rnd, 1 << 20);
+        uint64_t ic = dt_rand_below(&rnd, 1000), rc = dt_rand_below(&rnd, 3);
+        struct dt_masq_facts f = i % 2 ? dt_masq_esp_in(s, OUT, 256 + (uint32_t)dt_rand_below(&rnd, 1 << 30))
+                                       : dt_masq_ike_in(s, OUT, ic, rc);
+        f.ip_id = (uint16_t)i;
+        if (i % 8 < 2)
+            f.flags = DT_MASQ_F_MORE;
+        if (i % 8 == 2) {
+            f.frag_off = 800;
+            f.spi = 0;
+        }
+        rig.rig.packet(&rig.rig, 1000 * DT_SEC, &f, &v);
+        assert_int_not_equal(v.verdict, DT_MASQ_FORWARD);
+        assert_int_not_equal(v.verdict, DT_MASQ_MULTICAST);
+    }
+    for (unsigned table = 0; table < MQ_TABLE_COUNT; table++)
+        assert_int_equal(dt_kernel_entries(rig.k, table), 0);
+}
+
 /* SPIs as peers draw them: without order, each but once. */
 static uint32_t some_spi(uint32_t i)
 {
@@ -319,6 +348,7 @@ int main(void)
         cmocka_unit_test(truncated_packets),
         cmocka_unit_test(not_to_this_host),
         cmocka_unit_test(listing),
+        cmocka_unit_test(strangers_outside),
         cmocka_unit_test(filled),
     };
     memcpy(tests + n, more, sizeof(more));

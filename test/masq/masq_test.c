@@ -177,6 +177,23 @@ static void digests(void **state)
     dt_masq_free(b);
 }
 
+/* Who gives way next is part of the state, once the queue has come so far that somebody may. */
+static void digests_of_queues(void **state)
+{
+    struct dt_masq_config c = rig_config();
+    for (uint32_t clients = 4; clients <= 128; clients *= 32) {
+        c.sizes.clients = clients;
+        struct dt_masq *a = dt_masq_new(&c), *b = dt_masq_new(&c);
+        run(a, 10, dt_masq_esp_out(C1, S1, 0x1001));
+        run(a, 10, dt_masq_esp_out(C2, S2, 0x1001));
+        run(b, 10, dt_masq_esp_out(C2, S2, 0x1001));
+        run(b, 10, dt_masq_esp_out(C1, S1, 0x1001));
+        assert_true((digest(a, 20) == digest(b, 20)) == (clients == 128));
+        dt_masq_free(a);
+        dt_masq_free(b);
+    }
+}
+
 static void faults(void **state)
 {
     struct dt_masq_config c = rig_config();
@@ -321,6 +338,7 @@ int main(void)
         cmocka_unit_test(events_and_ticks),
         cmocka_unit_test(flush),
         cmocka_unit_test(digests),
+        cmocka_unit_test(digests_of_queues),
         cmocka_unit_test(faults),
         cmocka_unit_test(parameters),
         cmocka_unit_test(any_sequence),

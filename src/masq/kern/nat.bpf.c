@@ -16,6 +16,7 @@
 typedef __u8 uint8_t;
 typedef __u16 uint16_t;
 typedef __u32 uint32_t;
+typedef __s32 int32_t;
 typedef __u64 uint64_t;
 
 #include "masq/kern/shared.h"
@@ -83,6 +84,27 @@ struct {
     __type(value, struct hop);
 } hops SEC(".maps");
 
+/* The queues of queue.h: how many turns each has given, and the places of all, one behind the other. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, MQ_QUEUE_COUNT);
+    __type(key, uint32_t);
+    __type(value, uint64_t);
+} turns SEC(".maps");
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, uint32_t);
+    __type(value, union mq_place);
+} places SEC(".maps");
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, uint32_t);
+    __type(value, struct mq_yields);
+} yields SEC(".maps");
+const volatile uint32_t queue_room[MQ_QUEUE_MASK + 1], queue_first[MQ_QUEUE_MASK + 1];
+
 struct nat_setup setup;
 struct dt_masq_params params;
 struct nat_last last;
@@ -108,6 +130,7 @@ MQ_HASHES(X)
 #undef X
 
 #define MQ_EXISTS                     (-17)
+#define MQ_NOROOM                     (-7)
 #define MQ_LOOKUP(m, table, key)      lookup_##table(key)
 #define MQ_INSERT(m, table, key, val) insert_##table(key, val)
 #define MQ_DELETE(m, table, key)      delete_##table(key)
@@ -119,7 +142,34 @@ MQ_HASHES(X)
 #define MQ_NEW_SERVER(m)              ((const struct mq_server *)&zero_server)
 #define MQ_FAULT(m, name)             0
 
+#define MQ_ROOM(m, queue)        queue_room[(queue)&MQ_QUEUE_MASK]
+#define MQ_TURN(m, queue)        next_turn(queue)
+#define MQ_PLACE(m, queue, turn) place_of(queue, turn)
+#define MQ_YIELDS(m)             yields_of()
+#define MQ_YIELDED(m)            count(DT_MASQ_RULE_COUNT + NAT_YIELDED, 1)
+
 #include "masq/kern/slots.bpf.h"
+
+static __always_inline struct mq_yields *yields_of(void)
+{
+    uint32_t zero = 0;
+    return bpf_map_lookup_elem(&yields, &zero);
+}
+
+static __always_inline uint64_t next_turn(uint32_t queue)
+{
+    uint64_t *n = bpf_map_lookup_elem(&turns, &queue);
+    return n ? __sync_fetch_and_add(n, 1) + 1 : 0;
+}
+
+static __always_inline union mq_place *place_of(uint32_t queue, uint64_t turn)
+{
+    uint32_t room = queue_room[queue & MQ_QUEUE_MASK], at = queue_first[queue & MQ_QUEUE_MASK];
+    if (!room)
+        return 0;
+    at += (uint32_t)(turn % room);
+    return bpf_map_lookup_elem(&places, &at);
+}
 
 static __always_inline struct mq_peer_list *scratch_peers(void)
 {

@@ -15,6 +15,7 @@ enum nat_counter {
     NAT_MULTICAST_COPIES,   /* packets sent by multicast */
     NAT_MULTICAST_UNROUTED, /* an addressee could not be reached */
     NAT_CLIENT_UNROUTED,    /* from outside, for a client that is routed outside: its network is gone */
+    NAT_YIELDED,            /* entries of those who have proved nothing, that gave way to newer ones */
     NAT_COUNTERS,
 };
 
