@@ -657,6 +657,16 @@ static void digest_late(const struct dt_masq *m, struct digesting *g)
             dt_digest_u64(&d, (uint64_t)s->n_own << 32 | s->own_spi);
             g->sum += dt_digest_value(&d);
         }
+        /* Half-way to a reservation, or in one: before, as many more packets would have to come. */
+        bool strange = s->state == MQ_SLOT_OUTSTANDING && s->n_strange > MQ_STRANGE_MAX / 2;
+        if (strange || s->reserved > g->now) {
+            struct dt_digest d;
+            dt_digest_init(&d);
+            dt_digest_bytes(&d, n->key, m->tab[MQ_T_server].key);
+            dt_digest_u64(&d, strange ? (uint64_t)s->n_strange << 1 | (s->n_known != 0) : 0);
+            dt_digest_u64(&d, s->reserved > g->now ? s->reserved - g->now : 0);
+            g->sum += dt_digest_value(&d);
+        }
         for (size_t i = 0; i < MQ_LATE_MAX; i++) {
             const struct mq_late *l = &s->late[i];
             dt_time end = dt_time_add(l->until, MQ_LATE_LONG * m->c.params.t_out);

@@ -319,7 +319,8 @@ MQ_FN int mq_router_rules(struct mq *m, uint64_t now, const struct dt_masq_facts
     else
         mq_ike_out(m, now, f, v);
     if (v->rule == DT_MASQ_RULE_ESP_WAIT || v->rule == DT_MASQ_RULE_ESP_N_OUT ||
-        v->rule == DT_MASQ_RULE_ESP_BACK_OFF || v->rule == DT_MASQ_RULE_IKE_COLLISION)
+        v->rule == DT_MASQ_RULE_ESP_BACK_OFF || v->rule == DT_MASQ_RULE_ESP_RESERVED ||
+        v->rule == DT_MASQ_RULE_IKE_COLLISION)
         return 0;
     return mq_leave(v, v->rule);
 }

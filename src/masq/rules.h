@@ -370,6 +370,8 @@ MQ_FN uint32_t mq_late_find(struct mq_server *s, uint32_t client)
  * Whoever loses packets, or rekeys in vain, comes with few SPIs and is left to the original rules. */
 MQ_FN void mq_late_note(struct mq_server *s, uint64_t t_out)
 {
+    if (s->n_known && s->n_strange >= MQ_STRANGE_MAX) /* who forges sources has one at any moment */
+        s->reserved = s->created + 3 * t_out;
     if (!s->waited || s->n_own < MQ_LATE_OWN)
         return;
     uint64_t end = s->created + t_out;
@@ -509,6 +511,14 @@ MQ_FN int mq_pair_live(struct mq *m, uint64_t now, uint32_t client, uint32_t ser
     return p && now < p->until;
 }
 
+/* Has the client sent what that server answered, in an IKE item that lives? */
+MQ_FN int mq_pair_proved(struct mq *m, uint64_t now, uint32_t client, uint32_t server)
+{
+    struct mq_pair_key k = {client, server};
+    struct mq_pair *p = MQ_LOOKUP(m, pair, &k);
+    return p && now < p->until && !p->turn;
+}
+
 /* The client's new SPI finds the server's slot free: an outstanding item, if the client may have one more. */
 MQ_COLD int mq_esp_create(struct mq *m, uint64_t now, const struct dt_masq_facts *f, struct mq_server *s,
                           struct mq_out *v)
@@ -538,7 +548,7 @@ MQ_COLD int mq_esp_create(struct mq *m, uint64_t now, const struct dt_masq_facts
         s->spi_in = 0;
         s->nat = nat;
         s->packets = 1;
-        s->waited = s->n_after = s->n_own = s->own_spi = 0;
+        s->waited = s->n_after = s->n_own = s->own_spi = s->n_strange = s->n_known = 0;
         won = 1;
     } else if (s->state == MQ_SLOT_OUTSTANDING && s->client == f->src && s->spi_out == f->spi) {
         won = 2; /* the same flow on another processor */
@@ -565,7 +575,7 @@ MQ_COLD int mq_esp_out_new(struct mq *m, uint64_t now, const struct dt_masq_fact
         return mq_esp_create(m, now, f, s, v);
     uint64_t t_out = mq_t_out(m);
     uint32_t n_out = MQ_P(m)->n_out, nat = 0, old_client = 0, old_spi = 0;
-    int replace = MQ_FAULT(m, two_outstanding);
+    int replace = MQ_FAULT(m, two_outstanding), proved = mq_pair_proved(m, now, f->src, f->dst);
     uint8_t rule = DT_MASQ_RULE_ESP_CREATE;
     MQ_LOCK(s);
     if (!mq_slot_taken(m, now, s, t_out) || (replace && s->client != f->src)) {
@@ -577,9 +587,12 @@ MQ_COLD int mq_esp_out_new(struct mq *m, uint64_t now, const struct dt_masq_fact
         s->state = MQ_SLOT_FREE;
         if (mq_late_now(s, now, f->src))
             rule = DT_MASQ_RULE_ESP_BACK_OFF;
+        else if (now < s->reserved && !proved)
+            rule = DT_MASQ_RULE_ESP_RESERVED;
     } else if (s->client != f->src) {
         s->waited = 1;
         s->waiting = f->src;
+        *(proved ? &s->n_known : &s->n_strange) += 1;
         rule = DT_MASQ_RULE_ESP_WAIT;
     } else if (s->spi_out != f->spi) {
         s->n_own += s->own_spi != f->spi;

@@ -40,6 +40,7 @@ enum dt_masq_state { DT_MASQ_OUTSTANDING, DT_MASQ_ESTABLISHED };
     X(ESP_WAIT_OWN, "esp-wait-own") /* the client's own other SPI is */                                      \
     X(ESP_N_OUT, "esp-n-out")       /* the item made another wait, and has had its n_out packets */          \
     X(ESP_BACK_OFF, "esp-back-off") /* others' turn: its last items made them wait, and nobody answered */   \
+    X(ESP_RESERVED, "esp-reserved") /* the turn of those who have proved to hear the server */               \
     X(ESP_NO_IKE, "esp-no-ike")     /* require_ike */                                                        \
     X(ESP_SPI, "esp-spi")           /* SPI 0 to 255 */                                                       \
     X(IKE_OUT_ESTABLISHED, "ike-out-established")                                                            \

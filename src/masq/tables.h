@@ -63,8 +63,9 @@ struct mq_peer {
 };
 /* A client whose outstanding ESP items made others wait and were not answered, while it came with SPI after SPI: so many
  * in a row, and until when it makes no further one. */
-#define MQ_LATE_MAX 8
-#define MQ_LATE_OWN 16 /* so many other SPIs of its own within one item's life: nobody rekeys like that */
+#define MQ_LATE_MAX    8
+#define MQ_LATE_OWN    16 /* so many other SPIs of its own within one item's life: nobody rekeys like that */
+#define MQ_STRANGE_MAX 16 /* packets of clients of no proof that waited for one item: a flood of them */
 #define MQ_LATE_LONG                                                                                         \
     16 /* times t_out: the longest wait, and how long after it the next one is a further one */
 struct mq_late {
@@ -88,6 +89,8 @@ struct mq_server {
     uint32_t found, spare, weak; /* of one search under the lock */
     uint32_t owner;              /* the client that was first to speak with it: it counts for its share */
     uint64_t turn;               /* 0: a client has proved to hear it */
+    uint64_t reserved;           /* until then only clients that have may have the slot */
+    uint32_t n_strange, n_known; /* packets that waited: of clients that have not, and that have */
     struct mq_late late[MQ_LATE_MAX];
     struct mq_peer peer[DT_MASQ_PEERS_MAX];
 };

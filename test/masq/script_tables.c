@@ -177,6 +177,7 @@ static void servers_give_way(struct rig *r)
     EXPECT(0, ESP_OUT(C2, S2, 0x1001), ESP_CREATE, S2);
     EXPECT(0, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
     EXPECT(0, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    EXPECT(0, ESP_OUT(C1, S1, 0x1002), ESP_CREATE, S1);
     EXPECT(0, ESP_OUT(C1, S1 + 10, 0x1001), ESP_CREATE, S1 + 10); /* by a client that is there: no turn */
     for (uint32_t i = 0; i < SERVER_PLACES; i++)
         EXPECT(0, ESP_OUT(C3, S1 + 20 + i, 0x1001), ESP_CREATE, S1 + 20 + i);
@@ -185,6 +186,7 @@ static void servers_give_way(struct rig *r)
     EXPECT(0, ESP_IN(S1 + 20, 0x2001), ESP_UNKNOWN, 0);
     EXPECT(0, ESP_IN(S1 + 21, 0x2001), ESP_CONVERT, C3);
     EXPECT(0, ESP_IN(S2, 0x2001), ESP_CONVERT, C2);
+    EXPECT(0, ESP_IN(S1, 0x2002), ESP_CONVERT, C1);
     EXPECT(0, ESP_IN(S1 + 10, 0x2001), ESP_CONVERT, C1);
 }
 
@@ -293,16 +295,40 @@ static void forged_sources(struct rig *r)
     }
 }
 
+/* Whoever forges sources finds a server's slot free first, always. When many packets of clients of no proof have waited, and one
+ * of a client that has sent what that server answered, such clients alone may have it next. */
+static void slot_reserved(struct rig *r)
+{
+    begin(r);
+    prove(r, 0, C1, S1, 1);
+    EXPECT(0, ESP_OUT(C2, S1, 0x1001), ESP_CREATE, S1);
+    for (uint32_t i = 0; i < 40; i++) /* and C1 does not wait: theirs again */
+        EXPECT(0, ESP_OUT(C3 + i, S1, 0x1001), ESP_WAIT, 0);
+    EXPECT(5, ESP_OUT(C3 + 40, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(6, ESP_OUT(C1, S1, 0x1001), ESP_WAIT, 0);
+    for (uint32_t i = 0; i < 15; i++)
+        EXPECT(6, ESP_OUT(C3 + i, S1, 0x1001), ESP_WAIT, 0);
+    EXPECT(10, ESP_OUT(C3 + 41, S1, 0x1001), ESP_CREATE, S1); /* fifteen are few */
+    for (uint32_t i = 0; i < 16; i++)
+        EXPECT(11, ESP_OUT(C3 + i, S1, 0x1001), ESP_WAIT, 0);
+    EXPECT(11, ESP_OUT(C1, S1, 0x1001), ESP_WAIT, 0);
+    EXPECT_BEFORE(15, ESP_OUT(C3, S1, 0x1001), ESP_WAIT, 0);
+    EXPECT(15, ESP_OUT(C3, S1, 0x1001), ESP_RESERVED, 0);
+    EXPECT_BEFORE(25, ESP_OUT(C3, S1, 0x1001), ESP_RESERVED, 0);
+    EXPECT(25, ESP_OUT(C3, S1, 0x1001), ESP_CREATE, S1); /* it did not come for it */
+    for (uint32_t i = 1; i < 17; i++)
+        EXPECT(25, ESP_OUT(C3 + i, S1, 0x1001), ESP_WAIT, 0);
+    EXPECT(25, ESP_OUT(C1, S1, 0x1001), ESP_WAIT, 0);
+    EXPECT(30, ESP_OUT(C3, S1, 0x1001), ESP_RESERVED, 0);
+    EXPECT(39, ESP_OUT(C1, S1, 0x1001), ESP_CREATE, S1);
+    EXPECT(39, ESP_OUT(C3, S1, 0x1001), ESP_WAIT, 0);
+    EXPECT(39, ESP_IN(S1, 0x2001), ESP_CONVERT, C1);
+    EXPECT(39, ESP_OUT(C3, S1, 0x1001), ESP_RESERVED, 0);
+    EXPECT(40, ESP_OUT(C3, S1, 0x1001), ESP_CREATE, S1);
+}
+
 const struct script scripts_tables[] = {
-    SCRIPT(truncated),
-    SCRIPT(multicast_places),
-    SCRIPT(server_share),
-    SCRIPT(tables_full),
-    SCRIPT(clients_give_way),
-    SCRIPT(ike_gives_way),
-    SCRIPT(pairs_give_way),
-    SCRIPT(servers_give_way),
-    SCRIPT(fragments_give_way),
-    SCRIPT(forged_sources),
-    SCRIPTS_END,
+    SCRIPT(truncated),        SCRIPT(multicast_places),   SCRIPT(slot_reserved),  SCRIPT(server_share),
+    SCRIPT(tables_full),      SCRIPT(clients_give_way),   SCRIPT(ike_gives_way),  SCRIPT(pairs_give_way),
+    SCRIPT(servers_give_way), SCRIPT(fragments_give_way), SCRIPT(forged_sources), SCRIPTS_END,
 };
