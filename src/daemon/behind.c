@@ -45,8 +45,10 @@ static void look_at_part(struct daemon *d, struct gate *g, const struct dt_prefi
     struct dt_range range = dt_prefix_range(part);
     struct dt_addr to = range.to;
     dt_addr_prev(&to); /* the last may be a broadcast */
-    if (part->len != 0 && dt_range_has(&range, &to) &&
-        dt_nl_route_match(d->nl, &to, DT_DP_MARK, &by, NULL) == 0 && by.len != 0 && by.len <= part->len)
+    if (!dt_range_has(&range, &to))
+        to = range.to; /* a single host */
+    if (part->len != 0 && dt_nl_route_match(d->nl, &to, DT_DP_MARK, &by, NULL) == 0 && by.len != 0 &&
+        by.len <= part->len)
         remember(g, part);
 }
 

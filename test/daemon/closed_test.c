@@ -191,6 +191,27 @@ static void a_network_whose_link_is_down_does_not_follow_the_default_route(void 
     fake_host_free(h);
 }
 
+/* One that is a single host too: the network that it lies in is wider than `protect`, and is not looked at. */
+static void a_single_host_behind_a_gateway_does_not_follow_the_default_route(void **state)
+{
+    static const char conf[] = "gateway \"g\" { identity = vpn.example.net psk = secret-one-of-sixteen "
+                               "protect = { %s } pool = 192.168.9.0/24 }\n";
+    static const char *const host[] = {"10.3.0.10/32", "10.3.0.254/31", "fd01::10/128"};
+    static const char *const route[] = {"10.3.0.0/16", "10.3.0.0/16", "fd01::/64"};
+    for (size_t i = 0; i < DT_ARRAY_LEN(host); i++) {
+        struct fake_host *h = fake_host_new(HERE);
+        char text[256];
+        snprintf(text, sizeof(text), conf, host[i]);
+        assert_int_equal(dt_prefix_parse(&h->routed, route[i], false), 0);
+        apply(h, text);
+        assert_true(behind(h, host[i]));
+        h->routed.len = 0; /* the link is down */
+        routes_reconcile(&h->d);
+        assert_true(behind(h, host[i]));
+        fake_host_free(h);
+    }
+}
+
 static void the_union_stays_closed(void **state)
 {
     struct fake_host *h = fake_host_new(HERE);
@@ -452,6 +473,7 @@ int main(void)
         cmocka_unit_test(an_end_opens_what_is_wanted_and_a_failed_start_opens_nothing),
         cmocka_unit_test(a_gateway_closes_pool_and_networks),
         cmocka_unit_test(a_network_whose_link_is_down_does_not_follow_the_default_route),
+        cmocka_unit_test(a_single_host_behind_a_gateway_does_not_follow_the_default_route),
         cmocka_unit_test(the_union_stays_closed),
         cmocka_unit_test(a_port_is_routed_and_closed_by_that_port),
         cmocka_unit_test(prefixes_are_aggregated),
