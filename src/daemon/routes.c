@@ -417,7 +417,7 @@ static void host_mended(void *user, bool set, const struct dt_host_fact *f, cons
         LOG(DT_LOG_WARN, "somebody changed this host: %s was missing or changed; it is set again", text);
     else
         LOG(DT_LOG_WARN, "somebody changed this host: %s stood in table %u; it is removed", text,
-            DT_DAEMON_TABLE);
+            f->table != 0 ? f->table : DT_DAEMON_TABLE);
 }
 
 static int open_read(void *user, struct dt_host_facts *have, struct dt_err *err)

@@ -62,7 +62,11 @@ struct dt_host_fact {
     bool closed;             /* STEER; not compared */
     bool foreign;    /* of what the host has: somebody else's. A foreign route in our table is taken away, or
                                 replaced; a foreign address or sysctl is left alone, and serves as well as our own */
-    uint32_t metric; /* of a foreign route */
+    uint32_t metric; /* of a foreign route; so are the next four */
+    uint8_t tos;     /* 0: any */
+    struct dt_prefix from; /* len 0: any */
+    uint32_t nexthop; /* the nexthop object that it leads by; 0: none */
+    unsigned by; /* the device that it leads out of; 0: ours, several, none, or that of the nexthop object */
     uint64_t value;  /* FILTER: host/filter.h */
     bool open;       /* ADDR: its owner closes nothing, and the filter leaves it out; not compared */
     uint32_t owner;  /* of what is wanted: the caller's number; not compared */

@@ -12,11 +12,12 @@
 static struct dt_host_fact fact_of_route(const struct dt_host_kernel *k, const struct dt_nl_route *r)
 {
     struct dt_host_fact f = {.prefix = r->dst, .table = r->table == k->table ? 0 : r->table};
-    if (r->unreachable && r->metric == METRIC_BARRIER) {
+    bool narrowed = r->tos || r->from.len;
+    if (r->unreachable && r->metric == METRIC_BARRIER && !narrowed) {
         f.kind = DT_HOST_BARRIER;
         return f;
     }
-    if (r->elsewhere && r->metric == METRIC_ELSEWHERE && !r->foreign) {
+    if (r->elsewhere && r->metric == METRIC_ELSEWHERE && !r->foreign && !narrowed) {
         f.kind = DT_HOST_ELSEWHERE;
         return f;
     }
@@ -24,7 +25,12 @@ static struct dt_host_fact fact_of_route(const struct dt_host_kernel *k, const s
     f.src = r->src;
     f.mtu = r->mtu;
     f.metric = r->dst.addr.ver == 6 && r->metric == METRIC_DEFAULT6 ? 0 : r->metric;
-    f.foreign = r->foreign || r->unreachable || r->elsewhere || r->ifindex != k->ifindex || f.metric != 0;
+    f.foreign = r->foreign || r->unreachable || r->elsewhere || r->ifindex != k->ifindex || f.metric != 0 ||
+                narrowed || r->nexthop;
+    f.tos = r->tos;
+    f.from = r->from;
+    f.nexthop = r->nexthop;
+    f.by = r->ifindex != k->ifindex && !r->nexthop ? r->ifindex : 0;
     return f;
 }
 
@@ -199,7 +205,11 @@ static int take_away(struct dt_host_kernel *k, const struct dt_host_fact *f, str
     case DT_HOST_ROUTE:
     case DT_HOST_ELSEWHERE:
         route = route_of(k, f);
-        route.ifindex = 0; /* whatever it leads to: the table is ours */
+        /* Whoever made it, and whatever it leads to: the table is ours. */
+        route.ifindex = f->by;
+        route.tos = f->tos;
+        route.from = f->from;
+        route.nexthop = f->nexthop;
         if (f->prefix.addr.ver == 6 && f->kind == DT_HOST_ROUTE && !route.metric)
             route.metric = METRIC_DEFAULT6;
         return dt_nl_route_del(k->nl, &route, err);

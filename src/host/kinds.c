@@ -29,8 +29,18 @@ int dt_host_place_cmp(const struct dt_host_fact *a, const struct dt_host_fact *b
         c = cmp_u32(a->ver, b->ver);
     if (!c && a->kind == DT_HOST_STEER)
         c = dt_nl_rule_cmp(&a->rule, &b->rule);
-    /* A foreign route with another metric stands beside ours. */
-    return c ? c : cmp_u32(a->metric, b->metric);
+    /* A foreign route that differs in these stands beside ours. */
+    if (!c)
+        c = cmp_u32(a->metric, b->metric);
+    if (!c)
+        c = cmp_u32(a->tos, b->tos);
+    if (!c)
+        c = cmp_u32(a->from.len, b->from.len);
+    if (!c)
+        c = cmp_addr(&a->from.addr, &b->from.addr);
+    if (!c)
+        c = cmp_u32(a->nexthop, b->nexthop);
+    return c ? c : cmp_u32(a->by, b->by);
 }
 
 static bool serves_when_foreign(const struct dt_host_fact *f)
@@ -140,7 +150,7 @@ bool dt_host_fact_ok(const struct dt_host_fact *f)
     if (f->kind == DT_HOST_FILTER || f->kind > DT_HOST_RULE || !bool_ok(&f->foreign, 0) ||
         !bool_ok(&f->open, 1) || !bool_ok(&f->closed, 1) ||
         (f->table != 0 && f->table - DT_HOST_TABLES_FROM >= DT_HOST_TABLES) || f->metric || f->value ||
-        !addr_ok(&f->prefix.addr, true) ||
+        f->tos || f->from.len || f->from.addr.ver || f->nexthop || f->by || !addr_ok(&f->prefix.addr, true) ||
         f->prefix.len > (ver == 4   ? 32
                          : ver == 6 ? 128
                                     : 0) ||

@@ -17,6 +17,7 @@ struct dt_host {
     bool drifted;   /* in this reconciliation somebody was found to have been at the host */
     bool unread;    /* the host could not be read: nothing is known of it */
     bool unsettled; /* there was no memory to sort what is wanted */
+    bool again;     /* not the first pass: what somebody else put there has been told */
 };
 
 struct dt_host *dt_host_new(const struct dt_host_sort *sort, const struct dt_host_ops *ops, void *user)
@@ -49,7 +50,7 @@ static bool stood_before(const struct dt_host *h, const void *f)
 static void change_one(struct dt_host *h, bool set, const void *f, struct dt_host_result *r)
 {
     struct dt_err err = {0};
-    bool drift = set ? stood_before(h, f) : h->sort->foreign(f);
+    bool drift = set ? stood_before(h, f) : !h->again && h->sort->foreign(f);
     int rc = h->ops->change(h->user, set, f, &err);
     if (rc < 0 && !h->why.text[0])
         h->why = err;
@@ -130,6 +131,7 @@ int dt_host_reconcile(struct dt_host *h, struct dt_host_result *result)
         if (pass == PASSES || (!h->set.n && !h->remove.n) || (pass && r->set + r->removed == done))
             break;
         done = r->set + r->removed; /* where nothing could be changed, there is nothing to read again */
+        h->again = pass > 0;
         /* First what closes and leads in, then what is no longer wanted. */
         change_all(h, true, &h->set, r);
         change_all(h, false, &h->remove, r);

@@ -59,9 +59,14 @@ struct dt_nl_route {
     bool unreachable;   /* leads nowhere: the sender gets an error; ifindex and src are not looked at */
     bool elsewhere;     /* "throw": further rules and tables are looked at; ifindex and src are not */
     bool foreign;       /* of a dump: somebody else made it, or it has a gateway */
+    /* What narrows a route of a dump further; none of ours has it. */
+    uint8_t tos;           /* of IPv4: packets with this one alone; 0: any */
+    struct dt_prefix from; /* of IPv6: packets from there alone; len 0: any */
+    uint32_t nexthop;      /* the nexthop object that it leads by; 0: none */
 };
 int dt_nl_route_add(struct dt_nl *nl, const struct dt_nl_route *r, struct dt_err *err); /* or replace */
-/* By dst, table, metric, unreachable, elsewhere and ifindex (0: any); whoever made it. */
+/* By dst, table, metric, unreachable, elsewhere, tos, from, ifindex (0: any) and nexthop (0: any); whoever made it. A route
+ * that leads by a nexthop object is not found by an ifindex. */
 int dt_nl_route_del(struct dt_nl *nl, const struct dt_nl_route *r, struct dt_err *err);
 
 /* The routes of one table, both IP versions. The struct is the caller's, zeroed before its first use, and is filled

@@ -169,8 +169,15 @@ static int change_route(struct dt_nl *nl, bool add, const struct dt_nl_route *r)
     rt->rtm_type = route_type(add, r);
     put_addr(h, RTA_DST, &r->dst.addr);
     mnl_attr_put_u32(h, RTA_TABLE, table);
+    rt->rtm_tos = r->tos;
+    if (r->from.len) {
+        rt->rtm_src_len = r->from.len;
+        put_addr(h, RTA_SRC, &r->from.addr);
+    }
     if (!r->unreachable && !r->elsewhere && r->ifindex)
         mnl_attr_put_u32(h, RTA_OIF, r->ifindex);
+    if (r->nexthop)
+        mnl_attr_put_u32(h, RTA_NH_ID, r->nexthop);
     if (r->metric)
         mnl_attr_put_u32(h, RTA_PRIORITY, r->metric);
     if (add && r->src.ver)
@@ -207,6 +214,8 @@ static void parse_route(struct dt_nl_route *out, const struct nlmsghdr *h)
     const struct nlattr *a, *m;
     *out = (struct dt_nl_route){.dst = {.addr = any_addr(version(rt->rtm_family)), .len = rt->rtm_dst_len},
                                 .table = rt->rtm_table,
+                                .tos = rt->rtm_tos,
+                                .from.len = rt->rtm_src_len,
                                 .unreachable = rt->rtm_type == RTN_UNREACHABLE,
                                 .elsewhere = rt->rtm_type == RTN_THROW,
                                 .foreign = rt->rtm_protocol != DT_NL_PROTOCOL ||
@@ -217,6 +226,12 @@ static void parse_route(struct dt_nl_route *out, const struct nlmsghdr *h)
         switch (mnl_attr_get_type(a)) {
         case RTA_DST:
             out->dst.addr = get_addr(a, rt->rtm_family);
+            break;
+        case RTA_SRC:
+            out->from.addr = get_addr(a, rt->rtm_family);
+            break;
+        case RTA_NH_ID:
+            out->nexthop = mnl_attr_get_u32(a);
             break;
         case RTA_PREFSRC:
             out->src = get_addr(a, rt->rtm_family);

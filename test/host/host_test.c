@@ -265,6 +265,38 @@ static void a_foreign_address_is_left_and_a_foreign_route_is_not(void **state)
     dt_host_facts_free(&fake.has);
 }
 
+/* What somebody put into our table may differ from ours in whatever a kernel tells routes apart by. It is taken away, ours stays,
+ * and it is said once, even where the kernel does not do what it says. */
+static void a_route_beside_ours_is_taken_away_and_told_once(void **state)
+{
+    struct dt_host_fact beside = {.kind = DT_HOST_ROUTE, .prefix = prefix("10.1.0.0/16"), .foreign = true};
+    for (int i = 0; i < 5; i++) {
+        struct fake_host fake = {.changes = 0};
+        struct dt_host *h = dt_host_new(&dt_host_sort, &fake_ops, &fake);
+        struct dt_host_facts want = client_want("10.9.0.1/32");
+        struct dt_host_fact theirs = beside;
+        struct dt_host_result r;
+        theirs.metric = i == 0 ? 5 : 0;
+        theirs.tos = i == 1 ? 16 : 0;
+        theirs.from = i == 2 ? prefix("fd00::/8") : (struct dt_prefix){.len = 0};
+        theirs.nexthop = i == 3 ? 7 : 0;
+        theirs.by = i == 4 ? 2 : 0;
+        assert_int_equal(dt_host_want(h, &want, &r), 0);
+        add(&fake.has, theirs);
+        assert_int_equal(dt_host_reconcile(h, &r), 0);
+        assert_int_equal(r.set, 0);
+        assert_int_equal(r.removed, 1);
+        assert_int_equal(fake.mended, 1);
+        assert_int_equal(fake.has.n, 5);
+        add(&fake.has, theirs);
+        fake.forgets = true;
+        assert_int_equal(dt_host_reconcile(h, &r), 0);
+        assert_int_equal(fake.mended, 2);
+        dt_host_free(h);
+        dt_host_facts_free(&fake.has);
+    }
+}
+
 /* A sysctl that was right before is nobody's to put back; one that we changed is. */
 static void a_sysctl_that_was_right_before_stays(void **state)
 {
@@ -316,7 +348,8 @@ static void spoil(struct fake_host *fake, const struct dt_rand *rand)
         return;
     }
     f.foreign = f.kind == DT_HOST_ROUTE && b & 2;
-    f.metric = f.foreign ? 9 : 0;
+    if (f.foreign)
+        b & 4 ? (f.metric = 9) : b & 8 ? (f.tos = 16) : b & 16 ? (f.nexthop = 7) : (f.by = 2);
     if (find_place(&fake->has, &f) < 0)
         add(&fake->has, f);
 }
@@ -364,6 +397,7 @@ int main(void)
         cmocka_unit_test(what_is_not_kept_is_missing),
         cmocka_unit_test(what_is_taken_away_while_it_is_mended_is_told_too),
         cmocka_unit_test(a_foreign_address_is_left_and_a_foreign_route_is_not),
+        cmocka_unit_test(a_route_beside_ours_is_taken_away_and_told_once),
         cmocka_unit_test(a_sysctl_that_was_right_before_stays),
         cmocka_unit_test(any_host_becomes_what_is_wanted),
     };

@@ -102,6 +102,17 @@ static void facts_are_looked_at(void **state)
     r.u.fact[1] = route();
     r.u.fact[1].src = (struct dt_addr){.ver = 6};
     assert_false(keeper_request_ok(&r, len));
+    for (int i = 0; i < 6; i++) { /* what only a route of somebody else's has */
+        struct dt_host_fact *f = &r.u.fact[1];
+        *f = route();
+        i == 0   ? (f->metric = 1)
+        : i == 1 ? (f->tos = 1)
+        : i == 2 ? (f->from.len = 8)
+        : i == 3 ? (f->from.addr.ver = 6)
+        : i == 4 ? (f->nexthop = 1)
+                 : (f->by = 1);
+        assert_false(keeper_request_ok(&r, len));
+    }
 }
 
 static void a_setup_names_what_can_be(void **state)
