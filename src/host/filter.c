@@ -381,6 +381,7 @@ static void pass_neighbours(struct dt_host_filter *f, const char *chain, uint8_t
     rule_end(f, r, NFT_RETURN);
 }
 
+/* To this host or to everybody on the link: what is for another host has come through a tunnel. */
 static void pass_dhcp(struct dt_host_filter *f, const char *chain, uint16_t sport, uint16_t dport)
 {
     uint8_t be[4] = {(uint8_t)(sport >> 8), (uint8_t)sport, (uint8_t)(dport >> 8), (uint8_t)dport};
@@ -390,6 +391,7 @@ static void pass_dhcp(struct dt_host_filter *f, const char *chain, uint16_t spor
     match_l4(r.h, 17);
     dt_nft_payload(r.h, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 4);
     dt_nft_is(r.h, be, 4);
+    dt_nft_not_to_another(r.h);
     rule_end(f, r, NFT_RETURN);
 }
 

@@ -6,7 +6,7 @@
  *         solicitation and advertisement (RFC 4861) go: a peer on the link may be protected itself
  *   in    what comes from a closed network, or to an inside address, and not through our device, is dropped. Let in are
  *         IKE and ESP to this host with their later fragments, ICMP errors to this host, answers to sockets that bear the
- *         data path's mark (names are asked by such), neighbour and router discovery, and DHCP
+ *         data path's mark (names are asked by such), neighbour and router discovery, and DHCP for nobody else
  *   early gives the same, but for what is of the link, the data path's mark before it is routed: with src_valid_mark the
  *         kernel then looks up the way back as it does our own outer packets' (rp_filter), and so do others' rules
  *

@@ -323,15 +323,27 @@ void dt_nft_in_set(struct nlmsghdr *h, const char *set)
     close_expression(h, e);
 }
 
-void dt_nft_to_this_host(struct nlmsghdr *h)
+static void load_address_type(struct nlmsghdr *h)
 {
-    uint32_t local = RTN_LOCAL;
     struct nft_expression e = open_expression(h, "fib");
     dt_nft_be32(h, NFTA_FIB_DREG, NFT_REG_1);
     dt_nft_be32(h, NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
     dt_nft_be32(h, NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR);
     close_expression(h, e);
+}
+
+void dt_nft_to_this_host(struct nlmsghdr *h)
+{
+    uint32_t local = RTN_LOCAL;
+    load_address_type(h);
     dt_nft_is(h, &local, sizeof local); /* in host order, unlike everything else */
+}
+
+void dt_nft_not_to_another(struct nlmsghdr *h)
+{
+    uint32_t unicast = RTN_UNICAST;
+    load_address_type(h);
+    dt_nft_is_not(h, &unicast, sizeof unicast); /* in host order */
 }
 
 void dt_nft_later_fragment6(struct nlmsghdr *h)

@@ -51,6 +51,7 @@ void dt_nft_is_not(struct nlmsghdr *h, const void *v, size_t len);
 void dt_nft_is_between(struct nlmsghdr *h, const void *from, const void *to, size_t len); /* both included */
 void dt_nft_in_set(struct nlmsghdr *h, const char *set);
 void dt_nft_to_this_host(struct nlmsghdr *h);    /* the destination is an address of this host */
+void dt_nft_not_to_another(struct nlmsghdr *h);  /* the same, a broadcast or a multicast address */
 void dt_nft_later_fragment6(struct nlmsghdr *h); /* of IPv6: any but the first */
 void dt_nft_socket_mark(struct nlmsghdr *h,
                         uint32_t mark); /* it is for a socket of this host with that mark */
