@@ -1,4 +1,5 @@
 /* The host's part of the keeper: the device, and what is wanted of the host (host/host.h). */
+#include <dirent.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,13 +132,37 @@ static void tell_owners(struct keeper_host *h)
         answer(h, &r, r.n * sizeof(r.u.owner[0]));
 }
 
-static bool host_has_ipv6(void)
+#define IPV6_CONF "/proc/sys/net/ipv6/conf/"
+
+static bool interface_has_ipv6(const char *name)
 {
-    FILE *f = fopen("/proc/sys/net/ipv6/conf/all/disable_ipv6", "re");
+    char path[sizeof(IPV6_CONF) + 256 + 16];
+    snprintf(path, sizeof(path), IPV6_CONF "%.255s/disable_ipv6", name);
+    FILE *f = fopen(path, "re");
     int c = f != NULL ? fgetc(f) : EOF;
     if (f != NULL)
         fclose(f);
     return c == '0';
+}
+
+/* It may be switched off for all that there is, and on again for one interface: by that IPv6 leaves. */
+static bool host_has_ipv6(const char *device)
+{
+    static const char *const others[] = {"all", "default", "lo"};
+    if (interface_has_ipv6("all"))
+        return true;
+    DIR *d = opendir(IPV6_CONF);
+    const struct dirent *e;
+    bool has = false;
+    while (d != NULL && !has && (e = readdir(d)) != NULL) {
+        bool looked_at = e->d_name[0] != '.' && strcmp(e->d_name, device) != 0;
+        for (size_t i = 0; i < DT_ARRAY_LEN(others); i++)
+            looked_at = looked_at && strcmp(e->d_name, others[i]) != 0;
+        has = looked_at && interface_has_ipv6(e->d_name);
+    }
+    if (d != NULL)
+        closedir(d);
+    return has;
 }
 
 /* Where IPv6 is switched off nothing of it leaves, and the kernel takes none of its routes. The filter has its ranges. */
@@ -165,7 +190,7 @@ int keeper_host_want(struct keeper_host *h, size_t n, int fd)
     }
     if (h->filter != NULL && dt_host_filter_want(h->filter, &h->wanted) < 0)
         return -1;
-    h->kernel.ipv6 = host_has_ipv6();
+    h->kernel.ipv6 = host_has_ipv6(h->setup.device);
     if (!h->kernel.ipv6)
         drop_ipv6(&h->wanted);
     h->fd = fd;
