@@ -111,7 +111,6 @@ static bool prefix_ok(const struct dt_prefix *p, uint8_t ver)
     return p->len == 0 || (p->addr.ver == ver && p->len <= (ver == 4 ? 32 : 128));
 }
 
-/* At a priority of ours, on to another such, or into a table of ours. */
 /* One of the two that lead what came out of the device, to the letter. Its name is filled in by who knows it. */
 static bool rule_behind_ok(const struct dt_nl_rule *r)
 {
@@ -119,23 +118,24 @@ static bool rule_behind_ok(const struct dt_nl_rule *r)
         .ver = r->ver, .not_default = true, .priority = DT_HOST_PRIORITY_BEHIND, .table = DT_HOST_TABLE_MAIN};
     struct dt_nl_rule barrier = {
         .ver = r->ver, .priority = DT_HOST_PRIORITY_BEHIND + 1, .table = DT_HOST_TABLE_BEHIND};
-    if ((r->ver != 4 && r->ver != 6) || !bool_ok(&r->not_default, 1) || !memchr(r->iif, 0, sizeof r->iif) ||
-        !r->iif[0])
+    if ((r->ver != 4 && r->ver != 6) || !memchr(r->iif, 0, sizeof r->iif) || !r->iif[0])
         return false;
     memcpy(own.iif, r->iif, sizeof own.iif);
     memcpy(barrier.iif, r->iif, sizeof barrier.iif);
     return dt_nl_rule_cmp(r, &own) == 0 || dt_nl_rule_cmp(r, &barrier) == 0;
 }
 
+/* At a priority of ours, on to another such, or into a table of ours. */
 static bool rule_ok(const struct dt_nl_rule *r)
 {
+    if (!bool_ok(&r->foreign, 0) || !bool_ok(&r->invert, 0) || !bool_ok(&r->not_default, 1))
+        return false;
     if (r->priority >= DT_HOST_PRIORITY_BEHIND)
         return rule_behind_ok(r);
     if (r->iif[0] || r->not_default)
         return false;
-    if ((r->ver != 4 && r->ver != 6) || r->action > DT_NL_RULE_NOTHING || !bool_ok(&r->invert, 0) ||
-        !bool_ok(&r->foreign, 0) || r->priority < DT_HOST_PRIORITY_FIRST ||
-        r->priority > DT_HOST_PRIORITY_LAST)
+    if ((r->ver != 4 && r->ver != 6) || r->action > DT_NL_RULE_NOTHING ||
+        r->priority < DT_HOST_PRIORITY_FIRST || r->priority > DT_HOST_PRIORITY_LAST)
         return false;
     if (r->action == DT_NL_RULE_TABLE && r->table - DT_HOST_TABLES_FROM >= DT_HOST_TABLES)
         return false;

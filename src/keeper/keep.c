@@ -20,9 +20,12 @@ static int copy_all(int from, int to)
     for (off_t at = 0; at < st.st_size;) {
         size_t want = (size_t)(st.st_size - at) < sizeof(buf) ? (size_t)(st.st_size - at) : sizeof(buf);
         ssize_t n = pread(from, buf, want, at);
-        if (n <= 0 || write(to, buf, (size_t)n) != n)
+        ssize_t written = n > 0 ? write(to, buf, (size_t)n) : -1;
+        if (n == 0)
+            errno = EFBIG; /* it has become shorter meanwhile */
+        if (written < 0)
             return -1;
-        at += n;
+        at += written; /* what was not written is tried again, and then the kernel says why not */
     }
     return fsync(to);
 }
@@ -46,7 +49,8 @@ int keeper_keep(const char *path, int from, struct dt_err *err)
 {
     char fresh[sizeof(((struct dt_keeper_setup *)0)->kept) + 8];
     snprintf(fresh, sizeof(fresh), "%s.new", path);
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    (void)unlink(fresh); /* of an attempt that was cut short; never written into, whatever it is */
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     int rc = fd >= 0 ? copy_all(from, fd) : -1, why = errno;
     if (fd >= 0)
         close(fd);

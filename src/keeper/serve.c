@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ struct keeper {
     int fd;
     const char *config;
     pid_t reader;             /* the last child, which may have ended; 0 */
+    int reader_end;           /* readable when it has; -1: this kernel cannot say */
     struct keeper_host *host; /* NULL before the setup */
     struct dt_keeper_setup setup;
     struct dt_tap *tap;
@@ -53,6 +55,9 @@ static void end_reader(struct keeper *k)
     kill(k->reader, SIGKILL); /* ours until it is waited for: its number is nobody else's */
     waitpid(k->reader, NULL, 0);
     k->reader = 0;
+    if (k->reader_end >= 0)
+        close(k->reader_end);
+    k->reader_end = -1;
 }
 
 static int do_load(struct keeper *k)
@@ -76,6 +81,8 @@ static int do_load(struct keeper *k)
         _exit(0);
     }
     close(pair[1]);
+    if (k->reader > 0)
+        k->reader_end = (int)syscall(SYS_pidfd_open, k->reader, 0);
     if (k->reader < 0) {
         dt_err_set(&err, 0, "no process: %s", strerror(errno));
         close(pair[0]);
@@ -255,14 +262,28 @@ static int serve_one(struct keeper *k, const struct keeper_request *r, int besid
     }
 }
 
+/* Until there is a request. A child that has ended does not stay in the list of processes meanwhile. */
+static void wait_for_request(struct keeper *k)
+{
+    for (;;) {
+        struct pollfd p[2] = {{.fd = k->fd, .events = POLLIN}, {.fd = k->reader_end, .events = POLLIN}};
+        int n = poll(p, 2, -1);
+        if (n > 0 && p[1].revents != 0)
+            end_reader(k);
+        if ((n < 0 && errno != EINTR) || p[0].revents != 0)
+            return;
+    }
+}
+
 int keeper_serve(int fd, const char *config)
 {
-    struct keeper k = {.fd = fd, .config = config};
+    struct keeper k = {.fd = fd, .config = config, .reader_end = -1};
     const struct dt_err none = {0};
     static struct keeper_request r;
     for (;;) {
         int beside = -1;
         size_t nbeside = 1;
+        wait_for_request(&k);
         ssize_t n = keeper_recv(fd, &r, sizeof(r), &beside, &nbeside);
         bool go_on = n > 0 && keeper_request_ok(&r, (size_t)n) && serve_one(&k, &r, beside) == 0;
         if (n > 0 && nbeside > 0)

@@ -70,6 +70,12 @@ static void rules_behind_everybody_elses(void **state)
     assert_false(dt_host_fact_ok(&bad));
     bad = own, bad.rule.priority = 100;
     assert_false(dt_host_fact_ok(&bad));
+    bad = own, bad.rule.foreign = true; /* whose it is is not the daemon's to say */
+    assert_false(dt_host_fact_ok(&bad));
+    bad = own, memset(&bad.rule.invert, 0x55, 1);
+    assert_false(dt_host_fact_ok(&bad));
+    bad = barrier, memset(&bad.rule.not_default, 0x55, 1);
+    assert_false(dt_host_fact_ok(&bad));
 }
 
 static void facts_are_looked_at(void **state)

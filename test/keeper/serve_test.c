@@ -4,9 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <dirent.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/rand.h"
@@ -171,6 +176,47 @@ static void a_configuration_is_read_as_by_oneself(void **state)
     assert_int_equal(symlink(at("other"), at("link")), 0);
 }
 
+/* The first child of a process; 0: it has none. */
+static int child_of(int parent)
+{
+    DIR *d = opendir("/proc");
+    struct dirent *e;
+    int child = 0;
+    assert_non_null(d);
+    while (child == 0 && (e = readdir(d)) != NULL) {
+        char path[280], text[512] = "";
+        int ppid = 0;
+        snprintf(path, sizeof(path), "/proc/%s/stat", e->d_name);
+        int fd = e->d_name[0] >= '0' && e->d_name[0] <= '9' ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+        ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+        const char *name_ends = n > 0 ? strrchr(text, ')') : NULL;
+        if (name_ends != NULL && sscanf(name_ends, ") %*c %d", &ppid) == 1 && ppid == parent)
+            child = atoi(e->d_name);
+        if (fd >= 0)
+            close(fd);
+    }
+    closedir(d);
+    return child;
+}
+
+/* Not even as one that nobody has waited for. */
+static void nothing_of_the_reader_stays(void **state)
+{
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); /* the keeper becomes our child */
+    struct dt_keeper *k = start();
+    int keeper = child_of(getpid());
+    struct dt_config c;
+    assert_true(keeper > 0);
+    assert_int_equal(dt_keeper_load(k, &c), -1); /* one of its secrets is a link */
+    dt_config_free(&c);
+    for (int i = 0; i < 1000 && child_of(keeper) != 0; i++)
+        usleep(10000);
+    assert_int_equal(child_of(keeper), 0);
+    dt_keeper_dismiss(k);
+    waitpid(keeper, NULL, 0);
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
 /* ---- requests ---- */
 
 static void garbage_ends_it(void **state)
@@ -267,6 +313,40 @@ static void what_is_kept_is_replaced_as_a_whole(void **state)
     dt_keeper_dismiss(k);
 }
 
+/* Whatever stands where the new text is put together is not written into, and a disk that is full is said to be. */
+static void what_is_kept_is_put_together_in_a_file_of_its_own(void **state)
+{
+    struct dt_err err = {0};
+    struct stat st;
+    struct rlimit all, few = {.rlim_cur = 3};
+    int text = memfd_create("text", MFD_CLOEXEC);
+    assert_int_equal(write(text, "longer", 6), 6);
+    put("kept", "as it was");
+    put("other name", "somebody's");
+    assert_int_equal(link(at("other name"), at("kept.new")), 0);
+    assert_int_equal(keeper_keep(at("kept"), text, &err), 0);
+    assert_int_equal(stat(at("other name"), &st), 0);
+    assert_int_equal(st.st_size, 10);
+    assert_int_equal(mkfifo(at("kept.new"), 0600), 0); /* nobody reads it: to open it would take for ever */
+    alarm(30);
+    assert_int_equal(keeper_keep(at("kept"), text, &err), 0);
+    alarm(0);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &all), 0);
+    few.rlim_max = all.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &few), 0);
+    int rc = keeper_keep(at("kept"), text, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
+    assert_int_equal(rc, -1);
+    assert_non_null(strstr(err.text, strerror(EFBIG)));
+    assert_int_equal(stat(at("kept"), &st), 0);
+    assert_int_equal(st.st_size, 6);
+    assert_int_equal(access(at("kept.new"), F_OK), -1);
+    close(text);
+    unlink(at("kept"));
+    unlink(at("other name"));
+}
+
 static void keys_go_to_a_file_of_its_own(void **state)
 {
     struct dt_keeper *k = start();
@@ -340,10 +420,12 @@ int main(void)
         cmocka_unit_test(what_the_configuration_names_is_given),
         cmocka_unit_test(nothing_else_is),
         cmocka_unit_test(a_configuration_is_read_as_by_oneself),
+        cmocka_unit_test(nothing_of_the_reader_stays),
         cmocka_unit_test(garbage_ends_it),
         cmocka_unit_test(before_the_setup_there_is_no_host),
         cmocka_unit_test(it_is_set_up_once),
         cmocka_unit_test(what_is_kept_is_replaced_as_a_whole),
+        cmocka_unit_test(what_is_kept_is_put_together_in_a_file_of_its_own),
         cmocka_unit_test(keys_go_to_a_file_of_its_own),
         cmocka_unit_test(a_killed_daemons_socket_is_removed),
     };
