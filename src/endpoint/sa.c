@@ -85,13 +85,14 @@ static struct sa *sa_build(struct tunnel *t, struct link *l, dt_time now, struct
     return sa;
 }
 
-/* Where we answer the peer's control packets; ver 0: not. */
-static void answer_addrs(const struct tunnel *t, const struct dt_child_sa *in, struct dt_addr *four,
+/* Where we answer the peer's control packets; ver 0: not. Nobody but a Dovetail that follows version 1 of the rule asks there, and
+ * the address may be a host's behind us: for everybody else that host answers, or nobody. */
+static void answer_addrs(const struct sa *sa, const struct dt_child_sa *in, struct dt_addr *four,
                          struct dt_addr *six)
 {
     memset(four, 0, sizeof(*four));
     memset(six, 0, sizeof(*six));
-    if (ep_answers_probes(t)) {
+    if (ep_answers_probes(sa->t) && sa->link->peer_probes == DT_PROBE_RULE_ADDRESS) {
         dt_endpoint_probe_addr(four, &in->local_ts, 4);
         dt_endpoint_probe_addr(six, &in->local_ts, 6);
     }
@@ -119,7 +120,7 @@ static int sa_to_data_path(const struct sa *sa, dt_time now, const struct dt_chi
         .path = in->path,
         .answer_dummy = ep_answers_probes(t) && t->ep->limits.probe_rule >= DT_PROBE_RULE_DUMMY,
     };
-    answer_addrs(t, in, &out.answer4, &out.answer6);
+    answer_addrs(sa, in, &out.answer4, &out.answer6);
     return t->ep->ops.sa_install(t->ep->user, now, &out, err);
 }
 
@@ -147,7 +148,7 @@ static bool sa_commit(struct sa *sa, const struct dt_child_sa *in)
     t->path = in->path;
     t->local_ts = in->local_ts;
     t->remote_ts = in->remote_ts;
-    answer_addrs(t, in, &t->answer4, &t->answer6);
+    answer_addrs(sa, in, &t->answer4, &t->answer6);
     ep_authority_took(t);
     return take_inside(sa) || news;
 }

@@ -101,6 +101,28 @@ static void an_older_dovetail_is_probed_by_address(void **state)
         struct dt_tunnel_info c = look(w, 0);
         assert_true(c.verified && c.peer_is_dovetail);
         assert_int_equal(c.probe_kind, DT_PROBE_AGREED);
+        assert_int_not_equal(c.answer4.ver, 0);
+        end(w);
+    }
+}
+
+/* What protects a single host derives that host's address: a ping to it is the host's to answer. */
+static void nobody_answers_for_a_host_behind_him(void **state)
+{
+    for (int stranger = 0; stranger < 2; stranger++) {
+        struct world *w = begin(322 + (uint64_t)stranger);
+        world_serve(w, 1, stranger ? WORLD_AT_ONCE : WORLD_DOVETAIL);
+        world_connect(w, 0, 1, NULL);
+        world_pass(w, 1);
+        for (int host = 0; host < 2; host++) {
+            const struct world_sa *sa = w->host[host].sa;
+            unsigned live = 0;
+            for (size_t i = 0; i < WORLD_SAS; i++) {
+                live += sa[i].live;
+                assert_true(!sa[i].live || sa[i].answer4.ver == 0);
+            }
+            assert_true(live > 0 || (stranger && host == 1));
+        }
         end(w);
     }
 }
@@ -212,6 +234,7 @@ int main(void)
         cmocka_unit_test(narrow_selectors_are_proved),
         cmocka_unit_test(narrow_selectors_heal),
         cmocka_unit_test(an_older_dovetail_is_probed_by_address),
+        cmocka_unit_test(nobody_answers_for_a_host_behind_him),
         cmocka_unit_test(nothing_proves_it_with_a_stranger),
         cmocka_unit_test(probe_off_is_unproved),
         cmocka_unit_test(a_server_is_verified_when_it_hears),

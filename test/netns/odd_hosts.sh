@@ -81,6 +81,17 @@ both_pass() # the datagrams reach the server
 }
 tap_ok "packets pass" lab_wait "$HEAL" both_pass
 
+# ---- a ping is the host's to answer, and nobody's when it does not
+pings()
+{
+    lab_in c1 ping -q -c 1 -W 1 10.1.0.10 >/dev/null && lab_in c1 ping -q -c 1 -W 1 fd01::10 >/dev/null
+}
+tap_ok "the host behind the gateway answers a ping" pings
+lab_in server sysctl -qw net.ipv4.icmp_echo_ignore_all=1 net.ipv6.icmp.echo_ignore_all=1
+tap_ok "it does not any more: no answer" sh -c "! ip netns exec $LAB-c1 ping -q -c 1 -W 1 10.1.0.10 >/dev/null"
+tap_ok "of IPv6 neither" sh -c "! ip netns exec $LAB-c1 ping -q -c 1 -W 1 fd01::10 >/dev/null"
+lab_in server sysctl -qw net.ipv4.icmp_echo_ignore_all=0 net.ipv6.icmp.echo_ignore_all=0
+
 # ---- the link to hosts behind the gateway is down: they do not follow the default route
 down_up()
 {
