@@ -53,6 +53,11 @@ static void narrow_selectors_are_proved(void **state)
         /* An idle one is asked whether it lives. */
         world_pass(w, 6);
         assert_true(look(w, 0).stats.pings > 0);
+        /* So is the client, when somebody at the gateway asks. */
+        assert_int_equal(w->host[1].seen[DT_EPOCH_PING_REPLY], 0);
+        dt_endpoint_ping(w->host[1].ep, w->now, dt_endpoint_tunnel_next(w->host[1].ep, 0));
+        world_pass(w, 1);
+        assert_int_equal(w->host[1].seen[DT_EPOCH_PING_REPLY], 1);
         end(w);
     }
 }

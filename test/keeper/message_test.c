@@ -78,6 +78,47 @@ static void rules_behind_everybody_elses(void **state)
     assert_false(dt_host_fact_ok(&bad));
 }
 
+/* Nobody else's tables are written to, and no rule stands, goes or looks where it is not ours to. */
+static void tables_and_priorities_are_ours(void **state)
+{
+    static const uint32_t table[] = {DT_HOST_TABLES_FROM, DT_HOST_TABLES_FROM + DT_HOST_TABLES - 1};
+    struct dt_host_fact f = route(),
+                        steer = {.kind = DT_HOST_STEER, .rule = {.ver = 4, .proto = 6, .table = table[0]}},
+                        on = {.kind = DT_HOST_STEER,
+                              .rule = {
+                                  .ver = 4, .action = DT_NL_RULE_GOTO, .priority = DT_HOST_PRIORITY_FIRST}};
+    for (int i = 0; i < 2; i++) {
+        f.table = table[i];
+        assert_true(dt_host_fact_ok(&f));
+        f.table = i ? table[i] + 1 : table[i] - 1;
+        assert_false(dt_host_fact_ok(&f));
+    }
+    f.table = DT_HOST_TABLE_MAIN;
+    assert_false(dt_host_fact_ok(&f));
+    for (uint32_t at = 0; at < 40000; at++) {
+        bool ours = at >= DT_HOST_PRIORITY_FIRST && at <= DT_HOST_PRIORITY_LAST;
+        steer.rule.priority = at;
+        assert_int_equal(dt_host_fact_ok(&steer), ours);
+    }
+    steer.rule.priority = DT_HOST_PRIORITY_FIRST;
+    for (int i = 0; i < 2; i++) {
+        steer.rule.table = table[i];
+        assert_true(dt_host_fact_ok(&steer));
+        steer.rule.table = i ? table[i] + 1 : table[i] - 1;
+        assert_false(dt_host_fact_ok(&steer));
+    }
+    steer.rule.table = DT_HOST_TABLE_MAIN;
+    assert_false(dt_host_fact_ok(&steer));
+    on.rule.table = DT_HOST_PRIORITY_LAST;
+    assert_true(dt_host_fact_ok(&on));
+    on.rule.table = DT_HOST_PRIORITY_LAST + 1; /* past what would stand between */
+    assert_false(dt_host_fact_ok(&on));
+    on.rule.table = on.rule.priority; /* back */
+    assert_false(dt_host_fact_ok(&on));
+    on.rule.action = DT_NL_RULE_NOTHING + 1;
+    assert_false(dt_host_fact_ok(&on));
+}
+
 static void facts_are_looked_at(void **state)
 {
     struct keeper_request r = request(KEEPER_FACTS, 2);
@@ -247,13 +288,10 @@ static void descriptors_go_beside_messages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_sent_is_taken),
-        cmocka_unit_test(facts_are_looked_at),
-        cmocka_unit_test(rules_behind_everybody_elses),
-        cmocka_unit_test(a_setup_names_what_can_be),
-        cmocka_unit_test(discovery_is_bounded),
-        cmocka_unit_test(random_octets_are_no_request),
-        cmocka_unit_test(a_path_ends),
+        cmocka_unit_test(what_is_sent_is_taken),          cmocka_unit_test(facts_are_looked_at),
+        cmocka_unit_test(tables_and_priorities_are_ours), cmocka_unit_test(rules_behind_everybody_elses),
+        cmocka_unit_test(a_setup_names_what_can_be),      cmocka_unit_test(discovery_is_bounded),
+        cmocka_unit_test(random_octets_are_no_request),   cmocka_unit_test(a_path_ends),
         cmocka_unit_test(descriptors_go_beside_messages),
     };
     return TEST_RUN(tests);
