@@ -96,7 +96,9 @@ static void print_status(struct dt_cli *cli, const json_t *r)
     json_t *o, *n;
     const char *name;
     size_t i;
-    if (json_array_size(rules) == 0)
+    if (*dt_cli_str(r, "blocked"))
+        dt_cli_wrapf(cli->out, 0, "blocked: %s", dt_cli_str(r, "blocked"));
+    else if (json_array_size(rules) == 0)
         fputs("the daemon's configuration has no discover rule\n", cli->out);
     json_array_foreach(rules, i, o)
     {

@@ -202,6 +202,8 @@ static void print_discovery(struct dt_cli *cli, const json_t *d, bool brief)
 {
     double n = dt_cli_num(d, "refusals_count");
     const json_t *list = json_object_get(d, "refusals");
+    if (*dt_cli_str(d, "blocked"))
+        dt_cli_wrapf(cli->out, 0, "discovery is blocked: %s", dt_cli_str(d, "blocked"));
     if (brief || n == 0)
         return;
     dt_cli_refusals_print(cli->out, list);

@@ -98,7 +98,7 @@ int behind_want(struct daemon *d, struct dt_host_facts *facts, uint32_t owner)
                                      .prefix = g->behind[i],
                                      .table = DT_HOST_TABLE_BEHIND,
                                      .owner = owner};
-            if (!closed_by_gate(g) || !protects(g, &g->behind[i]))
+            if (!(closed_by_gate(g) || g->discovery) || !protects(g, &g->behind[i]))
                 continue;
             if (dt_host_facts_add(facts, &f) < 0)
                 return -1;

@@ -203,28 +203,6 @@ const struct dt_config_discover *discover_rule(const struct discover *x, uint64_
 
 /* ---- rules ---- */
 
-/* A mask with holes becomes several prefixes; a range of dt_ted_half_ranges is always one prefix. */
-static size_t prefixes(struct dt_prefix *out, const struct dt_addr *addr, const struct dt_addr *mask)
-{
-    struct dt_range range[DT_DISCOVER_RANGES];
-    int n = dt_ted_half_ranges(range, DT_DISCOVER_RANGES, addr, mask);
-    size_t count = 0;
-    for (int i = 0; i < n; i++)
-        count += dt_range_prefix(&range[i], &out[count]);
-    return count;
-}
-
-static size_t steer_rules(struct dt_steer_rule *out, size_t cap, const struct dt_ted_proxy *p)
-{
-    struct dt_prefix src[DT_DISCOVER_RANGES], dst[DT_DISCOVER_RANGES];
-    size_t ns = prefixes(src, &p->src, &p->src_mask), nd = prefixes(dst, &p->dst, &p->dst_mask), n = 0;
-    for (size_t i = 0; i < ns; i++)
-        for (size_t k = 0; k < nd && n < cap; k++)
-            out[n++] = (struct dt_steer_rule){
-                .src = src[i], .dst = dst[k], .proto = p->protocol, .sport = p->sport, .dport = p->dport};
-    return n;
-}
-
 static int set_catch_all(struct discover *x, const struct dt_config_discover *r, struct dt_err *err)
 {
     for (size_t k = 0; k < r->rule.count; k++) {
@@ -271,27 +249,14 @@ static int add_gate(struct discover *x, struct dt_err *err)
     return x->gate != NULL ? 0 : -1;
 }
 
-/* What a configuration may have, the net room takes. */
-_Static_assert(DT_TAP_HALVES >= DT_CONFIG_DISCOVER_MAX * DT_TED_MAX_PROXIES, "a half for each proxy");
-_Static_assert(DT_STEER_RULES >= DT_DISCOVER_ROUTES_MAX, "routing rules");
-
 static int set_rules(struct discover *x, struct dt_err *err)
 {
-    static struct dt_tap_half half[DT_TAP_HALVES];
-    static struct dt_steer_rule steer[DT_STEER_RULES + 1];
-    size_t nhalf = 0, nsteer = 0;
-    for (size_t i = 0; i < x->nrule; i++) {
-        const struct dt_ted_rule *r = &x->rule[i].rule;
-        if (dt_ted_rule_set(x->ted, daemon_now(), r, err) != 0 || set_catch_all(x, &x->rule[i], err) != 0)
+    for (size_t i = 0; i < x->nrule; i++)
+        if (dt_ted_rule_set(x->ted, daemon_now(), &x->rule[i].rule, err) != 0 ||
+            set_catch_all(x, &x->rule[i], err) != 0)
             return -1;
-        for (size_t k = 0; k < r->count; k++) {
-            half[nhalf++] = (struct dt_tap_half){r->proxy[k].src, r->proxy[k].src_mask};
-            nsteer += steer_rules(steer + nsteer, DT_ARRAY_LEN(steer) - nsteer, &r->proxy[k]);
-        }
-    }
-    if (nsteer > DT_STEER_RULES)
-        return dt_err_set(err, 0, "the discover sections come to more than %d routing rules", DT_STEER_RULES);
-    return dt_keeper_discover_set(x->daemon->keeper, half, nhalf, steer, nsteer, err);
+    x->daemon->routes_changed = true;
+    return discover_host_fits(x, err);
 }
 
 static int open_host(struct discover *x, struct dt_err *err)
@@ -361,11 +326,11 @@ static void stop_poll(uv_poll_t *p)
     }
 }
 
-void discover_clear(struct daemon *d)
+/* Ends it, and gives its sections back. */
+static struct dt_config_discover *end_all(struct daemon *d, size_t *nrule)
 {
     struct discover *x = d->discover;
-    if (x == NULL)
-        return;
+    struct dt_config_discover *rule = x->rule;
     x->closing = true;
     discover_commands_clear(x);
     discover_tunnels_clear(x);
@@ -380,15 +345,42 @@ void discover_clear(struct daemon *d)
     dt_tap_close(x->tap);
     if (x->host)
         dt_keeper_discover_close(d->keeper);
+    d->routes_changed = true;
     if (x->raw4 >= 0)
         close(x->raw4);
     if (x->raw6 >= 0)
         close(x->raw6);
-    dt_config_discover_free(x->rule, x->nrule);
+    *nrule = x->nrule;
     d->discover = NULL;
     /* Handles are closed by the loop; the last one frees what they stand in. */
     uv_close((uv_handle_t *)&x->pause, closed);
     uv_close((uv_handle_t *)&x->timer, closed);
+    return rule;
+}
+
+void discover_clear(struct daemon *d)
+{
+    size_t n;
+    struct dt_config_discover *rule = d->discover != NULL ? end_all(d, &n) : NULL;
+    if (rule != NULL)
+        dt_config_discover_free(rule, n);
+    if (d->unserved.rule != NULL)
+        dt_config_discover_free(d->unserved.rule, d->unserved.n);
+    memset(&d->unserved, 0, sizeof(d->unserved));
+}
+
+/* What the sections protect stays closed, though nobody discovers for it. */
+static void leave_unserved(struct daemon *d, struct dt_config *c, const struct dt_err *why)
+{
+    if (d->discover != NULL) {
+        d->unserved.rule = end_all(d, &d->unserved.n);
+    } else {
+        d->unserved.rule = c->discover;
+        d->unserved.n = c->ndiscover;
+        c->discover = NULL;
+        c->ndiscover = 0;
+    }
+    snprintf(d->unserved.why, sizeof(d->unserved.why), "discovery does not run: %.400s", why->text);
 }
 
 int discover_apply(struct daemon *d, struct dt_config *c, json_t *report, struct dt_err *err)
@@ -406,7 +398,7 @@ int discover_apply(struct daemon *d, struct dt_config *c, json_t *report, struct
         return 0;
     if (err->text[0] == '\0')
         dt_err_set(err, 0, "out of memory");
-    discover_clear(d);
+    leave_unserved(d, c, err);
     return -1;
 }
 

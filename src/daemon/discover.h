@@ -4,6 +4,7 @@
  *   discover.c           rules, sockets, probes and replies, the engine's callbacks
  *   discover_tunnels.c   what was found becomes a tunnel of the endpoint; what was refused is told to the sender
  *   discover_rules.c     ... and one of the rules' where these lead to its peer through others
+ *   discover_host.c      what all that wants of the host: routing rules, a table, probes that end here
  *   discover_trust.c     who may speak for what
  *   discover_commands.c  `dovetail discover`
  *
@@ -21,6 +22,7 @@
 #define DISCOVER_REFUSALS 1024
 #define DISCOVER_SUMMARY  16 /* refusals that `status` shows */
 #define DISCOVER_ASKS     64
+#define DISCOVER_OWNER    (UINT32_MAX - 2) /* of what is wanted of the host */
 #define DISCOVER_EVENT    200u /* struct dt_event.kind: past those of the endpoint */
 
 /* A discovered tunnel, beside its struct tun. */
@@ -85,6 +87,7 @@ struct discover {
     uint64_t next_refusal;
     unsigned handles; /* of the loop, that stand in here */
     bool look_for_twins, closing, rules_stale;
+    char diverted[DT_ERR_TEXT]; /* another routing rule takes what proxies describe; empty */
     struct {
         uint64_t probes_unsent, replies_unsent, tap_pauses, tunnels, tunnels_lost, tunnels_idle, twins,
             unnegotiable, untrusted, refusals_full, foreign_replies;
@@ -115,6 +118,9 @@ bool discover_nested(const struct daemon *d, const struct dt_addr *src, const st
 int discover_rules(struct discover *x, struct dt_err *err);
 /* Puts them in force, and begins the plan of that packet. */
 void discover_plan(struct discover *x, const struct found *f, const struct dt_ted_packet *p);
+
+/* discover_host.c */
+int discover_host_fits(const struct discover *x, struct dt_err *err); /* or the host has no room for its rules */
 
 /* discover_commands.c */
 bool discover_asks_answer(struct discover *x,

@@ -117,19 +117,21 @@ static void look(struct ask *q, dt_time now)
     }
     bool there =
         tun_by_id(x->daemon, q->tunnel) != NULL && dt_endpoint_tunnel_info(x->daemon->ep, q->tunnel, &info);
-    if (there && !info.up && q->until > now)
+    const char *blocked = there && info.up ? discover_missing(x->daemon) : NULL;
+    if (there && (!info.up || blocked != NULL) && q->until > now)
         return;
     json_t *o = q->answer;
     q->answer = NULL;
     json_object_set_new(o, "tunnel", json_string(q->name));
     drop_ask(q);
-    if (there && info.up)
+    if (there && info.up && blocked == NULL)
         dt_control_answer(req, o);
     else
         dt_control_fail(req, 1, o, "the peer was found, but the tunnel is not up: %s",
-                        !there        ? "it was given up, or the peer's own one is used"
-                        : info.why[0] ? info.why
-                                      : dt_tunnel_state_str(info.state, true));
+                        !there            ? "it was given up, or the peer's own one is used"
+                        : blocked != NULL ? blocked
+                        : info.why[0]     ? info.why
+                                          : dt_tunnel_state_str(info.state, true));
 }
 
 void discover_asks_tick(struct discover *x, dt_time now)
@@ -385,11 +387,14 @@ json_t *discover_refusals(struct daemon *d, size_t max)
 json_t *discover_summary(struct daemon *d)
 {
     struct discover *x = d->discover;
-    if (x == NULL)
+    if (x == NULL && d->unserved.rule == NULL)
         return json_null();
-    return json_pack("{s:i, s:i, s:i, s:o}", "rules", (int)x->nrule, "tunnels", (int)x->found_table.count,
-                     "refusals_count", (int)x->refusal_table.count, "refusals",
-                     discover_refusals(d, DISCOVER_SUMMARY));
+    if (x == NULL)
+        return json_pack("{s:i, s:i, s:i, s:[], s:s}", "rules", (int)d->unserved.n, "tunnels", 0,
+                         "refusals_count", 0, "refusals", "blocked", discover_missing(d));
+    return json_pack("{s:i, s:i, s:i, s:o, s:s*}", "rules", (int)x->nrule, "tunnels",
+                     (int)x->found_table.count, "refusals_count", (int)x->refusal_table.count, "refusals",
+                     discover_refusals(d, DISCOVER_SUMMARY), "blocked", discover_missing(d));
 }
 
 void discover_status_cmd(void *ctx, struct dt_control_request *req, const json_t *args)
@@ -398,6 +403,7 @@ void discover_status_cmd(void *ctx, struct dt_control_request *req, const json_t
     struct discover *x = d->discover;
     json_t *rules = json_array(), *tunnels = json_array(), *counters = json_object();
     char text[DT_IKE_ID_STRLEN];
+    const char *blocked = discover_missing(d);
     for (size_t i = 0; x != NULL && i < x->nrule; i++)
         json_array_append_new(
             rules,
@@ -411,15 +417,17 @@ void discover_status_cmd(void *ctx, struct dt_control_request *req, const json_t
             struct dt_tunnel_info info = {0};
             dt_endpoint_tunnel_info(d->ep, f->tun->id, &info);
             json_array_append_new(
-                tunnels, json_pack("{s:s, s:s, s:s, s:s, s:b, s:o}", "name", f->tun->cfg.cfg.name, "peer",
-                                   dt_addr_str(text, &f->peer), "rule", r != NULL ? r->rule.name : "",
-                                   "state", dt_tunnel_state_str(info.state, true), "up", info.up, "proxy",
-                                   dt_discover_proxy_json(&f->proxy)));
+                tunnels,
+                json_pack("{s:s, s:s, s:s, s:s, s:b, s:o}", "name", f->tun->cfg.cfg.name, "peer",
+                          dt_addr_str(text, &f->peer), "rule", r != NULL ? r->rule.name : "", "state",
+                          info.up && blocked != NULL ? "blocked" : dt_tunnel_state_str(info.state, true),
+                          "up", info.up && blocked == NULL, "proxy", dt_discover_proxy_json(&f->proxy)));
         }
     }
     discover_counters(d, counters);
-    dt_control_answer(req, json_pack("{s:o, s:o, s:o, s:o}", "rules", rules, "tunnels", tunnels, "refusals",
-                                     discover_refusals(d, DISCOVER_REFUSALS), "counters", counters));
+    dt_control_answer(req, json_pack("{s:o, s:o, s:o, s:o, s:s*}", "rules", rules, "tunnels", tunnels,
+                                     "refusals", discover_refusals(d, DISCOVER_REFUSALS), "counters",
+                                     counters, "blocked", blocked));
 }
 
 void discover_commands_clear(struct discover *x)

@@ -234,8 +234,7 @@ static void want_tunnel(struct want *w, struct tun *t)
     struct way way = {.tunnel = &t->cfg,
                       .keeps = t->cfg.lan_tunnel || t->cfg.closed == DT_CLOSED_ALWAYS,
                       .mtu = t->cfg.mtu};
-    if (t->cfg.discovered ||
-        (!t->wanted && !closed)) /* what is discovered comes by the routing rules of discovery */
+    if (t->cfg.discovered || (!t->wanted && !closed)) /* what is discovered: discover_host.c */
         return;
     bool known = t->id != 0 && dt_endpoint_tunnel_info(w->d->ep, t->id, &info);
     bool inside = known && t->wanted && (info.inside.addr4.ver || info.inside.addr6.ver);
@@ -334,7 +333,7 @@ static void say_what_is_wanted(struct want *w)
         want_gateway(w, DT_CONTAINER_OF(l, struct gate, link));
     want_rules(w);
     want_fact(w, (struct dt_host_fact){.kind = DT_HOST_LINK});
-    if (w->lan.nclaim > 0)
+    if (w->lan.nclaim > 0 || !dt_list_empty(&d->gates))
         read_addrs(w);
     dt_list_for_each (l, &d->gates)
         behind_look(d, DT_CONTAINER_OF(l, struct gate, link), &w->addrs);
@@ -342,6 +341,8 @@ static void say_what_is_wanted(struct want *w)
         w->no_memory = true;
     lan_connected(&w->lan, &w->addrs, dt_dp_tun_index(d->dp));
     want_exceptions(w);
+    if (discover_want(d, &w->facts) < 0)
+        w->no_memory = true;
     if (w->v4 && w->d->has_filter && dt_host_rp_filter(NULL) != 0)
         want_fact(w, (struct dt_host_fact){.kind = DT_HOST_SYSCTL});
 }
@@ -433,7 +434,7 @@ static int open_change(void *user, bool set, const void *fact, struct dt_err *er
 static bool closes_without_device(const struct dt_host_fact *f)
 {
     return f->kind == DT_HOST_BARRIER || f->kind == DT_HOST_RULE ||
-           (f->kind == DT_HOST_STEER && !f->foreign && f->rule.priority <= DT_DAEMON_PRIORITY + 1);
+           (f->kind == DT_HOST_STEER && !f->foreign && f->rule.priority <= DT_HOST_PRIORITY_LAST);
 }
 
 /* Without a daemon: what w has, and nothing else, is what the host is to have from now on. With `add`, what is closed
@@ -638,6 +639,7 @@ void routes_flush(struct daemon *d)
     }
     dt_list_for_each (l, &d->gates)
         look_where_gateway_leads(d, DT_CONTAINER_OF(l, struct gate, link));
+    discover_look_where_it_leads(d);
     d->host_look_at = daemon_now() + LOOK_EVERY;
 }
 
@@ -678,14 +680,18 @@ void routes_gateway(struct daemon *d, struct gate *g, bool gone)
 
 const char *routes_missing(struct daemon *d, const struct tun *t)
 {
-    if (!d->routes_begun || t->cfg.discovered)
+    if (!d->routes_begun)
         return NULL;
+    if (t->cfg.discovered)
+        return discover_missing(d);
     return t->diverted[0] != '\0' ? t->diverted : dt_keeper_missing(d->keeper, t->id);
 }
 
 const char *routes_gateway_missing(struct daemon *d, const struct gate *g)
 {
-    if (!d->routes_begun || g->discovery)
+    if (!d->routes_begun)
         return NULL;
+    if (g->discovery)
+        return discover_missing(d);
     return g->diverted[0] != '\0' ? g->diverted : dt_keeper_missing(d->keeper, OWNER_GATEWAYS);
 }

@@ -178,6 +178,11 @@ struct daemon {
     struct dt_table resolves; /* under way (resolve.c) */
     uint64_t next_resolve;
     struct discover *discover; /* NULL: no discover section (daemon/discover.h) */
+    struct {
+        struct dt_config_discover *rule; /* sections that could not be put in force; NULL */
+        size_t n;
+        char why[DT_ERR_TEXT];
+    } unserved;
     struct dt_list waits;      /* requests that wait for something to happen (waits.c) */
     struct dt_list monitors;   /* streams of events */
     uint64_t events, config_loads, config_errors;
@@ -386,6 +391,10 @@ void discover_tick(struct daemon *d, dt_time now);
 void discover_event(struct daemon *d, const struct dt_event *ev);
 bool discover_need(struct daemon *d, const struct dt_dp_event *ev); /* true: it was discovery's */
 bool discover_datagram(struct daemon *d, const struct dt_path *path, const uint8_t *msg, size_t len);
+/* Adds what it wants of the host. 0, or -1: no memory. */
+int discover_want(struct daemon *d, struct dt_host_facts *facts);
+void discover_look_where_it_leads(struct daemon *d); /* another's routing rule may stand before its own */
+const char *discover_missing(struct daemon *d); /* why what it protects has no way into the device; NULL */
 int discover_psk(struct daemon *d, const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX]);
 /* What a peer of discovery may bring to that gateway, and to whom it belongs: NAME, not NAME.HASH.ted. */
 void discover_authority(struct daemon *d, const struct dt_config_gateway *g, const struct dt_ike_id *peer,

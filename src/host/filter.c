@@ -23,12 +23,13 @@
 #define CHANGED 1 /* of dt_host_filter_read: a table that we did not set like this */
 
 /* The sets, by IP version. */
-enum filter_set { CLOSED4, CLOSED6, INSIDE4, INSIDE6, PORTS4, PORTS6, SETS };
-static const char *const set_name[SETS] = {"closed4", "closed6", "inside4", "inside6", "ports4", "ports6"};
+enum filter_set { CLOSED4, CLOSED6, INSIDE4, INSIDE6, PORTS4, PORTS6, OWN4, OWN6, OTHERS4, OTHERS6, SETS };
+static const char *const set_name[SETS] = {"closed4", "closed6", "inside4", "inside6", "ports4",
+                                           "ports6",  "own4",    "own6",    "others4", "others6"};
 
 static bool is_set4(enum filter_set set)
 {
-    return set == CLOSED4 || set == INSIDE4 || set == PORTS4;
+    return set % 2 == 0;
 }
 
 struct range_list {
@@ -42,8 +43,7 @@ struct dt_host_filter {
     uint32_t mark;
     uint16_t ike_port, natt_port;
     struct range_list set[SETS];
-    struct filter_port *port; /* what is narrowed */
-    size_t nport, port_cap;
+    struct filter_ports ports;           /* what is narrowed, and discovery's */
     bool no_socket_mark;                 /* this kernel cannot tell the socket that a packet is for */
     uint64_t want;                       /* digest of what is to be there */
     uint64_t stands;                     /* of what was set last */
@@ -101,7 +101,7 @@ void dt_host_filter_close(struct dt_host_filter *f)
     dt_nft_close(f->nft);
     for (int i = 0; i < SETS; i++)
         free(f->set[i].v);
-    free(f->port);
+    filter_ports_free(&f->ports);
     free(f);
 }
 
@@ -137,28 +137,35 @@ static int open_exceptions(struct dt_host_filter *f, const struct dt_host_facts 
     return 0;
 }
 
-/* A rule for packets of a protocol to a network: the network goes into a set, the rest becomes rules. */
-static int add_port(struct dt_host_filter *f, const struct dt_host_fact *x)
+/* A rule for packets of a protocol to a network, or of discovery's: networks go into sets, the rest becomes rules. */
+static int add_rule(struct dt_host_filter *f, const struct dt_host_fact *x)
 {
-    struct dt_range r = dt_prefix_range(&x->rule.dst);
-    if (x->rule.action != DT_NL_RULE_TABLE || !x->rule.proto || x->rule.src.len)
+    const struct dt_nl_rule *r = &x->rule;
+    const bool six = r->ver == 6;
+    struct dt_range own = dt_prefix_range(r->src.len ? &r->src : &(struct dt_prefix){.addr.ver = r->ver}),
+                    others = dt_prefix_range(r->dst.len ? &r->dst : &(struct dt_prefix){.addr.ver = r->ver});
+    switch (filter_ports_add(&f->ports, x)) {
+    case FILTER_NARROWED:
+        return x->closed ? list_add(&f->set[six ? PORTS6 : PORTS4], &others) : 0;
+    case FILTER_PAIR:
+        return list_add(&f->set[six ? OWN6 : OWN4], &own) < 0 ||
+                       list_add(&f->set[six ? OTHERS6 : OTHERS4], &others) < 0
+                   ? -1
+                   : 0;
+    case FILTER_NOTHING:
         return 0;
-    if (f->nport == f->port_cap) {
-        size_t cap = f->port_cap ? f->port_cap * 2 : 16;
-        struct filter_port *v = realloc(f->port, cap * sizeof *v);
-        if (!v)
-            return -1;
-        f->port = v;
-        f->port_cap = cap;
+    default:
+        return -1;
     }
-    struct filter_port *p = &f->port[f->nport++];
-    memset(p, 0, sizeof *p); /* it is digested as octets */
-    p->net.addr = x->rule.dst.addr;
-    p->net.len = x->rule.dst.len;
-    p->proto = x->rule.proto;
-    p->closed = x->closed;
-    memcpy(p->ports, x->rule.dport, sizeof p->ports);
-    return x->closed ? list_add(&f->set[x->rule.ver == 6 ? PORTS6 : PORTS4], &r) : 0;
+}
+
+static void digest_list(struct dt_digest *d, const struct range_list *l)
+{
+    dt_digest_u64(d, l->n);
+    for (size_t i = 0; i < l->n; i++) {
+        dt_digest_bytes(d, l->v[i].from.b, 16);
+        dt_digest_bytes(d, l->v[i].to.b, 16);
+    }
 }
 
 int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want)
@@ -167,14 +174,14 @@ int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want)
     bool any = false, open = false;
     for (int i = 0; i < SETS; i++)
         f->set[i].n = 0;
-    f->nport = 0;
+    filter_ports_forget(&f->ports);
     for (size_t i = 0; i < want->n; i++) {
         const struct dt_host_fact *x = dt_host_facts_at(want, &dt_host_sort, i);
         bool six = x->prefix.addr.ver == 6;
         any = any || x->kind == DT_HOST_SYSCTL;
         open = open || x->kind == DT_HOST_ELSEWHERE;
         struct dt_range r = dt_prefix_range(&x->prefix);
-        if (x->kind == DT_HOST_STEER && add_port(f, x) < 0)
+        if (x->kind == DT_HOST_STEER && add_rule(f, x) < 0)
             return -1;
         if (x->kind == DT_HOST_BARRIER && !x->table && list_add(&f->set[six ? CLOSED6 : CLOSED4], &r) < 0)
             return -1;
@@ -187,17 +194,13 @@ int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want)
     dt_digest_bytes(&d, f->device, sizeof f->device);
     for (int i = 0; i < SETS; i++) {
         f->set[i].n = dt_host_ranges_merge(f->set[i].v, f->set[i].n, f->set[i].cap);
-        dt_digest_u64(&d, f->set[i].n);
-        for (size_t k = 0; k < f->set[i].n; k++) {
-            dt_digest_bytes(&d, f->set[i].v[k].from.b, 16);
-            dt_digest_bytes(&d, f->set[i].v[k].to.b, 16);
-        }
+        digest_list(&d, &f->set[i]);
     }
-    if (f->nport)
-        dt_digest_bytes(&d, f->port, f->nport * sizeof *f->port);
+    filter_ports_digest(&f->ports, &d);
     f->want = dt_digest_value(&d) | 2; /* neither "none" nor CHANGED */
     struct dt_host_fact fact = {.kind = DT_HOST_FILTER, .value = f->want};
-    any = any || f->nport || f->set[CLOSED4].n || f->set[CLOSED6].n || f->set[INSIDE4].n || f->set[INSIDE6].n;
+    any =
+        any || f->ports.n || f->set[CLOSED4].n || f->set[CLOSED6].n || f->set[INSIDE4].n || f->set[INSIDE6].n;
     return any ? dt_host_facts_add(want, &fact) : 0;
 }
 
@@ -365,9 +368,13 @@ static void exempt_outer_packets(struct dt_host_filter *f, const char *chain)
     exempt_errors(f, chain, 58, 1, 4);
     exempt_answers(f, chain, CLOSED4, SRC4);
     exempt_answers(f, chain, CLOSED6, SRC6);
-    if (f->nport) {
+    if (f->ports.narrowed) {
         exempt_answers(f, chain, PORTS4, SRC4);
         exempt_answers(f, chain, PORTS6, SRC6);
+    }
+    if (f->ports.pairs) {
+        exempt_answers(f, chain, OTHERS4, SRC4);
+        exempt_answers(f, chain, OTHERS6, SRC6);
     }
 }
 
@@ -455,14 +462,41 @@ static void put_rules(struct dt_host_filter *f)
 /* What is narrowed to a protocol or a port. */
 static void put_port_rules(struct dt_host_filter *f)
 {
-    filter_ports_mark(f->nft, f->port, f->nport);
     jump_of_set(f, "out", PORTS4, DST4, "ports_out");
     jump_of_set(f, "out", PORTS6, DST6, "ports_out");
-    filter_ports_drop(f->nft, "ports_out", true, "out", f->port, f->nport);
+    filter_ports_drop(f->nft, "ports_out", true, false, "out", &f->ports);
     jump_of_set(f, "in", PORTS4, SRC4, "ports_in");
     jump_of_set(f, "in", PORTS6, SRC6, "ports_in");
     put_exemptions(f, "ports_in");
-    filter_ports_drop(f->nft, "ports_in", false, "in", f->port, f->nport);
+    filter_ports_drop(f->nft, "ports_in", false, false, "in", &f->ports);
+}
+
+static void jump_of_pair(struct dt_host_filter *f, const char *chain, bool four, bool out, const char *to)
+{
+    uint32_t src = four ? SRC4 : SRC6, dst = four ? DST4 : DST6;
+    struct rule r = rule_begin(f, chain);
+    if (!r.h)
+        return;
+    match_set(r.h, four ? OWN4 : OWN6, out ? src : dst);
+    match_set(r.h, four ? OTHERS4 : OTHERS6, out ? dst : src);
+    dt_nft_jump(r.h, to);
+    mnl_attr_nest_end(r.h, r.list);
+    dt_nft_next(f->nft);
+}
+
+/* What discovery's proxies describe: by both sides, except for what stays on our own, as its routing rules have it. */
+static void put_pair_rules(struct dt_host_filter *f)
+{
+    for (int way = 0; way < 2; way++) {
+        const bool out = way == 0;
+        const char *name = out ? "pairs_out" : "pairs_in";
+        jump_of_pair(f, out ? "out" : "in", true, out, name);
+        jump_of_pair(f, out ? "out" : "in", false, out, name);
+        if (!out)
+            put_exemptions(f, name);
+        filter_ports_return(f->nft, name, out, &f->ports);
+        filter_ports_drop(f->nft, name, out, true, out ? "out" : "in", &f->ports);
+    }
 }
 
 /* ---- the table ------------------------------------------------------------------------------------ */
@@ -567,64 +601,10 @@ static void put_elements(struct dt_host_filter *f, enum filter_set set)
 
 /* ---- what the kernel says ------------------------------------------------------------------------- */
 
-static int digest_message(const struct nlmsghdr *h, void *ctx)
-{
-    enum { NFGENMSG = 4 }; /* its last two octets count every change of anybody's */
-    const struct nlattr *a;
-    /* A dump of chains has those of every table where the kernel is older than Linux 6.3. The table's name is the first
-     * attribute of all these messages. */
-    mnl_attr_for_each(a, h, NFGENMSG)
-    {
-        if (mnl_attr_get_type(a) == NFTA_TABLE_NAME && strcmp(mnl_attr_get_str(a), DT_HOST_FILTER_TABLE) != 0)
-            return 0;
-    }
-    if (mnl_nlmsg_get_payload_len(h) > NFGENMSG)
-        dt_digest_bytes(ctx, (const uint8_t *)mnl_nlmsg_get_payload(h) + NFGENMSG,
-                        mnl_nlmsg_get_payload_len(h) - NFGENMSG);
-    return 0;
-}
-
-static void digest_again(void *ctx)
-{
-    dt_digest_init(ctx);
-}
-
-static int add_dump(struct dt_host_filter *f, uint8_t what, uint16_t flags, const char *set, uint64_t *sum)
-{
-    struct dt_digest one;
-    dt_digest_init(&one);
-    if (dt_nft_get(f->nft, what, flags, DT_HOST_FILTER_TABLE, set, digest_message, digest_again, &one) < 0)
-        return -1;
-    *sum = *sum * 1099511628211u ^ dt_digest_value(&one);
-    return 0;
-}
-
-/* 0: there is no table. -1 with errno. */
-static int digest_table(struct dt_host_filter *f, uint64_t *digest)
-{
-    uint64_t sum = 0;
-    *digest = 0;
-    if (add_dump(f, NFT_MSG_GETTABLE, 0, NULL, &sum) <
-        0) /* its flags: a dormant one is not looked at by packets */
-        return errno == ENOENT ? 0 : -1;
-    if (add_dump(f, NFT_MSG_GETCHAIN, NLM_F_DUMP, NULL, &sum) < 0 || /* their hooks */
-        add_dump(f, NFT_MSG_GETRULE, NLM_F_DUMP, NULL, &sum) < 0 ||
-        add_dump(f, NFT_MSG_GETSET, NLM_F_DUMP, NULL, &sum) < 0)
-        return -1;
-    for (int i = 0; i < SETS; i++)
-        if (add_dump(f, NFT_MSG_GETSETELEM, NLM_F_DUMP, set_name[i], &sum) < 0) {
-            if (errno != ENOENT)
-                return -1;
-            sum = ~sum; /* a set is missing: not ours */
-        }
-    *digest = sum | 2;
-    return 0;
-}
-
 int dt_host_filter_read(struct dt_host_filter *f, uint64_t *value, struct dt_err *err)
 {
     uint64_t digest;
-    if (digest_table(f, &digest) < 0)
+    if (dt_nft_digest(f->nft, DT_HOST_FILTER_TABLE, set_name, SETS, &digest) < 0)
         return dt_err_set(err, 0, "nftables cannot be read: %s", strerror(errno));
     *value = !digest ? 0 : digest == f->as_told ? f->stands : CHANGED;
     return 0;
@@ -689,15 +669,27 @@ static void put_all(struct dt_host_filter *f)
     put_chain(f, "out", NF_INET_POST_ROUTING, 0);
     put_chain(f, "in", NF_INET_PRE_ROUTING, BEFORE_FILTERS);
     put_plain_chain(f, "judge");
-    if (f->nport) {
+    if (f->ports.n) {
         put_chain(f, "fragments", NF_INET_PRE_ROUTING, BEFORE_ALL);
         put_plain_chain(f, "fragment_marks");
+        put_plain_chain(f, "quoted");
+        filter_ports_mark(f->nft, &f->ports);
+    }
+    if (f->ports.narrowed) {
         put_plain_chain(f, "ports_out");
         put_plain_chain(f, "ports_in");
     }
+    if (f->ports.pairs) {
+        put_plain_chain(f, "pairs_out");
+        put_plain_chain(f, "pairs_in");
+    }
     put_rules(f);
-    if (f->nport)
+    if (f->ports.narrowed)
         put_port_rules(f);
+    if (f->ports.pairs)
+        put_pair_rules(f);
+    if (f->ports.n)
+        filter_ports_quoted(f->nft, "out", &f->ports);
 }
 
 int dt_host_filter_set(struct dt_host_filter *f, struct dt_err *err)
@@ -716,7 +708,7 @@ int dt_host_filter_set(struct dt_host_filter *f, struct dt_err *err)
                           strerror(errno));
     f->past = past;
     f->stands = f->want;
-    if (digest_table(f, &f->as_told) < 0)
+    if (dt_nft_digest(f->nft, DT_HOST_FILTER_TABLE, set_name, SETS, &f->as_told) < 0)
         f->as_told = 0;
     return 0;
 }

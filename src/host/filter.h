@@ -11,7 +11,7 @@
  *         kernel then looks up the way back as it does our own outer packets' (rp_filter), and so do others' rules
  *
  * What is narrowed to a protocol or a port is closed by that alone, in chains of their own (ports_out, ports_in), and its fragments
- * are marked before they are routed.
+ * are marked before they are routed. What discovery's proxies describe is closed by both its sides (pairs_out, pairs_in).
  *
  * The table belongs to nobody's socket: it outlives the process, and whoever runs next takes it over. It is compared by
  * what the kernel says of it, so that any change by somebody else is found. */
@@ -40,7 +40,7 @@ struct dt_host_filter *dt_host_filter_open(const struct dt_host_filter_cfg *cfg,
 void dt_host_filter_close(struct dt_host_filter *f); /* NULL is fine; the table stays */
 
 /* Takes from the list what is to be closed (DT_HOST_BARRIER, without what leads elsewhere: DT_HOST_ELSEWHERE), what is inside
- * (DT_HOST_ADDR, if not open), and what is narrowed (DT_HOST_STEER), and adds the fact
+ * (DT_HOST_ADDR, if not open), and what is narrowed or discovery's (DT_HOST_STEER), and adds the fact
  * DT_HOST_FILTER, unless nothing is closed and no mark is wanted either (DT_HOST_SYSCTL). 0, or -1: no memory. */
 int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want);
 

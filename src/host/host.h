@@ -1,8 +1,8 @@
-/* dovetaild's facts: its device, the addresses on it, routes of its table, its rules and its packet filter. How they are
- * kept: host/reconcile.h.
+/* dovetaild's facts: its device, the addresses on it, routes of its tables, its rules, its packet filter, and what holds back probes
+ * of discovery. How they are kept: host/reconcile.h.
  *
- * Ours to say is: all routes of our table, our rules, our packet filter, the state of our device and the addresses on it. Ours
- * to take away is: every route in our table, our rules, a sysctl that we changed (a process that was killed leaves it so), and
+ * Ours to say is: all routes of our tables, our rules, our packet filter, the state of our device and the addresses on it. Ours
+ * to take away is: every route in our tables, our rules, a sysctl that we changed (a process that was killed leaves it so), and
  * addresses of the device that bear our protocol number (a kernel before 5.18 keeps none for addresses: there they stay
  * until the device goes). The device is never taken down. */
 #ifndef DT_HOST_HOST_H
@@ -17,6 +17,7 @@
 #include "host/facts.h"
 #include "host/filter.h"
 #include "host/reconcile.h"
+#include "net/discovery.h"
 #include "net/netlink.h"
 
 /* In the order in which they are set; they are taken away in reverse. */
@@ -30,6 +31,8 @@ enum dt_host_kind {
     DT_HOST_ELSEWHERE, /* a route that leads out of our table: further rules and tables are looked at ("throw") */
     DT_HOST_STEER, /* a routing rule for some packets: a port, a fragment, a pair of networks */
     DT_HOST_RULE,  /* what is not marked looks into our table first */
+    DT_HOST_PROBES, /* discovery's probes for hosts of that network end here (net/discovery.h). dt_host_probes_want makes one of
+                       all, without a network */
 };
 
 /* Of forwarded fragments that may be of a port that a STEER rule names: its table is theirs too, by a rule with this mark. In
@@ -50,15 +53,22 @@ enum dt_host_kind {
 #define DT_HOST_PRIORITY_FIRST 17492u
 #define DT_HOST_PRIORITY_LAST  17501u
 
+/* Discovery (daemon/discover_host.c): packets that are marked as the data path's, and those to our own side, pass by; what a proxy
+ * describes, at the next priority, looks into its table; the third is where the first go to. */
+#define DT_HOST_PRIORITY_DISCOVER 17496u
+#define DT_HOST_TABLE_DISCOVER    17496u
+/* DT_HOST_FRAGMENT_MARK for its proxies with ports. */
+#define DT_HOST_DISCOVER_FRAGMENT_MARK 0x44560003u
+
 struct dt_host_fact {
     enum dt_host_kind kind;
     struct dt_prefix
-        prefix; /* BARRIER, ROUTE, ELSEWHERE: what it is for. ADDR: the address, and its prefix length */
+        prefix; /* BARRIER, ROUTE, ELSEWHERE, PROBES: what it is for. ADDR: the address, and its prefix length */
     struct dt_addr src;      /* ROUTE: preferred source; ver 0: none */
     uint32_t mtu;            /* ROUTE: 0: the device's */
     uint32_t table;          /* BARRIER, ROUTE: 0: the first of ours; else one of DT_HOST_TABLES */
     uint8_t ver;             /* RULE: 4 or 6 */
-    struct dt_nl_rule rule;  /* STEER: all of it. With a port or a protocol, and `closed`: the filter closes that */
+    struct dt_nl_rule rule;  /* STEER: all of it. With a port or a protocol, or discovery's, and `closed`: the filter closes that */
     bool closed;             /* STEER; not compared */
     bool foreign;    /* of what the host has: somebody else's. A foreign route in our table is taken away, or
                                 replaced; a foreign address or sysctl is left alone, and serves as well as our own */
@@ -67,7 +77,7 @@ struct dt_host_fact {
     struct dt_prefix from; /* len 0: any */
     uint32_t nexthop; /* the nexthop object that it leads by; 0: none */
     unsigned by; /* the device that it leads out of; 0: ours, several, none, or that of the nexthop object */
-    uint64_t value;  /* FILTER: host/filter.h */
+    uint64_t value;  /* FILTER: host/filter.h. PROBES: dt_tap_want */
     bool open;       /* ADDR: its owner closes nothing, and the filter leaves it out; not compared */
     uint32_t owner;  /* of what is wanted: the caller's number; not compared */
 };
@@ -95,6 +105,10 @@ int dt_host_rp_filter(const char *device);
 bool dt_host_src_valid_mark(void);
 int dt_host_src_valid_mark_set(bool on, struct dt_err *err);
 
+/* Of all networks of the list's PROBES, at most DT_TAP_PREFIXES, one fact that stands for the table of `tap`. 0, or -1: there are more,
+ * or no tap, or no memory. */
+int dt_host_probes_want(struct dt_tap *tap, struct dt_host_facts *want);
+
 /* The kernel, as ops for one device and table (host/kernel.c). */
 struct dt_host_kernel {
     struct dt_nl *nl;   /* borrowed */
@@ -104,6 +118,7 @@ struct dt_host_kernel {
     bool ipv6;          /* this host has IPv6: else the device need not */
     uint32_t table, priority, mark;
     struct dt_host_filter *filter; /* borrowed; NULL: none is looked at */
+    struct dt_tap *tap;            /* the same */
     /* owned by the functions below */
     bool sysctl_is_ours; /* we changed it */
     struct dt_nl_rules rules;

@@ -58,6 +58,8 @@ static int read_routes(struct dt_host_kernel *k, struct dt_host_facts *have, str
 {
     if (read_table(k, k->table, have, err) < 0)
         return -1;
+    know_table(k,
+               DT_HOST_TABLE_DISCOVER); /* somebody may have taken the rules away before this process was */
     for (uint32_t i = 0; i < DT_HOST_TABLES; i++)
         if (k->tables[i / 8] & 1u << i % 8 && read_table(k, DT_HOST_TABLES_FROM + i, have, err) < 0)
             return -1;
@@ -166,10 +168,21 @@ static int change_sysctl(struct dt_host_kernel *k, bool on, struct dt_err *err)
     return 0;
 }
 
+static int read_tap(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
+{
+    struct dt_host_fact f = {.kind = DT_HOST_PROBES};
+    if (!k->tap)
+        return 0;
+    if (dt_tap_read(k->tap, &f.value, err) < 0)
+        return -1;
+    return f.value && dt_host_facts_add(have, &f) < 0 ? dt_err_set(err, 0, "out of memory") : 0;
+}
+
 int dt_host_kernel_read(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
 {
-    return read_filter(k, have, err) < 0 || read_sysctl(k, have, err) < 0 || read_device(k, have, err) < 0 ||
-                   read_rules(k, have, err) < 0 || read_routes(k, have, err) < 0
+    return read_tap(k, have, err) < 0 || read_filter(k, have, err) < 0 || read_sysctl(k, have, err) < 0 ||
+                   read_device(k, have, err) < 0 || read_rules(k, have, err) < 0 ||
+                   read_routes(k, have, err) < 0
                ? -1
                : 0;
 }
@@ -220,6 +233,8 @@ static int take_away(struct dt_host_kernel *k, const struct dt_host_fact *f, str
         return dt_nl_rule_del(k->nl, &rule, err);
     case DT_HOST_ADDR:
         return dt_nl_addr_del(k->nl, k->ifindex, &f->prefix.addr, f->prefix.len, err);
+    case DT_HOST_PROBES:
+        return dt_tap_remove(k->tap, err);
     case DT_HOST_LINK:
         break;
     }
@@ -250,6 +265,8 @@ static int put_there(struct dt_host_kernel *k, const struct dt_host_fact *f, str
         return dt_nl_addr_add(k->nl, k->ifindex, &f->prefix.addr, f->prefix.len, err);
     case DT_HOST_LINK:
         return restore_link(k, err);
+    case DT_HOST_PROBES:
+        return dt_tap_set(k->tap, err);
     }
     return 0;
 }

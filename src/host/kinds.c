@@ -16,6 +16,13 @@ static int cmp_addr(const struct dt_addr *a, const struct dt_addr *b)
     return a->ver ? memcmp(a->b, b->b, dt_addr_size(a)) : 0;
 }
 
+/* Where others go on stands before these, and goes after them. */
+static int cmp_steer(const struct dt_nl_rule *a, const struct dt_nl_rule *b)
+{
+    int c = cmp_u32(a->action != DT_NL_RULE_NOTHING, b->action != DT_NL_RULE_NOTHING);
+    return c ? c : dt_nl_rule_cmp(a, b);
+}
+
 int dt_host_place_cmp(const struct dt_host_fact *a, const struct dt_host_fact *b)
 {
     int c = cmp_u32(a->kind, b->kind);
@@ -28,7 +35,7 @@ int dt_host_place_cmp(const struct dt_host_fact *a, const struct dt_host_fact *b
     if (!c)
         c = cmp_u32(a->ver, b->ver);
     if (!c && a->kind == DT_HOST_STEER)
-        c = dt_nl_rule_cmp(&a->rule, &b->rule);
+        c = cmp_steer(&a->rule, &b->rule);
     /* A foreign route that differs in these stands beside ours. */
     if (!c)
         c = cmp_u32(a->metric, b->metric);
@@ -93,6 +100,33 @@ int dt_host_facts_add(struct dt_host_facts *l, const struct dt_host_fact *f)
     return dt_host_facts_put(l, &dt_host_sort, f);
 }
 
+int dt_host_probes_want(struct dt_tap *tap, struct dt_host_facts *want)
+{
+    struct dt_prefix host[DT_TAP_PREFIXES];
+    struct dt_host_fact all = {.kind = DT_HOST_PROBES};
+    size_t n = 0, nhost = 0;
+    if (dt_host_facts_settle(want, &dt_host_sort) < 0)
+        return -1;
+    struct dt_host_fact *v = want->v;
+    for (size_t i = 0; i < want->n; i++) {
+        if (v[i].kind != DT_HOST_PROBES) {
+            v[n++] = v[i];
+            continue;
+        }
+        all.owner = v[i].owner;
+        if (nhost && dt_prefix_covers(&host[nhost - 1], &v[i].prefix))
+            continue; /* in order, the wider one first */
+        if (nhost == DT_TAP_PREFIXES || !tap)
+            return -1;
+        host[nhost++] = v[i].prefix;
+    }
+    want->n = n;
+    if (!nhost)
+        return 0;
+    all.value = dt_tap_want(tap, host, nhost);
+    return dt_host_facts_add(want, &all);
+}
+
 static bool addr_ok(const struct dt_addr *a, bool none)
 {
     return a->ver == 4 || a->ver == 6 || (none && a->ver == 0);
@@ -147,7 +181,7 @@ static bool rule_ok(const struct dt_nl_rule *r)
 bool dt_host_fact_ok(const struct dt_host_fact *f)
 {
     const uint8_t ver = f->prefix.addr.ver;
-    if (f->kind == DT_HOST_FILTER || f->kind > DT_HOST_RULE || !bool_ok(&f->foreign, 0) ||
+    if (f->kind == DT_HOST_FILTER || f->kind > DT_HOST_PROBES || !bool_ok(&f->foreign, 0) ||
         !bool_ok(&f->open, 1) || !bool_ok(&f->closed, 1) ||
         (f->table != 0 && f->table - DT_HOST_TABLES_FROM >= DT_HOST_TABLES) || f->metric || f->value ||
         f->tos || f->from.len || f->from.addr.ver || f->nexthop || f->by || !addr_ok(&f->prefix.addr, true) ||
@@ -161,6 +195,7 @@ bool dt_host_fact_ok(const struct dt_host_fact *f)
     case DT_HOST_ADDR:
     case DT_HOST_ROUTE:
     case DT_HOST_ELSEWHERE:
+    case DT_HOST_PROBES:
         return ver != 0;
     case DT_HOST_STEER:
         return rule_ok(&f->rule);
@@ -208,6 +243,9 @@ const char *dt_host_fact_str(char buf[DT_HOST_FACT_STRLEN], const struct dt_host
         break;
     case DT_HOST_RULE:
         snprintf(buf, DT_HOST_FACT_STRLEN, "the routing rule for IPv%u", f->ver);
+        break;
+    case DT_HOST_PROBES:
+        snprintf(buf, DT_HOST_FACT_STRLEN, "the table inet %s of nftables", DT_TAP_TABLE);
         break;
     }
     return buf;

@@ -183,30 +183,6 @@ int dt_keeper_discover_open(struct dt_keeper *k, struct dt_keeper_discover *out,
     return 0;
 }
 
-int dt_keeper_discover_set(struct dt_keeper *k, const struct dt_tap_half *half, size_t n,
-                           const struct dt_steer_rule *steer, size_t nsteer, struct dt_err *err)
-{
-    struct keeper_reply reply;
-    if (n > DT_TAP_HALVES || nsteer > DT_STEER_RULES)
-        return dt_err_set(
-            err, 0,
-            "%zu protected halves and %zu routing rules for discovery; at most %d and %d are possible", n,
-            nsteer, DT_TAP_HALVES, DT_STEER_RULES);
-    struct keeper_request *r = calloc(1, sizeof(*r));
-    if (r == NULL)
-        return dt_err_set(err, 0, "out of memory");
-    r->what = KEEPER_DISCOVER_SET;
-    r->u.discover.nhalf = (uint32_t)n;
-    r->u.discover.nsteer = (uint32_t)nsteer;
-    for (size_t i = 0; i < n; i++)
-        r->u.discover.half[i] = half[i];
-    for (size_t i = 0; i < nsteer; i++)
-        r->u.discover.steer[i] = steer[i];
-    int rc = keeper_ask(k, r, &reply, NULL, 0, err);
-    free(r);
-    return rc;
-}
-
 void dt_keeper_discover_close(struct dt_keeper *k)
 {
     const struct keeper_request r = {.what = KEEPER_DISCOVER_CLOSE};

@@ -11,10 +11,10 @@
  *   keep      what the daemon must find again when it starts, in the one file that the setup names: replaced as a whole
  *   keylog    a descriptor for appending to the file of ESP's keys that the setup names, where there is such a setting
  *   device    the TUN device, deleted by somebody, under the same name again: a descriptor for each worker
- *   want      what is wanted of the host (host/host.h): addresses on that device, routes in one table, its rule, the packet
- *             filter. Each fact is checked, their number is bounded. News of what had to be mended come back with the result
+ *   want      what is wanted of the host (host/host.h): addresses on that device, routes in our tables, rules, the packet
+ *             filter, and discovery's probes. Each fact is checked, their number is bounded. News of what had to be mended come back with the result
  *   socket    a UDP or TCP socket that bears the data path's mark, bound to nothing
- *   discover  discovery's raw sockets, its tap and its routing rules (net/discovery.h), at fixed priorities
+ *   discover  discovery's raw sockets and its tap (net/discovery.h)
  *   dismiss   the daemon ends: its control socket is removed, and the keeper ends
  *
  * There is no request that names a file. A request that is not as it should be ends the conversation: a daemon that sends
@@ -39,7 +39,6 @@
 #include "net/tun.h"
 
 #define DT_KEEPER_TABLE    17494u /* the routing table, and the priority of the rule that leads to it */
-#define DT_KEEPER_DISCOVER 17496u /* discovery's table, and the first of three priorities */
 #define DT_KEEPER_PATIENCE 20     /* seconds; a keeper that has not answered by then is given up */
 
 struct dt_keeper;
@@ -102,9 +101,7 @@ struct dt_keeper_discover {
     int tap4, tap6; /* dt_tap_of */
 };
 int dt_keeper_discover_open(struct dt_keeper *k, struct dt_keeper_discover *out, struct dt_err *err);
-/* dt_tap_set() and dt_steer_set(). */
-int dt_keeper_discover_set(struct dt_keeper *k, const struct dt_tap_half *half, size_t n,
-                           const struct dt_steer_rule *steer, size_t nsteer, struct dt_err *err);
+/* What it watches for is wanted of the host (DT_HOST_PROBES). */
 void dt_keeper_discover_close(struct dt_keeper *k);
 
 #endif

@@ -105,28 +105,6 @@ static bool setup_ok(const struct dt_keeper_setup *s)
            s->mtu <= 65535 && s->queues >= 1 && s->queues <= KEEPER_FDS_MAX;
 }
 
-static bool addr_ok(const struct dt_addr *a)
-{
-    return a->ver == 4 || a->ver == 6;
-}
-
-static bool prefix_ok(const struct dt_prefix *p)
-{
-    return addr_ok(&p->addr) && p->len <= (p->addr.ver == 4 ? 32 : 128);
-}
-
-static bool discover_ok(const struct keeper_discover_set *d)
-{
-    for (uint32_t i = 0; i < d->nhalf; i++)
-        if (!addr_ok(&d->half[i].addr) || d->half[i].mask.ver != d->half[i].addr.ver)
-            return false;
-    for (uint32_t i = 0; i < d->nsteer; i++)
-        if (!prefix_ok(&d->steer[i].src) || !prefix_ok(&d->steer[i].dst) ||
-            d->steer[i].src.addr.ver != d->steer[i].dst.addr.ver)
-            return false;
-    return true;
-}
-
 #define UP_TO(member) (offsetof(struct keeper_request, u) + sizeof(((struct keeper_request *)0)->u.member))
 
 size_t keeper_request_len(const struct keeper_request *r)
@@ -138,9 +116,6 @@ size_t keeper_request_len(const struct keeper_request *r)
         return offsetof(struct keeper_request, u) + r->n * sizeof(r->u.fact[0]);
     case KEEPER_SOCKET:
         return UP_TO(socket);
-    case KEEPER_DISCOVER_SET: /* rarely many */
-        return offsetof(struct keeper_request, u.discover.steer) +
-               r->u.discover.nsteer * sizeof(r->u.discover.steer[0]);
     default:
         return offsetof(struct keeper_request, u);
     }
@@ -151,10 +126,6 @@ bool keeper_request_ok(const struct keeper_request *r, size_t len)
     if (len < offsetof(struct keeper_request, u) || r->what < KEEPER_LOAD || r->what > KEEPER_DISMISS)
         return false;
     if (r->what == KEEPER_FACTS && (r->n == 0 || r->n > KEEPER_FACTS_EACH))
-        return false;
-    if (r->what == KEEPER_DISCOVER_SET &&
-        (len < offsetof(struct keeper_request, u.discover.steer) || r->u.discover.nhalf > DT_TAP_HALVES ||
-         r->u.discover.nsteer > DT_STEER_RULES))
         return false;
     if (len != keeper_request_len(r))
         return false;
@@ -168,8 +139,6 @@ bool keeper_request_ok(const struct keeper_request *r, size_t len)
         return true;
     case KEEPER_SOCKET:
         return (r->u.socket.ver == 4 || r->u.socket.ver == 6) && r->u.socket.stream <= 1;
-    case KEEPER_DISCOVER_SET:
-        return discover_ok(&r->u.discover);
     default:
         return true;
     }

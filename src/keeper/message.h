@@ -25,7 +25,6 @@ enum keeper_what {
     KEEPER_KEYLOG,
     KEEPER_SOCKET,
     KEEPER_DISCOVER_OPEN,
-    KEEPER_DISCOVER_SET,
     KEEPER_DISCOVER_CLOSE,
     KEEPER_DISMISS,
 };
@@ -34,19 +33,12 @@ struct keeper_socket {
     uint8_t ver, stream;
 };
 
-struct keeper_discover_set {
-    uint32_t nhalf, nsteer;
-    struct dt_tap_half half[DT_TAP_HALVES];
-    struct dt_steer_rule steer[DT_STEER_RULES];
-};
-
 struct keeper_request {
     uint32_t what, n;
     union {
         struct dt_keeper_setup setup;
         struct dt_host_fact fact[KEEPER_FACTS_EACH];
         struct keeper_socket socket;
-        struct keeper_discover_set discover;
     } u;
 };
 
@@ -118,7 +110,7 @@ struct keeper_host;
 struct keeper_host *keeper_host_new(const struct dt_keeper_setup *s, struct dt_err *note);
 void keeper_host_free(struct keeper_host *h);
 int keeper_host_device(struct keeper_host *h, struct dt_tun *tun, int *fd, struct dt_err *err);
-unsigned keeper_host_ifindex(const struct keeper_host *h);
+void keeper_host_tap(struct keeper_host *h, struct dt_tap *tap); /* borrowed; NULL: none any more */
 bool keeper_host_add(struct keeper_host *h, const struct dt_host_fact *f, size_t n); /* false: too many */
 /* What was added is wanted; answers on fd. -1: the answer cannot be sent, or `n` is not what was added. */
 int keeper_host_want(struct keeper_host *h, size_t n, int fd);

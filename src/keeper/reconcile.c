@@ -89,9 +89,9 @@ void keeper_host_free(struct keeper_host *h)
     free(h);
 }
 
-unsigned keeper_host_ifindex(const struct keeper_host *h)
+void keeper_host_tap(struct keeper_host *h, struct dt_tap *tap)
 {
-    return h->kernel.ifindex;
+    h->kernel.tap = tap;
 }
 
 int keeper_host_device(struct keeper_host *h, struct dt_tun *tun, int *fd, struct dt_err *err)
@@ -189,6 +189,8 @@ int keeper_host_want(struct keeper_host *h, size_t n, int fd)
         h->closed = h->closed || f->kind == DT_HOST_BARRIER;
     }
     if (h->filter != NULL && dt_host_filter_want(h->filter, &h->wanted) < 0)
+        return -1;
+    if (dt_host_probes_want(h->kernel.tap, &h->wanted) < 0)
         return -1;
     h->kernel.ipv6 = host_has_ipv6(h->setup.device);
     if (!h->kernel.ipv6)

@@ -28,7 +28,6 @@ struct keeper {
     struct keeper_host *host; /* NULL before the setup */
     struct dt_keeper_setup setup;
     struct dt_tap *tap;
-    struct dt_steer *steer;
     bool dismissed;
 };
 
@@ -153,10 +152,10 @@ static int do_socket(struct keeper *k, const struct keeper_socket *s)
 
 static void discover_close(struct keeper *k)
 {
+    if (k->host != NULL)
+        keeper_host_tap(k->host, NULL);
     dt_tap_close(k->tap);
-    dt_steer_close(k->steer);
     k->tap = NULL;
-    k->steer = NULL;
 }
 
 static int do_discover_open(struct keeper *k)
@@ -169,12 +168,10 @@ static int do_discover_open(struct keeper *k)
     fds[0] = dt_raw_udp_open(4, DT_DP_MARK, &err);
     fds[1] = fds[0] >= 0 ? dt_raw_udp_open(6, DT_DP_MARK, &err) : -1;
     k->tap = fds[1] >= 0 ? dt_tap_open(k->setup.ike_port, &err) : NULL;
-    k->steer = k->tap != NULL ? dt_steer_open(keeper_host_ifindex(k->host), DT_DP_MARK, DT_KEEPER_DISCOVER,
-                                              DT_KEEPER_DISCOVER, &err)
-                              : NULL;
-    if (k->steer != NULL) {
+    if (k->tap != NULL) {
         fds[2] = fcntl(dt_tap_fd(k->tap, 4), F_DUPFD_CLOEXEC, 0);
         fds[3] = fcntl(dt_tap_fd(k->tap, 6), F_DUPFD_CLOEXEC, 0);
+        keeper_host_tap(k->host, k->tap);
         if (fds[2] >= 0 && fds[3] >= 0)
             return answer(k, &r, sizeof(r.u.err), fds, 4);
         dt_err_set(&err, 0, "no descriptor: %s", strerror(errno));
@@ -184,17 +181,6 @@ static int do_discover_open(struct keeper *k)
         if (fds[i] >= 0)
             close(fds[i]);
     return answer_done(k, -1, &err);
-}
-
-static int do_discover_set(struct keeper *k, const struct keeper_discover_set *s)
-{
-    struct dt_err err = {0};
-    if (k->tap == NULL)
-        return -1;
-    int rc = dt_tap_set(k->tap, s->half, s->nhalf, s->steer, s->nsteer, &err);
-    if (rc == 0)
-        rc = dt_steer_set(k->steer, s->steer, s->nsteer, &err);
-    return answer_done(k, rc, &err);
 }
 
 /* ---- the end ---- */
@@ -251,8 +237,6 @@ static int serve_one(struct keeper *k, const struct keeper_request *r, int besid
         return do_socket(k, &r->u.socket);
     case KEEPER_DISCOVER_OPEN:
         return do_discover_open(k);
-    case KEEPER_DISCOVER_SET:
-        return do_discover_set(k, &r->u.discover);
     case KEEPER_DISCOVER_CLOSE:
         discover_close(k);
         return answer_done(k, 0, &none);

@@ -121,6 +121,17 @@ void dt_nl_rules_free(struct dt_nl_rules *l);
 int dt_nl_route_get(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, struct dt_addr *src,
                     unsigned *ifindex, struct dt_err *err);
 
+/* How a packet that comes in by interface `iif` would leave (0: one of this host's own), unmarked, with all that routing rules may
+ * look at. proto 0: of no protocol in particular; else TCP, UDP or ICMP. Fails when there is no route, and for what the
+ * kernel would not take in. */
+struct dt_nl_between {
+    struct dt_addr src, dst;
+    uint8_t proto;
+    uint16_t sport, dport;
+    unsigned iif;
+};
+int dt_nl_route_between(struct dt_nl *nl, const struct dt_nl_between *p, unsigned *ifindex, struct dt_err *err);
+
 /* The prefix of the route that a marked packet to dst would take; len 0: a default route. */
 int dt_nl_route_match(struct dt_nl *nl, const struct dt_addr *dst, uint32_t mark, struct dt_prefix *matched,
                       struct dt_err *err);

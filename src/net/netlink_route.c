@@ -334,10 +334,11 @@ static int got_route(const struct nlmsghdr *h, void *ctx)
 
 /* proto 0: of no protocol in particular. */
 struct route_ask {
-    struct dt_addr dst;
+    struct dt_addr dst, src; /* src ver 0: the kernel's choice */
     uint32_t mark;
+    unsigned iif;
     uint8_t proto;
-    uint16_t port;
+    uint16_t port, sport;
     bool match;
 };
 
@@ -356,6 +357,14 @@ static int ask_kernel(struct dt_nl *nl, const struct route_ask *ask, struct dt_n
         mnl_attr_put_u8(h, RTA_IP_PROTO, ask->proto);
     if (ask->port)
         mnl_attr_put_u16(h, RTA_DPORT, htons(ask->port));
+    if (ask->sport)
+        mnl_attr_put_u16(h, RTA_SPORT, htons(ask->sport));
+    if (ask->src.ver) {
+        rt->rtm_src_len = rt->rtm_dst_len;
+        put_addr(h, RTA_SRC, &ask->src);
+    }
+    if (ask->iif)
+        mnl_attr_put_u32(h, RTA_IIF, ask->iif);
     *got = (struct dt_nl_route){.ifindex = 0};
     if (nl_talk(nl, h, got_route, got) < 0 || got->ifindex == 0)
         return dt_err_set(err, 0, "no route to %s: %s", dt_addr_str(text, &ask->dst),
@@ -396,4 +405,17 @@ int dt_nl_route_get_port(struct dt_nl *nl, const struct dt_addr *dst, uint8_t pr
                          unsigned *ifindex, struct dt_err *err)
 {
     return ask_route(nl, &(struct route_ask){.dst = *dst, .proto = proto, .port = port}, NULL, ifindex, err);
+}
+
+int dt_nl_route_between(struct dt_nl *nl, const struct dt_nl_between *p, unsigned *ifindex,
+                        struct dt_err *err)
+{
+    return ask_route(nl,
+                     &(struct route_ask){.dst = p->dst,
+                                         .src = p->src,
+                                         .iif = p->iif,
+                                         .proto = p->proto,
+                                         .port = p->dport,
+                                         .sport = p->sport},
+                     NULL, ifindex, err);
 }

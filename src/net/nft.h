@@ -33,6 +33,10 @@ int dt_nft_commit(struct dt_nft *n);
 int dt_nft_get(struct dt_nft *n, uint8_t what, uint16_t flags, const char *table, const char *set,
                int (*each)(const struct nlmsghdr *h, void *ctx), void (*again)(void *ctx), void *ctx);
 
+/* A number for all that the kernel says of a table: its flags, chains, rules and sets, and the elements of the sets that are
+ * named. 0: there is no such table. 0, or -1 with errno. */
+int dt_nft_digest(struct dt_nft *n, const char *table, const char *const *set, size_t nset, uint64_t *digest);
+
 /* Becomes readable when anything of nftables changes; -1 with *err. net/netlink.h's dt_nl_monitor_drain reads it. */
 int dt_nft_monitor_open(struct dt_err *err);
 

@@ -12,17 +12,25 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "wire/ip.h"
 #include "wire/udp.h"
 
 #define PROGRAM_MAX 4096
 #define BUFFER      (256 * 1024) /* what waits; the kernel drops the rest, and counts it */
 
+#define CHANGED 1 /* of dt_tap_read: a table that we did not set like this */
+
 struct dt_tap {
     int fd4, fd6;
     uint16_t port;
     uint64_t lost;
     struct tap_nft *nft;
+    size_t nhost;
+    struct dt_prefix host[DT_TAP_PREFIXES];
+    uint64_t want;    /* digest of what is to be there */
+    uint64_t stands;  /* of what was set last; 0: nothing */
+    uint64_t as_told; /* what the kernel said of that */
 };
 
 struct program {
@@ -48,28 +56,28 @@ static void take(struct program *p)
     op(p, BPF_RET | BPF_K, 0, 0, 65535);
 }
 
-/* Ends with "ours" when the destination at offset `at` lies in the half. */
-static void half_is_ours(struct program *p, const struct dt_tap_half *h, unsigned at)
+static uint32_t mask_of(unsigned bits)
 {
-    unsigned words = (unsigned)dt_addr_size(&h->addr) / 4, used = 0, done = 0;
-    for (unsigned i = 0; i < words; i++)
-        used += dt_get_be32(h->mask.b + 4 * i) != 0;
+    return bits >= 32 ? UINT32_MAX : bits ? UINT32_MAX << (32 - bits) : 0;
+}
+
+/* Ends with "ours" when the destination at offset `at` lies in the prefix. */
+static void prefix_is_ours(struct program *p, const struct dt_prefix *host, unsigned at)
+{
+    unsigned words = (host->len + 31u) / 32;
     for (unsigned i = 0; i < words; i++) {
-        uint32_t mask = dt_get_be32(h->mask.b + 4 * i);
-        if (!mask)
-            continue;
-        done++;
+        uint32_t mask = mask_of(host->len - 32u * i);
         op(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, at + 4 * i);
         op(p, BPF_ALU | BPF_AND | BPF_K, 0, 0, mask);
         /* Past the words that follow (three instructions each) and the end. */
-        op(p, BPF_JMP | BPF_JEQ | BPF_K, 0, (uint8_t)(3 * (used - done) + 1),
-           dt_get_be32(h->addr.b + 4 * i) & mask);
+        op(p, BPF_JMP | BPF_JEQ | BPF_K, 0, (uint8_t)(3 * (words - i - 1) + 1),
+           dt_get_be32(host->addr.b + 4 * i) & mask);
     }
     take(p);
 }
 
 /* Offsets count from the IP header: the sockets are cooked (SOCK_DGRAM). */
-static void build(struct program *p, uint8_t ver, uint16_t port, const struct dt_tap_half *half, size_t n)
+static void build(struct program *p, uint8_t ver, const struct dt_tap *t)
 {
     p->n = 0;
     op(p, BPF_LD | BPF_B | BPF_ABS, 0, 0, ver == 4 ? 9 : 6);
@@ -83,12 +91,12 @@ static void build(struct program *p, uint8_t ver, uint16_t port, const struct dt
         op(p, BPF_LDX | BPF_IMM, 0, 0, DT_IP6_HDR_LEN);
     }
     op(p, BPF_LD | BPF_H | BPF_IND, 0, 0, 2);
-    must_be(p, port);
+    must_be(p, t->port);
     op(p, BPF_LD | BPF_B | BPF_IND, 0, 0, DT_UDP_HDR_LEN + TAP_EXCHANGE_AT);
     must_be(p, TAP_EXCHANGE);
-    for (size_t i = 0; i < n; i++)
-        if (half[i].addr.ver == ver)
-            half_is_ours(p, &half[i], ver == 4 ? 16 : 24);
+    for (size_t i = 0; i < t->nhost; i++)
+        if (t->host[i].addr.ver == ver)
+            prefix_is_ours(p, &t->host[i], ver == 4 ? 16 : 24);
     op(p, BPF_RET | BPF_K, 0, 0, 0);
 }
 
@@ -156,22 +164,57 @@ void dt_tap_close(struct dt_tap *t)
     free(t);
 }
 
-int dt_tap_set(struct dt_tap *t, const struct dt_tap_half *half, size_t n, const struct dt_steer_rule *steer,
-               size_t nsteer, struct dt_err *err)
+uint64_t dt_tap_want(struct dt_tap *t, const struct dt_prefix *host, size_t n)
+{
+    struct dt_digest d;
+    t->nhost = n < DT_TAP_PREFIXES ? n : DT_TAP_PREFIXES;
+    dt_digest_init(&d);
+    for (size_t i = 0; i < t->nhost; i++) {
+        t->host[i] = host[i];
+        dt_digest_u64(&d, host[i].len);
+        dt_digest_bytes(&d, host[i].addr.b, dt_addr_size(&host[i].addr));
+    }
+    t->want = dt_digest_value(&d) | 2; /* neither "none" nor CHANGED */
+    return t->want;
+}
+
+int dt_tap_read(struct dt_tap *t, uint64_t *value, struct dt_err *err)
+{
+    uint64_t digest;
+    if (tap_nft_read(t->nft, &digest, err) < 0)
+        return -1;
+    *value = !digest ? 0 : digest == t->as_told ? t->stands : CHANGED;
+    return 0;
+}
+
+static int watch(const struct dt_tap *t, struct dt_err *err)
 {
     struct program *p = malloc(sizeof *p);
-    if (!p || n > DT_TAP_HALVES) {
-        free(p);
-        return dt_err_set(err, 0, "%zu protected halves; at most %d are watched for", n, DT_TAP_HALVES);
-    }
-    build(p, 4, t->port, half, n);
+    if (!p)
+        return dt_err_set(err, 0, "out of memory");
+    build(p, 4, t);
     int rc = attach(t->fd4, p);
-    build(p, 6, t->port, half, n);
+    build(p, 6, t);
     rc |= attach(t->fd6, p);
     free(p);
-    if (rc)
-        return dt_err_set(err, 0, "the filter for probes is not taken: %s", strerror(errno));
-    return tap_nft_set(t->nft, t->port, half, n, steer, nsteer, err);
+    return rc ? dt_err_set(err, 0, "the filter for probes is not taken: %s", strerror(errno)) : 0;
+}
+
+int dt_tap_set(struct dt_tap *t, struct dt_err *err)
+{
+    t->stands = t->as_told = 0;
+    if (watch(t, err) < 0 || tap_nft_set(t->nft, t->port, t->host, t->nhost, err) < 0 ||
+        tap_nft_read(t->nft, &t->as_told, err) < 0)
+        return -1;
+    t->stands = t->want;
+    return 0;
+}
+
+int dt_tap_remove(struct dt_tap *t, struct dt_err *err)
+{
+    t->stands = t->as_told = 0;
+    t->nhost = 0;
+    return watch(t, err) < 0 || tap_nft_remove(t->nft, err) < 0 ? -1 : 0;
 }
 
 int dt_tap_fd(const struct dt_tap *t, uint8_t ver)

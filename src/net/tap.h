@@ -10,8 +10,10 @@
 /* tap_nft.c: the table that holds back what the tap takes. */
 struct tap_nft;
 struct tap_nft *tap_nft_open(struct dt_err *err);
-int tap_nft_set(struct tap_nft *n, uint16_t port, const struct dt_tap_half *half, size_t count,
-                const struct dt_steer_rule *steer, size_t nsteer, struct dt_err *err);
+int tap_nft_read(struct tap_nft *n, uint64_t *digest, struct dt_err *err); /* 0: there is none */
+int tap_nft_set(struct tap_nft *n, uint16_t port, const struct dt_prefix *host, size_t count,
+                struct dt_err *err);
+int tap_nft_remove(struct tap_nft *n, struct dt_err *err);
 void tap_nft_close(struct tap_nft *n);
 
 #endif

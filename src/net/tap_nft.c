@@ -1,6 +1,5 @@
-/* The table "dovetail_discovery" of nftables: probes for hosts of ours end here, one rule for each protected half, and
- * fragments that a proxy with ports may carry are marked. Put there in one transaction. The table belongs to our netlink socket (NFT_TABLE_F_OWNER, Linux 5.12), so that the kernel
- * removes it when the process ends; an older kernel's is removed at the next start. */
+/* The table "inet dovetail_discovery": probes for hosts of ours end here, one rule for each of their networks. Put there in one
+ * transaction. The table belongs to our netlink socket, where the kernel knows owners. */
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <stdlib.h>
@@ -15,14 +14,14 @@
 #define NFT_TABLE_F_OWNER 0x2
 #endif
 
-#define TABLE  "dovetail_discovery"
-#define CHAIN  "probes"
-#define BATCH  (512 * 1024)
-#define IN_RAW (-300) /* before connection tracking */
+#define CHAIN   "probes"
+#define COUNTER "held_back"
+#define BATCH   (512 * 1024)
+#define IN_RAW  (-300) /* before connection tracking */
 
 struct tap_nft {
     struct dt_nft *nft;
-    bool made, plain;
+    bool plain; /* the kernel knows no owners */
 };
 
 /* `len` bytes at `at` of the network or transport header, masked, are v. */
@@ -35,34 +34,6 @@ static void field_is(struct nlmsghdr *h, uint32_t base, uint32_t at, const void 
     dt_nft_is(h, v, len);
 }
 
-/* The same conditions as the socket filter's, so that nothing is held back that the tap does not see. */
-static void put_rule(struct tap_nft *n, uint16_t port, const struct dt_tap_half *half)
-{
-    static const uint8_t udp = DT_IPPROTO_UDP, exchange = TAP_EXCHANGE, fragment[2] = {0x3f, 0xff},
-                         none[2] = {0, 0};
-    bool four = half->addr.ver == 4;
-    uint8_t family = four ? NFPROTO_IPV4 : NFPROTO_IPV6, be_port[2] = {(uint8_t)(port >> 8), (uint8_t)port};
-    struct nlmsghdr *h = dt_nft_message(n->nft, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
-    if (!h)
-        return;
-    mnl_attr_put_strz(h, NFTA_RULE_TABLE, TABLE);
-    mnl_attr_put_strz(h, NFTA_RULE_CHAIN, CHAIN);
-    struct nlattr *list = mnl_attr_nest_start(h, NFTA_RULE_EXPRESSIONS);
-    dt_nft_meta(h, NFT_META_NFPROTO);
-    dt_nft_is(h, &family, 1);
-    field_is(h, NFT_PAYLOAD_NETWORK_HEADER, four ? 9 : 6, NULL, &udp, 1);
-    if (four)
-        field_is(h, NFT_PAYLOAD_NETWORK_HEADER, 6, fragment, none, 2);
-    field_is(h, NFT_PAYLOAD_TRANSPORT_HEADER, 2, NULL, be_port, 2);
-    field_is(h, NFT_PAYLOAD_TRANSPORT_HEADER, DT_UDP_HDR_LEN + TAP_EXCHANGE_AT, NULL, &exchange, 1);
-    field_is(h, NFT_PAYLOAD_NETWORK_HEADER, four ? 16 : 24, half->mask.b, half->addr.b,
-             (uint32_t)dt_addr_size(&half->addr));
-    dt_nft_count(h, NULL);
-    dt_nft_verdict(h, NF_DROP);
-    mnl_attr_nest_end(h, list);
-    dt_nft_next(n->nft);
-}
-
 static void prefix_is(struct nlmsghdr *h, uint32_t at, const struct dt_prefix *p)
 {
     uint8_t mask[16] = {0};
@@ -72,33 +43,29 @@ static void prefix_is(struct nlmsghdr *h, uint32_t at, const struct dt_prefix *p
         field_is(h, NFT_PAYLOAD_NETWORK_HEADER, at, mask, p->addr.b, (uint32_t)dt_addr_size(&p->addr));
 }
 
-/* Any fragment between the two sides, of the protocol: whether it has the ports is seen in the data path. (IPv6: where the
- * fragment header is the first extension header, as hosts send it.) */
-static void put_fragment_rule(struct tap_nft *n, const struct dt_steer_rule *x)
+/* The same conditions as the socket filter's, so that nothing is held back that the tap does not see. */
+static void put_rule(struct tap_nft *n, uint16_t port, const struct dt_prefix *host)
 {
-    static const uint8_t part[2] = {0x3f, 0xff}, none[2] = {0, 0}, header = 44;
-    bool four = x->src.addr.ver == 4;
-    uint8_t family = four ? NFPROTO_IPV4 : NFPROTO_IPV6;
+    static const uint8_t udp = DT_IPPROTO_UDP, exchange = TAP_EXCHANGE, fragment[2] = {0x3f, 0xff},
+                         none[2] = {0, 0};
+    bool four = host->addr.ver == 4;
+    uint8_t family = four ? NFPROTO_IPV4 : NFPROTO_IPV6, be_port[2] = {(uint8_t)(port >> 8), (uint8_t)port};
     struct nlmsghdr *h = dt_nft_message(n->nft, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
     if (!h)
         return;
-    mnl_attr_put_strz(h, NFTA_RULE_TABLE, TABLE);
+    mnl_attr_put_strz(h, NFTA_RULE_TABLE, DT_TAP_TABLE);
     mnl_attr_put_strz(h, NFTA_RULE_CHAIN, CHAIN);
     struct nlattr *list = mnl_attr_nest_start(h, NFTA_RULE_EXPRESSIONS);
     dt_nft_meta(h, NFT_META_NFPROTO);
     dt_nft_is(h, &family, 1);
-    if (four) {
-        dt_nft_payload(h, NFT_PAYLOAD_NETWORK_HEADER, 6, 2);
-        dt_nft_mask(h, part, 2);
-        dt_nft_is_not(h, none, 2);
-    } else {
-        field_is(h, NFT_PAYLOAD_NETWORK_HEADER, 6, NULL, &header, 1);
-    }
-    prefix_is(h, four ? 12 : 8, &x->src);
-    prefix_is(h, four ? 16 : 24, &x->dst);
-    if (x->proto)
-        field_is(h, NFT_PAYLOAD_NETWORK_HEADER, four ? 9 : DT_IP6_HDR_LEN, NULL, &x->proto, 1);
-    dt_nft_set_mark(h, DT_STEER_FRAGMENT);
+    field_is(h, NFT_PAYLOAD_NETWORK_HEADER, four ? 9 : 6, NULL, &udp, 1);
+    if (four)
+        field_is(h, NFT_PAYLOAD_NETWORK_HEADER, 6, fragment, none, 2);
+    field_is(h, NFT_PAYLOAD_TRANSPORT_HEADER, 2, NULL, be_port, 2);
+    field_is(h, NFT_PAYLOAD_TRANSPORT_HEADER, DT_UDP_HDR_LEN + TAP_EXCHANGE_AT, NULL, &exchange, 1);
+    prefix_is(h, four ? 16 : 24, host);
+    dt_nft_count(h, COUNTER); /* beside the rules, which are compared */
+    dt_nft_verdict(h, NF_DROP);
     mnl_attr_nest_end(h, list);
     dt_nft_next(n->nft);
 }
@@ -110,15 +77,8 @@ static void put_delete(struct tap_nft *n)
     struct nlmsghdr *h = dt_nft_message(n->nft, NFT_MSG_DELTABLE, 0);
     if (!h)
         return;
-    mnl_attr_put_strz(h, NFTA_TABLE_NAME, TABLE);
+    mnl_attr_put_strz(h, NFTA_TABLE_NAME, DT_TAP_TABLE);
     dt_nft_next(n->nft);
-}
-
-static int delete_table(struct tap_nft *n)
-{
-    dt_nft_begin(n->nft);
-    put_delete(n);
-    return dt_nft_commit(n->nft);
 }
 
 static void put_table(struct tap_nft *n)
@@ -126,13 +86,13 @@ static void put_table(struct tap_nft *n)
     struct nlmsghdr *h = dt_nft_message(n->nft, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
     if (!h)
         return;
-    mnl_attr_put_strz(h, NFTA_TABLE_NAME, TABLE);
+    mnl_attr_put_strz(h, NFTA_TABLE_NAME, DT_TAP_TABLE);
     dt_nft_be32(h, NFTA_TABLE_FLAGS, n->plain ? 0 : NFT_TABLE_F_OWNER);
     dt_nft_next(n->nft);
     h = dt_nft_message(n->nft, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
     if (!h)
         return;
-    mnl_attr_put_strz(h, NFTA_CHAIN_TABLE, TABLE);
+    mnl_attr_put_strz(h, NFTA_CHAIN_TABLE, DT_TAP_TABLE);
     mnl_attr_put_strz(h, NFTA_CHAIN_NAME, CHAIN);
     mnl_attr_put_strz(h, NFTA_CHAIN_TYPE, "filter");
     dt_nft_be32(h, NFTA_CHAIN_POLICY, NF_ACCEPT);
@@ -143,35 +103,61 @@ static void put_table(struct tap_nft *n)
     dt_nft_next(n->nft);
 }
 
-static int replace(struct tap_nft *n, uint16_t port, const struct dt_tap_half *half, size_t count,
-                   const struct dt_steer_rule *steer, size_t nsteer)
+static void put_counter(struct tap_nft *n)
+{
+    struct nlmsghdr *h = dt_nft_message(n->nft, NFT_MSG_NEWOBJ, NLM_F_CREATE);
+    if (!h)
+        return;
+    mnl_attr_put_strz(h, NFTA_OBJ_TABLE, DT_TAP_TABLE);
+    mnl_attr_put_strz(h, NFTA_OBJ_NAME, COUNTER);
+    dt_nft_be32(h, NFTA_OBJ_TYPE, NFT_OBJECT_COUNTER);
+    mnl_attr_nest_end(h, mnl_attr_nest_start(h, NFTA_OBJ_DATA));
+    dt_nft_next(n->nft);
+}
+
+static int replace_table(struct tap_nft *n, bool there, uint16_t port, const struct dt_prefix *host,
+                         size_t count)
 {
     dt_nft_begin(n->nft);
-    if (n->made)
+    if (there)
         put_delete(n);
-    if (count)
-        put_table(n);
+    put_table(n);
+    put_counter(n);
     for (size_t i = 0; i < count; i++)
-        put_rule(n, port, &half[i]);
-    for (size_t i = 0; i < nsteer && count; i++)
-        if (steer[i].sport || steer[i].dport)
-            put_fragment_rule(n, &steer[i]);
+        put_rule(n, port, &host[i]);
     return dt_nft_commit(n->nft);
 }
 
-int tap_nft_set(struct tap_nft *n, uint16_t port, const struct dt_tap_half *half, size_t count,
-                const struct dt_steer_rule *steer, size_t nsteer, struct dt_err *err)
+int tap_nft_read(struct tap_nft *n, uint64_t *digest, struct dt_err *err)
 {
-    if (!count && !n->made)
-        return 0;
-    int rc = replace(n, port, half, count, steer, nsteer);
-    if (rc && !n->plain && !n->made && (errno == EOPNOTSUPP || errno == EINVAL)) {
+    if (dt_nft_digest(n->nft, DT_TAP_TABLE, NULL, 0, digest) < 0)
+        return dt_err_set(err, 0, "nftables cannot be read: %s", strerror(errno));
+    return 0;
+}
+
+int tap_nft_set(struct tap_nft *n, uint16_t port, const struct dt_prefix *host, size_t count,
+                struct dt_err *err)
+{
+    uint64_t there; /* perhaps a killed process's, on an older kernel */
+    if (tap_nft_read(n, &there, err) < 0)
+        return -1;
+    int rc = replace_table(n, there != 0, port, host, count);
+    if (rc && !n->plain && (errno == EOPNOTSUPP || errno == EINVAL)) {
         n->plain = true;
-        rc = replace(n, port, half, count, steer, nsteer);
+        rc = replace_table(n, there != 0, port, host, count);
+        n->plain = rc == 0;
     }
-    if (rc)
-        return dt_err_set(err, 0, "nftables does not take the table %s: %s", TABLE, strerror(errno));
-    n->made = count > 0;
+    return rc ? dt_err_set(err, 0, "nftables does not take the table inet %s: %s", DT_TAP_TABLE,
+                           strerror(errno))
+              : 0;
+}
+
+int tap_nft_remove(struct tap_nft *n, struct dt_err *err)
+{
+    dt_nft_begin(n->nft);
+    put_delete(n);
+    if (dt_nft_commit(n->nft) < 0 && errno != ENOENT)
+        return dt_err_set(err, 0, "nftables keeps the table inet %s: %s", DT_TAP_TABLE, strerror(errno));
     return 0;
 }
 
@@ -183,24 +169,17 @@ struct tap_nft *tap_nft_open(struct dt_err *err)
         return NULL;
     }
     n->nft = dt_nft_open(BATCH, err);
-    if (!n->nft) {
-        free(n);
-        return NULL;
-    }
-    if (delete_table(n) && errno != ENOENT) { /* a killed process's, on an older kernel */
-        dt_err_set(err, 0, "nftables cannot be used: the table %s: %s", TABLE, strerror(errno));
-        tap_nft_close(n);
-        return NULL;
-    }
-    return n;
+    if (n->nft)
+        return n;
+    free(n);
+    return NULL;
 }
 
 void tap_nft_close(struct tap_nft *n)
 {
     if (!n)
         return;
-    if (n->made)
-        delete_table(n);
+    tap_nft_remove(n, NULL);
     dt_nft_close(n->nft);
     free(n);
 }

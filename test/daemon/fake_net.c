@@ -267,8 +267,31 @@ struct dt_tap *dt_tap_of(int fd4, int fd6)
 
 void dt_tap_close(struct dt_tap *t)
 {
+    if (t == NULL)
+        return;
     close(t->fd4);
     close(t->fd6);
+}
+
+uint64_t dt_tap_want(struct dt_tap *t, const struct dt_prefix *host, size_t n)
+{
+    return 0;
+}
+
+int dt_tap_read(struct dt_tap *t, uint64_t *value, struct dt_err *err)
+{
+    *value = 0;
+    return 0;
+}
+
+int dt_tap_set(struct dt_tap *t, struct dt_err *err)
+{
+    return 0;
+}
+
+int dt_tap_remove(struct dt_tap *t, struct dt_err *err)
+{
+    return 0;
 }
 
 int dt_tap_fd(const struct dt_tap *t, uint8_t ver)
@@ -382,12 +405,6 @@ int dt_keeper_discover_open(struct dt_keeper *k, struct dt_keeper_discover *out,
     return 0;
 }
 
-int dt_keeper_discover_set(struct dt_keeper *k, const struct dt_tap_half *half, size_t n,
-                           const struct dt_steer_rule *steer, size_t nsteer, struct dt_err *err)
-{
-    return 0;
-}
-
 void dt_keeper_discover_close(struct dt_keeper *k)
 {
 }
@@ -414,6 +431,16 @@ int dt_nl_link_get(struct dt_nl *n, unsigned ifindex, struct dt_nl_link *out, st
     return 0;
 }
 
+int dt_nl_rules_of(struct dt_nl *n, uint32_t from, uint32_t to, struct dt_nl_rules *out, struct dt_err *err)
+{
+    out->n = 0;
+    return 0;
+}
+
+void dt_nl_rules_free(struct dt_nl_rules *l)
+{
+}
+
 int dt_nl_route_get(struct dt_nl *n, const struct dt_addr *dst, uint32_t mark, struct dt_addr *src,
                     unsigned *ifindex, struct dt_err *err)
 {
@@ -431,6 +458,11 @@ int dt_nl_route_match(struct dt_nl *n, const struct dt_addr *dst, uint32_t mark,
 {
     *matched = (struct dt_prefix){.addr = *dst}; /* by the default route */
     return 0;
+}
+
+int dt_nl_route_between(struct dt_nl *n, const struct dt_nl_between *p, unsigned *ifindex, struct dt_err *err)
+{
+    return dt_nl_route_get(n, &p->dst, 0, NULL, ifindex, err);
 }
 
 int dt_nl_route_get_port(struct dt_nl *n, const struct dt_addr *dst, uint8_t proto, uint16_t port,

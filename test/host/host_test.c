@@ -2,6 +2,7 @@
  * way at any moment. */
 #include "support/test.h"
 
+#include "base/bytes.h"
 #include "base/rand.h"
 #include "host/host.h"
 
@@ -109,6 +110,27 @@ static struct dt_host_facts client_want(const char *inside)
     add(&l, (struct dt_host_fact){.kind = DT_HOST_BARRIER, .prefix = prefix("10.1.0.0/16"), .owner = 7});
     add(&l, (struct dt_host_fact){.kind = DT_HOST_LINK, .owner = 0});
     return l;
+}
+
+/* One of discovery's: a proxy's pair, what stays on our own side, or where that goes on. */
+static struct dt_host_fact discover_rule(uint8_t kind, uint8_t which, uint8_t owner)
+{
+    struct dt_nl_rule rule = {.ver = 4, .priority = DT_HOST_PRIORITY_DISCOVER, .dst = prefix("10.0.0.0/24")};
+    rule.dst.addr.b[2] = which % 12;
+    if (kind % 3 == 0) {
+        rule.priority += 1;
+        rule.table = DT_HOST_TABLE_DISCOVER;
+        rule.src = prefix("10.1.0.0/16");
+        rule.proto = which & 16 ? 17 : 0;
+    } else if (kind % 3 == 1) {
+        rule.action = DT_NL_RULE_GOTO;
+        rule.table = DT_HOST_PRIORITY_DISCOVER + 2;
+    } else {
+        rule = (struct dt_nl_rule){
+            .ver = 4, .priority = DT_HOST_PRIORITY_DISCOVER + 2, .action = DT_NL_RULE_NOTHING};
+    }
+    return (struct dt_host_fact){
+        .kind = DT_HOST_STEER, .rule = rule, .closed = kind % 3 == 0, .owner = owner};
 }
 
 static bool has(const struct fake_host *h, struct dt_host_fact f)
@@ -321,14 +343,73 @@ static void a_sysctl_that_was_right_before_stays(void **state)
     }
 }
 
+/* Networks whose probes end here become one fact, in its owner's name: each network once, and none within another. */
+static void probes_for_many_networks_are_one_table(void **state)
+{
+    struct dt_tap *tap = dt_tap_of(-1, -1);
+    struct dt_host_facts many = {.v = NULL}, one = {.v = NULL}, other = {.v = NULL};
+    static const char *const network[] = {"10.5.0.0/16", "10.1.0.0/16", "10.1.7.0/24",
+                                          "10.5.0.0/16", "fd00::/8",    "10.1.0.0/16"};
+    for (size_t i = 0; i < DT_ARRAY_LEN(network); i++) {
+        add(&many, (struct dt_host_fact){.kind = DT_HOST_PROBES, .prefix = prefix(network[i]), .owner = 9});
+        add(&many, (struct dt_host_fact){.kind = DT_HOST_BARRIER, .prefix = prefix(network[i])});
+    }
+    add(&one, (struct dt_host_fact){.kind = DT_HOST_PROBES, .prefix = prefix("10.1.0.0/16")});
+    add(&one, (struct dt_host_fact){.kind = DT_HOST_PROBES, .prefix = prefix("10.5.0.0/16")});
+    add(&one, (struct dt_host_fact){.kind = DT_HOST_PROBES, .prefix = prefix("fd00::/8")});
+    add(&other, (struct dt_host_fact){.kind = DT_HOST_PROBES, .prefix = prefix("10.1.0.0/16")});
+    assert_int_equal(dt_host_probes_want(tap, &many), 0);
+    assert_int_equal(dt_host_probes_want(tap, &one), 0);
+    assert_int_equal(dt_host_probes_want(tap, &other), 0);
+    assert_int_equal(many.n, 5);
+    const struct dt_host_fact *f = fact_at(&many, 4);
+    assert_int_equal(f->kind, DT_HOST_PROBES);
+    assert_int_equal(f->owner, 9);
+    assert_int_equal(f->prefix.addr.ver, 0);
+    assert_int_equal(one.n, 1);
+    assert_true(f->value == fact_at(&one, 0)->value && f->value != fact_at(&other, 0)->value);
+    assert_int_equal(dt_host_probes_want(NULL, &many), -1); /* nobody opened a tap */
+    /* More than a tap takes. */
+    for (unsigned i = 0; i <= DT_TAP_PREFIXES; i++) {
+        struct dt_host_fact x = {.kind = DT_HOST_PROBES, .prefix = prefix("10.0.0.0/32")};
+        x.prefix.addr.b[2] = (uint8_t)(i / 128);
+        x.prefix.addr.b[3] = (uint8_t)(i % 128 * 2);
+        add(&other, x);
+    }
+    assert_int_equal(dt_host_probes_want(tap, &other), -1);
+    dt_host_facts_free(&many);
+    dt_host_facts_free(&one);
+    dt_host_facts_free(&other);
+    dt_tap_close(tap);
+}
+
+/* What packets go on to is there before they do, and goes after that. */
+static void where_rules_go_on_stands_before_them(void **state)
+{
+    struct dt_host_facts l = {.v = NULL};
+    add(&l, discover_rule(0, 1, 0));
+    add(&l, discover_rule(1, 1, 0));
+    add(&l, discover_rule(2, 1, 0));
+    assert_int_equal(dt_host_facts_settle(&l, &dt_host_sort), 0);
+    assert_int_equal(fact_at(&l, 0)->rule.action, DT_NL_RULE_NOTHING);
+    assert_int_equal(fact_at(&l, 1)->rule.action, DT_NL_RULE_GOTO);
+    assert_int_equal(fact_at(&l, 2)->rule.action, DT_NL_RULE_TABLE);
+    dt_host_facts_free(&l);
+}
+
 /* ---- any want, any sabotage: the host is as wanted again, and no moment was open ---- */
 
 static struct dt_host_fact random_fact(const struct dt_rand *rand)
 {
     uint8_t b[4];
     dt_rand_fill(rand, b, sizeof b);
-    static const enum dt_host_kind kind[] = {DT_HOST_BARRIER, DT_HOST_ADDR, DT_HOST_ROUTE};
-    struct dt_host_fact f = {.kind = kind[b[0] % 3], .prefix = prefix("10.0.0.0/24"), .owner = b[3]};
+    static const enum dt_host_kind kind[] = {DT_HOST_BARRIER, DT_HOST_ADDR, DT_HOST_ROUTE, DT_HOST_STEER,
+                                             DT_HOST_PROBES};
+    struct dt_host_fact f = {.kind = kind[b[0] % 5], .prefix = prefix("10.0.0.0/24"), .owner = b[3]};
+    if (f.kind == DT_HOST_PROBES) /* one table, that is so or so */
+        return (struct dt_host_fact){.kind = DT_HOST_PROBES, .value = 2 + b[1] % 3, .owner = b[3]};
+    if (f.kind == DT_HOST_STEER)
+        return discover_rule(b[1], b[2], b[3]);
     f.prefix.addr.b[2] = b[1] % 12;
     if (f.kind == DT_HOST_ROUTE) {
         f.src = addr("10.9.0.1");
@@ -350,6 +431,11 @@ static void spoil(struct fake_host *fake, const struct dt_rand *rand)
     f.foreign = f.kind == DT_HOST_ROUTE && b & 2;
     if (f.foreign)
         b & 4 ? (f.metric = 9) : b & 8 ? (f.tos = 16) : b & 16 ? (f.nexthop = 7) : (f.by = 2);
+    if (f.kind == DT_HOST_PROBES) {
+        ssize_t at = find_place(&fake->has, &f); /* somebody changed the table */
+        if (at >= 0)
+            take_out(fake, (size_t)at);
+    }
     if (find_place(&fake->has, &f) < 0)
         add(&fake->has, f);
 }
@@ -399,6 +485,8 @@ int main(void)
         cmocka_unit_test(a_foreign_address_is_left_and_a_foreign_route_is_not),
         cmocka_unit_test(a_route_beside_ours_is_taken_away_and_told_once),
         cmocka_unit_test(a_sysctl_that_was_right_before_stays),
+        cmocka_unit_test(probes_for_many_networks_are_one_table),
+        cmocka_unit_test(where_rules_go_on_stands_before_them),
         cmocka_unit_test(any_host_becomes_what_is_wanted),
     };
     return TEST_RUN(tests);

@@ -138,7 +138,7 @@ static void facts_are_looked_at(void **state)
     r.u.fact[1].kind = DT_HOST_FILTER; /* the keeper's own */
     assert_false(keeper_request_ok(&r, len));
     r.u.fact[1] = route();
-    r.u.fact[1].kind = DT_HOST_RULE + 1;
+    r.u.fact[1].kind = DT_HOST_PROBES + 1;
     assert_false(keeper_request_ok(&r, len));
     r.u.fact[1] = route();
     memset(&r.u.fact[1].foreign, 0x55, 1);
@@ -160,6 +160,13 @@ static void facts_are_looked_at(void **state)
                  : (f->by = 1);
         assert_false(keeper_request_ok(&r, len));
     }
+    r.u.fact[1] = route();
+    r.u.fact[1].kind = DT_HOST_PROBES;
+    assert_true(keeper_request_ok(&r, len));
+    r.u.fact[1].value = 7; /* the keeper's own word */
+    assert_false(keeper_request_ok(&r, len));
+    r.u.fact[1] = (struct dt_host_fact){.kind = DT_HOST_PROBES}; /* of no network */
+    assert_false(keeper_request_ok(&r, len));
 }
 
 static void a_setup_names_what_can_be(void **state)
@@ -185,19 +192,6 @@ static void a_setup_names_what_can_be(void **state)
     x = r;
     memset(x.u.setup.kept, '/', sizeof(x.u.setup.kept));
     assert_false(keeper_request_ok(&x, len));
-}
-
-static void discovery_is_bounded(void **state)
-{
-    struct keeper_request r = request(KEEPER_DISCOVER_SET, 0);
-    assert_true(keeper_request_ok(&r, keeper_request_len(&r)));
-    r.u.discover.nhalf = DT_TAP_HALVES + 1;
-    assert_false(keeper_request_ok(&r, keeper_request_len(&r)));
-    r.u.discover.nhalf = 0;
-    r.u.discover.nsteer = DT_STEER_RULES + 1;
-    assert_false(keeper_request_ok(&r, sizeof(r)));
-    r.u.discover.nsteer = 1; /* of no IP version */
-    assert_false(keeper_request_ok(&r, keeper_request_len(&r)));
 }
 
 /* Any octets, with a head that is plausible more often than not: what is taken is whole. */

@@ -646,11 +646,31 @@ gone()
     [ "$(lab_in g1 ip rule | grep -c 1749)" = 0 ] && ! lab_in g1 nft list ruleset | grep -q dovetail
 }
 tap_ok 'a gateway that ends leaves no rule and no table' gone
+clear_now() # inside packets that tried to cross the core in the clear since the last time
+{
+    lab_in core nft -j reset counter inet guard clear | jq '.nftables[1].counter.packets'
+}
 killed()
 {
+    clear_now
     dt_stop g2 KILL
-    lab_wait 3 '! lab_in g2 nft list ruleset | grep -q dovetail' || { lab_in g2 nft list ruleset; return 1; }
-    lab_wait 3 'lab_in h2c ping -c 1 -W 1 10.2.9.1' && dt_start g2 && lab_wait 10 'sends 2a 3a'
+    lab_wait 3 '! lab_in g2 nft list ruleset | grep -q dovetail_discovery' || { lab_in g2 nft list ruleset; return 1; }
+    lab_wait 3 'lab_in h2c ping -c 1 -W 1 10.2.9.1' || return 1
+    lab_in h2a ping -c 3 -i 0.2 -W 1 10.3.1.10
+    [ "$(clear_now)" = 0 ] && [ "$(lab_in g2 ip route show table 17496 proto 174)" != "" ] || return 1
+    dt_start g2 && lab_wait 10 'sends 2a 3a' && [ "$(clear_now)" = 0 ] &&
+        [ "$(lab_in g2 ip rule show pref 17497 | sort | uniq -d | wc -l)" = 0 ]
 }
-tap_ok 'one that is killed holds no probe back, and comes again' killed
+tap_ok 'one that is killed holds no probe back, lets nothing out in the clear, and comes again' killed
+opened()
+{
+    dt_stop g2 KILL
+    lab_in g2 "$LAB_BIN/dovetaild" --open || return 1
+    lab_in g2 ip rule
+    [ "$(lab_in g2 ip rule | grep -c 174)" = 0 ] && [ -z "$(lab_in g2 ip route show table 17496)" ] &&
+        ! lab_in g2 nft list ruleset | grep dovetail || return 1
+    lab_in h2a ping -c 3 -i 0.2 -W 1 10.3.1.10
+    [ "$(clear_now)" = 3 ]
+}
+tap_ok 'and --open takes away what a killed one has left closed' opened
 tap_end
