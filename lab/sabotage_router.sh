@@ -1,5 +1,6 @@
 # What may happen to a router under dovetail-natd while tunnels pass through it. Source after lab.sh and dovetail.sh.
 #
+#   ROUTER_USER                 whom natd becomes; unset: as without a setting
 #   router_lab                  c1 and c2 behind `router`, both with raw ESP to one gateway, natd between; both tunnels are up,
 #                               with IPv4 and IPv6 in them. At the end: router_lab_end
 #   router_flows                numbered packets both ways and a TCP stream run through c1's tunnel; what leaves the router is captured
@@ -19,12 +20,13 @@ ROUTER_PLAIN='src net 192.168.0.0/16 or net 10.0.0.0/8'
 
 router_natd() # [ARG...]
 {
-    natd_start router lan wan --pin "$LAB_DIR/bpf/tables" --set t_out=1 "$@"
+    natd_start router lan wan --pin "$LAB_DIR/bpf/tables" --set t_out=1 --config "$LAB_DIR/natd.conf" ${ROUTER_USER:+--set "user=$ROUTER_USER"} "$@"
 }
 
 router_lab()
 {
     office_lab 2
+    (umask 077; echo 't_ei = 300' >"$LAB_DIR/natd.conf")
     mkdir -p "$LAB_DIR/bpf" && mount -t bpf bpf "$LAB_DIR/bpf" || return 1
     office_road6
     office_gateway "$ROUTER_PARAMS" | dt_conf gateway

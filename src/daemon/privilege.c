@@ -1,31 +1,16 @@
 /* Rights: what must be there, how they are given up for good, what must never happen (core dumps with keys in them). */
 #include <errno.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/rights.h"
 #include "daemon/state.h"
 
-#define WANTED ((1u << CAP_NET_ADMIN) | (1u << CAP_NET_RAW))
-
-static int get_caps(struct __user_cap_data_struct data[2])
-{
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-    return (int)syscall(SYS_capget, &head, data);
-}
-
-static int set_caps(uint32_t keep)
-{
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2] = {{.effective = keep, .permitted = keep}};
-    return (int)syscall(SYS_capset, &head, data);
-}
+#define WANTED (DT_RIGHT(CAP_NET_ADMIN) | DT_RIGHT(CAP_NET_RAW))
 
 static void hide(void)
 {
@@ -38,17 +23,17 @@ static void hide(void)
 
 int privilege_check(struct dt_err *err)
 {
-    struct __user_cap_data_struct data[2] = {{0}};
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
     hide();
-    if (get_caps(data) == 0 && (data[0].effective & WANTED) == WANTED)
+    const uint64_t has = dt_rights_effective() & WANTED;
+    if (has == WANTED)
         return 0;
     return dt_err_set(err, 0,
                       "no privilege: a TUN device, raw sockets and routes need CAP_NET_ADMIN and "
                       "CAP_NET_RAW, and this process "
                       "(user %u) has %s; run it as root",
-                      (unsigned)geteuid(), data[0].effective & WANTED ? "only one of them" : "neither");
+                      (unsigned)geteuid(), has != 0 ? "only one of them" : "neither");
 }
 
 /* *uid and *gid: whom to become; as they are where nobody else is meant. */
@@ -79,20 +64,10 @@ static int find_user(const char *user, uid_t *uid, gid_t *gid, struct dt_err *er
     return 0;
 }
 
-static int become(uid_t uid, gid_t gid)
-{
-    if (uid == geteuid()) /* in a container that may not be allowed, and then there are none */
-        return setgroups(0, NULL) == 0 || errno == EPERM ? 0 : -1;
-    if (prctl(PR_SET_KEEPCAPS, 1) != 0 || setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 ||
-        setresuid(uid, uid, uid) != 0)
-        return -1;
-    return prctl(PR_SET_KEEPCAPS, 0);
-}
-
 /* Whoever says whom to become wants nothing else. */
 static int become_or_say(const char *user, uid_t uid, gid_t gid, struct dt_err *err)
 {
-    if (geteuid() != 0 || become(uid, gid) == 0)
+    if (geteuid() != 0 || dt_rights_become(uid, gid) == 0)
         return 0;
     if (user[0] != '\0')
         return dt_err_set(err, 0, "cannot become user \"%s\": %s (CAP_SETUID and CAP_SETGID are needed)",
@@ -107,24 +82,21 @@ static int become_or_say(const char *user, uid_t uid, gid_t gid, struct dt_err *
 
 int privilege_become(const char *user, struct dt_err *err)
 {
-    struct __user_cap_data_struct data[2] = {{0}};
     uid_t uid;
     gid_t gid;
     if (find_user(user, &uid, &gid, err) != 0)
         return -1;
-    for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
-        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* fails where it is gone already */
+    if (dt_rights_close() != 0)
+        return dt_err_set(err, 0, "cannot give up privileges: %s", strerror(errno));
     if (become_or_say(user, uid, gid, err) != 0)
         return -1;
     hide(); /* a change of user makes of it what fs.suid_dumpable says */
-    /* One that was never there cannot be kept. */
-    if (get_caps(data) != 0 || set_caps(data[0].permitted & 1u << CAP_NET_BIND_SERVICE) != 0 ||
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    if (dt_rights_keep(DT_RIGHT(CAP_NET_BIND_SERVICE)) != 0)
         return dt_err_set(err, 0, "cannot give up privileges: %s", strerror(errno));
     return 0;
 }
 
 int privilege_none(struct dt_err *err)
 {
-    return set_caps(0) == 0 ? 0 : dt_err_set(err, 0, "cannot give up privileges: %s", strerror(errno));
+    return dt_rights_keep(0) == 0 ? 0 : dt_err_set(err, 0, "cannot give up privileges: %s", strerror(errno));
 }

@@ -228,7 +228,7 @@ static void run_flush(void *ctx, struct dt_control_request *req, const json_t *a
 static void run_handover(void *ctx, struct dt_control_request *req, const json_t *args)
 {
     struct natd *d = ctx;
-    d->keep = true;
+    d->keep = d->handed_over = true;
     dt_control_answer(req, json_pack("{s:i}", "pid", (int)getpid()));
     uv_stop(&d->loop);
 }

@@ -61,6 +61,8 @@ int natd_config_set(struct natd_config *c, const char *name, const char *value, 
         return set_text(c->socket, sizeof(c->socket), value, why);
     if (!strcmp(name, "group"))
         return set_text(c->group, sizeof(c->group), value, why);
+    if (!strcmp(name, "user"))
+        return set_text(c->user, sizeof(c->user), value, why);
     if (!strcmp(name, "pin"))
         return set_text(c->pin, sizeof(c->pin), value, why);
     if (!strcmp(name, "metrics"))
@@ -97,7 +99,7 @@ int natd_config_set(struct natd_config *c, const char *name, const char *value, 
 
 size_t natd_setting_names(const char *out[NATD_SETTINGS_MAX])
 {
-    static const char *const own[] = {"inside", "outside", "socket",  "group",
+    static const char *const own[] = {"inside", "outside", "socket",  "group",    "user",
                                       "pin",    "metrics", "clients", "addresses"};
     size_t n = 0;
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)

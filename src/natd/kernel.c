@@ -1,6 +1,7 @@
 #include "natd/kernel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,8 @@ struct dt_kernel {
     struct dt_slots slots;
     bool took_over, pin_again;
     char pin[256]; /* where the tables are pinned; "": nowhere */
+    /* Descriptors of that folder and of the one that it is in, since the way there may be closed to the user that natd becomes. */
+    int pin_dir, pin_above;
 };
 
 static char last_words[256]; /* libbpf's last complaint, for the sentence that the user gets */
@@ -221,6 +224,48 @@ static int seed_slots(struct dt_kernel *k, struct mq_slots *slots)
     return getrandom(gen, sizeof(*gen), 0) == sizeof(*gen) ? 0 : -1;
 }
 
+static const char *pin_name(const struct dt_kernel *k)
+{
+    const char *slash = strrchr(k->pin, '/');
+    return slash ? slash + 1 : k->pin;
+}
+
+/* The folder as it is now: somebody may have removed it, or made another. */
+static int look_for_folder(struct dt_kernel *k)
+{
+    struct stat st, now;
+    bool there = !fstatat(k->pin_above, pin_name(k), &now, AT_SYMLINK_NOFOLLOW);
+    if (k->pin_dir >= 0 && !there &&
+        errno == EACCES) /* what is above is closed to us: the one that we know */
+        return 0;
+    if (k->pin_dir >= 0 && there && !fstat(k->pin_dir, &st) && st.st_ino == now.st_ino &&
+        st.st_dev == now.st_dev)
+        return 0;
+    if (k->pin_dir >= 0)
+        close(k->pin_dir);
+    k->pin_dir =
+        there ? openat(k->pin_above, pin_name(k), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    return k->pin_dir >= 0 ? 0 : -1;
+}
+
+static void open_folders(struct dt_kernel *k)
+{
+    char above[sizeof(k->pin)];
+    snprintf(above, sizeof(above), "%s", k->pin);
+    char *slash = strrchr(above, '/');
+    if (slash)
+        slash[slash == above] = '\0';
+    k->pin_above = open(slash ? above : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    look_for_folder(k);
+}
+
+static int folder_path(char *out, size_t cap, const struct dt_kernel *k, const struct bpf_map *map)
+{
+    char dir[64];
+    snprintf(dir, sizeof(dir), "/proc/self/fd/%d", k->pin_dir);
+    return pin_path(out, cap, dir, map);
+}
+
 static int load(struct dt_kernel *k, const struct dt_kernel_opts *o, struct dt_err *err)
 {
     last_words[0] = 0;
@@ -262,7 +307,10 @@ static int load(struct dt_kernel *k, const struct dt_kernel_opts *o, struct dt_e
     if (!o->pin)
         return 0;
     snprintf(k->pin, sizeof(k->pin), "%s", o->pin);
-    return pin_all(k, o->pin, err);
+    if (pin_all(k, o->pin, err))
+        return -1;
+    open_folders(k);
+    return 0;
 }
 
 const struct dt_slots *dt_kernel_slots(const struct dt_kernel *k)
@@ -277,6 +325,7 @@ struct dt_kernel *dt_kernel_open(const struct dt_kernel_opts *o, struct dt_err *
         dt_err_set(err, 0, "out of memory");
         return NULL;
     }
+    k->pin_dir = k->pin_above = -1;
     struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY}; /* before 5.11 maps were locked memory */
     setrlimit(RLIMIT_MEMLOCK, &unlimited);
     k->cpus = libbpf_num_possible_cpus();
@@ -291,6 +340,10 @@ void dt_kernel_close(struct dt_kernel *k)
 {
     if (!k)
         return;
+    if (k->pin_dir >= 0)
+        close(k->pin_dir);
+    if (k->pin_above >= 0)
+        close(k->pin_above);
     ring_buffer__free(k->ring);
     dt_slots_unmap(&k->slots);
     if (k->skel)
@@ -471,7 +524,8 @@ uint32_t dt_kernel_pin_wanted(struct dt_kernel *k, unsigned i)
 uint32_t dt_kernel_pin_found(struct dt_kernel *k, unsigned i)
 {
     char path[512];
-    int fd = pin_path(path, sizeof(path), k->pin, kept_map(k, i)) ? -1 : bpf_obj_get(path);
+    int fd =
+        look_for_folder(k) || folder_path(path, sizeof(path), k, kept_map(k, i)) ? -1 : bpf_obj_get(path);
     uint32_t id = map_id(fd);
     if (fd >= 0)
         close(fd);
@@ -486,13 +540,31 @@ const char *dt_kernel_pin_name(struct dt_kernel *k, unsigned i)
 int dt_kernel_pin(struct dt_kernel *k, unsigned i, struct dt_err *err)
 {
     char path[512];
-    if (pin_path(path, sizeof(path), k->pin, kept_map(k, i)))
-        return dt_err_set(err, 0, "the name %s is too long", k->pin);
-    mkdir(k->pin, 0700); /* when it is there, or cannot be made, pinning says so */
-    unlink(path);
+    const char *name = bpf_map__name(kept_map(k, i));
+    if ((look_for_folder(k) && (mkdirat(k->pin_above, pin_name(k), 0700) || look_for_folder(k))) ||
+        folder_path(path, sizeof(path), k, kept_map(k, i)))
+        return dt_err_set(err, 0, "cannot make the directory %s for the pinned tables: %s", k->pin,
+                          strerror(errno));
+    unlinkat(k->pin_dir, name, 0);
     if (bpf_obj_pin(bpf_map__fd(kept_map(k, i)), path))
-        return dt_err_set(err, 0, "cannot pin a table as %s: %s", path, strerror(errno));
+        return dt_err_set(err, 0, "cannot pin a table as %s/%s: %s", k->pin, name, strerror(errno));
     return 0;
+}
+
+int dt_kernel_give(struct dt_kernel *k, uid_t uid, gid_t gid, struct dt_err *err)
+{
+    int rc = 0;
+    if (!k->pin[0])
+        return 0;
+    if (look_for_folder(k) || fchownat(k->pin_above, pin_name(k), uid, gid, AT_SYMLINK_NOFOLLOW))
+        rc = -1;
+    for (unsigned i = 0; !rc && i < MAPS; i++)
+        if (fchownat(k->pin_dir, bpf_map__name(kept_map(k, i)), uid, gid, AT_SYMLINK_NOFOLLOW) &&
+            errno != ENOENT)
+            rc = -1;
+    return rc ? dt_err_set(err, 0, "the pinned tables in %s cannot become user %u's: %s", k->pin,
+                           (unsigned)uid, strerror(errno))
+              : 0;
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */

@@ -2,6 +2,8 @@
 #ifndef DT_NATD_KERNEL_H
 #define DT_NATD_KERNEL_H
 
+#include <sys/types.h>
+
 #include "base/err.h"
 #include "masq/kern/shared.h"
 #include "masq/masq.h"
@@ -68,6 +70,8 @@ uint32_t dt_kernel_pin_wanted(struct dt_kernel *k, unsigned i);
 uint32_t dt_kernel_pin_found(struct dt_kernel *k, unsigned i);
 const char *dt_kernel_pin_name(struct dt_kernel *k, unsigned i);
 int dt_kernel_pin(struct dt_kernel *k, unsigned i, struct dt_err *err);
+/* The pinned tables and their folder become that user's, so that it can pin them again. -1 with *err. */
+int dt_kernel_give(struct dt_kernel *k, uid_t uid, gid_t gid, struct dt_err *err);
 
 /* The kernel's clock as the program sees it. */
 dt_time dt_kernel_now(void);

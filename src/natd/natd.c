@@ -16,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/rights.h"
 #include "base/usage.h"
 #include "control/page.h"
 #include "net/netlink.h"
@@ -52,7 +53,9 @@ static const struct dt_usage about = {
     .summary = "VPN Masquerade: any number of IPsec clients behind one address, in the kernel",
     .text = "It stays in the foreground and logs to standard error. SIGTERM and SIGINT take the NAT off the "
             "interfaces; SIGUSR1 ends it and leaves the NAT working, as a crash would; the next start takes "
-            "over the tables. SIGHUP reads the file again. `dovetail nat` shows the items.\n",
+            "over the tables. SIGHUP reads the file again. `dovetail nat` shows the items. Once it runs it "
+            "is the user "
+            "`dovetail` (setting `user`), with CAP_NET_ADMIN and CAP_BPF alone.\n",
     .options = options,
     .noptions = DT_ARRAY_LEN(options),
     .more =
@@ -183,9 +186,9 @@ static void find_pin(struct natd *d)
     socklen_t len = sizeof(cookie);
     int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (s >= 0 && !getsockopt(s, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len)) {
-        mkdir("/sys/fs/bpf/dovetail-natd", 0700);
-        snprintf(d->cfg.pin, sizeof(d->cfg.pin), "/sys/fs/bpf/dovetail-natd/%llu-%s",
-                 (unsigned long long)cookie, d->cfg.outside);
+        mkdir(NATD_PINS, 0700);
+        snprintf(d->cfg.pin, sizeof(d->cfg.pin), NATD_PINS "/%llu-%s", (unsigned long long)cookie,
+                 d->cfg.outside);
     }
     if (s >= 0)
         close(s);
@@ -281,8 +284,7 @@ static void on_ring(uv_poll_t *p, int status, int events)
 static void reload(struct natd *d)
 {
     struct natd_config fresh;
-    natd_config_defaults(&fresh);
-    if (!d->config_file || natd_config_read(&fresh, d->config_file, log_complaint, NULL)) {
+    if (!d->config_file || natd_keeper_read(d, &fresh, log_complaint, NULL)) {
         dt_log(DT_LOG_WARN, "natd", "the settings stay as they are%s",
                d->config_file ? "" : ": there is no file");
         return;
@@ -312,7 +314,10 @@ static int start(struct natd *d, const struct args *a, struct dt_err *err)
     if (a->replace && take_over(d, err))
         return -1;
     unsigned inside, outside;
-    if (natd_interfaces(d, &inside, &outside, err) || open_control(d, err) || natd_claim(d, a->replace, err))
+    if (dt_rights_close())
+        return dt_err_set(err, 0, "rights cannot be given up: %s", strerror(errno));
+    if (natd_interfaces(d, &inside, &outside, err) || open_control(d, err) ||
+        natd_claim(d, a->replace, err) || natd_keeper_start(d, err))
         return -1;
     find_pin(d);
     struct dt_kernel_opts o = {.sizes = d->cfg.masq.sizes,
@@ -327,6 +332,7 @@ static int start(struct natd *d, const struct args *a, struct dt_err *err)
         dt_log(DT_LOG_INFO, "natd", "the tables of the last natd are taken over");
     /* What can fail fails before anything is attached: a natd that ran before this one, and the path that it left, go on. */
     if (natd_router_open(&d->router, d->k, d->cfg.inside, d->cfg.outside, d->cfg.pin, err) ||
+        natd_rights_find(d, err) ||
         (d->cfg.metrics.addr.ver && !(d->metrics = dt_page_open(&d->cfg.metrics, err))))
         return -1;
     struct dt_nl_watch watch = {.tc = true, .sysctls = true, .routes_by = inside};
@@ -335,6 +341,8 @@ static int start(struct natd *d, const struct args *a, struct dt_err *err)
         return -1;
     if (dt_kernel_watch(d->k, natd_event, d))
         return dt_err_set(err, 0, "the ring of events cannot be read: %s", strerror(errno));
+    if (natd_rights_drop(d, err))
+        return -1;
     natd_network(d);
     if (!d->router.attached) {
         char text[NATD_FACT_STRLEN];
@@ -398,6 +406,7 @@ static void stop(struct natd *d)
     dt_nl_addrs_free(&d->addrs);
     dt_nl_routes_free(&d->routes);
     dt_kernel_close(d->k);
+    natd_keeper_end(d);
     natd_unclaim(d);
 }
 

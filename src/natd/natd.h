@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <uv.h>
 
@@ -15,6 +16,8 @@
 #include "net/netlink.h"
 
 #define NATD_CONFIG_FILE "/etc/dovetail/natd.conf"
+#define NATD_PINS        "/sys/fs/bpf/dovetail-natd" /* where nothing else is said */
+#define NATD_USER        "dovetail"
 #define NATD_LIST_MAX    20000 /* items in one answer; the totals are always whole */
 
 /* Settings: from the command line, else the file, else the default. */
@@ -22,6 +25,7 @@ struct natd_config {
     char inside[16], outside[16]; /* interface names */
     char socket[108];
     char group[64];             /* whose members may use the socket */
+    char user[64];              /* whom natd becomes; empty: NATD_USER, where there is one */
     char pin[256];              /* directory on a bpffs; empty: found by itself */
     struct dt_addrport metrics; /* ver 0: none */
     struct dt_masq_config masq; /* parameters and sizes; addresses are filled in from the interfaces */
@@ -64,6 +68,11 @@ struct natd {
         routes_late; /* not read again before: when they have changed, when they seem not to */
     unsigned left_out_nets, left_out_addresses; /* of the interfaces, for want of room; once said */
     int claim[2];                               /* sockets that hold the interfaces' names; 0: none */
+    uid_t uid;                                  /* whom it becomes (rights.c) */
+    gid_t gid;
+    int keeper; /* what stays root's (keeper.c); 0: none */
+    pid_t keeper_pid;
+    bool handed_over;                           /* another natd has the socket */
     bool keep;                                  /* at the end leave the program where it is */
     dt_time started;
     uint64_t sweeps, swept;
@@ -80,6 +89,18 @@ void natd_network(struct natd *d);
  * only after some seconds, in which it may go. */
 int natd_claim(struct natd *d, bool wait, struct dt_err *err);
 void natd_unclaim(struct natd *d);
+
+/* Whom to become; gives up what is not needed at start any more where that is as it is. -1 with a sentence. */
+int natd_rights_find(struct natd *d, struct dt_err *err);
+/* Becomes that, with CAP_NET_ADMIN and CAP_BPF alone, for good. -1 with a sentence. */
+int natd_rights_drop(struct natd *d, struct dt_err *err);
+
+/* The process that stays root's. -1 with a sentence. */
+int natd_keeper_start(struct natd *d, struct dt_err *err);
+/* As natd_config_read of the file that was named at start. */
+int natd_keeper_read(struct natd *d, struct natd_config *out, natd_complaint *say, void *ctx);
+void natd_keeper_end(
+    struct natd *d); /* the control socket is gone when this returns, unless it was handed over */
 
 extern const struct dt_control_command natd_commands[];
 void natd_event(void *ctx, const struct dt_masq_event *ev); /* to every watcher */
