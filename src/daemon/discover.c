@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "net/udp_socket.h"
+#include "net/watch.h"
 #include "wire/ip.h"
 
 #define BATCH 64 /* probes that are looked at before others have their turn */
@@ -119,6 +120,7 @@ static void on_tap(uv_poll_t *p, int status, int events)
     struct dt_tap_probe probe;
     int n = 0;
     uint8_t ver = p == &x->tap4 ? 4 : 6;
+    dt_watch_on(p, status, on_tap);
     while (n < BATCH && dt_tap_recv(x->tap, ver, buf, sizeof(buf), &probe)) {
         n++;
         dt_ted_probe_input(x->ted, daemon_now(), &probe.src, &probe.dst, probe.msg, probe.len);

@@ -8,6 +8,7 @@
 #include "net/names.h"
 #include "net/nft.h"
 #include "net/udp_socket.h"
+#include "net/watch.h"
 
 #define IKE_MAX        65536
 #define BATCH          64 /* events or datagrams before others get their turn */
@@ -87,12 +88,14 @@ static void read_ike(struct daemon *d, int fd)
 static void on_ike4(uv_poll_t *p, int status, int events)
 {
     struct daemon *d = p->data;
+    dt_watch_on(p, status, on_ike4);
     read_ike(d, d->ike4_fd[0]);
 }
 
 static void on_ike6(uv_poll_t *p, int status, int events)
 {
     struct daemon *d = p->data;
+    dt_watch_on(p, status, on_ike6);
     read_ike(d, d->ike6_fd[0]);
 }
 
@@ -147,7 +150,8 @@ static void heal_soon(struct daemon *d)
 static void on_netlink(uv_poll_t *p, int status, int events)
 {
     struct daemon *d = p->data;
-    if (!dt_nl_monitor_drain(d->nl_fd))
+    dt_watch_on(p, status, on_netlink);
+    if (!dt_nl_monitor_drain(d->nl_fd) && status == 0)
         return;
     heal_soon(d);
     if (!uv_is_active((uv_handle_t *)&d->settle))
@@ -157,7 +161,8 @@ static void on_netlink(uv_poll_t *p, int status, int events)
 static void on_nft(uv_poll_t *p, int status, int events)
 {
     struct daemon *d = p->data;
-    if (dt_nl_monitor_drain(d->nft_fd))
+    dt_watch_on(p, status, on_nft);
+    if (dt_nl_monitor_drain(d->nft_fd) || status < 0)
         heal_soon(d);
 }
 

@@ -20,6 +20,7 @@
 #include "base/usage.h"
 #include "control/page.h"
 #include "net/netlink.h"
+#include "net/watch.h"
 
 #define EXIT_FAILED 1
 #define NEWS_SETTLE 20 /* ms: changes come in bursts; ... */
@@ -268,7 +269,8 @@ static void on_settle(uv_timer_t *t)
 static void on_news(uv_poll_t *p, int status, int events)
 {
     struct natd *d = p->data;
-    if (!dt_nl_monitor_drain(d->news_fd))
+    dt_watch_on(p, status, on_news);
+    if (!dt_nl_monitor_drain(d->news_fd) && status == 0)
         return;
     d->routes_changed = true;
     uv_poll_stop(&d->news);

@@ -156,7 +156,8 @@ int dt_nl_addrs_of(struct dt_nl *nl, unsigned ifindex, struct dt_nl_addrs *out, 
 void dt_nl_addrs_free(struct dt_nl_addrs *l);
 
 /* A socket that becomes readable when links, addresses, routes or rules change; -1 on failure. drain says whether
- * there was such news. The caller closes it with close(2). */
+ * there was such news; that some of it was lost, since the socket had no room (ENOBUFS), is news too. A libuv loop needs
+ * net/watch.h to hear of anything after that. The caller closes it with close(2). */
 int dt_nl_monitor_open(struct dt_err *err);
 bool dt_nl_monitor_drain(int fd);
 

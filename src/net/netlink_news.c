@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "net/netlink.h"
 
+#define DRAIN_MAX   4096 /* datagrams in one go: whoever changes without end is heard again at once */
 #define ROUTE_ATTRS (NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct rtmsg)))
 
 /* The kernel runs this over each message before it is put into our socket: of routes only the default ones, those by
@@ -80,11 +81,12 @@ bool dt_nl_monitor_drain(int fd)
 {
     char buf[8192];
     bool news = false;
-    for (;;) {
+    for (int i = 0; i < DRAIN_MAX; i++) {
         ssize_t n = recv(fd, buf, sizeof buf, 0);
-        if (n > 0 || (n < 0 && (errno == ENOBUFS || errno == EINTR)))
+        if (n > 0 || (n < 0 && errno == ENOBUFS))
             news = true;
-        else
-            return news;
+        else if (n == 0 || errno != EINTR)
+            break;
     }
+    return news;
 }
