@@ -330,6 +330,9 @@ static void write_page(void *ctx, FILE *f)
            dt_time_seconds(daemon_now() - d->started));
     single(f, "keeper_up", "gauge", "the process with rights is there, and this host is kept",
            dt_keeper_gone(d->keeper) == NULL);
+    single(f, "host_failed_looks_total", "counter",
+           "looks at this host after which something of what is wanted was missing, or that could not be made",
+           (double)d->host_failed);
     single(f, "sessions", "gauge", "IKE sessions now", (double)e.sessions);
     single(f, "sas", "gauge", "SA pairs now", (double)e.sas);
     single(f, "unknown_spi_total", "counter", "ESP packets for no SA, as reported", (double)e.unknown_spi);

@@ -522,10 +522,16 @@ int routes_begin(struct daemon *d, struct dt_err *err)
     return dt_nl_link_up(d->nl, dt_dp_tun_index(d->dp), 0, err);
 }
 
+/* The host's trouble, when there is news of it. */
 static void tell_result(const struct dt_host_result *r)
 {
     char text[DT_HOST_FACT_STRLEN];
-    if (r->missing)
+    if (r->news == DT_HOST_SAME)
+        return;
+    if (r->news == DT_HOST_OVER)
+        LOG(DT_LOG_INFO, "this host is as it is wanted again; %u look%s found it otherwise", r->looks,
+            r->looks == 1 ? "" : "s");
+    else if (r->missing)
         LOG(DT_LOG_ERROR, "this host does not take %s%s: %s", dt_host_fact_str(text, r->first),
             r->missing > 1 ? " and more" : "", r->why.text[0] ? r->why.text : "it is gone again at once");
     else
@@ -617,7 +623,7 @@ void routes_flush(struct daemon *d)
     if (!d->routes_begun || !d->routes_changed || dt_keeper_gone(d->keeper) != NULL)
         return;
     struct want w = {.d = d};
-    struct dt_host_result result;
+    struct dt_host_result result = {.set = 0};
     d->routes_changed = false;
     renew_device(d);
     say_what_is_wanted(&w);
@@ -629,8 +635,8 @@ void routes_flush(struct daemon *d)
     } else {
         d->routes_said = true;
         lan_tell(d, &w.lan);
-        if (dt_keeper_want(d->keeper, &w.facts, &result, host_mended, d) != 0)
-            tell_result(&result);
+        d->host_failed += dt_keeper_want(d->keeper, &w.facts, &result, host_mended, d) != 0;
+        tell_result(&result);
     }
     dt_list_for_each (l, &d->tuns) {
         look_where_tunnel_leads(d, DT_CONTAINER_OF(l, struct tun, link));

@@ -160,6 +160,7 @@ struct daemon {
     bool routes_said;         /* it was told at all */
     dt_time flush_after;  /* it is told at the end of a turn, but not before */
     dt_time host_look_at; /* the slow timer */
+    uint64_t host_failed; /* looks that found the host not as it is wanted, after all that could be done */
     json_t *wants;        /* of the daemon before this one: {"up", "closed"} (wants.c); NULL: none */
     char *wants_text;     /* what the file has; NULL: there is none */
     bool wants_unread;    /* it is there, and cannot be believed */

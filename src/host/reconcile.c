@@ -1,10 +1,12 @@
 /* Want, have, difference. */
 #include "host/reconcile.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PASSES 3 /* reading, changing, reading again: a change may take another fact with it */
+#define PASSES    3  /* reading, changing, reading again: a change may take another fact with it */
+#define STUCK_MAX 64 /* that are told one by one */
 
 struct dt_host {
     const struct dt_host_sort *sort;
@@ -13,6 +15,14 @@ struct dt_host {
     struct dt_host_facts want, have, set, remove;
     struct dt_host_facts stood; /* what was wanted and there at the end of the last reconciliation */
     struct dt_host_facts missing;
+    struct dt_host_facts stuck,
+        stuck_before;   /* could not be mended, which was told: in this reconciliation, and in the last */
+    struct {            /* what result.news said last */
+        unsigned looks; /* 0: all is as wanted */
+        bool unread;
+        struct dt_host_facts first; /* one, or none */
+        struct dt_err why;
+    } told;
     struct dt_err why;
     bool drifted;   /* in this reconciliation somebody was found to have been at the host */
     bool unread;    /* the host could not be read: nothing is known of it */
@@ -35,7 +45,8 @@ void dt_host_free(struct dt_host *h)
 {
     if (!h)
         return;
-    struct dt_host_facts *all[] = {&h->want, &h->have, &h->set, &h->remove, &h->stood, &h->missing};
+    struct dt_host_facts *all[] = {&h->want,    &h->have,  &h->set,          &h->remove,    &h->stood,
+                                   &h->missing, &h->stuck, &h->stuck_before, &h->told.first};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         dt_host_facts_free(all[i]);
     free(h);
@@ -45,6 +56,23 @@ static bool stood_before(const struct dt_host *h, const void *f)
 {
     const void *found = dt_host_facts_find(&h->stood, h->sort, f);
     return found && h->sort->serves(found, f);
+}
+
+static bool is_among(const struct dt_host *h, const struct dt_host_facts *l, const void *f)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (h->sort->place_cmp(dt_host_facts_at(l, h->sort, i), f) == 0)
+            return true;
+    return false;
+}
+
+/* True: nobody has heard yet that it cannot be mended. */
+static bool is_newly_stuck(struct dt_host *h, const void *f)
+{
+    if (h->stuck.n == STUCK_MAX || is_among(h, &h->stuck, f))
+        return false;
+    (void)dt_host_facts_put(&h->stuck, h->sort, f); /* what is forgotten here is told again */
+    return !is_among(h, &h->stuck_before, f);
 }
 
 static void change_one(struct dt_host *h, bool set, const void *f, struct dt_host_result *r)
@@ -59,7 +87,7 @@ static void change_one(struct dt_host *h, bool set, const void *f, struct dt_hos
     else if (rc == 0)
         r->removed++;
     h->drifted = h->drifted || drift;
-    if (drift && h->ops->mended)
+    if (drift && h->ops->mended && (rc == 0 || is_newly_stuck(h, f)))
         h->ops->mended(h->user, set, f, rc < 0 ? &err : NULL);
 }
 
@@ -113,12 +141,10 @@ static void take_stock(struct dt_host *h)
     }
 }
 
-int dt_host_reconcile(struct dt_host *h, struct dt_host_result *result)
+static int reconcile(struct dt_host *h, struct dt_host_result *r)
 {
-    struct dt_host_result none = {.set = 0}, *r = result ? result : &none;
     struct dt_err err = {0};
     unsigned done = 0;
-    *r = (struct dt_host_result){.set = 0};
     h->why = (struct dt_err){.notify = 0};
     h->drifted = false;
     for (int pass = 0;; pass++) {
@@ -143,6 +169,44 @@ int dt_host_reconcile(struct dt_host *h, struct dt_host_result *result)
     if (h->missing.n)
         r->first = h->missing.v;
     return h->missing.n ? -1 : 0;
+}
+
+static bool told_already(const struct dt_host *h, const struct dt_host_result *r)
+{
+    const void *first = h->told.first.n ? h->told.first.v : NULL;
+    return h->told.unread == h->unread && strcmp(h->told.why.text, r->why.text) == 0 && !first == !r->first &&
+           (!first || h->sort->place_cmp(first, r->first) == 0);
+}
+
+static void note_news(struct dt_host *h, struct dt_host_result *r, bool as_wanted)
+{
+    if (as_wanted) {
+        r->news = h->told.looks ? DT_HOST_OVER : DT_HOST_SAME;
+        r->looks = h->told.looks;
+        h->told.looks = 0;
+        return;
+    }
+    r->news = !h->told.looks ? DT_HOST_BEGINS : told_already(h, r) ? DT_HOST_SAME : DT_HOST_CHANGES;
+    h->told.looks += h->told.looks < UINT_MAX;
+    r->looks = h->told.looks;
+    h->told.unread = h->unread;
+    h->told.why = r->why;
+    h->told.first.n = 0;
+    if (r->first)
+        (void)dt_host_facts_put(&h->told.first, h->sort, r->first);
+}
+
+int dt_host_reconcile(struct dt_host *h, struct dt_host_result *result)
+{
+    struct dt_host_result none, *r = result ? result : &none;
+    *r = (struct dt_host_result){.set = 0};
+    struct dt_host_facts before = h->stuck_before;
+    h->stuck_before = h->stuck;
+    h->stuck = before;
+    h->stuck.n = 0;
+    int rc = reconcile(h, r);
+    note_news(h, r, rc == 0);
+    return rc;
 }
 
 int dt_host_want(struct dt_host *h, struct dt_host_facts *want, struct dt_host_result *result)

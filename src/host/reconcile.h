@@ -24,15 +24,22 @@ struct dt_host_ops {
     /* One fact set, or taken away. -1 with *err. */
     int (*change)(void *user, bool set, const void *fact, struct dt_err *err);
     /* A fact that stood and was found missing, or that stood in our place and is foreign: it has been mended (err NULL), or
-     * could not be. May be NULL. */
+     * could not be, which is told once. May be NULL. */
     void (*mended)(void *user, bool set, const void *fact, const struct dt_err *err);
 };
+
+/* What there is to say of a host that is not as wanted: once when that begins, once when its reason changes (the first that is
+ * missing, why, or that the host cannot be read), once when it is over. */
+enum dt_host_news { DT_HOST_SAME, DT_HOST_BEGINS, DT_HOST_CHANGES, DT_HOST_OVER };
 
 struct dt_host_result {
     unsigned set, removed; /* changes that were made */
     unsigned missing;      /* facts that are wanted and not there after all */
     const void *first;     /* the first of these; NULL when there are none. Valid until the next call */
     struct dt_err why;     /* the first refusal */
+    enum dt_host_news news;
+    unsigned
+        looks; /* that found it not as wanted, one after the other, this one too; DT_HOST_OVER: that were */
 };
 
 struct dt_host;

@@ -233,10 +233,22 @@ static int owner_cmp(const void *a, const void *b)
 }
 
 /* What was missing before is missing still; the rest stands, as far as is known. */
-static int want_failed(struct dt_host_result *result, const struct dt_err *err)
+static int want_failed(struct dt_keeper *k, struct dt_host_result *result, const struct dt_err *err)
 {
-    *result = (struct dt_host_result){.why = *err};
+    bool same = k->unasked > 0 && strcmp(k->unasked_why.text, err->text) == 0;
+    enum dt_host_news news = k->unasked == 0 ? DT_HOST_BEGINS : same ? DT_HOST_SAME : DT_HOST_CHANGES;
+    k->unasked_why = *err;
+    *result = (struct dt_host_result){.why = *err, .news = news, .looks = ++k->unasked};
     return -1;
+}
+
+static void want_was_asked(struct dt_keeper *k, struct dt_host_result *result)
+{
+    if (k->unasked > 0 && result->news == DT_HOST_SAME) {
+        result->news = result->missing == 0 && !k->unread ? DT_HOST_OVER : DT_HOST_CHANGES;
+        result->looks += k->unasked;
+    }
+    k->unasked = 0;
 }
 
 int dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struct dt_host_result *result,
@@ -269,14 +281,17 @@ int dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struct dt_ho
                                           .removed = reply.u.want.removed,
                                           .missing = reply.u.want.missing,
                                           .first = reply.u.want.missing > 0 ? &k->first : NULL,
-                                          .why = reply.u.want.why};
+                                          .why = reply.u.want.why,
+                                          .news = reply.u.want.news,
+                                          .looks = reply.u.want.looks};
         k->unread = k->unread || reply.u.want.unread;
+        want_was_asked(k, result);
         snprintf(k->missing_why, sizeof(k->missing_why), "%s", result->why.text);
         if (k->nowner > 0)
             qsort(k->owner, k->nowner, sizeof(k->owner[0]), owner_cmp);
         return reply.rc;
     }
-    return want_failed(result, &err);
+    return want_failed(k, result, &err);
 }
 
 static bool is_owner(const struct dt_keeper *k, uint32_t owner)

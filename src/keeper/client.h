@@ -9,6 +9,8 @@ struct dt_keeper {
     int fd;
     char *config;
     char why[256];   /* it is gone; else empty */
+    unsigned unasked; /* wants, one after the other, that could not be asked at all */
+    struct dt_err unasked_why;
     uint32_t *owner; /* of what was missing at the last want, sorted */
     size_t nowner, owner_cap;
     bool unread;               /* the host could not be read then */

@@ -65,7 +65,7 @@ struct keeper_reply {
         } mended;
         uint32_t owner[KEEPER_OWNERS_EACH];
         struct {
-            uint32_t set, removed, missing; /* struct dt_host_result */
+            uint32_t set, removed, missing, news, looks; /* struct dt_host_result */
             struct dt_host_filter_counters dropped;
             struct dt_host_fact first;
             struct dt_err why;

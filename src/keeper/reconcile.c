@@ -201,6 +201,8 @@ int keeper_host_want(struct keeper_host *h, size_t n, int fd)
     r.u.want.set = result.set;
     r.u.want.removed = result.removed;
     r.u.want.missing = result.missing;
+    r.u.want.news = result.news;
+    r.u.want.looks = result.looks;
     r.u.want.why = result.why;
     r.u.want.unread = r.rc != 0 && result.missing == 0;
     if (h->filter != NULL)

@@ -50,10 +50,14 @@ static void write_page(void *ctx, FILE *f)
             "# TYPE dovetail_nat_impaired gauge\ndovetail_nat_impaired %d\n"
             "# HELP dovetail_nat_mended_total what somebody changed on the router and natd set again\n"
             "# TYPE dovetail_nat_mended_total counter\ndovetail_nat_mended_total %llu\n"
+            "# HELP dovetail_nat_failed_looks_total looks at the router that found it not as wanted, after "
+            "all that could be done\n"
+            "# TYPE dovetail_nat_failed_looks_total counter\ndovetail_nat_failed_looks_total %llu\n"
             "# HELP dovetail_nat_uptime_seconds since this natd started\n"
             "# TYPE dovetail_nat_uptime_seconds gauge\ndovetail_nat_uptime_seconds %.3f\n",
             d->router.attached, d->router.blocked, !d->router.blocked && d->router.n_reasons,
-            (unsigned long long)d->router.mended, dt_time_seconds(dt_kernel_now() - d->started));
+            (unsigned long long)d->router.mended, (unsigned long long)d->router.failed_looks,
+            dt_time_seconds(dt_kernel_now() - d->started));
 }
 
 void natd_metrics_refresh(struct natd *d)

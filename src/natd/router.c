@@ -335,8 +335,9 @@ static bool told(const struct natd_reason *old, unsigned n, const char *text, co
     return false;
 }
 
+/* looks: that found the router otherwise, when that is over; 0. */
 static void tell_news(const struct natd_router *r, const struct natd_reason *old, unsigned n_old,
-                      bool was_attached)
+                      bool was_attached, unsigned looks)
 {
     char text[NATD_FACT_STRLEN];
     for (unsigned i = 0; i < r->n_reasons; i++)
@@ -346,8 +347,9 @@ static void tell_news(const struct natd_router *r, const struct natd_reason *old
     if (r->attached && !was_attached)
         dt_log(DT_LOG_INFO, "natd", "the kernel path is on %s and %s", r->name[NATD_INSIDE],
                r->name[NATD_OUTSIDE]);
-    if (n_old && !r->n_reasons && !r->unread[0])
-        dt_log(DT_LOG_INFO, "natd", "all is as it should be again");
+    if (looks)
+        dt_log(DT_LOG_INFO, "natd", "all is as it should be again; %u look%s found it otherwise", looks,
+               looks == 1 ? "" : "s");
 }
 
 static void tell_before(const struct natd_router *r, const struct natd_before *old, unsigned n_old)
@@ -417,7 +419,7 @@ void natd_router_reconcile(struct natd_router *r)
     struct natd_reason old[NATD_REASONS_MAX];
     struct natd_before before[NATD_BEFORE_MAX];
     unsigned n_old = r->n_reasons, n_before = r->n_before;
-    bool was_attached = r->attached, was_unread = r->unread[0];
+    bool was_attached = r->attached;
     struct dt_host_facts want = {.v = NULL};
     struct dt_host_result result = {.set = 0};
     memcpy(old, r->reason, sizeof(old));
@@ -425,15 +427,16 @@ void natd_router_reconcile(struct natd_router *r)
     r->unread[0] = '\0';
     int rc = say_what_is_wanted(r, &want);
     if (rc)
-        dt_err_set(&result.why, 0, "out of memory");
+        result = (struct dt_host_result){.why = {.text = "out of memory"}, .news = DT_HOST_BEGINS};
     else
         rc = dt_host_want(r->host, &want, &result);
     dt_host_facts_free(&want);
     if (rc && !result.missing)
         snprintf(r->unread, sizeof(r->unread), "%s", result.why.text);
-    if (r->unread[0] && !was_unread)
+    r->failed_looks += rc != 0;
+    if (r->unread[0] && result.news != DT_HOST_SAME)
         dt_log(DT_LOG_ERROR, "natd", "this router cannot be looked at: %s", r->unread);
     take_stock(r);
-    tell_news(r, old, n_old, was_attached);
+    tell_news(r, old, n_old, was_attached, result.news == DT_HOST_OVER ? result.looks : 0);
     tell_before(r, before, n_before);
 }

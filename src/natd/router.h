@@ -44,6 +44,7 @@ struct natd_router {
     bool lo_was_open;         /* the loopback device accepted local addresses before us */
     bool found_attached;      /* another natd's program was there before ours */
     char unread[DT_ERR_TEXT]; /* the kernel could not be read; "": it could */
+    uint64_t failed_looks;    /* that found the router not as wanted, after all that could be done */
     uint64_t mended;          /* facts that somebody changed and natd set again */
 };
 

@@ -11,6 +11,8 @@
 struct fake_host {
     struct dt_host_facts has;
     bool unreadable;
+    const char *says; /* when it refuses */
+    bool keeps;       /* what it has, when that is to go */
     const struct dt_host_fact *refuses; /* to set this one */
     bool forgets;                       /* says yes and does nothing */
     struct dt_host_fact *goes;          /* after the next change somebody takes this one away */
@@ -55,7 +57,9 @@ static int fake_change(void *user, bool set, const void *fact, struct dt_err *er
     if (h->forgets)
         return 0;
     if (set && h->refuses && dt_host_place_cmp(h->refuses, f) == 0)
-        return dt_err_set(err, 0, "not here");
+        return dt_err_set(err, 0, "%s", h->says ? h->says : "not here");
+    if (!set && h->keeps)
+        return dt_err_set(err, 0, "it stays");
     if (at >= 0)
         take_out(h, (size_t)at);
     if (set)
@@ -224,6 +228,74 @@ static void what_the_host_refuses_is_missing_and_says_whose_it_is(void **state)
     assert_int_equal(dt_host_reconcile(h, &r), -1);
     assert_string_equal(r.why.text, "the kernel says nothing");
     assert_non_null(dt_host_missing(h, 8)); /* nothing is known of anybody's */
+    dt_host_free(h);
+    dt_host_facts_free(&fake.has);
+}
+
+static void news_are(struct dt_host *h, enum dt_host_news news, unsigned looks)
+{
+    struct dt_host_result r;
+    bool well = news == DT_HOST_OVER || looks == 0;
+    assert_int_equal(dt_host_reconcile(h, &r), well ? 0 : -1);
+    assert_int_equal(r.news, news);
+    assert_int_equal(r.looks, looks);
+}
+
+/* Once when it begins, once when the reason changes, once when it is over; and how many looks there were. */
+static void what_the_host_refuses_is_told_once(void **state)
+{
+    struct fake_host fake = {.changes = 0};
+    struct dt_host *h = dt_host_new(&dt_host_sort, &fake_ops, &fake);
+    struct dt_host_facts want = client_want("10.9.0.1/32");
+    struct dt_host_fact route = {.kind = DT_HOST_ROUTE, .prefix = prefix("10.1.0.0/16")};
+    struct dt_host_fact link = {.kind = DT_HOST_LINK};
+    assert_int_equal(dt_host_want(h, &want, NULL), 0);
+    news_are(h, DT_HOST_SAME, 0);
+    fake.refuses = &route;
+    take_out(&fake, (size_t)find_place(&fake.has, &route));
+    news_are(h, DT_HOST_BEGINS, 1);
+    assert_int_equal(fake.mended, 1);
+    for (unsigned i = 2; i < 50; i++)
+        news_are(h, DT_HOST_SAME, i);
+    fake.says = "nor now";
+    news_are(h, DT_HOST_CHANGES, 50);
+    news_are(h, DT_HOST_SAME, 51);
+    fake.refuses = &link; /* another fact, for the same reason */
+    take_out(&fake, (size_t)find_place(&fake.has, &link));
+    news_are(h, DT_HOST_CHANGES, 52);
+    fake.unreadable = true;
+    news_are(h, DT_HOST_CHANGES, 53);
+    news_are(h, DT_HOST_SAME, 54);
+    fake.unreadable = false;
+    fake.refuses = NULL;
+    news_are(h, DT_HOST_OVER, 54);
+    news_are(h, DT_HOST_SAME, 0);
+    dt_host_free(h);
+    dt_host_facts_free(&fake.has);
+}
+
+/* What nobody wants and does not go is not missing; that it cannot be mended is told once all the same. */
+static void what_cannot_be_taken_away_is_told_once(void **state)
+{
+    struct fake_host fake = {.keeps = true};
+    struct dt_host *h = dt_host_new(&dt_host_sort, &fake_ops, &fake);
+    struct dt_host_fact route = {
+        .kind = DT_HOST_ROUTE, .prefix = prefix("10.1.0.0/17"), .foreign = true, .metric = 5};
+    struct dt_host_facts want = client_want("10.9.0.1/32");
+    add(&fake.has, route);
+    assert_int_equal(dt_host_want(h, &want, NULL), 0);
+    assert_int_equal(fake.mended, 1);
+    for (int i = 0; i < 50; i++)
+        dt_host_reconcile(h, NULL);
+    assert_int_equal(fake.mended, 1);
+    fake.keeps = false;
+    dt_host_reconcile(h, NULL);
+    assert_int_equal(fake.mended, 2); /* it is mended */
+    fake.keeps = true;
+    add(&fake.has, route); /* it comes again, and is told again */
+    dt_host_reconcile(h, NULL);
+    dt_host_reconcile(h, NULL);
+    assert_int_equal(fake.mended, 3);
     dt_host_free(h);
     dt_host_facts_free(&fake.has);
 }
@@ -482,6 +554,8 @@ int main(void)
         cmocka_unit_test(what_the_host_refuses_is_missing_and_says_whose_it_is),
         cmocka_unit_test(what_is_not_kept_is_missing),
         cmocka_unit_test(what_is_taken_away_while_it_is_mended_is_told_too),
+        cmocka_unit_test(what_the_host_refuses_is_told_once),
+        cmocka_unit_test(what_cannot_be_taken_away_is_told_once),
         cmocka_unit_test(a_foreign_address_is_left_and_a_foreign_route_is_not),
         cmocka_unit_test(a_route_beside_ours_is_taken_away_and_told_once),
         cmocka_unit_test(a_sysctl_that_was_right_before_stays),

@@ -79,6 +79,35 @@ for n in $ROUNDS; do
 done
 dt_stop c1
 
+# ---- a fact that this host does not take: a sysctl that is read-only, as in a container
+lab_in c1 sysctl -qw net.ipv4.conf.all.rp_filter=1
+lab_in c1 sysctl -qw net.ipv4.conf.all.src_valid_mark=0
+dt_conf c1 'metrics = "127.0.0.1:9174"' <<C
+tunnel "office" { gateway = "203.0.113.1" local = "c.test" remote = "g.test" psk = "news-psk-0123456789abcdef" protect = "0.0.0.0/0" }
+C
+: >"$LAB_DIR/dt-c1.log"
+lab_run c1 dt-c1 unshare -m sh -c "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec $LAB_BIN/dovetaild --config $LAB_DIR/dt-c1/conf"
+failed_looks()
+{
+    lab_in c1 curl -s http://127.0.0.1:9174/metrics | awk '$1 == "dovetail_host_failed_looks_total" { print $2 }'
+}
+looked_often() # each change of the host is a reason to look
+{
+    ip -n "$LAB-c1" addr add 192.0.2.99/32 dev lo
+    ip -n "$LAB-c1" addr del 192.0.2.99/32 dev lo
+    [ "$(failed_looks)" -ge 5 ]
+}
+told()
+{
+    grep -c "$1" "$LAB_DIR/dt-c1.log"
+}
+tap_ok "a sysctl is read-only: found at each look" lab_wait 20 looked_often
+tap_ok "and told once" [ "$(told 'this host does not take .*src_valid_mark')" = 1 ]
+nsenter -t "$(lab_pid dt-c1)" -m umount /proc/sys
+tap_ok "it can be set: told that it is over" lab_wait 10 '[ "$(told "this host is as it is wanted again")" = 1 ]'
+tap_ok "and set it is" [ "$(lab_in c1 sysctl -n net.ipv4.conf.all.src_valid_mark)" = 1 ]
+dt_stop c1
+
 # ---- natd: its filters, after thousands of routes by its inside interface
 lab_ns internet
 lab_wire router wan 198.51.100.2/24 internet eth0 198.51.100.1/24
