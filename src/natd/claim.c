@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "net/port_holder.h"
 
 static socklen_t claim_name(struct sockaddr_un *a, const char *ifname)
 {
@@ -37,6 +38,7 @@ static struct ucred holder(const struct sockaddr_un *a, socklen_t len)
 static int claim(const char *ifname, bool wait, struct dt_err *err)
 {
     struct sockaddr_un a;
+    char name[DT_PROGRAM_NAME];
     socklen_t len = claim_name(&a, ifname);
     int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (s < 0)
@@ -47,17 +49,17 @@ static int claim(const char *ifname, bool wait, struct dt_err *err)
         struct ucred who = holder(&a, len);
         if (who.pid && who.uid && who.uid != geteuid()) {
             dt_log(DT_LOG_WARN, "natd",
-                   "process %d of user %u, which is not a natd of ours, holds the name @%s", (int)who.pid,
-                   (unsigned)who.uid, a.sun_path + 1);
+                   "process %d (%s) of user %u, which is not a natd of ours, holds the name @%s", (int)who.pid,
+                   dt_program_name(name, who.pid), (unsigned)who.uid, a.sun_path + 1);
             close(s);
             return -2;
         }
         if (!tries) {
             close(s);
             return dt_err_set(err, 0,
-                              "another dovetail-natd, process %d, has the interface \"%s\" already: end it "
+                              "another dovetail-natd, process %d (%s), has the interface \"%s\" already: end it "
                               "first, or take over from it by --replace with its --socket",
-                              (int)who.pid, ifname);
+                              (int)who.pid, dt_program_name(name, who.pid), ifname);
         }
         if (wait || !who.pid)
             usleep(50000);

@@ -12,6 +12,7 @@
 
 #include "net/dp.h"
 #include "net/outer.h"
+#include "net/udp_socket.h"
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -143,8 +144,7 @@ static int open_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
         if (probe >= 0)
             close(probe);
         if (rc < 0)
-            return dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had: %s%s", port, ver, strerror(why),
-                              why == EADDRINUSE ? "; is another IKE daemon running?" : "");
+            return dt_udp_port_refused(ver, port, why, err);
     }
     int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "net/outer.h"
+#include "net/port_holder.h"
 
 union control {
     struct cmsghdr align;
@@ -53,10 +54,15 @@ static int open_marked(uint8_t ver, uint32_t mark, struct dt_err *err)
     return fd;
 }
 
-static int port_is_taken(uint8_t ver, uint16_t port, struct dt_err *err)
+int dt_udp_port_refused(uint8_t ver, uint16_t port, int why, struct dt_err *err)
 {
-    return dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had: %s%s", port, ver, strerror(errno),
-                      errno == EADDRINUSE ? "; is another IKE daemon running?" : "");
+    char holder[DT_PORT_HOLDER_STRLEN] = "";
+    if (why == EADDRINUSE) {
+        struct dt_port_holder h = dt_port_holder(ver, port);
+        dt_port_holder_str(holder, &h, port);
+    }
+    return dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had: %s%s%s", port, ver, strerror(why),
+                      *holder ? ": " : "", holder);
 }
 
 /* A gateway that comes back is greeted by all its clients at once. A hint: what is lost is sent again. */
@@ -83,7 +89,7 @@ int dt_udp_open(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err)
         return -1;
     int rc = bind_any(probe, ver, port);
     if (rc < 0)
-        port_is_taken(ver, port, err);
+        dt_udp_port_refused(ver, port, errno, err);
     close(probe);
     int fd = rc < 0 ? -1 : open_marked(ver, mark, err);
     if (fd < 0)
@@ -94,7 +100,7 @@ int dt_udp_open(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err)
         return -1;
     }
     if (bind_any(fd, ver, port) < 0) {
-        port_is_taken(ver, port, err);
+        dt_udp_port_refused(ver, port, errno, err);
         close(fd);
         return -1;
     }
@@ -105,7 +111,8 @@ int dt_udp_open_deaf(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *e
 {
     int fd = open_marked(ver, mark, err);
     if (fd >= 0 && dt_outer_bind_deaf(fd, ver, port) < 0) {
-        dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had for what is nested: %s", port, ver, strerror(errno));
+        dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had for what is nested: %s", port, ver,
+                   strerror(errno));
         close(fd);
         fd = -1;
     }

@@ -11,8 +11,10 @@
 #include "base/err.h"
 #include "base/path.h"
 
-/* ver 4 or 6. mark: SO_MARK, 0 for none. Returns the descriptor, or -1 ("UDP port 500 is in use ..."). */
+/* ver 4 or 6. mark: SO_MARK, 0 for none. Returns the descriptor, or -1; of a port that is taken *err says who has it. */
 int dt_udp_open(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err);
+/* The error of a bind to that port which failed with errno `why`. Returns -1. */
+int dt_udp_port_refused(uint8_t ver, uint16_t port, int why, struct dt_err *err);
 /* One that sends from the same port under another mark, and hears nothing. After dt_udp_open. */
 int dt_udp_open_deaf(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err);
 /* One datagram into buf; path->local.addr is where it arrived, local.port is `port` as bound, natt false.

@@ -82,4 +82,46 @@ dt_start c1
 tap_ok "no inside address here, and none leased there: not up, and status says what would be right" lab_wait 10 "dt_says c1 'a pool there, or inside here, would be right' || dt_says c1 'inside'"
 tap_ok "no inside address: not up" sh -c "[ \"\$($LAB_BIN/dovetail --socket $LAB_DIR/dt-c1/sock --json status | jq -r '.tunnels[0].state')\" != up ]"
 dt_stop c1
+
+# ---- somebody else has the port: the daemon ends, and says who
+hold() # ADDRESS PORT
+{
+    lab_run c1 holder python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], int(sys.argv[2])))
+print("holds", flush=True)
+time.sleep(60)' "$1" "$2"
+    lab_wait 5 "grep -q holds $LAB_DIR/holder.log"
+}
+ends_with() # PORT TEXT COMMAND...
+{
+    e_port=$1 e_says=$2
+    shift 2
+    lab_in c1 timeout 20 "$@" "$LAB_BIN/dovetaild" --config "$LAB_DIR/dt-c1/conf" >"$LAB_DIR/ends.out" 2>&1
+    e_rc=$?
+    lab_stop holder
+    rm -f "$LAB_DIR/holder.log"
+    [ "$e_rc" = 1 ] && grep "UDP port $e_port .* cannot be had: Address already in use: " "$LAB_DIR/ends.out" | grep -qF "$e_says" && return
+    tap_note "status $e_rc: $(tail -n 2 "$LAB_DIR/ends.out")"
+    return 1
+}
+office_client c1 'protect = { "10.1.0.0/16" }'
+hold 0.0.0.0 500
+tap_ok "IKE's port is taken: the process is named" ends_with 500 "process $(lab_pid holder), python3, has it" env
+hold 192.168.7.11 4500
+tap_ok "the port of NAT traversal is taken, on one address: the process is named" ends_with 4500 "process $(lab_pid holder), python3, has it" env
+hold :: 4500
+tap_ok "by a socket of both IP versions" ends_with 4500 "process $(lab_pid holder), python3, has it" env
+hold 0.0.0.0 500
+tap_ok "without the right to look: what to run is said" ends_with 500 'which cannot be seen from here: `ss -lunp sport = :500`' setpriv --bounding-set=-sys_ptrace
+. "$LAB_ROOT/lab/strongswan.sh"
+s_missing=$(sw_missing)
+if [ -n "$s_missing" ]; then
+    tap_skip "strongSwan has the port: it is named" "$s_missing"
+else
+    sw_start c1
+    charon=$(ip netns exec "$LAB-c1" ss -lunp 'sport = :500' | sed -n 's/.*charon[^,]*,pid=\([0-9]*\).*/\1/p' | head -n 1)
+    tap_ok "strongSwan has the port: it is named" ends_with 500 "process $charon, charon-systemd, has it, strongSwan's IKE daemon" env
+    sw_stop c1
+fi
 tap_end

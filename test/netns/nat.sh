@@ -494,8 +494,8 @@ tap_ok "without privilege: one sentence" says 'root\|permitted\|may not' ip netn
     "$LAB_BIN/dovetail-natd" --socket "/tmp/$LAB-nobody.sock" --inside isp --outside dc
 first_keeps()
 {
-    says 'another dovetail-natd, process '"$(lab_pid natd-router)"', has the interface "wan"' $NATD --inside pe2 --outside wan &&
-        says 'another dovetail-natd, process '"$(lab_pid natd-router)"', has the interface "lan"' $NATD --inside lan --outside wan &&
+    says 'another dovetail-natd, process '"$(lab_pid natd-router)"' (dovetail-natd), has the interface "wan"' $NATD --inside pe2 --outside wan &&
+        says 'another dovetail-natd, process '"$(lab_pid natd-router)"' (dovetail-natd), has the interface "lan"' $NATD --inside lan --outside wan &&
         nat router --json status | jq -e .attached && [ ! -e "$LAB_DIR/other.sock" ] || return 1
     clients 1 1 spi 800000 count 20 rate 100
     all_perfect 1 1
