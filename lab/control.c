@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tool.h"
+
 static char requests[1 << 20], answers[1 << 16];
 
 static long now_ms(void)
@@ -20,16 +22,6 @@ static long now_ms(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return ts.tv_sec * 1000L + ts.tv_nsec / 1000000L;
-}
-
-static int open_socket(const char *path)
-{
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || strlen(path) >= sizeof(sa.sun_path))
-        return -1;
-    strcpy(sa.sun_path, path);
-    return connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 ? fd : -1;
 }
 
 static size_t lines_in(const char *p, size_t len)
@@ -65,7 +57,7 @@ int main(int argc, char **argv)
     }
     size_t len = fread(requests, 1, sizeof(requests), stdin), left = lines_in(requests, len), have = 0;
     long until = now_ms() + strtol(argv[2], NULL, 10) * 1000L;
-    int fd = open_socket(argv[1]);
+    int fd = tool_connect(argv[1]);
     if (fd < 0) {
         perror(argv[1]);
         return 2;

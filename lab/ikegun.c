@@ -24,6 +24,7 @@
 #include "wire/ike_msg.h"
 #include "wire/ike_notify.h"
 #include "wire/ike_payload.h"
+#include "tool.h"
 
 #define BATCH     64
 #define HEADERS   28 /* IPv4 and UDP */
@@ -39,19 +40,6 @@ struct gun {
     struct dt_proposals offer;
 };
 
-static double now_s(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
 static void pause_ms(long ms)
 {
     struct timespec ts = {.tv_nsec = ms * 1000000};
@@ -61,14 +49,14 @@ static void pause_ms(long ms)
 /* How many more may be sent now. */
 static unsigned long due(const struct gun *g)
 {
-    double at = now_s() - g->start;
+    double at = tool_now() - g->start;
     unsigned long may = (unsigned long)((at < g->seconds ? at : g->seconds) * g->rate);
     return may > g->sent ? may - g->sent : 0;
 }
 
 static bool over(const struct gun *g)
 {
-    return now_s() - g->start >= g->seconds;
+    return tool_now() - g->start >= g->seconds;
 }
 
 /* ---- messages ---- */
@@ -144,7 +132,7 @@ static void shoot(struct gun *g, void (*load)(struct gun *g, struct shot *s))
     struct iovec iov[BATCH];
     int fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
     if (fd < 0)
-        die("lab-ikegun: raw socket");
+        tool_die("lab-ikegun: raw socket");
     memset(msg, 0, sizeof(msg));
     for (size_t i = 0; i < BATCH; i++) {
         iov[i].iov_base = shots[i].data;
@@ -208,7 +196,7 @@ static void answered(struct gun *g, int fd, const uint8_t *p, size_t len)
 
 static unsigned long hold_due(const struct gun *g)
 {
-    double at = now_s() - g->start;
+    double at = tool_now() - g->start;
     unsigned long by_rate = due(g);
     unsigned long all = g->sessions + (unsigned long)(at * (double)g->sessions / HALF_OPEN);
     unsigned long left = all > g->sent ? all - g->sent : 0;
@@ -222,7 +210,7 @@ static void hold(struct gun *g)
     uint8_t buf[2048];
     if (fd < 0 || bind(fd, (struct sockaddr *)&me, sizeof(me)) ||
         connect(fd, (struct sockaddr *)&g->to, sizeof(g->to)))
-        die("lab-ikegun: UDP socket");
+        tool_die("lab-ikegun: UDP socket");
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
     while (!over(g)) {
         for (unsigned long n = hold_due(g); n; n--, g->sent++) {
@@ -274,7 +262,7 @@ int main(int argc, char **argv)
         }
     dt_prng_seed(&g.rng, (uint64_t)getpid() << 32 ^ (uint64_t)time(NULL));
     request_prepare(&g);
-    g.start = now_s();
+    g.start = tool_now();
     if (!strcmp(argv[1], "init")) {
         shoot(&g, load_init);
     } else if (!strcmp(argv[1], "esp")) {
@@ -287,7 +275,7 @@ int main(int argc, char **argv)
     }
     printf("{\"what\": \"%s\", \"sent\": %lu, \"seconds\": %.1f, \"cookies\": %lu, \"opened\": %lu, "
            "\"refused\": %lu}\n",
-           argv[1], g.sent, now_s() - g.start, g.cookies, g.opened, g.refused);
+           argv[1], g.sent, tool_now() - g.start, g.cookies, g.opened, g.refused);
     dt_dh_free(g.dh);
     return 0;
 }

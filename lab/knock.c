@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tool.h"
+
 #define OPEN_MAX_S 0.9
 #define OPEN_MAX   256
 
@@ -30,13 +32,6 @@ static struct pollfd wait_for[OPEN_MAX];
 static int nopen;
 static unsigned long sent, answered;
 static double last_answer, longest;
-
-static double clock_s(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 static void note_answer(double now)
 {
@@ -71,7 +66,7 @@ static void look(double wait)
     for (int i = 0; i < nopen; i++)
         wait_for[i] = (struct pollfd){open_now[i].fd, POLLOUT, 0};
     poll(wait_for, (nfds_t)nopen, wait > 0 ? (int)(wait * 1000 + 0.5) : 0);
-    double now = clock_s();
+    double now = tool_now();
     int kept = 0;
     for (int i = 0; i < nopen; i++) {
         int error = ETIMEDOUT;
@@ -109,16 +104,16 @@ int main(int argc, char **argv)
         fprintf(stderr, "lab-knock: %s: %s\n", argv[1], e ? gai_strerror(e) : "no interval");
         return 2;
     }
-    double start = clock_s(), next = start;
+    double start = tool_now(), next = start;
     last_answer = start;
-    for (double now = start; now < start + seconds; now = clock_s()) {
+    for (double now = start; now < start + seconds; now = tool_now()) {
         if (now >= next) {
             knock(to, now);
             next = next + interval < now ? now + interval : next + interval;
         }
-        look(next - clock_s());
+        look(next - tool_now());
     }
-    double end = clock_s();
+    double end = tool_now();
     if (end - last_answer > longest)
         longest = end - last_answer;
     printf("{\"sent\":%lu,\"answered\":%lu,\"longest_outage_s\":%.3f}\n", sent, answered, longest);

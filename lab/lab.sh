@@ -6,7 +6,7 @@
 #   lab_in a ping -c1 192.0.2.2
 #   lab_run a name command...                   in the background, output in $LAB_DIR/name.log, pid in $LAB_DIR/name.pid
 #   lab_stop name [SIGNAL]                      ends what lab_run started
-#   lab_wait 10 'command'                       until the command succeeds, at most 10 s
+#   lab_wait 10 'command'                       until the command succeeds: 100 times, a tenth of a second apart, and at most 40 s in all
 #   lab_dump NS IF NAME FILTER                  what passes at an interface from now on; lab_dumped NAME [FILTER] counts it,
 #                                               lab_dump_stop NAME ends it: it is in $LAB_DIR/NAME.pcap
 #   lab_flow_field NAME FIELD                   of what lab-flow, run as NAME, said last
@@ -124,10 +124,11 @@ lab_stop()
     rm -f "$LAB_DIR/$1.pid"
 }
 
+# What the command takes does not count, since that is long on a busy machine; but not for ever.
 lab_wait()
 {
-    lab_left=$(($1 * 10))
-    while [ "$lab_left" -gt 0 ]; do
+    lab_left=$(($1 * 10)) lab_until=$(($(date +%s) + 4 * $1))
+    while [ "$lab_left" -gt 0 ] && [ "$(date +%s)" -le "$lab_until" ]; do
         eval "$2" >/dev/null 2>&1 && return 0
         sleep 0.1
         lab_left=$((lab_left - 1))

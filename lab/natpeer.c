@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tool.h"
+
 struct esp {
     uint32_t spi, seq, id, number;
     uint32_t reply_spi; /* in the clear, for the server */
@@ -33,25 +35,12 @@ struct ike {
     uint32_t message, length, id;
 };
 
-static double now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
 static int ike_socket(void)
 {
     int s = socket(AF_INET, SOCK_DGRAM, 0), on = 1;
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(500)};
     if (s < 0 || setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) || bind(s, (void *)&a, sizeof(a)))
-        die("UDP 500");
+        tool_die("UDP 500");
     return s;
 }
 
@@ -59,7 +48,7 @@ static int esp_socket(void)
 {
     int s = socket(AF_INET, SOCK_RAW, 50), size = 8 << 20;
     if (s < 0)
-        die("raw socket for ESP");
+        tool_die("raw socket for ESP");
     setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
     return s;
 }
@@ -121,7 +110,7 @@ static void server(void)
     struct pollfd p[2] = {{ike_socket(), POLLIN, 0}, {esp_socket(), POLLIN, 0}};
     for (;;) {
         if (poll(p, 2, -1) < 0)
-            die("poll");
+            tool_die("poll");
         if (p[0].revents)
             serve_ike(p[0].fd);
         if (p[1].revents)
@@ -178,7 +167,7 @@ static bool read_esp(struct client *c)
         c->wrong++;
         return true;
     }
-    double t = now();
+    double t = tool_now();
     if (e->number) {
         c->received++;
         if (c->last > 0 && t - c->last > c->gap)
@@ -192,11 +181,11 @@ static bool read_esp(struct client *c)
 static void wait_until(struct client *c, double until, bool answer)
 {
     struct pollfd p = {c->esp, POLLIN, 0};
-    for (double left; (left = until - now()) > 0;) {
+    for (double left; (left = until - tool_now()) > 0;) {
         if (poll(&p, 1, (int)(left * 1000)) > 0)
             while (read_esp(c))
                 ;
-        if (until - now() < 0.001 || (answer && c->answered))
+        if (until - tool_now() < 0.001 || (answer && c->answered))
             break;
     }
 }
@@ -219,13 +208,13 @@ static int client(int argc, char **argv)
         return 2;
     send_ike(&c);
     usleep((unsigned)(option(argc, argv, "lead", 20) * 1000));
-    c.first = now();
-    while (!c.answered && now() - c.first < patience) { /* the probe: one packet, and wait for its answer */
+    c.first = tool_now();
+    while (!c.answered && tool_now() - c.first < patience) { /* the probe: one packet, and wait for its answer */
         send_esp(&c, 0);
-        wait_until(&c, now() + 0.3, true);
+        wait_until(&c, tool_now() + 0.3, true);
     }
-    double established = c.answered ? (now() - c.first) * 1000 : -1;
-    double start = now();
+    double established = c.answered ? (tool_now() - c.first) * 1000 : -1;
+    double start = tool_now();
     for (unsigned long i = 0; c.answered && i < count; i++) {
         send_esp(&c, (uint32_t)i + 1);
         c.sent++;
@@ -233,7 +222,7 @@ static int client(int argc, char **argv)
         while (read_esp(&c))
             ;
     }
-    wait_until(&c, now() + 0.7, false);
+    wait_until(&c, tool_now() + 0.7, false);
     printf("{\"id\":%u,\"established_ms\":%.0f,\"sent\":%lu,\"received\":%lu,\"lost\":%ld,\"wrong\":%lu,"
            "\"gap_ms\":%.0f}\n",
            c.id, established, c.sent, c.received, (long)c.sent - (long)c.received, c.wrong, c.gap * 1000);
@@ -268,9 +257,9 @@ static int flood(int argc, char **argv)
             inet_pton(AF_INET, argv[i + 1], &from);
     int s = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
     if (s < 0)
-        die("raw socket");
+        tool_die("raw socket");
     srandom((unsigned)getpid());
-    double start = now();
+    double start = tool_now();
     for (unsigned long i = 0; i < count; i++) {
         uint8_t pkt[20 + 8 + 28 + 64] = {0};
         struct iphdr *ip = (void *)pkt;
@@ -300,7 +289,7 @@ static int flood(int argc, char **argv)
         ip->check = sum(pkt, 20);
         to.sin_port = 0;
         sendto(s, pkt, len, 0, (void *)&to, sizeof(to));
-        double ahead = start + (double)i / rate - now();
+        double ahead = start + (double)i / rate - tool_now();
         if (ahead > 0.002)
             usleep((unsigned)(ahead * 1e6));
     }

@@ -179,7 +179,7 @@ N" 'nft delete table inet theirs'
         'ip addr del 192.168.7.61/24 dev eth0; ip addr add 192.168.7.11/24 dev eth0; ip route replace default via 192.168.7.1'
     "$1" gateway listen "the gateway's address away for a second" "ip addr del 203.0.113.1/24 dev eth0; sleep 1; ip addr add 203.0.113.1/24 dev eth0; $(sabotage_up_again gateway)"
     "$1" gateway lan "the gateway's inner link down and up" 'ip link set inside down; sleep 0.3; ip link set inside up; ip addr add fd01::1/64 dev inside nodad 2>/dev/null; true'
-    "$1" gateway lan-gone "the gateway's inner network away for a second" 'ip addr flush dev inside; sleep 1; ip addr add 10.1.0.1/16 dev inside; ip addr add fd01::1/64 dev inside nodad'
+    "$1" gateway lan-gone "the gateway's inner network away for a second" 'ip addr flush dev inside scope global; sleep 1; ip addr add 10.1.0.1/16 dev inside; ip addr add fd01::1/64 dev inside nodad'
     # The kernel's ICMP errors for the server quote what was to go into the tunnel.
-    "$1" gateway lan-gone-mtu "the gateway's inner network away for a second, and no IPv6 on the device" 'ip link set dovetail0 mtu 700; ip addr flush dev inside; sleep 1; ip addr add 10.1.0.1/16 dev inside; ip addr add fd01::1/64 dev inside nodad'
+    "$1" gateway lan-gone-mtu "the gateway's inner network away for a second, and no IPv6 on the device" 'ip link set dovetail0 mtu 700; ip addr flush dev inside scope global; sleep 1; ip addr add 10.1.0.1/16 dev inside; ip addr add fd01::1/64 dev inside nodad'
 }

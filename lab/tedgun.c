@@ -21,13 +21,7 @@
 #include "base/rand.h"
 #include "net/discovery.h"
 #include "ted/proxy.h"
-
-static double now_s(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
+#include "tool.h"
 
 static struct dt_addr addr(const char *text)
 {
@@ -43,7 +37,7 @@ static int listen_for(const char *at, const char *port, double seconds)
 {
     struct sockaddr_in s = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    double end = now_s() + seconds;
+    double end = tool_now() + seconds;
     uint8_t buf[2048];
     char from[64];
     inet_pton(AF_INET, at, &s.sin_addr);
@@ -51,7 +45,7 @@ static int listen_for(const char *at, const char *port, double seconds)
         perror("lab-tedgun: listen");
         return 1;
     }
-    while (now_s() < end) {
+    while (tool_now() < end) {
         struct pollfd p = {fd, POLLIN, 0};
         socklen_t len = sizeof s;
         if (poll(&p, 1, 50) != 1)
@@ -130,7 +124,7 @@ int main(int argc, char **argv)
         return 1;
     }
     dt_prng_seed(&rng, fuzz ? fuzz : 1);
-    double start = now_s();
+    double start = tool_now();
     unsigned long sent = 0;
     for (unsigned long i = 0; i < count; i++) {
         uint8_t msg[DT_TED_MAX_MESSAGE];
@@ -144,10 +138,10 @@ int main(int argc, char **argv)
         sent +=
             dt_raw_udp_send(fd, &a, port, &b, 500, msg, fuzz ? len - dt_prng_u64(&rng) % 8 : len, NULL) == 0;
         if (rate > 0)
-            while (now_s() - start < (double)(i + 1) / rate)
-                if ((double)(i + 1) / rate - (now_s() - start) > 0.002)
+            while (tool_now() - start < (double)(i + 1) / rate)
+                if ((double)(i + 1) / rate - (tool_now() - start) > 0.002)
                     usleep(1000);
     }
-    printf("%lu sent in %.3f s\n", sent, now_s() - start);
+    printf("%lu sent in %.3f s\n", sent, tool_now() - start);
     return 0;
 }

@@ -12,27 +12,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tool.h"
+
 #define PAUSE_MS 1
 
 /* Refused for its arguments, without a look at any tunnel. */
 static const char request[] = "{\"v\":1,\"id\":1,\"command\":\"explain\",\"args\":{}}\n";
-
-static double now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
-}
-
-static int open_socket(const char *path)
-{
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || strlen(path) >= sizeof(sa.sun_path))
-        return -1;
-    strcpy(sa.sun_path, path);
-    return connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 ? fd : -1;
-}
 
 /* One question and its answer. 0, or -1: the daemon is gone. */
 static int ask(int fd)
@@ -54,7 +39,7 @@ int main(int argc, char **argv)
     char line[256];
     double longest = 0;
     unsigned long asked = 0;
-    int fd = argc == 2 ? open_socket(argv[1]) : -1;
+    int fd = argc == 2 ? tool_connect(argv[1]) : -1;
     if (fd < 0) {
         fprintf(stderr, "usage: lab-turn SOCKET, which must be a daemon's\n");
         return 2;
@@ -69,10 +54,10 @@ int main(int argc, char **argv)
             longest = 0;
             asked = 0;
         }
-        double from = now_ms();
+        double from = tool_now();
         if (ask(fd) != 0)
             return 0;
-        double took = now_ms() - from;
+        double took = (tool_now() - from) * 1e3;
         longest = took > longest ? took : longest;
         asked++;
     }
