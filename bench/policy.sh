@@ -12,18 +12,7 @@ ROUNDS=${ROUNDS:-5} SECONDS_EACH=${SECONDS_EACH:-2}
 lab_begin
 umask 077
 echo 'a secret of more than sixteen bytes' >"$LAB_DIR/secret"
-lab_ns client g1 g2 g3 host
-lab_wire client eth0 '192.0.2.11/24 192.0.2.12/24 192.0.2.13/24' g1 out 192.0.2.1/24
-lab_wire g1 in 198.51.101.1/24 g2 out 198.51.101.2/24
-lab_wire g2 in 198.51.102.2/24 g3 out 198.51.102.3/24
-lab_wire g3 in 10.3.0.1/24 host eth0 '10.3.0.11/24 10.3.0.12/24 10.3.0.13/24'
-lab_forward g1 g2 g3
-ip -n "$LAB-client" route add default via 192.0.2.1
-ip -n "$LAB-g1" route add default via 198.51.101.2
-ip -n "$LAB-g2" route add 192.0.2.0/24 via 198.51.101.1
-ip -n "$LAB-g2" route add default via 198.51.102.3
-ip -n "$LAB-g3" route add default via 198.51.102.2
-ip -n "$LAB-host" route add default via 10.3.0.1
+lab_gateways_in_a_row '192.0.2.11/24 192.0.2.12/24 192.0.2.13/24' '10.3.0.11/24 10.3.0.12/24 10.3.0.13/24'
 
 gateway() # NS LISTEN PROTECT CLIENT_ADDRESSES
 {

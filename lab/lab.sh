@@ -199,6 +199,24 @@ lab_nat_topology()
     ip -n "$LAB-internet" route add unreachable 10.0.0.0/8
 }
 
+# lab_gateways_in_a_row CLIENT_ADDRESSES HOST_ADDRESSES: for tunnels inside tunnels
+#   client 192.0.2.x -- 192.0.2.1 g1 198.51.101.1 -- 198.51.101.2 g2 198.51.102.2 -- 198.51.102.3 g3 10.3.0.1 -- 10.3.0.x host
+lab_gateways_in_a_row()
+{
+    lab_ns client g1 g2 g3 host
+    lab_wire client eth0 "$1" g1 out 192.0.2.1/24
+    lab_wire g1 in 198.51.101.1/24 g2 out 198.51.101.2/24
+    lab_wire g2 in 198.51.102.2/24 g3 out 198.51.102.3/24
+    lab_wire g3 in 10.3.0.1/24 host eth0 "$2"
+    lab_forward g1 g2 g3
+    ip -n "$LAB-client" route add default via 192.0.2.1
+    ip -n "$LAB-g1" route add default via 198.51.101.2
+    ip -n "$LAB-g2" route add 192.0.2.0/24 via 198.51.101.1
+    ip -n "$LAB-g2" route add default via 198.51.102.3
+    ip -n "$LAB-g3" route add default via 198.51.102.2
+    ip -n "$LAB-host" route add default via 10.3.0.1
+}
+
 lab_nft_masquerade()
 {
     lab_in "$1" nft -f - <<N

@@ -5,6 +5,9 @@
 #   sw_start NS                       starts charon in namespace NS
 #   sw_load NS <<conf                 loads connections and secrets (swanctl.conf syntax)
 #   sw NS --initiate --child net      swanctl with the right socket
+#   sw_client REMOTE_TS [PROPOSAL [ESP [LINE...]]]    for sw_load: connection "t" of a.lab.test (192.0.2.1) to b.lab.test (192.0.2.2), child
+#                                     "net", with the secret $PSK; a LINE is more of the connection
+#   sw_gateway_of_ours PROTECT        for dt_conf: the gateway that answers it
 
 sw_missing()
 {
@@ -68,6 +71,41 @@ sw_load()
 {
     cat >"$LAB_DIR/sw-$1/swanctl.conf"
     sw "$1" --load-all --file "$LAB_DIR/sw-$1/swanctl.conf" >"$LAB_DIR/sw-$1/load" 2>&1 || { cat "$LAB_DIR/sw-$1/load"; return 1; }
+}
+
+sw_client() # REMOTE_TS [PROPOSAL [ESP [LINE...]]]
+{
+    sw_ts=$1 sw_ike=${2:-aes128gcm16-prfsha256-x25519} sw_esp=${3:-aes128gcm16}
+    shift "$(($# < 3 ? $# : 3))"
+    cat <<C
+connections { t { version = 2
+    local_addrs = 192.0.2.1
+    remote_addrs = 192.0.2.2
+    vips = 0.0.0.0
+    $*
+    proposals = $sw_ike
+    local { auth = psk
+      id = a.lab.test }
+    remote { auth = psk
+      id = b.lab.test }
+    children { net { remote_ts = $sw_ts
+        esp_proposals = $sw_esp
+        rekey_time = 0 } } } }
+secrets { ike-t { secret = "$PSK" } }
+C
+}
+
+sw_gateway_of_ours() # PROTECT
+{
+    cat <<C
+gateway "g" {
+    listen   = { "192.0.2.2" }
+    identity = "b.lab.test"
+    psk      = "$PSK"
+    protect  = { "$1" }
+    pool     = { "10.9.0.0/24" }
+}
+C
 }
 
 sw_stop()

@@ -163,34 +163,11 @@ lab_sweep
 lab_ns a b
 lab_wire a eth0 192.0.2.1/24 b eth0 192.0.2.2/24
 ip -n "$LAB-b" addr add 10.1.0.10/24 dev lo
-dt_conf b <<C
-gateway "g" {
-    listen   = { "192.0.2.2" }
-    identity = "b.lab.test"
-    psk      = "$PSK"
-    protect  = { "10.1.0.0/16" }
-    pool     = { "10.9.0.0/24" }
-}
-C
+sw_gateway_of_ours 10.1.0.0/16 | dt_conf b
 dt_start b
 lab_run b echo2 "$FLOW" echo 4411
 sw_start a
-sw_load a <<C
-connections { t { version = 2
-    local_addrs = 192.0.2.1
-    remote_addrs = 192.0.2.2
-    vips = 0.0.0.0
-    mobike = no
-    proposals = aes128gcm16-prfsha256-x25519
-    local { auth = psk
-      id = a.lab.test }
-    remote { auth = psk
-      id = b.lab.test }
-    children { net { remote_ts = 10.1.0.0/16
-        esp_proposals = aes128gcm16-esn-noesn
-        rekey_time = 0 } } } }
-secrets { ike-t { secret = "$PSK" } }
-C
+sw_client 10.1.0.0/16 '' aes128gcm16-esn-noesn 'mobike = no' | sw_load a
 tap_ok "kernel client: it brings the tunnel up and gets an inside address" sw a --initiate --child net
 tap_ok "kernel client: raw ESP, no encapsulation" sh -c \
     "ip -n $LAB-a xfrm state | grep -q 'proto esp' && ! ip -n $LAB-a xfrm state | grep -q encap"

@@ -236,33 +236,11 @@ for n in a w b; do ip netns del "$LAB-$n"; done
 
 # ---------------------------------------------------------------- strongSwan is the client
 topology
-dt_conf b <<C
-gateway "g" {
-    listen   = { "192.0.2.2" }
-    identity = "b.lab.test"
-    psk      = "$PSK"
-    protect  = { "10.2.0.0/24" }
-    pool     = { "10.9.0.0/24" }
-}
-C
+sw_gateway_of_ours 10.2.0.0/24 | dt_conf b
 dt_start b
 lab_run b echo2 "$FLOW" echo 4411
 sw_start a
-sw_load a <<C
-connections { t { version = 2
-    local_addrs = 192.0.2.1
-    remote_addrs = 192.0.2.2
-    vips = 0.0.0.0
-    proposals = aes128gcm16-prfsha256-x25519
-    local { auth = psk
-      id = a.lab.test }
-    remote { auth = psk
-      id = b.lab.test }
-    children { net { remote_ts = 10.2.0.0/24
-        esp_proposals = aes128gcm16
-        rekey_time = 0 } } } }
-secrets { ike-t { secret = "$PSK" } }
-C
+sw_client 10.2.0.0/24 | sw_load a
 tap_ok "strongSwan client: it brings the tunnel up and gets an inside address" sw a --initiate --child net
 tap_ok "strongSwan client: ping through the tunnel" lab_wait 5 "lab_in a ping -q -c 2 -i 0.2 -W 1 10.2.0.1"
 lab_run b iperf2 iperf3 -s -1 -B 10.2.0.1
@@ -295,20 +273,7 @@ sw a --terminate --ike t >/dev/null 2>&1
 tap_ok "strongSwan client: it deletes the session, the gateway has no client left" lab_wait 10 \
     "dt b --json status | jq -e '[.gateways[].clients[]?] | length == 0'"
 # What a Dovetail adds to its refusals for another is nothing to a stranger.
-sw_load a <<C
-connections { t { version = 2
-    local_addrs = 192.0.2.1
-    remote_addrs = 192.0.2.2
-    vips = 0.0.0.0
-    proposals = aes128-sha256-modp3072
-    local { auth = psk
-      id = a.lab.test }
-    remote { auth = psk
-      id = b.lab.test }
-    children { net { remote_ts = 10.2.0.0/24
-        esp_proposals = aes128gcm16 } } } }
-secrets { ike-t { secret = "$PSK" } }
-C
+sw_client 10.2.0.0/24 aes128-sha256-modp3072 | sw_load a
 sw a --initiate --child net >/dev/null 2>&1
 tap_ok "strongSwan client: it understands our refusal of its proposal" grep -q 'received NO_PROPOSAL_CHOSEN notify error' "$LAB_DIR/sw-a/log"
 tap_ok "strongSwan client: our status names what both sides offered" sh -c \

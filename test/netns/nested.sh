@@ -1,8 +1,6 @@
 #!/bin/sh
 # Tunnels inside tunnels, on real packets: a client, three security gateways in a row, a host behind the last; three
 # nested tunnels and transport mode to the host (US 6,636,520).
-#
-#   client 192.0.2.10 -- 192.0.2.1 g1 198.51.101.1 -- 198.51.101.2 g2 198.51.102.2 -- 198.51.102.3 g3 10.3.0.1 -- 10.3.0.9 host
 set -u
 LAB=${LAB:-dtnest}
 . "$(dirname "$0")/../../lab/lab.sh"
@@ -11,22 +9,6 @@ LAB=${LAB:-dtnest}
 DOVETAIL=$LAB_BIN/dovetail
 STREAMER=$LAB_BIN/../lab/lab-stream GUN=$LAB_BIN/../lab/lab-tedgun
 PARAMS='maxidle = 2s pingtime = 300ms pingtries = 6 pingtime2 = 300ms pingtries2 = 3 timeout = 2s elimit = 1'
-
-topology()
-{
-    lab_ns client g1 g2 g3 host
-    lab_wire client eth0 192.0.2.10/24 g1 out 192.0.2.1/24
-    lab_wire g1 in 198.51.101.1/24 g2 out 198.51.101.2/24
-    lab_wire g2 in 198.51.102.2/24 g3 out 198.51.102.3/24
-    lab_wire g3 in 10.3.0.1/24 host eth0 10.3.0.9/24
-    lab_forward g1 g2 g3
-    ip -n "$LAB-client" route add default via 192.0.2.1
-    ip -n "$LAB-g1" route add default via 198.51.101.2
-    ip -n "$LAB-g2" route add 192.0.2.0/24 via 198.51.101.1
-    ip -n "$LAB-g2" route add default via 198.51.102.3
-    ip -n "$LAB-g3" route add default via 198.51.102.2
-    ip -n "$LAB-host" route add default via 10.3.0.1
-}
 
 gateway() # NS LISTEN PROTECT
 {
@@ -205,7 +187,7 @@ gateways_idle() # NS...
 lab_begin
 umask 077
 echo 'a secret of more than sixteen bytes' >"$LAB_DIR/secret"
-topology
+lab_gateways_in_a_row 192.0.2.10/24 10.3.0.9/24
 gateway g1 192.0.2.1 198.51.101.2
 gateway g2 198.51.101.2 198.51.102.3
 gateway g3 198.51.102.3 10.3.0.9
