@@ -13,7 +13,7 @@ LAB=${LAB:-dtfail}
 FLOW=$LAB_BIN/../lab/lab-flow
 PARAMS='maxidle = 1500ms pingtime = 300ms pingtries = 8 pingtime2 = 400ms pingtries2 = 3 timeout = 3s elimit = 1'
 # Far above what it takes (a moment, or maxidle and a ping), far below what it takes without Dovetail (for ever).
-SOON=6
+SOON=9
 
 topology()
 {
@@ -135,6 +135,7 @@ sleep 1.5
 moved=$(move 1 2)
 sleep 2
 tap_ok "a new epoch by the other NAT" dt c1 rekey t
+lab_wait $SOON "lab_in c1 ping -q -c 1 -W 1 10.1.0.10"
 sleep 1
 for n in 1 2; do lab_stop flow$n; done
 tap_ok "the tunnel comes back by the other NAT" came_back flow1
@@ -150,7 +151,8 @@ lab_run c1 device tcpdump -i "$(ip -n "$LAB-c1" -j route get 10.1.0.10 | jq -r '
 lab_run server stream "$FLOW" send "$(dt_field c1 t '.inside[0]' | cut -d/ -f1)" 9998 -i 10 -t 0 -w 0
 sleep 1
 moved=$(move 2 1)
-sleep 5
+lab_wait $SOON "heard $moved"
+sleep 1
 lab_stop stream
 lab_stop device INT
 tap_ok "the server alone speaks: heard again by the first NAT" heard "$moved"

@@ -192,13 +192,13 @@ collide() # NS HEX
 # One after the other: the probes of one wait behind the unanswered one of another (docs/nat.md).
 lab_in c5 ping -q -c 2 -i 0.2 -W 1 10.1.0.10 >/dev/null
 for n in 1 2 3; do
-    flows 10 c$n
+    flows 14 c$n
     sleep 1
     collide c$n "$(spi_of c5)"
     dt c$n rekey --no-wait t >/dev/null || tap_note "c$n: $(dt c$n rekey --no-wait t 2>&1)"
     ended c$n
     tap_ok "c$n's new epoch had the SPI of another client's" [ ! -e "$LAB_DIR/shim-c$n.4" ]
-    tap_ok "SPI collision, c$n: it heals" healed c$n 8
+    tap_ok "SPI collision, c$n: it heals" healed c$n 12
     tap_note "SPI collision, c$n: $(tail -n 1 "$LAB_DIR/flow-c$n.log" | cut -c 1-140)"
 done
 for n in 1 2 3; do

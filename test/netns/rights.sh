@@ -212,7 +212,7 @@ tap_ok "the socket is removed all the same" [ ! -e "$LAB_DIR/dt-client/sock" ]
 may_not_become() # TEXT USER: without CAP_SETUID and CAP_SETGID
 {
     sed -i "s/user = \"[^\"]*\"/$2/" "$LAB_DIR/dt-client/conf"
-    timeout 2 ip netns exec "$LAB-client" setpriv --bounding-set -setuid,-setgid "$LAB_BIN/dovetaild" \
+    timeout 6 ip netns exec "$LAB-client" setpriv --bounding-set -setuid,-setgid "$LAB_BIN/dovetaild" \
         --config "$LAB_DIR/dt-client/conf" >"$LAB_DIR/said" 2>&1
     grep -q "$1" "$LAB_DIR/said" || { cat "$LAB_DIR/said"; false; }
 }

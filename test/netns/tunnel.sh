@@ -10,7 +10,7 @@ LAB=${LAB:-dttun}
 FLOW=$LAB_BIN/../lab/lab-flow
 DOVETAIL=$LAB_BIN/dovetail DOVETAILD=$LAB_BIN/dovetaild
 
-BOUND=3.5 # with OFFICE_QUICK, until an outage is noticed
+BOUND=12 # with OFFICE_QUICK an outage is noticed after 3.5 s; the rest is what a busy machine takes
 
 gateway_conf() # NS [SETTING]...
 {
@@ -114,6 +114,14 @@ outage() # TEXT BOUND
     o=$(lab_flow_field flow longest_outage_s)
     tap_note "$1: silent for $o s at most"
     tap_ok "$1: traffic flows again within $2 s" awk -v o="$o" -v b="$2" 'BEGIN { exit !(o > 0 && o <= b) }'
+}
+
+# Ends the flow when it is answered again; whose last packets are not, says so itself.
+flow_healed()
+{
+    lab_wait 20 "lab_in c1 ping -q -c 1 -W 1 10.1.0.10"
+    sleep 1
+    flow_stop flow
 }
 
 start_flow()
@@ -320,10 +328,10 @@ start_flow
 dt_stop gateway KILL
 tap_ok "killed, the gateway leaves its pool closed and nothing else" lab_wait 3 "closed_left gateway 10.9.0.0/16"
 dt_start gateway
-sleep 14
-flow_stop flow
-# noticed after maxidle + pingtries2 * pingtime2; two negotiations of `timeout` are lost on the dead session; then a new one
-outage "gateway killed and restarted" 13
+sleep 5
+flow_healed
+# noticed after maxidle + pingtries2 * pingtime2; two negotiations of `timeout` are lost on the dead session; then a new one: 9.5 s
+outage "gateway killed and restarted" 30
 tap_ok "it is up again" dt_is_up c1 office
 dt_stop c1 KILL
 tap_ok "killed, the client leaves what it protects closed and nothing else" lab_wait 3 "closed_left c1 10.1.0.0/16"
@@ -337,17 +345,17 @@ tap_ok "and it carries" carries c1
 if command -v conntrack >/dev/null; then
     start_flow
     lab_in router conntrack -F >/dev/null 2>&1
-    sleep 8
-    flow_stop flow
-    outage "NAT reboot" "$(awk -v b=$BOUND 'BEGIN { print b + 1 }')"
+    sleep 2
+    flow_healed
+    outage "NAT reboot" $BOUND
     # and it comes back as another kind of NAT: another port for the same client
     lab_in router nft flush chain ip lab_nat post
     lab_in router nft add rule ip lab_nat post oifname wan masquerade fully-random
     start_flow
     lab_in router conntrack -F >/dev/null 2>&1
-    sleep 8
-    flow_stop flow
-    outage "NAT reboot, another port outside" "$(awk -v b=$BOUND 'BEGIN { print b + 1 }')"
+    sleep 2
+    flow_healed
+    outage "NAT reboot, another port outside" $BOUND
 else
     tap_skip "NAT reboot" "conntrack"
 fi
