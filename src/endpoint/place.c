@@ -41,7 +41,7 @@ static bool lives(const struct link *l, dt_time now)
     return now < dt_time_add(last, dt_epoch_server_reap_after(&l->t->s->e));
 }
 
-/* Counted each time, told once a minute. */
+/* Counted each time, told once a minute: to a gateway with the holder of the place, to a client (holder NULL) that it is another. */
 static void note(struct tunnel *t, dt_time now, const struct dt_addrport *where,
                  const struct dt_addrport *holder)
 {
@@ -53,7 +53,7 @@ static void note(struct tunnel *t, dt_time now, const struct dt_addrport *where,
     if (!news)
         return;
     t->elsewhere_at = now;
-    if (t->is_client)
+    if (holder == NULL)
         ep_event(t->ep, t, now, DT_EVENT_ELSEWHERE,
                  "another machine is connected with the same identity, from %s, and has it now: give each "
                  "machine one "
