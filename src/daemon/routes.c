@@ -335,8 +335,7 @@ static void say_what_is_wanted(struct want *w)
     want_fact(w, (struct dt_host_fact){.kind = DT_HOST_LINK});
     if (w->lan.nclaim > 0 || !dt_list_empty(&d->gates))
         read_addrs(w);
-    dt_list_for_each (l, &d->gates)
-        behind_look(d, DT_CONTAINER_OF(l, struct gate, link), &w->addrs);
+    behind_look(d, &w->addrs);
     if (behind_want(d, &w->facts, OWNER_GATEWAYS) < 0)
         w->no_memory = true;
     lan_connected(&w->lan, &w->addrs, dt_dp_tun_index(d->dp));

@@ -12,7 +12,7 @@
  *   apply.c      a configuration: what is wanted, what is, and the difference
  *   leases.c     inside addresses for clients    installation.c  which machine this is
  *   families.c   IP versions that a tunnel leaves
- *   behind.c     networks behind a gateway whose link is down
+ *   behind.c     networks behind this host whose link is down
  *   closed.c     what is closed, and by whom     wants.c      which tunnels `dovetail up` asked for, kept on disk
  */
 #ifndef DT_DAEMON_STATE_H
@@ -53,6 +53,13 @@ struct left_family {
     } why;
 };
 
+/* Networks of this host's side of a tunnel that had a route of their own (behind.c). */
+struct behind {
+    struct dt_prefix net[32];
+    size_t n;
+    bool full;
+};
+
 /* A configured tunnel: from the configuration to the endpoint. */
 struct tun {
     struct dt_list link;
@@ -82,6 +89,7 @@ struct tun {
     char refusal[DT_ERR_TEXT]; /* what its gateway said last */
     struct left_family left;   /* the IP version that does not go through it (families.c) */
     uint32_t table;            /* of routes of what is narrowed to a port (routes.c); 0: none yet */
+    struct behind behind;
 };
 
 /* A walk through all tunnels that takes several turns of the loop. One that is added meanwhile comes at the end; one that
@@ -97,9 +105,7 @@ struct gate {
     uint32_t id, table; /* table: as a tunnel's */
     char diverted[128]; /* what its clients have does not go into the device: why; else empty (routes.c) */
     unsigned counted[2]; /* clients, not verified and verified, for the page of metrics that is being made */
-    struct dt_prefix behind[32]; /* networks that had a route of their own (behind.c) */
-    size_t nbehind;
-    bool behind_full;
+    struct behind behind;
     bool discovery; /* of daemon/discover.h: no routes, and not of the configuration's gateways */
 };
 
@@ -305,9 +311,9 @@ const char *routes_missing(struct daemon *d,
 const char *routes_gateway_missing(struct daemon *d, const struct gate *g); /* the same of a gateway's clients */
 
 /* behind.c */
-void behind_look(struct daemon *d, struct gate *g, const struct dt_nl_addrs *addrs); /* addrs: of this host */
-/* Adds what is wanted for all gateways. 0, or -1: no memory. */
-int behind_want(struct daemon *d, struct dt_host_facts *facts, uint32_t owner);
+void behind_look(struct daemon *d, const struct dt_nl_addrs *addrs); /* addrs: of this host */
+/* Adds what is wanted for all gateways (whose owner is `gateways`) and tunnels (their id). 0, or -1: no memory. */
+int behind_want(struct daemon *d, struct dt_host_facts *facts, uint32_t gateways);
 
 /* closed.c */
 bool closed_by_tunnel(const struct tun *t); /* does it keep closed what it protects, now? */

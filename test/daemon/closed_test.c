@@ -212,6 +212,27 @@ static void a_single_host_behind_a_gateway_does_not_follow_the_default_route(voi
     }
 }
 
+/* The same on the other side: a site that a tunnel brings. */
+static void a_site_whose_link_is_down_does_not_follow_the_default_route(void **state)
+{
+    struct fake_host *h = fake_host_new(HERE);
+    char text[512];
+    snprintf(text, sizeof(text), TUNNEL("branch", "10.0.0.0/16", "inside = { 10.3.0.0/16, 10.4.0.1 } %s"), "");
+    apply(h, text);
+    assert_false(behind(h, "10.3.0.0/16"));
+    assert_int_equal(dt_addr_parse(&h->host_addr[0], "10.3.0.1"), 0);
+    routes_reconcile(&h->d);
+    assert_true(behind(h, "10.3.0.0/16"));
+    h->host_addr[0].ver = 0;
+    routes_reconcile(&h->d);
+    assert_true(behind(h, "10.3.0.0/16"));
+    snprintf(text, sizeof(text), TUNNEL("branch", "10.0.0.0/16", "inside = { 10.3.0.0/16, 10.4.0.1 } %s"),
+             "closed = no");
+    apply(h, text);
+    assert_false(behind(h, "10.3.0.0/16"));
+    fake_host_free(h);
+}
+
 static void the_union_stays_closed(void **state)
 {
     struct fake_host *h = fake_host_new(HERE);
@@ -474,6 +495,7 @@ int main(void)
         cmocka_unit_test(a_gateway_closes_pool_and_networks),
         cmocka_unit_test(a_network_whose_link_is_down_does_not_follow_the_default_route),
         cmocka_unit_test(a_single_host_behind_a_gateway_does_not_follow_the_default_route),
+        cmocka_unit_test(a_site_whose_link_is_down_does_not_follow_the_default_route),
         cmocka_unit_test(the_union_stays_closed),
         cmocka_unit_test(a_port_is_routed_and_closed_by_that_port),
         cmocka_unit_test(prefixes_are_aggregated),

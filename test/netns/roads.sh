@@ -123,6 +123,16 @@ tap_ok "a branch: the server reaches its hosts" lab_in server ping -q -c 2 -i 0.
 tap_ok "a branch: IPv6 too" lab_in server ping -q -c 2 -i 0.2 -W 2 fd02::10
 tap_ok "a branch: the client itself speaks from its inside address" lab_in client ping -q -c 2 -i 0.2 -W 2 10.1.0.10
 
+lab_dump client eth0 uplink 'host 10.2.0.10 or host fd02::10'
+ip -n "$LAB-client" link set lan down
+lab_in server ping -q -c 3 -i 0.2 -W 1 10.2.0.10 >"$LAB_DIR/pinged" 2>&1
+lab_in server ping -q -c 3 -i 0.2 -W 1 fd02::10 >"$LAB_DIR/pinged" 2>&1
+ip -n "$LAB-client" link set lan up
+ip -n "$LAB-client" addr add fd02::1/64 dev lan nodad
+lab_dump_stop uplink
+tap_ok "a branch whose link is down: what comes out of the tunnel for it does not follow the default route" [ "$(lab_dumped uplink)" = 0 ]
+tap_ok "it is up again: the server reaches it" lab_wait 5 "lab_in server ping -q -c 1 -W 1 10.2.0.10 && lab_in server ping -q -c 1 -W 1 fd02::10"
+
 # ---- reload: another tunnel is added and taken away, the first goes on
 sent=$(esp_sent client eth0 10.1.0.10)
 cp "$LAB_DIR/dt-client/conf" "$LAB_DIR/conf.before"
