@@ -1,22 +1,7 @@
 /* Limits meet: what a file may say, the rooms that act on it take, and what they would not take is refused with its line. */
-#include "support/test.h"
+#include "support/text.h"
 
 #include "config/config.h"
-
-struct text {
-    char v[65536];
-    size_t len;
-};
-
-static void say(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct text *t, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    t->len += (size_t)vsnprintf(t->v + t->len, sizeof(t->v) - t->len, fmt, ap);
-    va_end(ap);
-    assert_true(t->len < sizeof(t->v));
-}
 
 /* What is wrong has this line and says this; NULL: nothing is wrong. */
 static void expect(const struct text *t, unsigned line, const char *what)

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/rand.h"
+#include "support/text.h"
 
 #define CLIENT_AT  dt_addr4(0xc6336402)
 #define GATEWAY_AT dt_addr4(0xcb007101)
@@ -53,21 +54,6 @@ static void apply(struct net *n, struct fake_host *h, const char *text, const ch
 }
 
 /* ---- everything that a want decides, as text ---- */
-
-struct text {
-    char v[16384];
-    size_t len;
-};
-
-static void say(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct text *t, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    t->len += (size_t)vsnprintf(t->v + t->len, sizeof(t->v) - t->len, fmt, ap);
-    va_end(ap);
-    assert_true(t->len < sizeof(t->v));
-}
 
 static int compare_lines(const void *a, const void *b)
 {

@@ -1,5 +1,6 @@
 /* Plans of hundreds of layers, over a data path and a network that only remember. */
 #include "daemon/fake_host.h"
+#include "support/text.h"
 
 #define CLIENT_AT  dt_addr4(0xc6336402)
 #define GATEWAY_AT dt_addr4(0xcb007101) /* 203.0.113.1 */
@@ -7,21 +8,6 @@
 
 static const char gateway_conf[] = "gateway \"g\" { identity = vpn.example.net psk = secret-one-of-sixteen\n"
                                    "protect = { 10.0.0.0/8, 198.51.0.0/16 } pool = 10.9.0.0/16 }\n";
-
-struct text {
-    char v[160 * 1024];
-    size_t len;
-};
-
-static void say(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct text *t, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    t->len += (size_t)vsnprintf(t->v + t->len, sizeof(t->v) - t->len, fmt, ap);
-    va_end(ap);
-    assert_true(t->len < sizeof(t->v));
-}
 
 static void say_tunnel(struct text *t, const char *name, const struct dt_addr *gateway, const char *more)
 {

@@ -45,11 +45,7 @@ static void settle(size_t children)
 
 static void down(void)
 {
-    dt_ike_close(a->session, net.now, false);
-    net_run(&net, DT_NEVER);
-    net_check_empty(a);
-    net_check_empty(b);
-    net_free(&net);
+    net_down(&net, a, b);
 }
 
 static struct dt_ike_child *rekey(struct net_host *h)

@@ -570,6 +570,15 @@ void net_check_empty(struct net_host *h)
     assert_int_equal(net_children_up(h), 0);
 }
 
+void net_down(struct net *net, struct net_host *a, struct net_host *b)
+{
+    dt_ike_close(a->session, net->now, false);
+    net_run(net, DT_NEVER);
+    net_check_empty(a);
+    net_check_empty(b);
+    net_free(net);
+}
+
 bool net_over(struct net *net)
 {
     return net->host[0].downs > 0 || net->host[0].ups > 0;

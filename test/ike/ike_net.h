@@ -129,5 +129,7 @@ struct net_child *net_child_of(struct net_host *h, struct dt_ike_child *c);
 void net_check_pairs(struct net_host *a, struct net_host *b);
 /* Nothing of any session is held any more. */
 void net_check_empty(struct net_host *h);
+/* a's session is closed; nothing is left at either end, nor of the net. */
+void net_down(struct net *net, struct net_host *a, struct net_host *b);
 
 #endif

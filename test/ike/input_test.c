@@ -30,11 +30,7 @@ static void undisturbed(void)
 
 static void down(void)
 {
-    dt_ike_close(a->session, net.now, false);
-    net_run(&net, DT_NEVER);
-    net_check_empty(a);
-    net_check_empty(b);
-    net_free(&net);
+    net_down(&net, a, b);
 }
 
 static void to_b(const void *p, size_t len)

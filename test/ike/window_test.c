@@ -15,11 +15,7 @@ static void up(uint64_t seed)
 
 static void down(void)
 {
-    dt_ike_close(a->session, net.now, false);
-    net_run(&net, DT_NEVER);
-    net_check_empty(a);
-    net_check_empty(b);
-    net_free(&net);
+    net_down(&net, a, b);
 }
 
 static dt_time sent_at[64];

@@ -85,7 +85,7 @@ router_sabotages visit
 # ---- natd dies, and comes again
 lab_stop natd-router KILL
 tap_ok "natd killed: packets pass" router_passes
-lab_in router timeout 20 "$LAB_BIN/dovetail-natd" --inside lan --outside wan --socket "$LAB_DIR/other.sock" \
+lab_in router timeout 60 "$LAB_BIN/dovetail-natd" --inside lan --outside wan --socket "$LAB_DIR/other.sock" \
     --pin "$LAB_DIR/bpf/tables" --set t_out=1 --set metrics=192.0.2.9:9479 >"$LAB_DIR/fails.log" 2>&1
 tap_ok "one that cannot start says why" grep -q '192.0.2.9' "$LAB_DIR/fails.log"
 tap_ok "and takes nothing from the one before: packets pass" router_passes

@@ -161,6 +161,6 @@ gateway_conf 'pool = "10.1.4.0/24"' </dev/null
 lab_in gateway "$DOVETAIL" check "$LAB_DIR/dt-gateway/conf" >"$LAB_DIR/check.out" 2>&1
 rc=$?
 tap_ok "a pool in the gateway's LAN is refused by line" sh -c "[ $rc = 2 ] && grep ':[0-9]*: pool: 10.1.4.0/24 lies in this host.s own network 10.1.0.0/16 (inside, 10.1.0.1)' $LAB_DIR/check.out"
-lab_in gateway timeout 20 "$LAB_BIN/dovetaild" --config "$LAB_DIR/dt-gateway/conf" >/dev/null 2>&1
+lab_in gateway timeout 60 "$LAB_BIN/dovetaild" --config "$LAB_DIR/dt-gateway/conf" >/dev/null 2>&1
 tap_ok "and the daemon does not start with it" [ $? = 2 ]
 tap_end

@@ -181,7 +181,7 @@ tap_ok "and so is the keeper" lab_wait 10 "[ ! -e /proc/$k ]"
 # ---- the key log
 starts_not() # TEXT
 {
-    refused "$1" timeout 10 ip netns exec "$LAB-client" "$LAB_BIN/dovetaild" --config "$LAB_DIR/dt-client/conf"
+    refused "$1" timeout 40 ip netns exec "$LAB-client" "$LAB_BIN/dovetaild" --config "$LAB_DIR/dt-client/conf"
 }
 mv "$LAB_DIR/keys" "$LAB_DIR/elsewhere"
 was=$(stat -c '%s %Y' "$LAB_DIR/elsewhere")
