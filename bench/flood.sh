@@ -6,7 +6,7 @@
 # From the environment: SECONDS_EACH (20), INIT (10000 a second), HOLD (2048), ESP (100000 a second), GATEWAYS.
 set -u
 LAB=${LAB:-dtflood}
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 . lab/lab.sh
 . lab/dovetail.sh
 . lab/strongswan.sh

@@ -4,7 +4,7 @@
 # to undo counts from there. Last a line with the longest of all.
 set -u
 LAB=${LAB:-dtbhost}
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 . lab/lab.sh
 . lab/dovetail.sh
 . lab/sabotage.sh

@@ -4,7 +4,7 @@
 # carry it: from 192.0.2.11 to 10.3.0.11 one, from .12 to .12 two, from .13 to .13 three. Every round measures each once, medians are compared. ROUNDS (5), SECONDS_EACH (2).
 set -u
 LAB=${LAB:-dtbpol}
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 . lab/lab.sh
 . lab/dovetail.sh
 [ -n "${LAYERS_ONLY:-}" ] || "$LAB_BIN/../bench/bench-policy" || exit 1

@@ -3,7 +3,7 @@
 # the times of start, status, metrics and reload, and the longest time for which the loop answered nobody else meanwhile.
 set -u
 LAB=${LAB:-dtscale}
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 . lab/lab.sh
 . lab/dovetail.sh
 TUNNELS=${TUNNELS:-10000} START=${START:-always}

@@ -5,7 +5,7 @@
 # 4,000 simulated gateways. ROUNDS (7) from the environment.
 set -u
 LAB=${LAB:-dtbted}
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 . lab/lab.sh
 . lab/dovetail.sh
 ROUNDS=${ROUNDS:-7}

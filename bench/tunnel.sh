@@ -6,7 +6,7 @@
 # Each line: value in Gb/s of the case, peer and its value of the same rounds, ratio above 1 when Dovetail is faster.
 set -u
 LAB=${LAB:-dtbench}
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 . lab/lab.sh
 . lab/dovetail.sh
 . lab/strongswan.sh

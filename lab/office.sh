@@ -12,6 +12,7 @@
 #   office_gateway 'protect = "10.1.0.0/16"' 'pool =' | dt_conf gateway
 
 # An outage is noticed after maxidle + pingtries2 * pingtime2 = 3.5 s.
+# shellcheck disable=SC2034 # it is for who sources this
 OFFICE_QUICK='maxidle = 2s pingtime = 300ms pingtries = 8 pingtime2 = 500ms pingtries2 = 3 timeout = 3s elimit = 1'
 
 office_key()

@@ -139,8 +139,8 @@ sabotages() # VISITOR
     for s_at in c1 gateway; do
         # What the tunnel carries, and where it would leak to.
         case $s_at in
-        c1) s_net=10.1.0.0/16 s_net6=fd01::/64 s_host=10.1.0.10 s_host6=fd01::10 s_via=192.168.7.1 ;;
-        gateway) s_net=10.9.0.0/16 s_net6=fd09::/64 s_host=$SAB_INSIDE4 s_host6=$SAB_INSIDE6 s_via=203.0.113.254 ;;
+        c1) s_net=10.1.0.0/16 s_host=10.1.0.10 s_via=192.168.7.1 ;;
+        gateway) s_net=10.9.0.0/16 s_host=$SAB_INSIDE4 s_via=203.0.113.254 ;;
         esac
         "$1" $s_at rule4 "the IPv4 rule removed" 'ip rule del pref 17494'
         "$1" $s_at rule6 "the IPv6 rule removed" 'ip -6 rule del pref 17494'

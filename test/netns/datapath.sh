@@ -8,6 +8,7 @@ LAB=${LAB:-dtpath}
 BUILD=$(dirname "$LAB_BIN")
 TUNNEL=${TUNNEL:-$BUILD/bench/static-tunnel} STREAM=$BUILD/lab/lab-stream FLOW=$BUILD/lab/lab-flow
 lab_begin
+# shellcheck disable=SC3045 # Debian's sh has it
 ulimit -c 0
 
 lab_ns a r b
@@ -167,13 +168,13 @@ for outer in 4 6; do
         lab_in a ip route flush cache 2>/dev/null
         lab_in a ip -6 route flush cache 2>/dev/null
         both $outer $encap
-        lab_in a ping -n -c 1 -W 1 -M do -s 1372 10.77.0.2 >"$LAB_DIR/p1" 2>&1 # teaches the host the path
+        lab_in a ping -n -c 1 -W 1 -M 'do' -s 1372 10.77.0.2 >"$LAB_DIR/p1" 2>&1 # teaches the host the path
         sleep 0.3
-        lab_in a ping -n -c 2 -i 0.3 -W 1 -M do -s 1372 10.77.0.2 >"$LAB_DIR/p2" 2>&1
+        lab_in a ping -n -c 2 -i 0.3 -W 1 -M 'do' -s 1372 10.77.0.2 >"$LAB_DIR/p2" 2>&1
         tap_ok "$what: the sender inside is told" grep -qi 'frag needed\|message too long' "$LAB_DIR/p2"
         tap_note "$(grep -i 'frag needed\|too long' "$LAB_DIR/p2" | head -n 1)"
         tap_ok "$what: an event says so" heard a 'event path-mtu .* mtu 1380'
-        tap_ok "$what: what fits passes" pings a 10.77.0.2 -M do -s 1250
+        tap_ok "$what: what fits passes" pings a 10.77.0.2 -M 'do' -s 1250
         tap_ok "$what: TCP over IPv4 finds its size" stream a 10.77.0.2 3000000
         tap_ok "$what: TCP over IPv6 finds its size" stream a fd77::2 3000000
         tap_ok "$what: what may be fragmented is, outside" pings a 10.77.0.2 -M dont -s 1372
@@ -191,7 +192,7 @@ for outer in 4 6; do
         both $outer $encap
         lab_in a ping -n -c 1 -W 1 -s 1232 fd77::2 >/dev/null 2>&1
         tap_ok "path MTU of 1280, $encap over IPv$outer: IPv6's least passes inside, in fragments outside" \
-            pings a fd77::2 -M do -s 1232
+            pings a fd77::2 -M 'do' -s 1232
         tap_ok "path MTU of 1280, $encap over IPv$outer: and TCP" stream a fd77::2 1000000
     done
 done
@@ -288,11 +289,11 @@ tap_ok 'an echo is not, there' sh -c "! grep -q 'ident 12 seq 1 ' '$LAB_DIR/a.lo
 tap_ok 'and nothing of it reaches a host' test "$(device b)" = "$seen"
 
 # --- fragments and ports: the host cuts a datagram before the device, and only its first part has ports
-narrow() # OPTION...: both ends carry UDP to and from port 7001 of b alone, IPv4 and IPv6
+narrow() # both ends carry UDP to and from port 7001 of b alone, IPv4 and IPv6
 {
     stop_both
-    end a --local $A4 --remote $B4 --encap udp --inside 10.77.0.1,fd77::1 --protect '10.77.0.2/32[udp/7001],fd77::2/128[udp/7001]' "$@" || return 1
-    end b --local $B4 --remote $A4 --encap udp --inside 10.77.0.2,fd77::2 --mine '10.77.0.2/32[udp/7001],fd77::2/128[udp/7001]' --protect 10.77.0.1/32,fd77::1/128 "$@"
+    end a --local $A4 --remote $B4 --encap udp --inside 10.77.0.1,fd77::1 --protect '10.77.0.2/32[udp/7001],fd77::2/128[udp/7001]' || return 1
+    end b --local $B4 --remote $A4 --encap udp --inside 10.77.0.2,fd77::2 --mine '10.77.0.2/32[udp/7001],fd77::2/128[udp/7001]' --protect 10.77.0.1/32,fd77::1/128
 }
 whole() # FROM ADDRESS BYTES: numbered datagrams of that size, and all of their answers
 {

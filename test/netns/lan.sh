@@ -259,7 +259,7 @@ tap_ok "nobody outside reaches a server here" sh -c "! ip netns exec $LAB-router
 # A narrow hop behind the router: its ICMP is about our own outer packets.
 ip -n "$LAB-router" link set wan mtu 1300
 ip -n "$LAB-internet" link set isp mtu 1300
-lab_in c1 ping -n -q -c 3 -i 0.3 -W 1 -M do -s 1340 10.1.0.10 >/dev/null 2>&1
+lab_in c1 ping -n -q -c 3 -i 0.3 -W 1 -M 'do' -s 1340 10.1.0.10 >/dev/null 2>&1
 tap_ok "ICMP about our own outer packets comes in" lab_wait 5 '[ "$(seen_by_c1 narrow)" -ge 1 ]'
 tap_ok "and what is large passes again" lab_wait 10 "ip netns exec $LAB-c1 ping -n -q -c 1 -W 1 -s 1340 10.1.0.10"
 tap_ok "status says how large packets may be" lab_wait 5 "dt_says c1 'packets of up to 12'"

@@ -55,7 +55,7 @@ rule "receiver" { action = transport to = 10.3.0.9 }
 rule "vpn3" { action = tunnel gateway = g3 to = 10.3.0.0/24 }
 rule "vpn2" { action = tunnel gateway = g2 to = 198.51.102.3 }
 rule "vpn1" { action = tunnel gateway = g1 to = 198.51.101.2 }
-plans { retry_max = 2s idle = ${1:-300s} }
+plans { retry_max = 2s idle = 300s }
 C
     } | dt_conf client "keylog = \"$LAB_DIR/client.keys\"
 metrics = \"127.0.0.1:9470\""

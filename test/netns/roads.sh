@@ -203,7 +203,7 @@ few_rights() # NS: none; the keeper CAP_DAC_READ_SEARCH (4), CAP_NET_ADMIN (1000
 {
     n=0
     for p in $(ip netns pids "$LAB-$1"); do
-        case $(cat "/proc/$p/comm") in dovetaild) may=0* ;; dovetail-keeper) may='0*3004' ;; *) continue ;; esac
+        case $(cat "/proc/$p/comm") in dovetaild) may='0*' ;; dovetail-keeper) may='0*3004' ;; *) continue ;; esac
         for s in /proc/"$p"/task/*/status; do
             n=$((n + 1))
             grep -q "^CapPrm:[[:space:]]$may\$" "$s" || { tap_note "$(grep -e ^Name -e ^CapPrm "$s" | tr '\n' ' ')"; return 1; }

@@ -83,7 +83,6 @@ carries() # NS [ADDRESS]
 watch()
 {
     rm -f "$LAB_DIR/watch.pcap" "$LAB_DIR/watch.log"
-    WATCHED=watch
     lab_run "$1" watch tcpdump -i "$2" --immediate-mode -U -s 0 -w "$LAB_DIR/watch.pcap"
     lab_wait 5 "grep -q 'listening on' '$LAB_DIR/watch.log'"
 }

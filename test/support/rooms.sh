@@ -2,7 +2,7 @@
 # The architecture is what the rooms' Meson files say: a room includes headers of rooms that it names alone, names no room
 # below itself, and docs/architecture.md lists the same ones. TAP.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 all=$(sed -n "/^foreach room : \['base', 'wire', 'crypto', 'esp'/,/\]/p" meson.build | grep -o "'[a-z/]*'" | tr -d "'")
 n=0 bad=0 above=
 check() # TEXT WANTED FOUND
