@@ -492,6 +492,27 @@ static void handle_closed(uv_handle_t *h)
     server_free(s);
 }
 
+/* The file is made with its group: to change that afterwards is a right that not everybody has who may change his own. */
+static int bind_with_group(uv_pipe_t *pipe, const char *path, gid_t gid)
+{
+    gid_t own = getegid();
+    bool other = gid != (gid_t)-1 && gid != own && setegid(gid) == 0;
+    mode_t old = umask(0117);
+    int rc = uv_pipe_bind(pipe, path);
+    umask(old);
+    if (other && setegid(own) != 0)
+        rc = rc == 0 ? uv_translate_sys_error(errno) : rc;
+    return rc;
+}
+
+static int have_group(const char *path, gid_t gid)
+{
+    struct stat st;
+    if (gid == (gid_t)-1 || (stat(path, &st) == 0 && st.st_gid == gid))
+        return 0;
+    return chown(path, (uid_t)-1, gid) == 0 ? 0 : uv_translate_sys_error(errno);
+}
+
 struct dt_control_server *dt_control_server_open(uv_loop_t *loop, const char *path, gid_t gid,
                                                  const struct dt_control_command *commands, void *ctx,
                                                  struct dt_err *err)
@@ -518,13 +539,9 @@ struct dt_control_server *dt_control_server_open(uv_loop_t *loop, const char *pa
     uv_idle_init(loop, &s->idle);
     s->pipe.data = s->idle.data = s;
     s->handles = 2;
-    mode_t old = umask(0117);
-    int rc = uv_pipe_bind(&s->pipe, path);
-    umask(old);
+    int rc = bind_with_group(&s->pipe, path, gid);
     bool bound = rc == 0;
-    if (rc == 0 && gid != (gid_t)-1 && chown(path, (uid_t)-1, gid) != 0)
-        rc = uv_translate_sys_error(errno);
-    if (rc == 0)
+    if (rc == 0 && (rc = have_group(path, gid)) == 0)
         rc = uv_listen((uv_stream_t *)&s->pipe, 16, incoming);
     if (rc != 0) {
         dt_err_set(err, 0, "cannot listen at %s: %s", path, uv_strerror(rc));

@@ -263,7 +263,7 @@ static void log_issues(const struct dt_config *c)
             dt_config_issue_str(line, sizeof(line), c, &c->issue[i]));
 }
 
-enum reload daemon_reload(struct daemon *d, json_t *report, struct dt_config *bad, struct dt_err *err)
+static enum reload reload(struct daemon *d, json_t *report, struct dt_config *bad, struct dt_err *err)
 {
     struct dt_config c;
     int rc = dt_keeper_load(d->keeper, &c);
@@ -296,4 +296,12 @@ enum reload daemon_reload(struct daemon *d, json_t *report, struct dt_config *ba
         (long long)json_integer_value(json_object_get(report, "clients_ended")));
     dt_config_free(&c);
     return rc == 0 ? RELOAD_DONE : RELOAD_PARTLY;
+}
+
+enum reload daemon_reload(struct daemon *d, json_t *report, struct dt_config *bad, struct dt_err *err)
+{
+    manager_reloading(d);
+    enum reload done = reload(d, report, bad, err);
+    manager_ready(d);
+    return done;
 }

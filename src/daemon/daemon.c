@@ -1,7 +1,6 @@
 /* dovetaild: arguments, start in an order that disturbs nobody when something is missing, and the end. */
 #include "daemon/daemon.h"
 
-#include <errno.h>
 #include <grp.h>
 #include <malloc.h>
 #include <getopt.h>
@@ -9,9 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,7 +48,8 @@ static const struct dt_usage usage = {
     .summary = "IPsec that stays up behind any NAT: client and gateway in one program",
     .text = "It stays in the foreground and logs to standard error. SIGHUP (or `dovetail reload`) reads the "
             "configuration again and touches only what changed; SIGTERM closes every tunnel and ends. "
-            "`dovetail` speaks to it.\n",
+            "SIGUSR1 does the same for a restart: what is closed stays closed, and the next start takes it "
+            "over. `dovetail` speaks to it.\n",
     .options = options,
     .noptions = DT_ARRAY_LEN(options),
     .more = "Exit status: 0 ended as asked; 1 could not start or go on, with the reason; 2 bad usage or "
@@ -260,6 +258,7 @@ static void close_all(struct daemon *d)
     dt_table_free(&d->resolves);
     dt_keeper_dismiss(d->keeper);
     free(d->config_file);
+    dt_notify_close(&d->notify);
     dt_wipe(d, sizeof(*d));
 }
 
@@ -285,30 +284,11 @@ void daemon_stop(struct daemon *d)
         return;
     }
     d->stopping = true;
+    manager_stopping(d);
     d->stop_by = daemon_now() + STOP_AFTER;
     plans_stop(d);
     loop_wake(d);
     uv_timer_start(&d->beat, idle_check, 0, 20);
-}
-
-/* systemd, when it started us with Type=notify. */
-static void notify_ready(void)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    static const char word[] = "READY=1";
-    if (path == NULL || strlen(path) >= sizeof(sa.sun_path) || (path[0] != '/' && path[0] != '@'))
-        return;
-    memcpy(sa.sun_path, path, strlen(path));
-    if (path[0] == '@')
-        sa.sun_path[0] = '\0';
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    if (fd >= 0 && sendto(fd, word, sizeof(word) - 1, MSG_NOSIGNAL, (struct sockaddr *)&sa, len) < 0)
-        LOG(DT_LOG_DEBUG, "nobody listens at NOTIFY_SOCKET: %s", strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    unsetenv("NOTIFY_SOCKET");
 }
 
 /* Symbolic links stay what they are: who swaps one and reloads means the other file. */
@@ -333,6 +313,7 @@ static int run(struct daemon *d, struct dt_config *c)
     struct dt_err err = {0};
     uv_loop_init(&d->loop);
     signal(SIGPIPE, SIG_IGN);
+    dt_notify_open(&d->notify);
     if (open_all(d, &err) != 0) {
         LOG(DT_LOG_ERROR, "%s", err.text);
         close_all(d);
@@ -351,7 +332,8 @@ static int run(struct daemon *d, struct dt_config *c)
     LOG(DT_LOG_INFO, "dovetaild %s runs: device %s, %u workers, control socket %s", DT_VERSION,
         dt_dp_tun_name(d->dp), dt_dp_workers(d->dp), d->cfg.socket);
     loop_wake(d);
-    notify_ready();
+    routes_flush(d); /* who is told that we are ready finds what is closed closed */
+    manager_ready(d);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     rc = d->status;
     close_all(d);

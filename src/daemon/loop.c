@@ -54,6 +54,7 @@ static void on_beat(uv_timer_t *t)
         routes_reconcile(d);
     if (d->metrics != NULL)
         metrics_refresh(d);
+    manager_beat(d, now);
     loop_wake(d);
 }
 
@@ -172,6 +173,7 @@ static void on_keeper(uv_poll_t *p, int status, int events)
     if (why == NULL)
         return;
     LOG(DT_LOG_ERROR, "%s", why);
+    ((struct daemon *)p->data)->manager_next = 0;
     uv_poll_stop(p);
 }
 
@@ -186,7 +188,11 @@ static void on_signal(uv_signal_t *s, int signum)
         loop_wake(d);
         return;
     }
-    LOG(DT_LOG_INFO, "%s: closing every tunnel", signum == SIGINT ? "interrupted" : "asked to end");
+    d->handover = signum == SIGUSR1;
+    LOG(DT_LOG_INFO, "%s: closing every tunnel",
+        signum == SIGINT ? "interrupted"
+        : d->handover    ? "asked to make way for the next daemon, and what is closed stays closed"
+                         : "asked to end");
     daemon_stop(d);
 }
 
@@ -256,6 +262,7 @@ void loop_start(struct daemon *d)
     catch_signal(d, &d->sigint, SIGINT);
     catch_signal(d, &d->sigterm, SIGTERM);
     catch_signal(d, &d->sighup, SIGHUP);
+    catch_signal(d, &d->sigusr1, SIGUSR1);
 }
 
 static void close_handle(uv_handle_t *h, void *arg)

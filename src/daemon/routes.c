@@ -658,8 +658,9 @@ void routes_end(struct daemon *d)
 {
     struct want w = {.d = d};
     struct dt_host_result result;
-    /* A daemon that could not start has changed nothing yet, and leaves closed what it found closed. */
-    if (d->routes_begun && d->routes_said) {
+    /* A daemon that could not start has changed nothing yet, and leaves closed what it found closed. One that is followed by
+     * another leaves what stands: the next one takes it over. */
+    if (d->routes_begun && d->routes_said && !d->handover) {
         say_what_stays(&w);
         if (w.no_memory)
             LOG(DT_LOG_ERROR, "out of memory: what is closed stays so");

@@ -13,6 +13,7 @@
  *   leases.c     inside addresses for clients    installation.c  which machine this is
  *   families.c   IP versions that a tunnel leaves
  *   behind.c     networks behind this host whose link is down
+ *   manager.c    what the service manager is told
  *   closed.c     what is closed, and by whom     wants.c      which tunnels `dovetail up` asked for, kept on disk
  */
 #ifndef DT_DAEMON_STATE_H
@@ -25,6 +26,7 @@
 #include "base/table.h"
 #include "config/config.h"
 #include "control/control.h"
+#include "control/notify.h"
 #include "daemon/lan.h"
 #include "daemon/lease.h"
 #include "endpoint/endpoint.h"
@@ -136,10 +138,14 @@ struct daemon {
     uv_timer_t heal;   /* after the same news, sooner: the host is made as it is wanted */
     uv_timer_t beat;   /* five times a second: resolving, waits, metrics that are sampled */
     uv_prepare_t turn; /* the end of each turn of the loop */
-    uv_signal_t sigint, sigterm, sighup;
+    uv_signal_t sigint, sigterm, sighup, sigusr1;
     bool stopping, closing; /* asked to end; every session is being closed */
+    bool handover;          /* another daemon follows at once: what is closed stays so, for it to take over */
     dt_time stop_by;
     int status; /* the process's */
+    struct dt_notify notify; /* to the service manager (manager.c) */
+    dt_time manager_next;
+    char manager_status[400]; /* as it was told last */
 
     char *config_file;           /* as it was named, but absolute; for people alone (UTF-8) */
     struct dt_config_daemon cfg; /* as at start */
@@ -293,6 +299,12 @@ void resolve_start(struct daemon *d, struct tun *t);
 void resolve_cancel(struct tun *t);
 void resolve_answers(struct daemon *d);
 void resolve_tick(struct daemon *d, dt_time now);
+
+/* manager.c */
+void manager_ready(struct daemon *d); /* also when a reload has ended */
+void manager_reloading(struct daemon *d);
+void manager_stopping(struct daemon *d);
+void manager_beat(struct daemon *d, dt_time now); /* the watchdog, and the line when it has changed */
 
 /* routes.c */
 int routes_begin(struct daemon *d, struct dt_err *err);

@@ -42,10 +42,10 @@ static int settle_down(int fd)
     struct rlimit none = {0, 0};
     setsid();
     prctl(PR_SET_NAME, "dovetail-keeper");
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
+    /* A service manager sends the same to every process of a service: it ends when the daemon has ended, and after it. */
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGQUIT, SIGABRT, SIGPIPE};
+    for (size_t i = 0; i < DT_ARRAY_LEN(ignored); i++)
+        signal(ignored[i], SIG_IGN);
     setrlimit(RLIMIT_CORE, &none);
 #ifndef __SANITIZE_ADDRESS__ /* the leak checker attaches to its own process at the end */
     prctl(PR_SET_DUMPABLE, 0);

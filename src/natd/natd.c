@@ -248,6 +248,7 @@ static void on_tick(uv_timer_t *t)
     natd_metrics_refresh(d);
     if (d->sweeps % LOOK_EVERY == 0)
         natd_network(d);
+    natd_manager_beat(d);
 }
 
 /* Links, addresses, routes or filters have changed: look at all of it. While news goes on, nobody but this timer listens to it. */
@@ -304,10 +305,13 @@ static void on_signal(uv_signal_t *s, int number)
 {
     struct natd *d = s->data;
     if (number == SIGHUP) {
+        dt_notify_reloading(&d->notify);
         reload(d);
+        natd_manager_ready(d);
         return;
     }
     d->keep = number == SIGUSR1;
+    natd_manager_stopping(d);
     uv_stop(&d->loop);
 }
 
@@ -430,13 +434,17 @@ int natd_main(int argc, char **argv)
     d.news_fd = -1;
     signal(SIGPIPE, SIG_IGN);
     uv_loop_init(&d.loop);
+    dt_notify_open(&d.notify);
     rc = start(&d, &a, &err);
-    if (rc)
+    if (rc) {
         fprintf(stderr, "dovetail-natd: %s\n", err.text);
-    else
+    } else {
+        natd_manager_ready(&d);
         uv_run(&d.loop, UV_RUN_DEFAULT);
+    }
     /* A start that failed takes nothing away, but what was not there before it. */
     d.keep |= rc != 0 && (!d.router.looked || d.router.found_attached);
     stop(&d);
+    dt_notify_close(&d.notify);
     return rc ? EXIT_FAILED : 0;
 }

@@ -11,11 +11,12 @@
 #include "base/addr.h"
 #include "base/list.h"
 #include "control/control.h"
+#include "control/notify.h"
 #include "natd/kernel.h"
 #include "natd/router.h"
 #include "net/netlink.h"
 
-#define NATD_CONFIG_FILE "/etc/dovetail/natd.conf"
+#define NATD_CONFIG_FILE "/etc/dovetail/dovetail-natd.conf"
 #define NATD_PINS        "/sys/fs/bpf/dovetail-natd" /* where nothing else is said */
 #define NATD_USER        "dovetail"
 #define NATD_LIST_MAX    20000 /* items in one answer; the totals are always whole */
@@ -74,6 +75,8 @@ struct natd {
     pid_t keeper_pid;
     bool handed_over;                           /* another natd has the socket */
     bool keep;                                  /* at the end leave the program where it is */
+    struct dt_notify notify;                    /* to the service manager (manager.c) */
+    char manager_status[400];                   /* as it was told last */
     dt_time started;
     uint64_t sweeps, swept;
 };
@@ -106,6 +109,10 @@ extern const struct dt_control_command natd_commands[];
 void natd_event(void *ctx, const struct dt_masq_event *ev); /* to every watcher */
 
 void natd_metrics_refresh(struct natd *d);
+
+void natd_manager_ready(struct natd *d); /* also when a reload has ended */
+void natd_manager_beat(struct natd *d);  /* each second: the watchdog, and the line when it has changed */
+void natd_manager_stopping(struct natd *d);
 
 int natd_main(int argc, char **argv);
 
