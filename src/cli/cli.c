@@ -13,7 +13,7 @@
 /* In the order of `dovetail help`. A new subcommand is a file of its own, a line here, and one in cli.h. */
 static const struct dt_cli_command *const commands[] = {
     &dt_cli_check,   &dt_cli_up,     &dt_cli_down,    &dt_cli_status,   &dt_cli_rekey, &dt_cli_ping,
-    &dt_cli_monitor, &dt_cli_reload, &dt_cli_explain, &dt_cli_discover, &dt_cli_nat,
+    &dt_cli_monitor, &dt_cli_reload, &dt_cli_explain, &dt_cli_discover, &dt_cli_nat,   &dt_cli_genpsk,
 };
 
 static const struct dt_usage_option global[] = {

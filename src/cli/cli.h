@@ -97,6 +97,7 @@ void dt_cli_event_time(struct dt_cli *cli, const json_t *event);
 
 /* The subcommands. */
 extern const struct dt_cli_command dt_cli_check, dt_cli_explain, dt_cli_up, dt_cli_down, dt_cli_status,
-    dt_cli_rekey, dt_cli_ping, dt_cli_monitor, dt_cli_reload, dt_cli_discover, dt_cli_nat;
+    dt_cli_rekey, dt_cli_ping, dt_cli_monitor, dt_cli_reload, dt_cli_discover, dt_cli_nat,
+    dt_cli_genpsk;
 
 #endif

@@ -1,5 +1,8 @@
 #include "support/test.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "cli/cli.h"
 
 struct run {
@@ -36,7 +39,7 @@ static void help_is_for_strangers(void **state)
     struct run r = RUN("help");
     assert_int_equal(r.rc, 0);
     static const char *const names[] = {"check",   "up",     "down",    "status",   "rekey", "ping",
-                                        "monitor", "reload", "explain", "discover", "nat"};
+                                        "monitor", "reload", "explain", "discover", "nat",   "genpsk"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         assert_non_null(strstr(r.out, names[i]));
         struct run h = RUN(names[i], "--help"), h2 = RUN("help", names[i]);
@@ -272,6 +275,52 @@ static void notes_are_wrapped(void **state)
     free(text);
 }
 
+/* 32 octets as base64, as `psk` takes it; a file is new, and its owner's alone. */
+static void a_secret_is_made(void **state)
+{
+    struct run a = RUN("genpsk"), b = RUN("genpsk");
+    assert_int_equal(a.rc, 0);
+    assert_int_equal(strlen(a.out), 45);
+    assert_int_equal(strspn(a.out, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"), 43);
+    assert_string_equal(a.out + 43, "=\n");
+    assert_string_equal(a.err, "");
+    assert_string_not_equal(a.out, b.out);
+    done(&a);
+    done(&b);
+
+    char dir[] = "/tmp/genpsk.XXXXXX", path[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/anna", dir);
+    mode_t before = umask(0);
+    a = RUN("genpsk", "--out", path);
+    umask(before);
+    assert_int_equal(a.rc, 0);
+    assert_string_equal(a.out, "");
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(st.st_size, 45);
+    done(&a);
+    char first[46] = "", again[46] = "";
+    FILE *f = fopen(path, "r");
+    assert_non_null(fgets(first, sizeof(first), f));
+    fclose(f);
+    a = RUN("genpsk", "--out", path); /* somebody's secret stays */
+    assert_int_equal(a.rc, 1);
+    assert_non_null(strstr(a.err, "is there already"));
+    f = fopen(path, "r");
+    assert_non_null(fgets(again, sizeof(again), f));
+    fclose(f);
+    assert_string_equal(first, again);
+    done(&a);
+    unlink(path);
+    rmdir(dir);
+    a = RUN("genpsk", "--out", path);
+    assert_int_equal(a.rc, 1);
+    assert_non_null(strstr(a.err, "cannot be written"));
+    done(&a);
+}
+
 static void quantities(void **state)
 {
     char b[32];
@@ -295,6 +344,7 @@ int main(void)
         cmocka_unit_test(check_prints_file_and_line),
         cmocka_unit_test(tables_are_aligned),
         cmocka_unit_test(notes_are_wrapped),
+        cmocka_unit_test(a_secret_is_made),
         cmocka_unit_test(quantities),
     };
     return TEST_RUN(tests);

@@ -128,6 +128,18 @@ for path in [os.path.join(root, 'README.md')] + sorted(glob.glob(os.path.join(ro
         wrong += ['%s: %s %s has no --%s' % (os.path.basename(path), program, word, o) for o in options if o not in have]
 case('every option that docs/ use is one', wrong)
 
+
+
+def settings_of(text):
+    """A configuration without comments and blanks."""
+    return re.sub(r'#.*|\s', '', text)
+
+
+readme = [settings_of('\n'.join(b[1])) for b in markdown.blocks(read(root, 'README.md')) if b[0] == 'code']
+case('the configurations of README.md are examples',
+     ['%s.conf is none of its blocks' % e for e in ('gateway', 'client')
+      if settings_of(read(root, 'docs', 'examples', e + '.conf')) not in readme])
+
 if shutil.which('mandoc'):
     said = subprocess.run(['mandoc', '-Tlint'] + sorted(glob.glob(os.path.join(pages, '*.[158]'))),
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
