@@ -32,7 +32,8 @@ NOT_ASCII = {'↔': '<->', '→': '->', '≥': '>=', '≤': '<=', '×': 'x', '�
 def plain(text):
     for c, other in NOT_ASCII.items():
         text = text.replace(c, other)
-    return text.replace('\\', '\\e').replace('-', '\\-').replace("'", '\\(aq').replace('`', '\\(ga').replace('^', '\\(ha').replace('~', '\\(ti')
+    text = text.replace('\\', '\\e').replace('-', '\\-').replace("'", '\\(aq').replace('`', '\\(ga').replace('^', '\\(ha').replace('~', '\\(ti')
+    return re.sub(r'[^\x00-\x7f]', lambda m: '\\[u%04X]' % ord(m[0]), text)
 
 
 def styled(text):

@@ -68,6 +68,8 @@ void read_ike_proposals(struct reader *r, const struct dt_setting *s, void *fiel
 void read_esp_proposals(struct reader *r, const struct dt_setting *s, void *field,
                         const struct setting_def *def);
 
+/* A tunnel's `gateway`: into its `host` and `gateways` (hosts.c). */
+void read_hosts(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
 /* enum dt_encap; secrets of a struct dt_config_gateway from a file. */
 void read_encap(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
 void read_closed(struct reader *r, const struct dt_setting *s, void *field,

@@ -6,46 +6,6 @@
 #include "base/bytes.h"
 #include "config/reader.h"
 
-/* A name that DNS could have: letters, digits, hyphens and dots. */
-static bool host_name(const char *text)
-{
-    size_t n = strlen(text);
-    if (n == 0 || n > DT_CONFIG_HOST_MAX || text[0] == '-' || text[0] == '.')
-        return false;
-    bool letter = false;
-    for (; *text; text++) {
-        letter = letter || isalpha((unsigned char)*text);
-        if (!isalnum((unsigned char)*text) && *text != '-' && *text != '.' && *text != '_')
-            return false;
-    }
-    return letter; /* what has digits and dots alone was meant as an address */
-}
-
-static void read_hosts(struct reader *r, const struct dt_setting *s, void *field,
-                       const struct setting_def *def)
-{
-    struct dt_config_tunnel *t = field;
-    if (s->n > DT_TUNNEL_GATEWAYS) {
-        reader_error(r, s->line, "%s has %zu values; at most %d are possible", s->key, s->n,
-                     DT_TUNNEL_GATEWAYS);
-        return;
-    }
-    for (size_t i = 0; i < s->n; i++) {
-        const char *v = reader_value(r, s, i);
-        struct dt_addr a;
-        bool addr = dt_addr_parse(&a, v) == 0;
-        if (!addr && !host_name(v)) {
-            reader_error(r, s->line, "%s: \"%.64s\" is neither an address nor a host name", s->key, v);
-            continue;
-        }
-        if (addr && t->cfg.ngateways < DT_TUNNEL_GATEWAYS)
-            t->cfg.gateways[t->cfg.ngateways++] = a;
-        char *copy = strdup(v);
-        if (copy != NULL)
-            t->host[t->nhost++] = copy;
-    }
-}
-
 void read_encap(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def)
 {
     static const char *const names[] = {"auto", "esp", "udp"};

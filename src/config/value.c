@@ -391,7 +391,9 @@ void read_psk(struct reader *r, const struct dt_setting *s, void *field, const s
         return;
     }
     reader_warn(r, s->line,
-                "%s: the secret stands in the configuration itself; \"file:/PATH\" keeps it apart", s->key);
+                "%s: the secret stands in the configuration itself; alone in a file that root alone may read "
+                "(chmod 600), and here %s = \"file:/PATH\", it would be kept apart",
+                s->key, s->key);
     if (s->cut)
         reader_warn(r, s->line,
                     "%s: a # ends the secret here, and what follows it is a comment; psk = \"...\" in quotes "

@@ -284,6 +284,27 @@ static void complaints(void **state)
     expect("\ngateway \"g\" { identity = a psk = c transport = yes peers = b remote = 10.2.0.0/16 }\n", 2, "nothing to protect", "at least one");
 }
 
+/* A gateway's name beyond ASCII is looked up as DNS has it; where libidn2 was not there, the complaint says what would be right. */
+static void names_beyond_ascii(void **state)
+{
+    struct dt_config c;
+    static const char text[] = "tunnel \"t\" { gateway = { \"B\xc3\xbc" "cher.example\", \"203.0.113.1\" } local = a remote = b "
+                               "psk = c protect = 10.0.0.0/8 }\n";
+    int rc = parse(&c, text);
+#ifdef DT_HAVE_IDN2
+    assert_int_equal(rc, 0);
+    assert_int_equal(c.tunnel[0].nhost, 2);
+    assert_string_equal(c.tunnel[0].host[0], "xn--bcher-kva.example");
+    assert_int_equal(c.tunnel[0].cfg.ngateways, 1);
+    dt_config_free(&c);
+    expect("tunnel \"t\" { gateway = \"\xe2\x80\x8b.\xc3\xbc-\"\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n", 1,
+           "letters beyond ASCII", "xn--");
+#else
+    assert_int_equal(rc, -1);
+    dt_config_free(&c);
+#endif
+}
+
 static void addresses(void **state)
 {
     expect("tunnel \"t\" { gateway = g.example\n local = a remote = b psk = c\n protect = \"10.1.2.3/8\" }\n",
@@ -296,6 +317,12 @@ static void addresses(void **state)
     expect(
         "tunnel \"t\" { gateway = \"203.0.113.300\"\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n",
         1, "203.0.113.300", "neither an address nor a host name");
+    expect("tunnel \"t\" { gateway = \"vpn.example.net:4501\"\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n",
+           1, "has a port", "\"vpn.example.net\" would be right");
+    expect("tunnel \"t\" { gateway = \"[2001:db8::1]:500\"\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n", 1,
+           "has a port", "\"2001:db8::1\" would be right");
+    expect("tunnel \"t\" { gateway = \"fe80::1%eth0\"\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n", 1,
+           "one link alone", "a name, would be right");
     expect("gateway \"g\" { listen = 203.0.113.0/24\n identity = a psk = c protect = 10.0.0.0/8 pool = "
            "10.9.0.0/16 }\n",
            1, "is a prefix", "without /24");
@@ -487,6 +514,7 @@ int main(void)
         cmocka_unit_test(unproved_is_said_beforehand),
         cmocka_unit_test(complaints),
         cmocka_unit_test(addresses),
+        cmocka_unit_test(names_beyond_ascii),
         cmocka_unit_test(patterns_of_identities),
         cmocka_unit_test(everything_wrong_is_said_in_order),
         cmocka_unit_test(what_is_missing),
