@@ -1,6 +1,5 @@
 /* What the endpoint asks for, done with sockets, data path and leases; and what the data path reports, told to the
  * endpoint. */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -47,13 +46,9 @@ static struct dt_table_node *find_dptun(struct daemon *d, uint32_t id)
 static uint64_t owner_of(struct daemon *d, uint32_t id)
 {
     struct dt_tunnel_info info;
-    char text[DT_IKE_ID_STRLEN];
     if (!dt_endpoint_tunnel_info(d->ep, id, &info) || info.client)
         return 0;
-    dt_ike_id_str(text, &info.owner);
-    for (char *c = text; *c != '\0'; c++) /* names are equal without regard to case */
-        *c = (char)tolower((unsigned char)*c);
-    return dt_siphash(&d->owner_key, text, strlen(text)) | 1;
+    return dt_ike_id_hash(&d->owner_key, &info.owner) | 1;
 }
 
 /* Tells the data path what a tunnel carries. It holds at first: a client's until it is verified, a gateway's until it
