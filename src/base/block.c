@@ -44,9 +44,7 @@ struct lexer {
 };
 
 /* "file:line: " and the rest; evaluates to -1. */
-#define FAIL(l, place, fmt, ...)                                                                             \
-    dt_err_set((l)->r->err, 0, "%s: " fmt,                                                                   \
-               dt_source_str((char[DT_SOURCE_STRLEN]){0}, (l)->r->f->sources, place), ##__VA_ARGS__)
+#define FAIL(l, place, ...) dt_source_fail((l)->r->err, (l)->r->f->sources, place, __VA_ARGS__)
 
 static int fail(struct lexer *l, unsigned line, const char *what)
 {

@@ -12,6 +12,7 @@ int(dt_err_set)(struct dt_err *err, uint16_t notify, const char *fmt, ...)
         err->notify = notify;
         err->why = 0;
         err->where.addr.ver = 0;
+        err->place = 0;
         va_start(ap, fmt);
         dt_utf8_vprintf(err->text, sizeof err->text, fmt, ap);
         va_end(ap);

@@ -12,6 +12,7 @@ struct dt_err {
     uint16_t notify;        /* RFC 7296 section 3.10.1 notify message type; 0 where no protocol error fits */
     uint16_t why; /* a reason of Dovetail's own that peers tell each other (wire/ike_notify.h); 0: none */
     struct dt_addrport where; /* the address that `why` speaks of; ver 0: none */
+    unsigned place;           /* of what was read (base/source.h), with which the text begins; 0: none */
     char text[DT_ERR_TEXT]; /* one sentence, no newline; empty when there is no error */
 };
 

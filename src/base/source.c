@@ -1,6 +1,7 @@
 #include "base/source.h"
 
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,4 +87,17 @@ char *dt_source_line(char *out, const struct dt_sources *s, unsigned place, unsi
     else
         dt_utf8_printf(out, DT_SOURCE_LINELEN, "%.100s:%u", file, line);
     return out;
+}
+
+int(dt_source_fail)(struct dt_err *err, const struct dt_sources *s, unsigned place, const char *fmt, ...)
+{
+    char at[DT_SOURCE_STRLEN], text[DT_ERR_TEXT];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    dt_err_set(err, 0, "%s: %s", dt_source_str(at, s, place), text);
+    if (err != NULL)
+        err->place = place;
+    return -1;
 }

@@ -6,6 +6,8 @@
 
 #include <stddef.h>
 
+#include "base/err.h"
+
 #define DT_SOURCES_MAX    1024 /* files */
 #define DT_SOURCE_STRLEN  512
 #define DT_SOURCE_LINELEN 128
@@ -37,5 +39,12 @@ unsigned dt_source_place(const struct dt_sources *s, const char *file, unsigned 
 char *dt_source_str(char *out, const struct dt_sources *s, unsigned place);
 /* How a sentence about `from` speaks of `place`: "line 7", or "FILE:7" in another file. DT_SOURCE_LINELEN bytes. */
 char *dt_source_line(char *out, const struct dt_sources *s, unsigned place, unsigned from);
+
+/* As dt_err_set: "file:line: " and the sentence, with err->place. Returns -1. */
+int dt_source_fail(struct dt_err *err, const struct dt_sources *s, unsigned place, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+#ifdef __clang_analyzer__ /* which does not see into other files */
+#define dt_source_fail(...) (dt_source_fail(__VA_ARGS__), -1)
+#endif
 
 #endif

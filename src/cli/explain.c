@@ -367,6 +367,7 @@ static int with_daemon(struct dt_cli *cli, struct explain *e, bool svg, const ch
     rc = bad ? dt_cli_error(cli, DT_CLI_FAILED, NULL, "the daemon's answer is not understood")
              : with_plan(cli, e, rules, svg, svg_path);
     dt_rules_unref(rules);
+    e->file = NULL; /* it ends here */
     json_decref(answer);
     e->file = NULL;
     return rc;

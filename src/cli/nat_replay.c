@@ -59,14 +59,15 @@ static int parse_clients(struct replay *r, const char *list)
 static int parse_set(struct replay *r, const char *pair)
 {
     char name[64];
-    const char *eq = strchr(pair, '='), *why;
+    const char *eq = strchr(pair, '='), *why, *const *known = dt_masq_param_names();
     if (!eq || (size_t)(eq - pair) >= sizeof(name))
         return dt_cli_usage(r->cli, "--set %s: it wants NAME=VALUE, as t_out=5", pair);
     memcpy(name, pair, (size_t)(eq - pair));
     name[eq - pair] = '\0';
+    while (*known && strcmp(*known, name))
+        known++;
     if (dt_masq_set(&r->cfg, name, eq + 1, &why))
-        return dt_cli_usage(r->cli, "--set %s: %s%s", pair, strncmp(why, "is not", 6) ? "the value " : "",
-                            why);
+        return dt_cli_usage(r->cli, "--set %s: %s%s", pair, *known ? "the value " : "", why);
     return DT_CLI_DONE;
 }
 

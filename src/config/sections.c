@@ -88,19 +88,9 @@ void reader_warn(struct reader *r, unsigned line, const char *fmt, ...)
 
 void reader_error_from(struct reader *r, const struct dt_err *err)
 {
-    const struct dt_sources *sources = r->f->sources;
-    for (size_t i = 0; sources != NULL && i < sources->n; i++) {
-        size_t n = strlen(sources->v[i].file);
-        char *end;
-        if (strncmp(err->text, sources->v[i].file, n) != 0 || err->text[n] != ':')
-            continue;
-        unsigned long line = strtoul(err->text + n + 1, &end, 10);
-        if (end[0] != ':' || end[1] != ' ')
-            continue;
-        reader_error(r, sources->v[i].first + (unsigned)line, "%s", end + 2);
-        return;
-    }
-    reader_error(r, 0, "%s", err->text);
+    char at[DT_SOURCE_STRLEN];
+    size_t before = err->place > 0 ? strlen(dt_source_str(at, r->f->sources, err->place)) + strlen(": ") : 0;
+    reader_error(r, err->place, "%s", err->text + before);
 }
 
 const char *reader_line(const struct reader *r, unsigned place, unsigned from)

@@ -357,7 +357,7 @@ static enum dt_log_level level_of(const struct dt_event *ev)
 {
     switch (ev->kind) {
     case DT_EVENT_IKE: /* refusals, but also collisions and NATs that were found */
-        return strstr(ev->text, "refused") != NULL ? DT_LOG_WARN : DT_LOG_INFO;
+        return ev->ike == DT_IKE_EV_PEER_REFUSED || ev->ike == DT_IKE_EV_REFUSED ? DT_LOG_WARN : DT_LOG_INFO;
     case DT_EVENT_TURNED_AWAY:
     case DT_EVENT_ELSEWHERE:
     case DT_EVENT_DOWN:

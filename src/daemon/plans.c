@@ -371,7 +371,7 @@ void plans_event(struct daemon *d, const struct dt_event *ev)
         l->lost_at = DT_NEVER;
         break;
     case DT_EVENT_IKE: /* the sentence with both sides' values; the refusal follows */
-        if (strstr(ev->text, "refused") != NULL)
+        if (ev->ike == DT_IKE_EV_PEER_REFUSED)
             snprintf(t->refusal, sizeof(t->refusal), "%s", ev->text);
         return;
     case DT_EPOCH_REFUSED:

@@ -4,14 +4,6 @@
 
 #include "daemon/state.h"
 
-/* "ADDRESS:PORT, refused: SENTENCE" */
-static const char *sentence(const char *text)
-{
-    static const char mark[] = ", refused: ";
-    const char *at = strstr(text, mark);
-    return at != NULL ? at + sizeof(mark) - 1 : text;
-}
-
 void refusals_event(struct daemon *d, const struct dt_event *ev)
 {
     struct turned_away *list = d->refused, r = {.from = ev->remote.addr, .when = ev->at, .count = 1};
@@ -19,7 +11,7 @@ void refusals_event(struct daemon *d, const struct dt_event *ev)
     if (ev->kind != DT_EVENT_TURNED_AWAY || (ev->tunnel != 0 && ev->client))
         return;
     dt_addrport_str(r.at, &ev->remote);
-    snprintf(r.why, sizeof(r.why), "%s", sentence(ev->text));
+    snprintf(r.why, sizeof(r.why), "%s", ev->text + ev->reason);
     while (i < DT_DAEMON_REFUSALS - 1 && list[i].count > 0 &&
            !(dt_addr_eq(&list[i].from, &r.from) && strcmp(list[i].why, r.why) == 0))
         i++;

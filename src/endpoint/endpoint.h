@@ -245,6 +245,8 @@ struct dt_event {
     uint32_t spi_in, spi_out;  /* of `epoch`, 0 when it is not there any more */
     struct dt_addrport
         remote; /* DT_EVENT_TURNED_AWAY: who asked; a client's DT_EPOCH_TIMEOUT, DT_EPOCH_REFUSED: with whom */
+    enum dt_ike_event ike; /* DT_EVENT_IKE: what it was */
+    uint16_t reason; /* DT_EVENT_TURNED_AWAY: where in text the reason begins, behind who asked; else 0 */
     char text[DT_ERR_TEXT];    /* a sentence for people, without tunnel name and time */
 };
 

@@ -167,7 +167,22 @@ void ep_turned_away(struct dt_endpoint *ep, struct tunnel *t, dt_time now, const
     char at[DT_ADDRPORT_STRLEN];
     about(&ev, t, now);
     ev.remote = *remote;
-    dt_utf8_printf(ev.text, sizeof(ev.text), "%s, refused: %s", dt_addrport_str(at, remote), why);
+    ev.reason = (uint16_t)snprintf(ev.text, sizeof(ev.text), "%s, refused: ", dt_addrport_str(at, remote));
+    dt_utf8_printf(ev.text + ev.reason, sizeof(ev.text) - ev.reason, "%s", why);
+    event_note(ep, &ev);
+}
+
+void ep_ike_event(struct dt_endpoint *ep, struct tunnel *t, dt_time now, enum dt_ike_event what,
+                  const struct dt_addrport *remote, const char *text)
+{
+    if (!somebody_hears(ep))
+        return;
+    struct dt_event ev = {.kind = DT_EVENT_IKE, .name = name_of(DT_EVENT_IKE), .ike = what};
+    char at[DT_ADDRPORT_STRLEN];
+    about(&ev, t, now);
+    if (!ep->ops.terse)
+        dt_utf8_printf(ev.text, sizeof(ev.text), "%s, %s: %s", remote ? dt_addrport_str(at, remote) : "",
+                       dt_ike_event_str(what), text);
     event_note(ep, &ev);
 }
 

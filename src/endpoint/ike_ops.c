@@ -343,7 +343,6 @@ static void op_ike_event(void *ctx, struct dt_ike_session *s, enum dt_ike_event 
 {
     struct dt_endpoint *ep = ctx;
     struct link *l = s ? owner(s) : NULL;
-    char at[DT_ADDRPORT_STRLEN] = "";
     if (what == DT_IKE_EV_RETRANSMIT)
         return; /* counted by IKE; too many for people */
     if (l && what == DT_IKE_EV_PEER_REFUSED)
@@ -352,10 +351,7 @@ static void op_ike_event(void *ctx, struct dt_ike_session *s, enum dt_ike_event 
         ep_turned_away(ep, l ? l->t : NULL, ep->now, &path->remote, err->text);
         return;
     }
-    if (path)
-        dt_addrport_str(at, &path->remote);
-    ep_event(ep, l ? l->t : NULL, ep->now, DT_EVENT_IKE, "%s, %s: %s", at, dt_ike_event_str(what),
-             err ? err->text : "");
+    ep_ike_event(ep, l ? l->t : NULL, ep->now, what, path ? &path->remote : NULL, err ? err->text : "");
 }
 
 static void op_work(void *ctx, struct dt_ike_work *w)

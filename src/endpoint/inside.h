@@ -221,6 +221,8 @@ void ep_event(struct dt_endpoint *ep, struct tunnel *t, dt_time now, enum dt_eve
               ...) __attribute__((format(printf, 5, 6)));
 void ep_turned_away(struct dt_endpoint *ep, struct tunnel *t, dt_time now, const struct dt_addrport *remote,
                     const char *why);
+void ep_ike_event(struct dt_endpoint *ep, struct tunnel *t, dt_time now, enum dt_ike_event what,
+                  const struct dt_addrport *remote, const char *text); /* t, remote: may be NULL */
 void ep_epoch_event(struct tunnel *t, dt_time now, const struct dt_epoch_event *ev);
 void ep_why(struct tunnel *t, const struct dt_err *err); /* for status: why it is not up */
 

@@ -20,11 +20,15 @@ struct dt_match {
 
 static int side_add(struct side *s, const struct dt_rules *rs, const struct dt_rule *r, struct dt_err *err)
 {
-    if (dt_l4_boxes(r) > BOXES_MAX)
-        return dt_err_set(err, 0,
-                          "%s: rule \"%.64s\" makes %zu combinations of protocols and ports; at most %d "
-                          "are taken: split it, or use ranges",
-                          dt_rule_at((char[DT_SOURCE_STRLEN]){0}, rs, r), r->name, dt_l4_boxes(r), BOXES_MAX);
+    if (dt_l4_boxes(r) > BOXES_MAX) {
+        dt_err_set(err, 0,
+                   "%s: rule \"%.64s\" makes %zu combinations of protocols and ports; at most %d "
+                   "are taken: split it, or use ranges",
+                   dt_rule_at((char[DT_SOURCE_STRLEN]){0}, rs, r), r->name, dt_l4_boxes(r), BOXES_MAX);
+        if (err && rs->sources)
+            err->place = r->line;
+        return -1;
+    }
     if (dt_tree_boxes(r) <= TREE_BOXES_MAX && s->v4.nent + s->v6.nent < ENTS_MAX)
         return dt_tree_add(&s->v4, r) || dt_tree_add(&s->v6, r) ? dt_err_set(err, 0, "out of memory") : 0;
     if (!s->large) {

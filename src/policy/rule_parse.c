@@ -39,10 +39,7 @@ struct parser {
 
 #define GROUP_DEPTH_MAX 16
 
-/* "file:line: " and the rest; evaluates to -1. */
-#define FAIL(p, line, fmt, ...)                                                                              \
-    dt_err_set((p)->err, 0, "%s: " fmt, dt_source_str((char[DT_SOURCE_STRLEN]){0}, (p)->b->sources, (line)), \
-               ##__VA_ARGS__)
+#define FAIL(p, line, ...) dt_source_fail((p)->err, (p)->b->sources, (line), __VA_ARGS__)
 /* How a sentence about `from` speaks of another place. */
 #define LINE(p, line, from) dt_source_line((char[DT_SOURCE_LINELEN]){0}, (p)->b->sources, (line), (from))
 
