@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/suggest.h"
+#include "base/grow.h"
 #include "base/utf8.h"
 
 #include <ctype.h>
@@ -49,21 +50,6 @@ struct lexer {
 static int fail(struct lexer *l, unsigned line, const char *what)
 {
     return FAIL(l, line, "%s", what);
-}
-
-/* Makes room for one more in a vector that grows by doubling. */
-static int grow(void *vec, size_t *cap, size_t n, size_t size)
-{
-    void **v = vec;
-    if (n < *cap)
-        return 0;
-    size_t want = *cap ? *cap * 2 : 16;
-    void *p = realloc(*v, want * size);
-    if (!p)
-        return -1;
-    *v = p;
-    *cap = want;
-    return 0;
 }
 
 static bool word_char(char c)
@@ -160,7 +146,7 @@ static int value(struct lexer *l, struct dt_setting *s)
     if (strcmp(s->key, "psk") != 0 && !dt_utf8_ok(l->text))
         return FAIL(l, l->tok_line,
                     "the value of %.64s is not UTF-8; a file that is saved as UTF-8 would be right", s->key);
-    if (grow(&f->values, &l->r->cap_values, f->nvalues, sizeof *f->values))
+    if (dt_grow(f->values, l->r->cap_values, f->nvalues, 16))
         return fail(l, l->tok_line, "out of memory");
     f->values[f->nvalues++] = l->text;
     s->n++;
@@ -238,7 +224,7 @@ static int section(struct lexer *l, struct dt_block *b, unsigned depth)
             struct dt_setting s;
             if (setting(l, key, line, &s))
                 return -1;
-            if (grow(&f->settings, &l->r->cap_settings, f->nsettings, sizeof *f->settings))
+            if (dt_grow(f->settings, l->r->cap_settings, f->nsettings, 16))
                 return fail(l, line, "out of memory");
             f->settings[f->nsettings++] = s;
             b->n++;
@@ -319,7 +305,7 @@ static int top_setting(struct lexer *l, const char *key, unsigned line)
     struct dt_setting s;
     if (setting(l, key, line, &s))
         return -1;
-    if (grow(&f->top, &l->r->cap_top, f->ntop, sizeof *f->top))
+    if (dt_grow(f->top, l->r->cap_top, f->ntop, 16))
         return fail(l, line, "out of memory");
     f->top[f->ntop++] = s;
     return 0;
@@ -363,7 +349,7 @@ static int item(struct lexer *l)
                     kind);
     if (section(l, &b, 1))
         return -1;
-    if (grow(&f->blocks, &l->r->cap_blocks, f->nblocks, sizeof *f->blocks))
+    if (dt_grow(f->blocks, l->r->cap_blocks, f->nblocks, 16))
         return fail(l, line, "out of memory");
     f->blocks[f->nblocks++] = b;
     return 0;

@@ -6,6 +6,7 @@
 #include <pcap/pcap.h>
 
 #include "base/bytes.h"
+#include "base/grow.h"
 
 #define CAPTURE_MAX 50000000u /* packets kept of one file */
 
@@ -13,14 +14,8 @@
 
 static struct capture_packet *add(struct capture *c)
 {
-    if (c->n == c->cap) {
-        size_t cap = c->cap ? c->cap * 2 : 1024;
-        struct capture_packet *p = cap <= CAPTURE_MAX ? realloc(c->packet, cap * sizeof(*p)) : NULL;
-        if (!p)
-            return NULL;
-        c->packet = p;
-        c->cap = cap;
-    }
+    if (c->n == CAPTURE_MAX || dt_grow(c->packet, c->cap, c->n, 1024))
+        return NULL;
     c->packet[c->n] = (struct capture_packet){0};
     return &c->packet[c->n];
 }

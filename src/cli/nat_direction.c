@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/grow.h"
 
 #define WEAK_SURE 3 /* so many packets to the router say more than that an address is private */
 #define MACS_MAX  32
@@ -55,14 +56,8 @@ static int add(struct roles *r, uint32_t a)
 {
     if (r->n == r->cap) {
         unite(r);
-        if (r->n * 2 >= r->cap) {
-            size_t cap = r->cap ? r->cap * 2 : 1024;
-            struct who *v = realloc(r->v, cap * sizeof(*v));
-            if (!v)
-                return -1;
-            r->v = v;
-            r->cap = cap;
-        }
+        if (r->n * 2 >= r->cap && dt_grow(r->v, r->cap, r->cap, 1024))
+            return -1;
     }
     r->v[r->n++] = (struct who){.addr = a};
     return 0;

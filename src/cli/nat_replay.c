@@ -7,6 +7,7 @@
 #include "base/addr.h"
 #include "base/bytes.h"
 #include "cli/nat_capture.h"
+#include "base/grow.h"
 
 #define SETS_MAX 64
 
@@ -153,14 +154,8 @@ struct tables {
 static bool keep(void *ctx, const struct dt_masq_item *it)
 {
     struct tables *t = ctx;
-    if (t->n == t->cap) {
-        size_t cap = t->cap ? t->cap * 2 : 64;
-        struct dt_masq_item *v = realloc(t->v, cap * sizeof(*v));
-        if (!v)
-            return false;
-        t->v = v;
-        t->cap = cap;
-    }
+    if (dt_grow(t->v, t->cap, t->n, 64))
+        return false;
     t->v[t->n++] = *it;
     return true;
 }

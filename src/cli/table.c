@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/grow.h"
 #include "cli/cli.h"
 
 struct note {
@@ -19,14 +20,8 @@ struct dt_cli_table {
 
 static void add(struct dt_cli_table *t, char *text)
 {
-    if (t->count == t->cap) {
-        size_t cap = t->cap ? t->cap * 2 : 64;
-        char **cell = realloc(t->cell, cap * sizeof(*cell));
-        if (cell == NULL)
-            abort(); /* a program for people, out of memory: nothing sensible is left to print */
-        t->cell = cell;
-        t->cap = cap;
-    }
+    if (dt_grow(t->cell, t->cap, t->count, 64) != 0)
+        abort(); /* a program for people, out of memory: nothing sensible is left to print */
     t->cell[t->count++] = text;
 }
 

@@ -435,19 +435,16 @@ void config_check_clients(struct reader *r)
 
 /* ---- what the rest of the program asks ---- */
 
+static int cmp_client(const void *peer, const void *client)
+{
+    return dt_ike_id_cmp(peer, &((const struct dt_config_client *)client)->id);
+}
+
 const struct dt_config_client *config_own_client(const struct dt_config_gateway *g,
                                                  const struct dt_ike_id *peer)
 {
-    size_t from = 0, to = g->nexact < g->nclient ? g->nexact : g->nclient;
-    while (from < to) {
-        size_t at = from + (to - from) / 2;
-        if (dt_ike_id_cmp(&g->client[at].id, peer) < 0)
-            from = at + 1;
-        else
-            to = at;
-    }
-    return from < g->nclient && from < g->nexact && dt_ike_id_eq(&g->client[from].id, peer) ? &g->client[from]
-                                                                                            : NULL;
+    size_t n = g->nexact < g->nclient ? g->nexact : g->nclient;
+    return n > 0 ? bsearch(peer, g->client, n, sizeof(*g->client), cmp_client) : NULL;
 }
 
 const struct dt_config_client *dt_config_gateway_client(const struct dt_config_gateway *g,

@@ -67,21 +67,17 @@ struct dt_config_gateway *dt_config_find_gateway(const struct dt_config *c, cons
     return NULL;
 }
 
+static int cmp_secret(const void *peer, const void *secret)
+{
+    return dt_ike_id_cmp(peer, &((const struct dt_config_secret *)secret)->id);
+}
+
 /* Its own secret among the exact ones, or NULL. */
 static const struct dt_config_secret *own_secret(const struct dt_config_gateway *g,
                                                  const struct dt_ike_id *peer)
 {
-    size_t from = 0, to = g->nexact_secret < g->nsecret ? g->nexact_secret : g->nsecret;
-    while (from < to) {
-        size_t at = from + (to - from) / 2;
-        if (dt_ike_id_cmp(&g->secret[at].id, peer) < 0)
-            from = at + 1;
-        else
-            to = at;
-    }
-    return from < g->nsecret && from < g->nexact_secret && dt_ike_id_eq(&g->secret[from].id, peer)
-               ? &g->secret[from]
-               : NULL;
+    size_t n = g->nexact_secret < g->nsecret ? g->nexact_secret : g->nsecret;
+    return n > 0 ? bsearch(peer, g->secret, n, sizeof(*g->secret), cmp_secret) : NULL;
 }
 
 const struct dt_config_psk *dt_config_gateway_psk(const struct dt_config_gateway *g,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "daemon/state.h"
 
 #define LOOPBACK     1   /* the interface's index */
@@ -24,15 +25,9 @@ bool lan_claim(struct lan_round *r, const struct dt_prefix *p, const struct dt_c
 {
     if (excepted(t, p))
         return false;
-    if (r->nclaim == r->cap) {
-        size_t cap = r->cap ? r->cap * 2 : 64;
-        struct lan_claim *v = realloc(r->claim, cap * sizeof(*v));
-        if (v == NULL) {
-            r->no_memory = true;
-            return true;
-        }
-        r->claim = v;
-        r->cap = cap;
+    if (dt_grow(r->claim, r->cap, r->nclaim, 64) != 0) {
+        r->no_memory = true;
+        return true;
     }
     r->claim[r->nclaim++] = (struct lan_claim){.prefix = *p, .tunnel = t, .keeps = keeps};
     r->sorted = false;

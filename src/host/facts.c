@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
+
 const void *dt_host_facts_at(const struct dt_host_facts *l, const struct dt_host_sort *s, size_t i)
 {
     return (const char *)l->v + i * s->size;
@@ -11,14 +13,8 @@ const void *dt_host_facts_at(const struct dt_host_facts *l, const struct dt_host
 
 int dt_host_facts_put(struct dt_host_facts *l, const struct dt_host_sort *s, const void *f)
 {
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? l->cap * 2 : 64;
-        void *v = realloc(l->v, cap * s->size);
-        if (!v)
-            return -1;
-        l->v = v;
-        l->cap = cap;
-    }
+    if (dt_grow_by(&l->v, &l->cap, l->n, s->size, 64))
+        return -1;
     memcpy((char *)l->v + l->n++ * s->size, f, s->size);
     return 0;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/hash.h"
 #include "host/filter_ports.h"
 #include "host/host.h"
@@ -54,15 +55,7 @@ struct dt_host_filter {
 /* Room for one more, and for what dt_host_ranges_merge may add. */
 static int list_room(struct range_list *l)
 {
-    if (l->n + 8 <= l->cap)
-        return 0;
-    size_t cap = l->cap ? l->cap * 2 : 32;
-    struct dt_range *v = realloc(l->v, cap * sizeof *v);
-    if (!v)
-        return -1;
-    l->v = v;
-    l->cap = cap;
-    return 0;
+    return dt_grow(l->v, l->cap, l->n + 7, 32);
 }
 
 static int list_add(struct range_list *l, const struct dt_range *r)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/grow.h"
 #include "config/file.h"
 #include "keeper/message.h"
 
@@ -22,14 +23,8 @@ struct grants {
 
 static void grant_add(struct grants *g, uint32_t what, const char *path)
 {
-    if (g->n == g->cap) {
-        size_t cap = g->cap ? g->cap * 2 : 64;
-        struct grant *v = cap <= GRANTS_MAX ? realloc(g->v, cap * sizeof(*v)) : NULL;
-        if (v == NULL)
-            return; /* what is not granted is not read: a complaint, and no configuration */
-        g->v = v;
-        g->cap = cap;
-    }
+    if (g->n == GRANTS_MAX || dt_grow(g->v, g->cap, g->n, 64) != 0)
+        return; /* what is not granted is not read: a complaint, and no configuration */
     char *copy = strdup(path);
     if (copy != NULL)
         g->v[g->n++] = (struct grant){.what = what, .path = copy};

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/grow.h"
 
 #define DUMP_TRIES 8 /* of a dump that the kernel says was interrupted by a change */
 
@@ -163,15 +164,7 @@ void *nl_room(void **v, size_t n, size_t *cap, size_t size, size_t max)
         errno = EOVERFLOW;
         return NULL;
     }
-    if (n == *cap) {
-        size_t more = *cap ? *cap * 2 : 32;
-        void *p = realloc(*v, more * size);
-        if (!p)
-            return NULL;
-        *v = p;
-        *cap = more;
-    }
-    return (char *)*v + n * size;
+    return dt_grow_by(v, cap, n, size, 32) == 0 ? (char *)*v + n * size : NULL;
 }
 
 /* ---- links --------------------------------------------------------------------------------------- */

@@ -198,17 +198,11 @@ static int collect_rule(const struct nlmsghdr *h, void *ctx)
     parse_rule(&r, h);
     if (r.foreign && (r.priority < l->from || r.priority > l->to))
         return 0;
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? l->cap * 2 : 16;
-        struct dt_nl_rule *v = cap <= RULES_MAX ? realloc(l->v, cap * sizeof *v) : NULL;
-        if (!v) {
-            errno = cap <= RULES_MAX ? ENOMEM : EOVERFLOW;
-            return -1;
-        }
-        l->v = v;
-        l->cap = cap;
-    }
-    l->v[l->n++] = r;
+    struct dt_nl_rule *room = nl_room((void **)&l->v, l->n, &l->cap, sizeof r, RULES_MAX);
+    if (!room)
+        return -1;
+    *room = r;
+    l->n++;
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/grow.h"
 #include "base/rand.h"
 #include "base/utf8.h"
 #include "policy/check_priv.h"
@@ -46,14 +47,8 @@ static int box_add(struct boxes *b, const struct box *x)
 {
     if (b->n == BOXES_MAX)
         return -1;
-    if (b->n == b->cap) {
-        size_t want = b->cap ? b->cap * 2 : 64;
-        struct box *p = realloc(b->v, want * sizeof *p);
-        if (!p)
-            return -1;
-        b->v = p;
-        b->cap = want;
-    }
+    if (dt_grow(b->v, b->cap, b->n, 64))
+        return -1;
     b->v[b->n++] = *x;
     return 0;
 }
@@ -283,14 +278,8 @@ void dt_check_never(struct check *c)
 
 void dt_check_add(struct check *c, enum dt_check_kind kind, unsigned line, const char *fmt, ...)
 {
-    if (c->n == c->cap) {
-        size_t want = c->cap ? c->cap * 2 : 16;
-        struct dt_check_issue *p = realloc(c->issue, want * sizeof *p);
-        if (!p)
-            return;
-        c->issue = p;
-        c->cap = want;
-    }
+    if (dt_grow(c->issue, c->cap, c->n, 16))
+        return;
     struct dt_check_issue *i = &c->issue[c->n];
     *i = (struct dt_check_issue){.kind = kind, .line = line};
     va_list ap;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "base/grow.h"
 #include "base/hash.h"
 
 typedef unsigned __int128 u128;
@@ -23,15 +24,9 @@ struct dim_set *dt_dim_set_get(struct dim *d, const struct dt_range *v, size_t n
     struct dim_set *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
-    if (d->nset == d->cap) {
-        size_t want = d->cap ? d->cap * 2 : 16;
-        struct dim_set **p = realloc(d->by_id, want * sizeof(struct dim_set *));
-        if (!p) {
-            free(s);
-            return NULL;
-        }
-        d->by_id = p;
-        d->cap = want;
+    if (dt_grow(d->by_id, d->cap, d->nset, 16)) {
+        free(s);
+        return NULL;
     }
     s->v = v;
     s->n = n;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/grow.h"
 #include "policy/match_dim.h"
 
 #define LIST_MAX   8          /* a pair with more boxes than these gets an index of its own */
@@ -102,14 +103,8 @@ static size_t side_sets(struct dim *d, const struct dt_addrset *s, const struct 
 
 static int put(struct dt_pairs *s, uint64_t key, const struct l4_rule *r)
 {
-    if (s->nitem == s->cap) {
-        size_t want = s->cap ? s->cap * 2 : 64;
-        struct item *p = realloc(s->item, want * sizeof *p);
-        if (!p)
-            return -1;
-        s->item = p;
-        s->cap = want;
-    }
+    if (dt_grow(s->item, s->cap, s->nitem, 64))
+        return -1;
     s->item[s->nitem++] = (struct item){key, *r};
     return 0;
 }

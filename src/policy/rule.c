@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/grow.h"
 #include "base/hash.h"
 #include "base/utf8.h"
 #include "policy/rules_priv.h"
@@ -208,14 +209,8 @@ int dt_rules_push(struct dt_rules *rs, const struct dt_rule *r, struct dt_err *e
     if (rs->n >= DT_RULES_MAX)
         return dt_err_set(err, 0, "%s: rule number %zu; at most %d are taken",
                           dt_rule_at((char[DT_SOURCE_STRLEN]){0}, rs, r), rs->n + 1, DT_RULES_MAX);
-    if (rs->n == o->cap) {
-        size_t want = o->cap ? o->cap * 2 : 16;
-        struct dt_rule *v = realloc(rs->v, want * sizeof *v);
-        if (!v)
-            return dt_err_set(err, 0, "out of memory");
-        rs->v = v;
-        o->cap = want;
-    }
+    if (dt_grow(rs->v, o->cap, rs->n, 16))
+        return dt_err_set(err, 0, "out of memory");
     struct dt_rule c = *r;
     c.index = (uint32_t)rs->n;
     c.name = strdup(r->name ? r->name : "");

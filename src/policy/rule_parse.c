@@ -5,6 +5,7 @@
 
 #include "base/block.h"
 #include "base/bytes.h"
+#include "base/grow.h"
 #include "policy/rules_priv.h"
 
 /* A group or tunnel section, found by name. */
@@ -438,13 +439,8 @@ static int collect_servers(struct parser *p)
             for (size_t j = 0; !strcmp(s->key, "gateway") && j < s->n; j++) {
                 if (dt_addr_parse(&of.gateway, p->b->values[s->value + j]))
                     continue;
-                if (p->nservers == max) {
-                    max = max ? max * 2 : 16;
-                    struct server *v = realloc(p->servers, max * sizeof *v);
-                    if (!v)
-                        return FAIL(p, b->line, "out of memory");
-                    p->servers = v;
-                }
+                if (dt_grow(p->servers, max, p->nservers, 16))
+                    return FAIL(p, b->line, "out of memory");
                 p->servers[p->nservers++] = of;
             }
         }

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/grow.h"
+
 void sim_samples_free(struct sim_samples *s)
 {
     free(s->v);
@@ -11,14 +13,8 @@ void sim_samples_free(struct sim_samples *s)
 
 void sim_samples_add(struct sim_samples *s, double value)
 {
-    if (s->n == s->cap) {
-        size_t cap = s->cap ? s->cap * 2 : 64;
-        double *v = realloc(s->v, cap * sizeof *v);
-        if (!v)
-            return;
-        s->v = v;
-        s->cap = cap;
-    }
+    if (dt_grow(s->v, s->cap, s->n, 64))
+        return;
     s->v[s->n++] = value;
 }
 
