@@ -232,19 +232,21 @@ static struct found *find(struct discover *x, const struct dt_ted_answer *a)
 static void cannot(struct discover *x, const struct dt_ted_answer *a, const char *why)
 {
     x->count.unnegotiable++;
+    refuse(x, a, why);
     LOG(DT_LOG_WARN, "discover: %s", why);
     discover_tell(x, "refused", a->rule, &a->packet, &a->peer, why);
-    refuse(x, a, why);
 }
 
+/* Its tunnel last: who hears that it is gone finds it nowhere. */
 static void free_found(struct discover *x, struct found *f)
 {
-    if (f->tun != NULL)
-        tunnels_remove(x->daemon, f->tun);
+    struct tun *t = f->tun;
     dt_list_del(&f->link);
     x->nnested -= f->nested;
     x->rules_stale |= f->nested;
     free(f);
+    if (t != NULL)
+        tunnels_remove(x->daemon, t);
 }
 
 /* The tunnel, which holds what it will carry. NULL: *why. */
@@ -362,14 +364,42 @@ static void close_twins(struct discover *x)
     }
 }
 
+/* Nobody hears of it before it is gone. */
+static void give_up(struct discover *x, struct found *f, const struct dt_tunnel_info *info)
+{
+    const struct dt_ted_packet hosts = {.src = f->src, .dst = f->dst};
+    const struct dt_addr peer = f->peer;
+    uint64_t rule = f->rule;
+    bool never = f->up_at == 0;
+    char text[DT_ERR_TEXT], name[DT_NAME_MAX];
+    dt_utf8_printf(text, sizeof(text), "the tunnel with the peer that was found is given up: %.180s",
+                   info->why[0] ? info->why : dt_tunnel_state_str(info->state, true));
+    snprintf(name, sizeof(name), "%s", f->name);
+    x->count.tunnels_lost++;
+    drop_found(x, f);
+    dt_ted_forget_peer(x->ted, rule, &peer);     /* perhaps somebody else protects those hosts by now */
+    if (never && discover_rule(x, rule) != NULL) /* do not try at once again */
+        add_refusal(x, rule, &hosts, true, &peer, text, x->rule[0].params.negative_ttl);
+    LOG(DT_LOG_WARN, "%s: %s", name, text);
+    discover_tell(x, "lost", rule, &hosts, &peer, text);
+}
+
+static void close_idle(struct discover *x, struct found *f)
+{
+    const struct dt_ted_packet hosts = {.src = f->src, .dst = f->dst};
+    const struct dt_addr peer = f->peer;
+    uint64_t rule = f->rule;
+    x->count.tunnels_idle++;
+    drop_found(x, f);
+    discover_tell(x, "idle", rule, &hosts, &peer, "the tunnel carried nothing for long and is closed");
+}
+
 /* It may be gone afterwards. */
 static void look(struct discover *x, struct found *f, dt_time now)
 {
     const struct dt_config_discover *r = discover_rule(x, f->rule);
     struct dt_tunnel_info info;
     struct dt_dp_tunnel_counters c;
-    char text[DT_ERR_TEXT];
-    struct dt_ted_packet hosts = {.src = f->src, .dst = f->dst};
     if (!dt_endpoint_tunnel_info(x->daemon->ep, f->tun->id, &info))
         return;
     if (info.up) {
@@ -378,30 +408,15 @@ static void look(struct discover *x, struct found *f, dt_time now)
     }
     dt_time quiet = now - (f->up_at ? f->up_at : f->since);
     if (!info.up && (quiet > DEAD_AFTER || f->tun->refusals >= REFUSALS_OK)) {
-        dt_utf8_printf(text, sizeof(text), "the tunnel with the peer that was found is given up: %.180s",
-                       info.why[0] ? info.why : dt_tunnel_state_str(info.state, true));
-        x->count.tunnels_lost++;
-        LOG(DT_LOG_WARN, "%s: %s", f->tun->cfg.cfg.name, text);
-        discover_tell(x, "lost", f->rule, &hosts, &f->peer, text);
-        bool never = f->up_at == 0;
-        uint64_t rule = f->rule;
-        struct dt_addr peer = f->peer;
-        drop_found(x, f);
-        dt_ted_forget_peer(x->ted, rule, &peer); /* perhaps somebody else protects those hosts by now */
-        if (never && r != NULL)                  /* do not try at once again */
-            add_refusal(x, rule, &hosts, true, &peer, text, x->rule[0].params.negative_ttl);
+        give_up(x, f, &info);
         return;
     }
     if (dt_dp_tunnel_counters(x->daemon->dp, f->tun->id, &c) && c.tx_packets + c.rx_packets != f->packets) {
         f->packets = c.tx_packets + c.rx_packets;
         f->busy_at = now;
     }
-    if (r != NULL && r->idle != 0 && now - f->busy_at > r->idle) {
-        x->count.tunnels_idle++;
-        discover_tell(x, "idle", f->rule, &hosts, &f->peer,
-                      "the tunnel carried nothing for long and is closed");
-        drop_found(x, f);
-    }
+    if (r != NULL && r->idle != 0 && now - f->busy_at > r->idle)
+        close_idle(x, f);
 }
 
 /* A client of our gateway for peers came up or moved on: perhaps it carries what a tunnel of ours does. */
