@@ -121,11 +121,8 @@ static bool same_id(const struct dt_ike_id *a, const struct dt_ike_id *b)
 
 static int by_identity(const void *a, const void *b)
 {
-    const struct dt_ike_id *x = &(*(struct dt_config_client *const *)a)->id,
-                           *y = &(*(struct dt_config_client *const *)b)->id;
-    if (x->type != y->type || x->len != y->len)
-        return x->type != y->type ? x->type - y->type : x->len - y->len;
-    return strncasecmp((const char *)x->data, (const char *)y->data, x->len);
+    return dt_ike_id_cmp(&(*(struct dt_config_client *const *)a)->id,
+                         &(*(struct dt_config_client *const *)b)->id);
 }
 
 /* Each identity once for a gateway. */

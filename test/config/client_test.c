@@ -101,6 +101,10 @@ static void a_network_is_one_clients(void **state)
            false, 3, "claimed twice", "client \"a\"");
     expect(GATE "}\nclient \"a\" { networks = 10.2.0.0/16 }\nclient \"A\" { networks = 10.3.0.0/16 }\n",
            false, 3, "stands in line 2 already", "A");
+    expect(GATE "}\nclient \"keyid:Site\" { networks = 10.2.0.0/16 }\n"
+                "client \"keyid:sITE\" { networks = 10.3.0.0/16 }\n" /* octets: somebody else */
+                "client \"keyid:Site\" { networks = 10.4.0.0/16 }\n",
+           false, 4, "stands in line 2 already", "keyid:Site");
     expect(GATE "pool = 10.9.0.0/16 }\nclient \"a\" { networks = 10.9.3.0/24 }\n", false, 2,
            "10.9.3.0/24 overlaps pool 10.9.0.0/16", "\"g\"");
     expect(GATE "remote = 10.2.0.0/15 }\nclient \"a\" { networks = 10.4.0.0/16 }\n", false, 2,
