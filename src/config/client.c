@@ -76,11 +76,13 @@ void read_client_section(struct reader *r, const struct dt_block *b)
         reader_error(r, b->line, "there are more than %d clients", DT_CONFIG_CLIENTS_MAX);
         return;
     }
-    struct dt_config_client *x = client_append(&c->client, &c->nclient);
-    if (x == NULL) {
+    if (c->client == NULL)
+        c->client = reader_room(r, "client", sizeof(*c->client), DT_CONFIG_CLIENTS_MAX);
+    if (c->client == NULL) {
         reader_error(r, b->line, "out of memory");
         return;
     }
+    struct dt_config_client *x = &c->client[c->nclient++];
     *x = (struct dt_config_client){.line = b->line};
     if (dt_ike_id_parse_pattern(&x->id, b->title) != 0)
         reader_error(r, b->line,

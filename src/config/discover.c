@@ -199,17 +199,12 @@ void read_discover_section(struct reader *r, const struct dt_block *b)
         reader_error(r, b->line, "there are more than %d discover sections", DT_CONFIG_DISCOVER_MAX);
         return;
     }
-    struct dt_config_discover *more = calloc(c->ndiscover + 1, sizeof(*more));
-    if (more == NULL) {
+    if (c->discover == NULL)
+        c->discover = reader_room(r, "discover", sizeof(*c->discover), DT_CONFIG_DISCOVER_MAX);
+    if (c->discover == NULL) {
         reader_error(r, b->line, "out of memory");
         return;
     }
-    if (c->ndiscover > 0) {
-        memcpy(more, c->discover, c->ndiscover * sizeof(*more));
-        dt_wipe(c->discover, c->ndiscover * sizeof(*more));
-    }
-    free(c->discover);
-    c->discover = more;
     struct dt_config_discover *d = &c->discover[c->ndiscover++];
     fill(d, b);
     d->rule.id = c->ndiscover;

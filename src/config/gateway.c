@@ -254,17 +254,12 @@ void read_gateway_section(struct reader *r, const struct dt_block *b)
         reader_error(r, b->line, "there are more than %d gateways", DT_CONFIG_GATEWAYS_MAX);
         return;
     }
-    struct dt_config_gateway *more = calloc(c->ngateway + 1, sizeof(*more));
-    if (more == NULL) {
+    if (c->gateway == NULL)
+        c->gateway = reader_room(r, "gateway", sizeof(*c->gateway), DT_CONFIG_GATEWAYS_MAX);
+    if (c->gateway == NULL) {
         reader_error(r, b->line, "out of memory");
         return;
     }
-    if (c->ngateway > 0) {
-        memcpy(more, c->gateway, c->ngateway * sizeof(*more));
-        dt_wipe(c->gateway, c->ngateway * sizeof(*more));
-    }
-    free(c->gateway);
-    c->gateway = more;
     struct dt_config_gateway *g = &c->gateway[c->ngateway++];
     g->line = b->line;
     dt_gateway_cfg_default(&g->cfg);

@@ -45,6 +45,9 @@ void reader_section(struct reader *r, const struct dt_block *b, void *target, co
                     size_t n, bool *seen);
 /* All that stands in a section: for `print`, to which the caller adds what came from files. */
 void reader_digest(const struct reader *r, const struct dt_block *b, struct dt_digest *d);
+/* Room for every section of that kind there is, at most `max`, zeroed: made at the first one, so that none is moved, which may
+ * hold secrets and a tunnel's is large. NULL: no memory. */
+void *reader_room(const struct reader *r, const char *kind, size_t size, size_t max);
 bool reader_seen(const struct setting_def *defs, size_t n, const bool *seen, const char *key);
 const char *reader_value(const struct reader *r, const struct dt_setting *s, size_t i);
 

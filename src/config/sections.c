@@ -86,6 +86,14 @@ void reader_warn(struct reader *r, unsigned line, const char *fmt, ...)
     va_end(ap);
 }
 
+void *reader_room(const struct reader *r, const char *kind, size_t size, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->f->nblocks && n < max; i++)
+        n += strcmp(r->f->blocks[i].kind, kind) == 0;
+    return calloc(n, size);
+}
+
 void reader_error_from(struct reader *r, const struct dt_err *err)
 {
     char at[DT_SOURCE_STRLEN];

@@ -255,19 +255,11 @@ void read_tunnel_section(struct reader *r, const struct dt_block *b)
         reader_error(r, b->line, "there are more than %d tunnels", DT_CONFIG_TUNNELS_MAX);
         return;
     }
-    if ((c->ntunnel & (c->ntunnel - 1)) == 0) {
-        size_t cap = c->ntunnel ? c->ntunnel * 2 : 1;
-        struct dt_config_tunnel *more = calloc(cap, sizeof(*more));
-        if (more == NULL) {
-            reader_error(r, b->line, "out of memory");
-            return;
-        }
-        if (c->ntunnel > 0) {
-            memcpy(more, c->tunnel, c->ntunnel * sizeof(*more));
-            dt_wipe(c->tunnel, c->ntunnel * sizeof(*more));
-        }
-        free(c->tunnel);
-        c->tunnel = more;
+    if (c->tunnel == NULL)
+        c->tunnel = reader_room(r, "tunnel", sizeof(*c->tunnel), DT_CONFIG_TUNNELS_MAX);
+    if (c->tunnel == NULL) {
+        reader_error(r, b->line, "out of memory");
+        return;
     }
     struct dt_config_tunnel *t = &c->tunnel[c->ntunnel++];
     *t = (struct dt_config_tunnel){.line = b->line};
