@@ -8,6 +8,12 @@
 #include "net/nl.h"
 
 #define RULES_MAX 65536 /* of one dump */
+/* Conditions that came after Linux 6.1's headers. */
+#define CONDITION_DSCP       25
+#define CONDITION_FLOWLABEL  26
+#define CONDITION_SPORT_MASK 28 /* of a single port; it is told when there is none, too */
+#define CONDITION_DPORT_MASK 29
+#define WHOLE_PORT           0xffffu
 
 static uint8_t family(uint8_t ver)
 {
@@ -169,7 +175,13 @@ static void parse_rule(struct dt_nl_rule *out, const struct nlmsghdr *h)
         case FRA_UID_RANGE:
         case FRA_TUN_ID:
         case FRA_L3MDEV:
+        case CONDITION_DSCP:
+        case CONDITION_FLOWLABEL:
             more = true;
+            break;
+        case CONDITION_SPORT_MASK:
+        case CONDITION_DPORT_MASK:
+            more = more || mnl_attr_get_u16(a) != WHOLE_PORT;
             break;
         case FRA_SUPPRESS_PREFIXLEN:
             out->not_default = mnl_attr_get_u32(a) == 0;
