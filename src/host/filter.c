@@ -708,11 +708,14 @@ int dt_host_filter_set(struct dt_host_filter *f, struct dt_err *err)
 
 int dt_host_filter_remove(struct dt_host_filter *f, struct dt_err *err)
 {
+    struct dt_host_filter_counters past = f->past;
+    dt_host_filter_counters(f, &past);
     dt_nft_begin(f->nft);
     put_table(f, NFT_MSG_DELTABLE, 0);
     if (dt_nft_commit(f->nft) < 0 && errno != ENOENT)
         return dt_err_set(err, 0, "nftables keeps the table inet %s: %s", DT_HOST_FILTER_TABLE,
                           strerror(errno));
+    f->past = past;
     f->as_told = 0;
     return 0;
 }

@@ -51,7 +51,7 @@ int dt_host_filter_set(struct dt_host_filter *f,
                        struct dt_err *err); /* in one transaction: no moment without */
 int dt_host_filter_remove(struct dt_host_filter *f, struct dt_err *err); /* none there is no error */
 
-/* Packets that were dropped since the table was made; what a replaced table counted is added up. */
+/* Packets that were dropped since this was opened; what a table counted that we replaced or removed is added up. */
 struct dt_host_filter_counters {
     uint64_t out, in;
 };

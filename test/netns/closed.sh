@@ -285,6 +285,12 @@ tap_ok "and none went out" [ "$(port 4411)" = "$((d_plain + 3))" ] # which the r
 send router 10.1.0.10 4412 192.168.7.11 7777 3
 tap_ok "from another port they come in" lab_wait 3 "[ \$(wc -l <$LAB_DIR/heard.log) = $((d_heard + 3)) ]"
 tap_ok "and are not counted" [ "$(dropped in)" = "$((d_in + 5))" ]
+d_out=$(dropped out)
+tap_ok "down" says_down p '10.1.0.0/16[udp/4411] goes out in the clear now'
+no_table() { ! table_there; }
+tap_ok "nothing is closed: no filter" lab_wait 7 no_table
+tap_ok "and what it dropped is counted still" [ "$(dropped out)" -ge "$d_out" -a "$d_out" -gt 0 ]
+tap_ok "up again" up p
 lab_stop heard
 ip -n "$LAB-router" addr del 10.1.0.10/32 dev lo
 ip -n "$LAB-router" route del "$inside/32"
