@@ -5,7 +5,9 @@
  *   lab-natpeer client SERVER ID [count N] [rate PPS] [wait S] [spi N] [size BYTES] [lead MS]
  *       one IKE exchange, then numbered ESP packets (retried every 300 ms until the first answer); prints
  *       {"id","established_ms","sent","received","wrong","lost","gap_ms"}; `wrong` counts what was another client's
- *   lab-natpeer flood esp|ike|in-esp|in-ike|frag TARGET [count N] [rate PPS] [from SOURCE]
+ *   lab-natpeer flood esp|ike|in-esp|in-ike|frag|mix TARGET [count N] [rate PPS] [from SOURCE] [sources N] [servers N]
+ *       from N sources in turn, SOURCE and those after it; to TARGET, and every other packet to one of N addresses
+ *       after it. mix: ESP, a message of IKE, and a first fragment of one, in turn
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -251,7 +253,10 @@ static int flood(int argc, char **argv)
     struct sockaddr_in to = address(argv[3]);
     unsigned long count = (unsigned long)option(argc, argv, "count", 10000);
     double rate = option(argc, argv, "rate", 20000);
-    struct in_addr from = {0};
+    unsigned sources = (unsigned)option(argc, argv, "sources", 1);
+    unsigned servers = (unsigned)option(argc, argv, "servers", 0);
+    bool mix = !strcmp(kind, "mix");
+    struct in_addr from = {0}, target = to.sin_addr;
     for (int i = 1; i + 1 < argc; i++)
         if (!strcmp(argv[i], "from"))
             inet_pton(AF_INET, argv[i + 1], &from);
@@ -263,6 +268,14 @@ static int flood(int argc, char **argv)
     for (unsigned long i = 0; i < count; i++) {
         uint8_t pkt[20 + 8 + 28 + 64] = {0};
         struct iphdr *ip = (void *)pkt;
+        if (mix) {
+            ike = i % 3 != 0;
+            frag = i % 3 == 2;
+        }
+        if (servers && i % 2)
+            to.sin_addr.s_addr = htonl(ntohl(target.s_addr) + 1 + (uint32_t)(i / 2 % servers));
+        else
+            to.sin_addr = target;
         size_t len = ike ? 20 + 8 + 28 : 20 + 60;
         ip->version = 4;
         ip->ihl = 5;
@@ -273,7 +286,7 @@ static int flood(int argc, char **argv)
         if (frag)
             len = 20 + 64;
         ip->tot_len = htons((uint16_t)len);
-        ip->saddr = from.s_addr;
+        ip->saddr = sources > 1 ? htonl(ntohl(from.s_addr) + (uint32_t)(i % sources)) : from.s_addr;
         ip->daddr = to.sin_addr.s_addr;
         uint32_t spi = htonl(0x70000000u + (uint32_t)(in ? (uint64_t)random() & 0xfffffff : i));
         uint64_t cookie = (uint64_t)random() << 32 | (uint64_t)random() | 1;

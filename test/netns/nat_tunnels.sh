@@ -1,6 +1,7 @@
 #!/bin/sh
 # Dovetail's own endpoints with raw ESP behind one address: three, then CLIENTS (100) clients of one gateway; nftables
-# masquerade alone beside it; then a NAT that forgets everything under load, and how the endpoints heal it.
+# masquerade alone beside it; then a NAT that forgets everything under load, and how the endpoints heal it; then a host that forges
+# sources.
 set -u
 LAB=${LAB:-dtnt}
 . "$(dirname "$0")/../../lab/lab.sh"
@@ -156,9 +157,57 @@ for i in 1 2 3; do
     echo "# c$i: $(jq -rc '"lost \(.lost) of \(.sent), longest outage \(.longest_outage_s) s"' "$LAB_DIR/flow$i.log" | tail -n 1)"
 done
 
+# ---- forged inside sources, again and again, more than the table of clients holds; to the gateway and to others
+lab_ns evil
+lab_plug router lan pe evil eth0 192.168.7.254/24
+ip -n "$LAB-evil" route add default via 192.168.7.1
+ip -n "$LAB-router" route add 10.77.0.0/16 dev lan
+natd_stop router
+# shellcheck disable=SC2086
+natd_start router lan wan $NAT --set max_clients=2048
+tap_ok "a natd with a smaller table: three tunnels are up again" all_up 3 30
+for i in 1 2 3; do
+    rm -f "$LAB_DIR/flow$i.log"
+    lab_run "c$i" "flow$i" "$FLOW" send 10.1.0.10 4411 -i 10 -t 0 -g 60
+done
+other() # NAME
+{
+    nat router --json counters | jq -r ".other[\"$1\"]"
+}
+lab_run evil forger "$LAB_BIN/../lab/lab-natpeer" flood mix 203.0.113.1 count 300000 rate 3000 from 10.77.0.1 sources 6000 servers 100
+sleep 3
+newcomer()
+{
+    client_conf 4
+    dt_start c4 && dt_wait_up c4 office 30 && lab_in c4 ping -q -c 3 -i 0.2 -W 2 10.1.0.10
+}
+tap_ok "while a host sends with forged sources: a client that comes gets its tunnel, and data through it" newcomer
+tap_ok "... one that is there gets a new epoch" dt c1 rekey office
+forged()
+{
+    echo "$(other yielded) entries gave way, $(nat router --json counters | jq -r .rules.full) packets found a table full"
+    kill -0 "$(lab_pid forger)" && [ "$(other yielded)" -gt 5000 ]
+}
+tap_ok "... and the forger is at it still" forged
+none_lost()
+{
+    for i in 1 2 3; do
+        kill -TERM "$(lab_pid "flow$i")"
+        wait "$(lab_pid "flow$i")"
+        rm -f "$LAB_DIR/flow$i.pid"
+        jq -c '{sent, received, lost_out, lost_back}' "$LAB_DIR/flow$i.log" | tail -n 1
+        jq -s -e '.[-1] | .sent > 300 and .lost_out == 0 and .lost_back == 0' "$LAB_DIR/flow$i.log" >/dev/null || return 1
+    done
+}
+tap_ok "... and the tunnels that were up have lost nothing" none_lost
+lab_stop forger
+dt_stop c4
+
 # ---- many
 stop_clients 3
-nat router flush >/dev/null
+natd_stop router
+# shellcheck disable=SC2086
+natd_start router lan wan $NAT --flush
 start_clients "$CLIENTS"
 tap_ok "dovetail-natd, raw ESP, $CLIENTS clients of one gateway: all tunnels up" all_up "$CLIENTS" 60
 tap_ok "... and carrying data" answers "$CLIENTS"
