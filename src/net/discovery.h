@@ -22,9 +22,9 @@ int dt_raw_udp_send(int fd, const struct dt_addr *src, uint16_t sport, const str
 
 /* ---- probes that pass through ---------------------------------------------------------------- */
 
-/* Sees UDP datagrams to port `port` with ISAKMP exchange type 240 that arrive on any interface for a host of ours
- * (AF_PACKET and a socket filter), and keeps them from going on (the table "inet dovetail_discovery" of nftables). Everything else
- * passes untouched and unseen. The table is compared by what the kernel says of it, so that any change by somebody else is found; the
+/* Sees UDP datagrams to port `port` with ISAKMP exchange type 240 that arrive on any interface (AF_PACKET and a socket filter that
+ * nobody can take off again), and keeps those for a host of ours from going on (the table "inet dovetail_discovery" of nftables).
+ * Those for others go on, and are for the caller to ignore; everything else passes untouched and unseen. The table is compared by what the kernel says of it, so that any change by somebody else is found; the
  * kernel lets nobody else change it (NFT_TABLE_F_OWNER, Linux 5.12), and removes it when this process ends, however it ends. On an
  * older kernel it stays, and the next one takes it over. */
 #define DT_TAP_TABLE    "dovetail_discovery"
@@ -39,7 +39,8 @@ uint64_t dt_tap_want(struct dt_tap *t, const struct dt_prefix *host, size_t n);
 /* 0: there is no table; else a number that is the wanted one only if the table is what was set last, to the bit. -1 with *err. */
 int dt_tap_read(struct dt_tap *t, uint64_t *value, struct dt_err *err);
 int dt_tap_set(struct dt_tap *t, struct dt_err *err);    /* in one transaction: no moment without */
-int dt_tap_remove(struct dt_tap *t, struct dt_err *err); /* nothing is seen or held back; no table there is no error */
+int dt_tap_remove(struct dt_tap *t,
+                  struct dt_err *err);              /* nothing is held back; no table there is no error */
 int dt_tap_fd(const struct dt_tap *t, uint8_t ver); /* readable when one was seen; -1: no such IP version */
 
 struct dt_tap_probe {

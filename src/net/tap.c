@@ -16,7 +16,7 @@
 #include "wire/ip.h"
 #include "wire/udp.h"
 
-#define PROGRAM_MAX 4096
+#define PROGRAM_MAX 32
 #define BUFFER      (256 * 1024) /* what waits; the kernel drops the rest, and counts it */
 
 #define CHANGED 1 /* of dt_tap_read: a table that we did not set like this */
@@ -51,33 +51,8 @@ static void must_be(struct program *p, uint32_t k)
     op(p, BPF_RET | BPF_K, 0, 0, 0);
 }
 
-static void take(struct program *p)
-{
-    op(p, BPF_RET | BPF_K, 0, 0, 65535);
-}
-
-static uint32_t mask_of(unsigned bits)
-{
-    return bits >= 32 ? UINT32_MAX : bits ? UINT32_MAX << (32 - bits) : 0;
-}
-
-/* Ends with "ours" when the destination at offset `at` lies in the prefix. */
-static void prefix_is_ours(struct program *p, const struct dt_prefix *host, unsigned at)
-{
-    unsigned words = (host->len + 31u) / 32;
-    for (unsigned i = 0; i < words; i++) {
-        uint32_t mask = mask_of(host->len - 32u * i);
-        op(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, at + 4 * i);
-        op(p, BPF_ALU | BPF_AND | BPF_K, 0, 0, mask);
-        /* Past the words that follow (three instructions each) and the end. */
-        op(p, BPF_JMP | BPF_JEQ | BPF_K, 0, (uint8_t)(3 * (words - i - 1) + 1),
-           dt_get_be32(host->addr.b + 4 * i) & mask);
-    }
-    take(p);
-}
-
 /* Offsets count from the IP header: the sockets are cooked (SOCK_DGRAM). */
-static void build(struct program *p, uint8_t ver, const struct dt_tap *t)
+static void build(struct program *p, uint8_t ver, uint16_t port)
 {
     p->n = 0;
     op(p, BPF_LD | BPF_B | BPF_ABS, 0, 0, ver == 4 ? 9 : 6);
@@ -91,29 +66,24 @@ static void build(struct program *p, uint8_t ver, const struct dt_tap *t)
         op(p, BPF_LDX | BPF_IMM, 0, 0, DT_IP6_HDR_LEN);
     }
     op(p, BPF_LD | BPF_H | BPF_IND, 0, 0, 2);
-    must_be(p, t->port);
+    must_be(p, port);
     op(p, BPF_LD | BPF_B | BPF_IND, 0, 0, DT_UDP_HDR_LEN + TAP_EXCHANGE_AT);
     must_be(p, TAP_EXCHANGE);
-    for (size_t i = 0; i < t->nhost; i++)
-        if (t->host[i].addr.ver == ver)
-            prefix_is_ours(p, &t->host[i], ver == 4 ? 16 : 24);
-    op(p, BPF_RET | BPF_K, 0, 0, 0);
+    op(p, BPF_RET | BPF_K, 0, 0, 65535);
 }
 
-static int attach(int fd, const struct program *p)
+/* Whoever is given the descriptor sees probes and nothing else of this host's traffic: the filter is there before the first
+ * packet, and nobody can take it off again. So it cannot follow what we protect, and whose a probe is is told later. */
+static int open_one(uint8_t ver, uint16_t port, struct dt_err *err)
 {
-    struct sock_fprog prog = {.len = (unsigned short)p->n, .filter = (struct sock_filter *)p->op};
-    return fd < 0 ? 0 : setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog);
-}
-
-/* Deaf until the filter is there: bound to no protocol at first. */
-static int open_one(uint16_t ethertype, struct dt_err *err)
-{
-    int buffer = BUFFER, fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct sock_filter deaf = {BPF_RET | BPF_K, 0, 0, 0};
-    struct sock_fprog prog = {1, &deaf};
-    struct sockaddr_ll sa = {.sll_family = AF_PACKET, .sll_protocol = htons(ethertype)};
+    int buffer = BUFFER, one = 1, fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_ll sa = {.sll_family = AF_PACKET,
+                             .sll_protocol = htons(ver == 4 ? ETH_P_IP : ETH_P_IPV6)};
+    struct program p;
+    build(&p, ver, port);
+    struct sock_fprog prog = {.len = (unsigned short)p.n, .filter = p.op};
     if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog) &&
+        !setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof one) &&
         !setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer) &&
         !bind(fd, (struct sockaddr *)&sa, sizeof sa))
         return fd;
@@ -133,9 +103,9 @@ struct dt_tap *dt_tap_open(uint16_t port, struct dt_err *err)
     }
     t->port = port;
     t->fd6 = -1;
-    t->fd4 = open_one(ETH_P_IP, err);
+    t->fd4 = open_one(4, port, err);
     if (t->fd4 >= 0)
-        t->fd6 = open_one(ETH_P_IPV6, err);
+        t->fd6 = open_one(6, port, err);
     if (t->fd6 >= 0)
         t->nft = tap_nft_open(err);
     if (t->nft)
@@ -187,23 +157,10 @@ int dt_tap_read(struct dt_tap *t, uint64_t *value, struct dt_err *err)
     return 0;
 }
 
-static int watch(const struct dt_tap *t, struct dt_err *err)
-{
-    struct program *p = malloc(sizeof *p);
-    if (!p)
-        return dt_err_set(err, 0, "out of memory");
-    build(p, 4, t);
-    int rc = attach(t->fd4, p);
-    build(p, 6, t);
-    rc |= attach(t->fd6, p);
-    free(p);
-    return rc ? dt_err_set(err, 0, "the filter for probes is not taken: %s", strerror(errno)) : 0;
-}
-
 int dt_tap_set(struct dt_tap *t, struct dt_err *err)
 {
     t->stands = t->as_told = 0;
-    if (watch(t, err) < 0 || tap_nft_set(t->nft, t->port, t->host, t->nhost, err) < 0 ||
+    if (tap_nft_set(t->nft, t->port, t->host, t->nhost, err) < 0 ||
         tap_nft_read(t->nft, &t->as_told, err) < 0)
         return -1;
     t->stands = t->want;
@@ -214,7 +171,7 @@ int dt_tap_remove(struct dt_tap *t, struct dt_err *err)
 {
     t->stands = t->as_told = 0;
     t->nhost = 0;
-    return watch(t, err) < 0 || tap_nft_remove(t->nft, err) < 0 ? -1 : 0;
+    return tap_nft_remove(t->nft, err);
 }
 
 int dt_tap_fd(const struct dt_tap *t, uint8_t ver)

@@ -2,6 +2,7 @@
  * Without the right to make one, or without nftables, everything is skipped by name. */
 #include "support/test.h"
 
+#include <linux/filter.h>
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sched.h>
@@ -133,10 +134,12 @@ static void probes_for_our_hosts_end_here(void **state)
     assert_false(arrives(fd6));
     assert_true(seen(t, 6, "fd09::5", "fd03::3:7"));
 
-    send_one("10.9.0.5", "10.3.0.7", 500, 240); /* not ours */
+    send_one("10.9.0.5", "10.3.0.7", 500, 240); /* not ours: goes on, and whose it is is for others to say */
     assert_true(arrives(fd4));
+    assert_true(seen(t, 4, "10.9.0.5", "10.3.0.7"));
     send_one("fd09::5", "fd03::7", 500, 240);
     assert_true(arrives(fd6));
+    assert_true(seen(t, 6, "fd09::5", "fd03::7"));
     send_one("10.9.0.5", "10.2.0.7", 500, 34); /* IKE */
     assert_true(arrives(fd4));
     send_one("10.9.0.5", "10.2.0.7", 500, 241);
@@ -149,16 +152,16 @@ static void probes_for_our_hosts_end_here(void **state)
     watch_for(t, host, 1);
     send_one("10.9.0.5", "10.2.0.7", 500, 240);
     assert_true(arrives(fd4));
+    assert_true(seen(t, 4, "10.9.0.5", "10.2.0.7"));
     send_one("10.9.0.5", "10.3.0.7", 500, 240);
     assert_false(arrives(fd4));
     assert_true(seen(t, 4, "10.9.0.5", "10.3.0.7"));
-    /* None: nothing is seen or held back. */
+    /* None: nothing is held back. */
     assert_int_equal(dt_tap_remove(t, NULL), 0);
     assert_int_equal(dt_tap_read(t, &is, NULL), 0);
     assert_true(is == 0);
     send_one("10.9.0.5", "10.3.0.7", 500, 240);
     assert_true(arrives(fd4));
-    assert_false(seen(t, 4, "10.9.0.5", "10.3.0.7"));
     watch_for(t, host, 1);
     dt_tap_close(t);
     send_one("10.9.0.5", "10.3.0.7", 500, 240);
@@ -166,6 +169,30 @@ static void probes_for_our_hosts_end_here(void **state)
     assert_int_not_equal(sh("nft list tables 2>/dev/null | grep -q dovetail"), 0);
     close(fd4);
     close(fd6);
+}
+
+/* The descriptors go to a process without rights: it cannot make them hear anything else of this host. */
+static void nobody_hears_more_by_them(void **state)
+{
+    need();
+    struct sock_filter all = {BPF_RET | BPF_K, 0, 0, 65535};
+    struct sock_fprog prog = {1, &all};
+    struct dt_prefix host = host_prefix("10.2.0.0/16");
+    struct dt_tap *t = tap();
+    int fd4 = listen500(4), off = 0;
+    watch_for(t, &host, 1);
+    for (uint8_t ver = 4; ver <= 6; ver += 2) {
+        int fd = dt_tap_fd(t, ver);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog), -1);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &off, sizeof off), -1);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &off, sizeof off), -1);
+    }
+    char octet;
+    send_one("10.9.0.5", "10.2.0.7", 500, 34);
+    assert_true(arrives(fd4));
+    assert_int_equal(recv(dt_tap_fd(t, 4), &octet, 1, 0), -1);
+    close(fd4);
+    dt_tap_close(t);
 }
 
 /* A table of that name that somebody else made, as a killed process on an older kernel leaves one, or who took ours away: it is told
@@ -219,6 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probes_for_our_hosts_end_here),
+        cmocka_unit_test(nobody_hears_more_by_them),
         cmocka_unit_test(anybody_elses_table_is_told_and_replaced),
         cmocka_unit_test(a_flood_waits_in_a_bounded_buffer),
     };
