@@ -2,7 +2,6 @@
 #include "daemon/fake_host.h"
 #include "support/text.h"
 
-
 #define CLIENT_AT  dt_addr4(0xc6336402)
 #define GATEWAY_AT dt_addr4(0xcb007101) /* 203.0.113.1 */
 #define LAYERS     300                  /* more than once had a place */
