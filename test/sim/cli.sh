@@ -45,7 +45,7 @@ rm -f "$dir/bad"
 out" ]; check "nothing half written is left" $? 0 ''
 for command in list run explore sweep discover; do
     ask $command --help; check "$command --help" $? 0 ''
-    grep -q "^usage: dovetail-sim $command" "$dir/out"; check "is about $command" $? 0 ''
+    grep -q "^Usage: dovetail-sim $command" "$dir/out"; check "is about $command" $? 0 ''
 done
 ask run mixed; check "mixed days without days" $? 2 'needs --days'
 ask run mixed --clients 24 --days 1 --pairing both; check "mixed days" $? 0 ''
