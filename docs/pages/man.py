@@ -21,9 +21,9 @@ SECTIONS = {'dovetaild': 8, 'dovetail-natd': 8}
 FILES = {
     'dovetail': ['/run/dovetail/dovetaild.sock', '/run/dovetail/natd.sock'],
     'dovetaild': ['/etc/dovetail/dovetaild.conf', '/run/dovetail/dovetaild.sock', '/var/lib/dovetail/leases.db'],
-    'dovetail-natd': ['/etc/dovetail/natd.conf', '/run/dovetail/natd.sock', '/sys/fs/bpf/dovetail-natd'],
+    'dovetail-natd': ['/etc/dovetail/dovetail-natd.conf', '/run/dovetail/natd.sock', '/sys/fs/bpf/dovetail-natd'],
     'dovetaild.conf': ['/etc/dovetail/dovetaild.conf'],
-    'dovetail-natd.conf': ['/etc/dovetail/natd.conf'],
+    'dovetail-natd.conf': ['/etc/dovetail/dovetail-natd.conf'],
 }
 ALL = {'dovetail': 1, 'dovetaild': 8, 'dovetaild.conf': 5, 'dovetail-natd': 8, 'dovetail-natd.conf': 5, 'dovetail-sim': 1}
 NOT_ASCII = {'↔': '<->', '→': '->', '≥': '>=', '≤': '<=', '×': 'x', '…': '...', '⁴': '^4', '⁶': '^6'}
