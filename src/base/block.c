@@ -103,7 +103,7 @@ static int quoted(struct lexer *l)
     return 0;
 }
 
-static int next(struct lexer *l)
+static int lexer_next(struct lexer *l)
 {
     if (skip_blanks(l))
         return -1;
@@ -137,7 +137,7 @@ static int next(struct lexer *l)
     return 0;
 }
 
-static int value(struct lexer *l, struct dt_setting *s)
+static int lexer_value(struct lexer *l, struct dt_setting *s)
 {
     struct dt_block_file *f = l->r->f;
     if (l->tok != T_WORD && l->tok != T_STRING)
@@ -151,24 +151,24 @@ static int value(struct lexer *l, struct dt_setting *s)
     f->values[f->nvalues++] = l->text;
     s->n++;
     s->cut = l->tok == T_WORD && l->cut;
-    return next(l);
+    return lexer_next(l);
 }
 
 /* After `key =`; the lexer stands on the equals sign. */
 static int setting(struct lexer *l, const char *key, unsigned line, struct dt_setting *s)
 {
     *s = (struct dt_setting){.key = key, .line = line, .value = l->r->f->nvalues, .add = l->tok == T_ADD};
-    if (next(l))
+    if (lexer_next(l))
         return -1;
     if (l->tok != T_OPEN)
-        return value(l, s);
-    if (next(l))
+        return lexer_value(l, s);
+    if (lexer_next(l))
         return -1;
     while (l->tok != T_CLOSE) {
-        if (value(l, s))
+        if (lexer_value(l, s))
             return -1;
         if (l->tok == T_COMMA) {
-            if (next(l))
+            if (lexer_next(l))
                 return -1;
         } else if (l->tok != T_CLOSE) {
             return fail(l, l->tok_line, "a list's values stand apart by commas, and it ends with }");
@@ -176,7 +176,7 @@ static int setting(struct lexer *l, const char *key, unsigned line, struct dt_se
     }
     if (l->tok_line != line)
         l->long_list = line;
-    return next(l);
+    return lexer_next(l);
 }
 
 /* A name of a section or setting. */
@@ -209,7 +209,7 @@ static int section(struct lexer *l, struct dt_block *b, unsigned depth)
     unsigned open = l->tok_line;
     if (depth > DT_BLOCK_DEPTH_MAX)
         return fail(l, open, "sections stand in sections more than eight deep");
-    if (next(l))
+    if (lexer_next(l))
         return -1;
     while (l->tok != T_CLOSE) {
         if (l->tok == T_END)
@@ -218,7 +218,7 @@ static int section(struct lexer *l, struct dt_block *b, unsigned depth)
             return fail(l, l->tok_line, "a setting is wanted here: name = value");
         const char *key = l->text;
         unsigned line = l->tok_line;
-        if (name(l, key, line) || next(l))
+        if (name(l, key, line) || lexer_next(l))
             return -1;
         if (l->tok == T_IS || l->tok == T_ADD) {
             struct dt_setting s;
@@ -233,7 +233,7 @@ static int section(struct lexer *l, struct dt_block *b, unsigned depth)
         if (l->tok == T_LPAREN)
             return FAIL(l, line, "`%.64s(...)` stands in a section; include(\"FILE\") stands outside of them",
                         key);
-        if ((l->tok == T_STRING || l->tok == T_WORD) && next(l))
+        if ((l->tok == T_STRING || l->tok == T_WORD) && lexer_next(l))
             return -1;
         if (l->tok != T_OPEN)
             return FAIL(l, line, "`%.64s` is followed by neither = nor {; it wants %.64s = value", key, key);
@@ -246,7 +246,7 @@ static int section(struct lexer *l, struct dt_block *b, unsigned depth)
         f->nsettings = settings;
         f->nvalues = values;
     }
-    return next(l);
+    return lexer_next(l);
 }
 
 static int read_text(struct reading *r, const struct lexer *by, const struct dt_block_text *t);
@@ -280,10 +280,10 @@ static int call(struct lexer *l, const char *word, unsigned line)
                     dt_suggest(word, words, 1)
                         ? "did you mean include(\"FILE\")?"
                         : "sections are, such as tunnel \"NAME\" { ... }, and include(\"FILE\")");
-    if (next(l))
+    if (lexer_next(l))
         return -1;
     const char *pattern = l->tok == T_STRING || l->tok == T_WORD ? l->text : "";
-    if (!*pattern || next(l) || l->tok != T_RPAREN)
+    if (!*pattern || lexer_next(l) || l->tok != T_RPAREN)
         return fail(l, line,
                     "this include names no file; include(\"FILE\") would be right, with one file or pattern");
     if (!inc)
@@ -296,7 +296,7 @@ static int call(struct lexer *l, const char *word, unsigned line)
     for (size_t i = 0; i < n && rc == 0; i++)
         rc = include_file(l, &list[i], line);
     inc->close(inc->user, list, n);
-    return rc ? -1 : next(l);
+    return rc ? -1 : lexer_next(l);
 }
 
 static int top_setting(struct lexer *l, const char *key, unsigned line)
@@ -312,7 +312,7 @@ static int top_setting(struct lexer *l, const char *key, unsigned line)
 }
 
 /* Somebody's who comes from another program. */
-static int foreign(struct lexer *l, const char *kind, unsigned line)
+static int foreign_word(struct lexer *l, const char *kind, unsigned line)
 {
     if (strcmp(kind, "[Interface]") == 0 || strcmp(kind, "[Peer]") == 0)
         return FAIL(l, line,
@@ -330,7 +330,7 @@ static int item(struct lexer *l)
         return fail(l, l->tok_line, "a section is wanted here, such as: rule \"name\" { ... }");
     const char *kind = l->text;
     unsigned line = l->tok_line;
-    if (name(l, kind, line) || foreign(l, kind, line) || next(l))
+    if (name(l, kind, line) || foreign_word(l, kind, line) || lexer_next(l))
         return -1;
     if (l->tok == T_LPAREN)
         return call(l, kind, line);
@@ -339,7 +339,7 @@ static int item(struct lexer *l)
     struct dt_block b = {.kind = kind, .line = line, .setting = f->nsettings};
     if (l->tok == T_STRING || l->tok == T_WORD) {
         b.title = l->text;
-        if (name(l, b.title, line) || next(l))
+        if (name(l, b.title, line) || lexer_next(l))
             return -1;
     }
     if (l->tok != T_OPEN && strcmp(kind, "include") == 0)
@@ -395,7 +395,7 @@ static int read_text(struct reading *r, const struct lexer *by, const struct dt_
         l.p += 3;
     else if (t->len >= 2 && (memcmp(t->text, "\xff\xfe", 2) == 0 || memcmp(t->text, "\xfe\xff", 2) == 0))
         return fail(&l, l.line, "this is UTF-16; a file that is saved as UTF-8 would be right");
-    if (next(&l))
+    if (lexer_next(&l))
         return -1;
     while (l.tok != T_END)
         if (item(&l))

@@ -91,7 +91,7 @@ bool dt_writer_ok(const struct dt_writer *w)
     return !w->failed;
 }
 
-static uint8_t *take(struct dt_writer *w, size_t n)
+static uint8_t *writer_take(struct dt_writer *w, size_t n)
 {
     if (w->failed || n > (size_t)(w->end - w->p)) {
         w->failed = true;
@@ -104,42 +104,42 @@ static uint8_t *take(struct dt_writer *w, size_t n)
 
 void dt_write_u8(struct dt_writer *w, uint8_t v)
 {
-    uint8_t *b = take(w, 1);
+    uint8_t *b = writer_take(w, 1);
     if (b)
         *b = v;
 }
 
 void dt_write_be16(struct dt_writer *w, uint16_t v)
 {
-    uint8_t *b = take(w, 2);
+    uint8_t *b = writer_take(w, 2);
     if (b)
         dt_put_be16(b, v);
 }
 
 void dt_write_be32(struct dt_writer *w, uint32_t v)
 {
-    uint8_t *b = take(w, 4);
+    uint8_t *b = writer_take(w, 4);
     if (b)
         dt_put_be32(b, v);
 }
 
 void dt_write_be64(struct dt_writer *w, uint64_t v)
 {
-    uint8_t *b = take(w, 8);
+    uint8_t *b = writer_take(w, 8);
     if (b)
         dt_put_be64(b, v);
 }
 
 void dt_write_bytes(struct dt_writer *w, const void *p, size_t n)
 {
-    uint8_t *b = n ? take(w, n) : NULL;
+    uint8_t *b = n ? writer_take(w, n) : NULL;
     if (b)
         memcpy(b, p, n);
 }
 
 uint8_t *dt_write_reserve(struct dt_writer *w, size_t n)
 {
-    uint8_t *b = take(w, n);
+    uint8_t *b = writer_take(w, n);
     if (b)
         memset(b, 0, n);
     return b;

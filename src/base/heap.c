@@ -19,12 +19,12 @@ void dt_timer_init(struct dt_timer *t)
     *t = (struct dt_timer){.at = DT_NEVER};
 }
 
-static bool before(const struct dt_timer *a, const struct dt_timer *b)
+static bool timer_before(const struct dt_timer *a, const struct dt_timer *b)
 {
     return a->at != b->at ? a->at < b->at : a->order < b->order;
 }
 
-static void put(struct dt_heap *h, size_t i, struct dt_timer *t)
+static void timer_put(struct dt_heap *h, size_t i, struct dt_timer *t)
 {
     h->v[i] = t;
     t->slot = i + 1;
@@ -32,32 +32,32 @@ static void put(struct dt_heap *h, size_t i, struct dt_timer *t)
         h->soonest = t->at;
 }
 
-static void settle(struct dt_heap *h, size_t i, struct dt_timer *t)
+static void heap_settle(struct dt_heap *h, size_t i, struct dt_timer *t)
 {
-    while (i && before(t, h->v[(i - 1) / 2])) {
-        put(h, i, h->v[(i - 1) / 2]);
+    while (i && timer_before(t, h->v[(i - 1) / 2])) {
+        timer_put(h, i, h->v[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
     for (;;) {
         size_t child = 2 * i + 1;
-        if (child + 1 < h->count && before(h->v[child + 1], h->v[child]))
+        if (child + 1 < h->count && timer_before(h->v[child + 1], h->v[child]))
             child++;
-        if (child >= h->count || !before(h->v[child], t))
+        if (child >= h->count || !timer_before(h->v[child], t))
             break;
-        put(h, i, h->v[child]);
+        timer_put(h, i, h->v[child]);
         i = child;
     }
-    put(h, i, t);
+    timer_put(h, i, t);
 }
 
-static void take_out(struct dt_heap *h, struct dt_timer *t)
+static void heap_take_out(struct dt_heap *h, struct dt_timer *t)
 {
     size_t i = t->slot - 1;
     struct dt_timer *last = h->v[--h->count];
     t->slot = 0;
     t->at = DT_NEVER;
     if (last != t)
-        settle(h, i, last);
+        heap_settle(h, i, last);
 }
 
 static int grow_to(struct dt_heap *h, size_t need)
@@ -92,7 +92,7 @@ int dt_heap_set(struct dt_heap *h, struct dt_timer *t, dt_time at)
 {
     if (at == DT_NEVER) {
         if (t->slot)
-            take_out(h, t);
+            heap_take_out(h, t);
         return 0;
     }
     if (!t->slot) {
@@ -103,7 +103,7 @@ int dt_heap_set(struct dt_heap *h, struct dt_timer *t, dt_time at)
     }
     t->at = at;
     t->order = h->order++;
-    settle(h, t->slot - 1, t);
+    heap_settle(h, t->slot - 1, t);
     return 0;
 }
 
@@ -122,6 +122,6 @@ struct dt_timer *dt_heap_pop_due(struct dt_heap *h, dt_time now)
     if (!h->count || h->soonest > now)
         return NULL;
     struct dt_timer *t = h->v[0];
-    take_out(h, t);
+    heap_take_out(h, t);
     return t;
 }

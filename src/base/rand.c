@@ -61,20 +61,20 @@ void dt_prng_seed(struct dt_prng *p, uint64_t seed)
     }
 }
 
-static uint64_t rotl(uint64_t v, int k)
+static uint64_t rotate_left(uint64_t v, int k)
 {
     return v << k | v >> (64 - k);
 }
 
 uint64_t dt_prng_u64(struct dt_prng *p)
 {
-    uint64_t *s = p->s, result = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
+    uint64_t *s = p->s, result = rotate_left(s[1] * 5, 7) * 9, t = s[1] << 17;
     s[2] ^= s[0];
     s[3] ^= s[1];
     s[1] ^= s[2];
     s[0] ^= s[3];
     s[2] ^= t;
-    s[3] = rotl(s[3], 45);
+    s[3] = rotate_left(s[3], 45);
     return result;
 }
 

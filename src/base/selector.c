@@ -39,7 +39,7 @@ struct dt_selector dt_selector_all6(void)
     return dt_selector_prefix(&p);
 }
 
-static bool parse_number(const char *text, unsigned max, unsigned *out)
+static bool read_decimal(const char *text, unsigned max, unsigned *out)
 {
     char *end;
     if (*text < '0' || *text > '9')
@@ -57,7 +57,7 @@ static bool parse_proto(const char *text, uint8_t *out)
             *out = protocols[i].proto;
             return true;
         }
-    if (!parse_number(text, 255, &v))
+    if (!read_decimal(text, 255, &v))
         return false;
     *out = (uint8_t)v;
     return true;
@@ -74,10 +74,10 @@ static bool parse_ports(char *text, struct dt_selector *s)
     char *dash = strchr(text, '-');
     if (dash)
         *dash++ = 0;
-    if (!parse_number(text, DT_PORT_LAST, &from))
+    if (!read_decimal(text, DT_PORT_LAST, &from))
         return false;
     to = from;
-    if (dash && !parse_number(dash, DT_PORT_LAST, &to))
+    if (dash && !read_decimal(dash, DT_PORT_LAST, &to))
         return false;
     s->port_from = (uint16_t)from;
     s->port_to = (uint16_t)to;
@@ -176,7 +176,8 @@ bool dt_selector_is_narrow(const struct dt_selector *s)
 
 size_t dt_selector_protos(const struct dt_selector *s, struct dt_selector out[DT_SELECTOR_PROTOS])
 {
-    static const uint8_t with[DT_SELECTOR_PROTOS] = {6, 17, 33, 132, 136}; /* RFC 9293, 768, 4340, 9260, 3828 */
+    static const uint8_t with[DT_SELECTOR_PROTOS] = {6, 17, 33, 132,
+                                                     136}; /* RFC 9293, 768, 4340, 9260, 3828 */
     size_t n = 0;
     if (s->proto == DT_PROTO_ANY && !any_port(s) && !opaque(s)) {
         for (; n < DT_SELECTOR_PROTOS; n++) {
@@ -214,7 +215,7 @@ static bool ports_intersect(struct dt_selector *out, const struct dt_selector *a
 }
 
 /* Ports, or what stands in their place: type and code (RFC 7296 3.13.1), of the mobility header its type (RFC 4301 4.4.1.1). */
-static bool has_ports(uint8_t proto)
+static bool protocol_has_ports(uint8_t proto)
 {
     static const uint8_t with[] = {1, 6, 17, 33, 58, 132, 135, 136};
     return memchr(with, proto, sizeof(with)) != NULL;
@@ -223,7 +224,7 @@ static bool has_ports(uint8_t proto)
 /* It names a port and a protocol that has none: packets of such a protocol count as port 0. */
 static bool names_port_that_is_not(const struct dt_selector *s)
 {
-    return s->proto && !has_ports(s->proto) && !opaque(s) && s->port_from > 0;
+    return s->proto && !protocol_has_ports(s->proto) && !opaque(s) && s->port_from > 0;
 }
 
 bool dt_selector_intersect(struct dt_selector *out, const struct dt_selector *a, const struct dt_selector *b)

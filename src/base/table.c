@@ -13,7 +13,7 @@ void dt_table_free(struct dt_table *t)
     dt_table_init(t);
 }
 
-static int grow(struct dt_table *t)
+static int table_grow(struct dt_table *t)
 {
     size_t n = t->nbucket ? t->nbucket * 2 : 16;
     struct dt_table_node **bucket = calloc(n, sizeof(struct dt_table_node *));
@@ -33,7 +33,7 @@ static int grow(struct dt_table *t)
 
 int dt_table_insert(struct dt_table *t, struct dt_table_node *n, uint64_t hash)
 {
-    if (t->count >= t->nbucket && grow(t))
+    if (t->count >= t->nbucket && table_grow(t))
         return -1;
     struct dt_table_node **head = &t->bucket[hash & (t->nbucket - 1)];
     n->hash = hash;

@@ -93,7 +93,7 @@ static void print_count(FILE *out, const struct dt_config *c)
     fprintf(out, "nothing wrong%s\n", c->warnings > 0 ? " (but see the warnings)" : "");
 }
 
-static int run(struct dt_cli *cli, int argc, char **argv)
+static int check_run(struct dt_cli *cli, int argc, char **argv)
 {
     struct dt_config c;
     argc = dt_cli_options(cli, argc, argv, NULL);
@@ -141,4 +141,4 @@ const struct dt_cli_command dt_cli_check = {
     "long healing may take. The NAT's numbers are the defaults of dovetail-natd, or those of a nat { } "
     "section.\n"
     "It needs no daemon. Exit status 2 when something is wrong; warnings alone leave it 0.\n",
-    .run = run};
+    .run = check_run};

@@ -46,7 +46,7 @@ static void print_help(FILE *out)
 }
 
 /* For docs/pages, which makes manual pages and completions of it. */
-static void describe(FILE *out)
+static void cli_describe(FILE *out)
 {
     dt_usage_describe(out, &about);
     for (size_t i = 0; i < DT_ARRAY_LEN(commands); i++) {
@@ -81,7 +81,7 @@ static void print_command_help(const struct dt_cli_command *c, FILE *out)
     fputs("\nEverywhere: --socket PATH (the daemon's control socket) and --json.\n", out);
 }
 
-static const struct dt_cli_command *find(const char *name)
+static const struct dt_cli_command *command_find(const char *name)
 {
     for (size_t i = 0; i < DT_ARRAY_LEN(commands); i++)
         if (strcmp(commands[i]->name, name) == 0)
@@ -134,7 +134,7 @@ static int global_options(struct dt_cli *cli, int argc, char **argv, bool *help)
 
 static int help_for(struct dt_cli *cli, const char *name)
 {
-    const struct dt_cli_command *c = find(name);
+    const struct dt_cli_command *c = command_find(name);
     if (c == NULL)
         return unknown(cli, name);
     print_command_help(c, cli->out);
@@ -164,12 +164,12 @@ int dt_cli_main(int argc, char **argv, FILE *out, FILE *err)
         fprintf(out, "dovetail %s\n", DT_VERSION);
         rc = DT_CLI_DONE;
     } else if (n > 1 && strcmp(args[1], "--describe") == 0) {
-        describe(out);
+        cli_describe(out);
         rc = DT_CLI_DONE;
     } else if (n > 1 && help) {
         rc = help_for(&cli, args[1]);
     } else if (n > 1) {
-        cli.command = find(args[1]);
+        cli.command = command_find(args[1]);
         rc = cli.command != NULL ? cli.command->run(&cli, n - 1, args + 1) : unknown(&cli, args[1]);
     }
     free(args);

@@ -68,7 +68,7 @@ static const struct dt_usage_option options[] = {
                         "the second proxy is as the responder's own configuration has it: its side first", 0},
 };
 
-static bool print_event(struct dt_cli *cli, void *arg, json_t *e)
+static bool discover_print_event(struct dt_cli *cli, void *arg, json_t *e)
 {
     if (cli->json)
         dt_cli_json(cli, e);
@@ -82,14 +82,14 @@ static bool print_event(struct dt_cli *cli, void *arg, json_t *e)
 static int listen_events(struct dt_cli *cli)
 {
     json_t *result;
-    int rc =
-        dt_cli_stream(cli, DT_CONTROL_SOCKET, "discover_listen", json_object(), print_event, NULL, &result);
+    int rc = dt_cli_stream(cli, DT_CONTROL_SOCKET, "discover_listen", json_object(), discover_print_event,
+                           NULL, &result);
     if (rc == DT_CLI_DONE)
         json_decref(result);
     return rc;
 }
 
-static void print_status(struct dt_cli *cli, const json_t *r)
+static void print_look_ups(struct dt_cli *cli, const json_t *r)
 {
     static const char *const titles[] = {"PEER", "RULE", "STATE", "CARRIES"};
     const json_t *rules = json_object_get(r, "rules"), *found = json_object_get(r, "tunnels");
@@ -123,7 +123,7 @@ static void print_status(struct dt_cli *cli, const json_t *r)
         fprintf(cli->out, "  %-22s %.0f\n", name, json_number_value(n));
 }
 
-static int status(struct dt_cli *cli)
+static int discover_status(struct dt_cli *cli)
 {
     json_t *result;
     int rc = dt_cli_call(cli, DT_CONTROL_SOCKET, "discover_status", json_object(), &result);
@@ -132,7 +132,7 @@ static int status(struct dt_cli *cli)
     if (cli->json)
         dt_cli_json(cli, result);
     else
-        print_status(cli, result);
+        print_look_ups(cli, result);
     json_decref(result);
     return DT_CLI_DONE;
 }
@@ -161,7 +161,7 @@ static void print_answer(struct dt_cli *cli, const json_t *r)
 }
 
 /* An answer that says no: the same facts, and why, with status 1. */
-static int ask(struct dt_cli *cli, const char *dst, const char *const got[OPTIONS])
+static int ask_who_protects(struct dt_cli *cli, const char *dst, const char *const got[OPTIONS])
 {
     struct dt_addr a;
     struct dt_err err = {0};
@@ -190,7 +190,7 @@ static int ask(struct dt_cli *cli, const char *dst, const char *const got[OPTION
     return code;
 }
 
-static int run(struct dt_cli *cli, int argc, char **argv)
+static int discover_run(struct dt_cli *cli, int argc, char **argv)
 {
     const char *got[OPTIONS] = {0};
     argc = dt_cli_options(cli, argc, argv, got);
@@ -202,7 +202,7 @@ static int run(struct dt_cli *cli, int argc, char **argv)
         return listen_events(cli);
     if (got[LISTEN] || got[RESPONDER_VIEW] || argc > 2)
         return dt_cli_usage(cli, "one destination, --listen alone, or --intersect with two proxies");
-    return argc == 1 ? status(cli) : ask(cli, argv[1], got);
+    return argc == 1 ? discover_status(cli) : ask_who_protects(cli, argv[1], got);
 }
 
 const struct dt_cli_command dt_cli_discover = {
@@ -231,4 +231,4 @@ const struct dt_cli_command dt_cli_discover = {
     "\n"
     "Example:\n"
     "  dovetail discover --intersect '10.11.0.0/16 any' '10.0.0.0/8 10.2.0.0/16 tcp'\n",
-    run};
+    discover_run};

@@ -98,7 +98,7 @@ void dt_cli_proxies_print(FILE *out, const char *title, const json_t *list)
     json_array_foreach(list, i, p) fprintf(out, "%-10s %s\n", i ? "" : title, dt_cli_str(p, "text"));
 }
 
-static void print_people(struct dt_cli *cli, const json_t *v)
+static void print_intersection(struct dt_cli *cli, const json_t *v)
 {
     const json_t *pairs = json_object_get(v, "pairs"), *result = json_object_get(v, "result");
     size_t i;
@@ -153,7 +153,7 @@ int dt_cli_intersect(struct dt_cli *cli, int argc, char **argv, bool responder_v
     if (cli->json)
         dt_cli_json(cli, v);
     else
-        print_people(cli, v);
+        print_intersection(cli, v);
     json_decref(v);
     if (!met && last)
         fprintf(cli->err, "dovetail discover: no intersection: %s: %s\n", last->field, last->values);

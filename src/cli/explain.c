@@ -28,7 +28,7 @@ static const struct {
 
 /* --- input --- */
 
-static int read_port(struct dt_cli *cli, const char *text, uint16_t *out)
+static int read_flow_port(struct dt_cli *cli, const char *text, uint16_t *out)
 {
     char *end;
     unsigned long v = strtoul(text, &end, 10);
@@ -67,15 +67,15 @@ static int read_flow(struct dt_cli *cli, int argc, char **argv, struct dt_flow *
         if (!dt_proto_has_ports(f->proto))
             return dt_cli_usage(cli, "protocol %s has no ports", argv[3]);
         f->ports = true;
-        int rc = read_port(cli, argv[4], &f->sport);
-        return rc ? rc : read_port(cli, argv[5], &f->dport);
+        int rc = read_flow_port(cli, argv[4], &f->sport);
+        return rc ? rc : read_flow_port(cli, argv[5], &f->dport);
     }
     return 0;
 }
 
 /* --- finding out --- */
 
-static void fill(struct explain *e)
+static void explain_fill(struct explain *e)
 {
     e->n = e->plan.n;
     e->mtu = e->link_mtu;
@@ -96,7 +96,7 @@ static void fill(struct explain *e)
 
 /* --- telling --- */
 
-static const char *kind_name(enum dt_rule_kind k)
+static const char *rule_kind_name(enum dt_rule_kind k)
 {
     return k == DT_RULE_TUNNEL ? "tunnel" : k == DT_RULE_TRANSPORT ? "transport" : "pass";
 }
@@ -112,12 +112,12 @@ static json_t *plan_json(const struct explain *e)
         json_array_append_new(
             a,
             json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:i, s:i, s:i}",
-                      "kind", kind_name(l->action->kind), "peer", dt_addr_str(peer, &l->action->peer), "rule",
-                      l->rule->name, "file", file, "line", (int)line, "encap", l->rule->udp ? "udp" : "esp",
-                      "bytes", "ip", l->cost.ip, "udp", l->cost.udp, "esp", l->cost.esp, "iv", l->cost.iv,
-                      "trailer", l->cost.tail, "align", l->cost.align, "icv", l->cost.icv, "overhead_min",
-                      (int)dt_overhead_least(&l->cost), "overhead_max", (int)dt_overhead_most(&l->cost),
-                      "mtu", (int)l->mtu));
+                      "kind", rule_kind_name(l->action->kind), "peer", dt_addr_str(peer, &l->action->peer),
+                      "rule", l->rule->name, "file", file, "line", (int)line, "encap",
+                      l->rule->udp ? "udp" : "esp", "bytes", "ip", l->cost.ip, "udp", l->cost.udp, "esp",
+                      l->cost.esp, "iv", l->cost.iv, "trailer", l->cost.tail, "align", l->cost.align, "icv",
+                      l->cost.icv, "overhead_min", (int)dt_overhead_least(&l->cost), "overhead_max",
+                      (int)dt_overhead_most(&l->cost), "mtu", (int)l->mtu));
     }
     return a;
 }
@@ -141,7 +141,7 @@ static void say_json(struct dt_cli *cli, const struct explain *e)
 }
 
 /* The line alone, and with its file where there are several. */
-static const char *line_of(const struct explain *e, uint32_t rule, char out[DT_SOURCE_STRLEN])
+static const char *rule_line(const struct explain *e, uint32_t rule, char out[DT_SOURCE_STRLEN])
 {
     const struct dt_sources *s = e->rules->sources;
     if (s && s->n > 1)
@@ -161,7 +161,7 @@ static void say_rules(struct dt_cli *cli, const struct explain *e)
         dt_cli_table_cell(t, "%u", i + 1);
         dt_cli_table_cell(t, "%s", dt_flow_str(flow, &at));
         dt_cli_table_cell(t, "%s", e->rules->v[a->rule].name);
-        dt_cli_table_cell(t, "%s", line_of(e, a->rule, at_line));
+        dt_cli_table_cell(t, "%s", rule_line(e, a->rule, at_line));
         dt_cli_table_cell(t, "%s %s", a->kind == DT_RULE_TUNNEL ? "tunnel to" : "transport with",
                           dt_addr_str(peer, &a->peer));
         if (a->kind == DT_RULE_TUNNEL)
@@ -179,7 +179,7 @@ static void say_stack(struct dt_cli *cli, const struct explain *e)
     for (unsigned i = 0; i < e->n; i++) {
         const struct explain_layer *l = &e->layer[i];
         char peer[DT_ADDR_STRLEN];
-        dt_cli_table_cell(t, "%s", kind_name(l->action->kind));
+        dt_cli_table_cell(t, "%s", rule_kind_name(l->action->kind));
         dt_cli_table_cell(t, "%s", dt_addr_str(peer, &l->action->peer));
         dt_cli_table_cell(t, "%s", l->rule->name);
         const unsigned parts[] = {l->cost.ip, l->cost.udp, l->cost.esp, l->cost.iv};
@@ -229,7 +229,7 @@ static void say_wire(struct dt_cli *cli, const struct explain *e)
               cli->out);
 }
 
-static int say(struct dt_cli *cli, const struct explain *e)
+static int print_plan(struct dt_cli *cli, const struct explain *e)
 {
     char flow[DT_FLOW_STRLEN];
     if (cli->json) {
@@ -280,8 +280,8 @@ static int with_plan(struct dt_cli *cli, struct explain *e, const struct dt_rule
                      const char *svg_path)
 {
     e->rules = rules;
-    fill(e);
-    return svg ? picture(cli, e, svg_path) : say(cli, e);
+    explain_fill(e);
+    return svg ? picture(cli, e, svg_path) : print_plan(cli, e);
 }
 
 static int with_rules(struct dt_cli *cli, struct explain *e, struct dt_rules *rules, bool svg,

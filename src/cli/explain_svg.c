@@ -14,7 +14,7 @@ static const char *const inks[] = {"#34568b", "#2a6f97", "#2d6a4f", "#8a6d1a", "
 #define COLOURS (sizeof fills / sizeof fills[0])
 
 /* Text may hold a rule's name: anything. */
-static void escaped(FILE *out, const char *s)
+static void svg_escaped(FILE *out, const char *s)
 {
     for (; *s; s++)
         switch (*s) {
@@ -36,7 +36,7 @@ static void escaped(FILE *out, const char *s)
         }
 }
 
-static void addresses(const struct explain *e, unsigned i, char *out, size_t cap)
+static void layer_addresses(const struct explain *e, unsigned i, char *out, size_t cap)
 {
     struct dt_flow at = e->flow;
     if (i < e->n && e->layer[i].action->kind == DT_RULE_TUNNEL)
@@ -53,12 +53,12 @@ static void layer(const struct explain *e, unsigned i, int y, int h, FILE *out)
     bool tunnel = l->action->kind == DT_RULE_TUNNEL;
     int x = MARGIN + (int)i * INSET_X, w = WIDTH - 2 * x;
     char addr[2 * DT_ADDR_STRLEN + 16];
-    addresses(e, i, addr, sizeof addr);
+    layer_addresses(e, i, addr, sizeof addr);
     fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"6\" fill=\"%s\" stroke=\"%s\"/>\n",
             x, y, w, h, fills[i % COLOURS], inks[i % COLOURS]);
     fprintf(out, "<text x=\"%d\" y=\"%d\" class=\"t\" fill=\"%s\">%u. %s \xc2\xb7 rule ", x + 12, y + 19,
             inks[i % COLOURS], i + 1, tunnel ? "tunnel" : "transport");
-    escaped(out, l->rule->name);
+    svg_escaped(out, l->rule->name);
     fprintf(out, "</text>\n<text x=\"%d\" y=\"%d\" class=\"s\">", x + 12, y + 37);
     fprintf(out, "IP %s \xc2\xb7 %sESP", addr, l->rule->udp ? "UDP 4500 \xc2\xb7 " : "");
     fprintf(out, "</text>\n<text x=\"%d\" y=\"%d\" class=\"n\">", x + w - 12, y + 19);
@@ -79,7 +79,7 @@ static void core(const struct explain *e, int y, FILE *out)
     int x = MARGIN + (int)e->n * INSET_X, w = WIDTH - 2 * x;
     char addr[2 * DT_ADDR_STRLEN + 16], proto[8];
     bool transport = e->n && e->layer[e->n - 1].action->kind == DT_RULE_TRANSPORT;
-    addresses(e, e->n, addr, sizeof addr);
+    layer_addresses(e, e->n, addr, sizeof addr);
     fprintf(
         out,
         "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"6\" fill=\"#ffffff\" stroke=\"#444444\"/>\n",
@@ -99,7 +99,7 @@ static void core(const struct explain *e, int y, FILE *out)
 }
 
 /* A full packet of the link, to scale: what each layer puts before and behind the rest. */
-static void bar(const struct explain *e, int y, FILE *out)
+static void draw_bar(const struct explain *e, int y, FILE *out)
 {
     double scale = (double)(WIDTH - 2 * MARGIN) / e->link_mtu;
     uint32_t left = 0, right = 0, size = e->link_mtu;
@@ -136,9 +136,9 @@ void dt_explain_svg(const struct explain *e, FILE *out)
             "/style>\n"
             "<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n<text x=\"%d\" y=\"30\" class=\"h\">",
             WIDTH, height, WIDTH, height, MARGIN);
-    escaped(out, dt_flow_str(flow, &e->flow));
+    svg_escaped(out, dt_flow_str(flow, &e->flow));
     fprintf(out, "</text>\n<text x=\"%d\" y=\"50\" class=\"s\">", MARGIN);
-    escaped(out, e->file);
+    svg_escaped(out, e->file);
     fprintf(out,
             e->n ? " \xc2\xb7 %u layers, %s, built from the outside in</text>\n"
                  : " \xc2\xb7 no rule matches: it goes out as it is</text>\n",
@@ -146,7 +146,7 @@ void dt_explain_svg(const struct explain *e, FILE *out)
     for (unsigned i = 0; i < e->n; i++)
         layer(e, i, top + (int)i * TITLE_H, h - (int)i * (TITLE_H + FOOT_H), out);
     core(e, top + (int)e->n * TITLE_H, out);
-    bar(e, top + h + 24, out);
+    draw_bar(e, top + h + 24, out);
     fprintf(out,
             "<text x=\"%d\" y=\"%d\" class=\"s\">a full packet of the link, to scale: %u bytes are "
             "overhead</text>\n",

@@ -47,7 +47,7 @@ static int write_file(struct dt_cli *cli, const char *path, const char *text)
     return dt_cli_error(cli, DT_CLI_FAILED, NULL, "%s cannot be written: %s", path, strerror(why));
 }
 
-static int run(struct dt_cli *cli, int argc, char **argv)
+static int genpsk_run(struct dt_cli *cli, int argc, char **argv)
 {
     const char *path = NULL;
     uint8_t secret[SECRET];
@@ -89,4 +89,4 @@ const struct dt_cli_command dt_cli_genpsk = {"genpsk",
                                              options,
                                              DT_ARRAY_LEN(options),
                                              "Example: dovetail genpsk --out /etc/dovetail/secrets/anna\n",
-                                             run};
+                                             genpsk_run};

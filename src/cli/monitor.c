@@ -5,7 +5,7 @@
 
 #include "control/control.h"
 
-static bool print_event(struct dt_cli *cli, void *arg, json_t *e)
+static bool monitor_print_event(struct dt_cli *cli, void *arg, json_t *e)
 {
     if (cli->json) {
         dt_cli_json(cli, e);
@@ -18,7 +18,7 @@ static bool print_event(struct dt_cli *cli, void *arg, json_t *e)
     return !ferror(cli->out);
 }
 
-static int run(struct dt_cli *cli, int argc, char **argv)
+static int monitor_run(struct dt_cli *cli, int argc, char **argv)
 {
     argc = dt_cli_options(cli, argc, argv, NULL);
     if (argc < 0)
@@ -27,7 +27,7 @@ static int run(struct dt_cli *cli, int argc, char **argv)
     for (int i = 1; i < argc; i++)
         json_array_append_new(names, json_string(argv[i]));
     int rc = dt_cli_stream(cli, DT_CONTROL_SOCKET, "monitor", json_pack("{s:o}", "tunnels", names),
-                           print_event, NULL, &result);
+                           monitor_print_event, NULL, &result);
     if (rc == DT_CLI_DONE)
         json_decref(result);
     return rc;
@@ -40,4 +40,4 @@ const struct dt_cli_command dt_cli_monitor = {
     "failures with both sides' values, changes of path, recoveries and what they took. With --json one "
     "object a\n"
     "line: time (seconds since 1970), tunnel, event, text, and the event's own values.\n",
-    .run = run};
+    .run = monitor_run};

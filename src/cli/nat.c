@@ -6,7 +6,7 @@
 #include "control/control.h"
 
 /* "203.0.113.7", or "-" */
-static const char *text(const json_t *o, const char *name)
+static const char *member_text(const json_t *o, const char *name)
 {
     const char *s = dt_cli_str(o, name);
     return *s ? s : "-";
@@ -36,10 +36,10 @@ static int list(struct dt_cli *cli, int argc, char **argv)
     {
         bool esp = !strcmp(dt_cli_str(it, "kind"), "esp");
         dt_cli_table_cell(t, "%s", dt_cli_str(it, "kind"));
-        dt_cli_table_cell(t, "%s", text(it, "client"));
-        dt_cli_table_cell(t, "%s", text(it, "server"));
-        dt_cli_table_cell(t, "%s", text(it, esp ? "spi_out" : "initiator_cookie"));
-        dt_cli_table_cell(t, "%s", text(it, esp ? "spi_in" : "responder_cookie"));
+        dt_cli_table_cell(t, "%s", member_text(it, "client"));
+        dt_cli_table_cell(t, "%s", member_text(it, "server"));
+        dt_cli_table_cell(t, "%s", member_text(it, esp ? "spi_out" : "initiator_cookie"));
+        dt_cli_table_cell(t, "%s", member_text(it, esp ? "spi_in" : "responder_cookie"));
         dt_cli_table_cell(t, "%s%s", dt_cli_str(it, "state"),
                           json_is_true(json_object_get(it, "others_wait")) ? ", others wait" : "");
         dt_cli_table_cell(t, "%s", dt_cli_span(span, dt_cli_num(it, "age_s")));
@@ -85,7 +85,7 @@ static int counters(struct dt_cli *cli)
     return DT_CLI_DONE;
 }
 
-static bool print_event(struct dt_cli *cli, void *arg, json_t *e)
+static bool nat_print_event(struct dt_cli *cli, void *arg, json_t *e)
 {
     if (cli->json) {
         dt_cli_json(cli, e);
@@ -94,8 +94,9 @@ static bool print_event(struct dt_cli *cli, void *arg, json_t *e)
     dt_cli_event_time(cli, e);
     bool esp = !strcmp(dt_cli_str(e, "kind"), "esp");
     fprintf(cli->out, "%-9s %s %s - %s, %s %s / %s", dt_cli_str(e, "event"), dt_cli_str(e, "kind"),
-            text(e, "client"), text(e, "server"), esp ? "SPIs" : "cookies",
-            text(e, esp ? "spi_out" : "initiator_cookie"), text(e, esp ? "spi_in" : "responder_cookie"));
+            member_text(e, "client"), member_text(e, "server"), esp ? "SPIs" : "cookies",
+            member_text(e, esp ? "spi_out" : "initiator_cookie"),
+            member_text(e, esp ? "spi_in" : "responder_cookie"));
     if (*dt_cli_str(e, "rule"))
         fprintf(cli->out, " (%s)", dt_cli_str(e, "rule"));
     if (*dt_cli_str(e, "state"))
@@ -107,16 +108,17 @@ static bool print_event(struct dt_cli *cli, void *arg, json_t *e)
     return !ferror(cli->out);
 }
 
-static int watch(struct dt_cli *cli)
+static int nat_watch(struct dt_cli *cli)
 {
     json_t *result;
-    int rc = dt_cli_stream(cli, DT_CONTROL_SOCKET_NATD, "watch", json_object(), print_event, NULL, &result);
+    int rc =
+        dt_cli_stream(cli, DT_CONTROL_SOCKET_NATD, "watch", json_object(), nat_print_event, NULL, &result);
     if (rc == DT_CLI_DONE)
         json_decref(result);
     return rc;
 }
 
-static int status(struct dt_cli *cli)
+static int nat_status(struct dt_cli *cli)
 {
     json_t *result;
     int rc = dt_cli_call(cli, DT_CONTROL_SOCKET_NATD, "status", json_object(), &result);
@@ -170,7 +172,7 @@ static const struct dt_usage_option options[] = {
     [NAT_CLIENTS] = {"clients", "PREFIX[,...]", "addresses that are clients, likewise", 0},
 };
 
-static int run(struct dt_cli *cli, int argc, char **argv)
+static int nat_run(struct dt_cli *cli, int argc, char **argv)
 {
     const char *what = argc > 1 && argv[1][0] != '-' ? argv[1] : "list";
     int skip = argc > 1 && argv[1][0] != '-' ? 1 : 0;
@@ -193,9 +195,9 @@ static int run(struct dt_cli *cli, int argc, char **argv)
     if (!strcmp(what, "counters"))
         return counters(cli);
     if (!strcmp(what, "watch"))
-        return watch(cli);
+        return nat_watch(cli);
     if (!strcmp(what, "status"))
-        return status(cli);
+        return nat_status(cli);
     if (!strcmp(what, "flush"))
         return flush(cli);
     return dt_cli_usage(cli, "there is no \"%s\"; there are list, watch, counters, status, flush and replay",
@@ -220,4 +222,4 @@ const struct dt_cli_command dt_cli_nat = {
     NAT_OPTIONS,
     "Example:\n"
     "  dovetail nat replay --inside lan.pcap --outside wan.pcap --set n_out=3\n",
-    run};
+    nat_run};

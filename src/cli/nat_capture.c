@@ -12,7 +12,7 @@
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static struct capture_packet *add(struct capture *c)
+static struct capture_packet *capture_add(struct capture *c)
 {
     if (c->n == CAPTURE_MAX || dt_grow(c->packet, c->cap, c->n, 1024))
         return NULL;
@@ -82,10 +82,10 @@ static bool known_link(int type)
            type == DLT_LOOP || type == DLT_RAW || type == DLT_IPV4 || type == 14;
 }
 
-static int take(struct capture *c, int type, const struct pcap_pkthdr *h, const uint8_t *data,
-                enum dt_masq_side side)
+static int capture_take(struct capture *c, int type, const struct pcap_pkthdr *h, const uint8_t *data,
+                        enum dt_masq_side side)
 {
-    struct capture_packet *p = add(c);
+    struct capture_packet *p = capture_add(c);
     if (!p)
         return -1;
     bool other;
@@ -122,7 +122,7 @@ int capture_read(struct capture *c, const char *file, enum dt_masq_side side, st
     struct pcap_pkthdr *h;
     const u_char *data;
     while ((rc = pcap_next_ex(p, &h, &data)) == 1)
-        if (take(c, type, h, data, side)) {
+        if (capture_take(c, type, h, data, side)) {
             pcap_close(p);
             return dt_err_set(err, 0, "%s has more packets than fit into memory", file);
         }

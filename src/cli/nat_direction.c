@@ -52,7 +52,7 @@ static void unite(struct roles *r)
     r->n = n;
 }
 
-static int add(struct roles *r, uint32_t a)
+static int role_add(struct roles *r, uint32_t a)
 {
     if (r->n == r->cap) {
         unite(r);
@@ -64,17 +64,17 @@ static int add(struct roles *r, uint32_t a)
 }
 
 /* Every address of the capture is there, unless memory was short. */
-static struct who *find(const struct roles *r, uint32_t a)
+static struct who *role_find(const struct roles *r, uint32_t a)
 {
     static struct who nobody;
     struct who key = {.addr = a}, *w = r->n ? bsearch(&key, r->v, r->n, sizeof(key), by_addr) : NULL;
     return w ? w : &nobody;
 }
 
-static void collect(struct roles *r, const struct capture *c)
+static void roles_collect(struct roles *r, const struct capture *c)
 {
     for (size_t i = 0; i < c->n; i++)
-        if (add(r, c->packet[i].f.src) || add(r, c->packet[i].f.dst))
+        if (role_add(r, c->packet[i].f.src) || role_add(r, c->packet[i].f.dst))
             break;
     unite(r);
 }
@@ -102,7 +102,7 @@ static struct who *likeliest_own(struct roles *r, const struct capture *outside)
     struct who *best = NULL;
     for (size_t i = 0; i < outside->n; i++) {
         const struct capture_packet *p = &outside->packet[i];
-        struct who *s = find(r, p->f.src), *d = find(r, p->f.dst);
+        struct who *s = role_find(r, p->f.src), *d = role_find(r, p->f.dst);
         if (s->own || d->own)
             continue;
         s->left += p->way == CAPTURE_LEAVES ? 8 : 3;
@@ -123,7 +123,7 @@ static void count_peers(struct roles *r, const struct capture *outside)
     for (size_t i = 0; i < r->n; i++)
         r->v[i].to_own = r->v[i].from_own = 0;
     for (size_t i = 0; i < outside->n; i++) {
-        struct who *s = find(r, outside->packet[i].f.src), *d = find(r, outside->packet[i].f.dst);
+        struct who *s = role_find(r, outside->packet[i].f.src), *d = role_find(r, outside->packet[i].f.dst);
         if (s->own == d->own)
             continue;
         if (s->own) {
@@ -140,7 +140,7 @@ static void find_own(struct roles *r, const struct capture *outside)
     struct capture_hints *h = r->hints;
     bool given = h->n_outside;
     for (uint32_t i = 0; i < h->n_outside; i++) {
-        struct who *w = find(r, h->outside[i]);
+        struct who *w = role_find(r, h->outside[i]);
         w->own = w->addr == h->outside[i];
     }
     while (!given && h->n_outside < DT_MASQ_OUTSIDE_MAX) {
@@ -180,7 +180,7 @@ static enum capture_way inside_way(const struct roles *r, const struct dt_masq_f
     const struct capture_hints *h = r->hints;
     if (h->n_clients && is_client(h, f->src) != is_client(h, f->dst))
         return is_client(h, f->src) ? CAPTURE_ARRIVES : CAPTURE_LEAVES;
-    const struct who *s = find(r, f->src), *d = find(r, f->dst);
+    const struct who *s = role_find(r, f->src), *d = role_find(r, f->dst);
     if (s->own || d->own || s == d || (s->from_own && d->from_own))
         return CAPTURE_ARRIVES; /* a client to the router; or forged, since nobody inside has such an address */
     int end = server_end(r, s, d);
@@ -189,7 +189,7 @@ static enum capture_way inside_way(const struct roles *r, const struct dt_masq_f
 
 static enum capture_way outside_way(const struct roles *r, const struct dt_masq_facts *f)
 {
-    bool src = find(r, f->src)->own, dst = find(r, f->dst)->own;
+    bool src = role_find(r, f->src)->own, dst = role_find(r, f->dst)->own;
     if (src != dst)
         return dst ? CAPTURE_ARRIVES : CAPTURE_LEAVES;
     return src ? CAPTURE_ARRIVES : CAPTURE_UNKNOWN;
@@ -197,7 +197,7 @@ static enum capture_way outside_way(const struct roles *r, const struct dt_masq_
 
 static void take_part(const struct roles *r, const struct capture_packet *p)
 {
-    struct who *s = find(r, p->f.src), *d = find(r, p->f.dst);
+    struct who *s = role_find(r, p->f.src), *d = role_find(r, p->f.dst);
     if (p->way == CAPTURE_UNKNOWN || s == d)
         return;
     (p->way == CAPTURE_ARRIVES ? s : d)->client++;
@@ -252,7 +252,7 @@ static void settle_by_roles(const struct roles *r, struct capture *inside)
         struct capture_packet *p = &inside->packet[i];
         if (p->way != CAPTURE_UNKNOWN)
             continue;
-        const struct who *s = find(r, p->f.src), *d = find(r, p->f.dst);
+        const struct who *s = role_find(r, p->f.src), *d = role_find(r, p->f.dst);
         int64_t sr = (int64_t)s->client - s->server, dr = (int64_t)d->client - d->server;
         if (sr != dr)
             p->way = sr > dr ? CAPTURE_ARRIVES : CAPTURE_LEAVES;
@@ -266,7 +266,7 @@ static void find_forged(const struct roles *r, struct capture *c, bool inside)
 {
     for (size_t i = 0; i < c->n; i++) {
         struct capture_packet *p = &c->packet[i];
-        const struct who *s = find(r, p->f.src), *d = find(r, p->f.dst);
+        const struct who *s = role_find(r, p->f.src), *d = role_find(r, p->f.dst);
         if (p->way == CAPTURE_UNKNOWN)
             p->way = CAPTURE_ARRIVES;
         if (p->way != CAPTURE_ARRIVES || s == d)
@@ -280,11 +280,11 @@ static void find_forged(const struct roles *r, struct capture *c, bool inside)
 void capture_direct(struct capture *inside, struct capture *outside, struct capture_hints *h)
 {
     struct roles r = {.hints = h};
-    collect(&r, inside);
-    collect(&r, outside);
+    roles_collect(&r, inside);
+    roles_collect(&r, outside);
     for (size_t i = 0; i < inside->n; i++) {
-        find(&r, inside->packet[i].f.src)->inside++;
-        find(&r, inside->packet[i].f.dst)->inside++;
+        role_find(&r, inside->packet[i].f.src)->inside++;
+        role_find(&r, inside->packet[i].f.dst)->inside++;
     }
     find_own(&r, outside);
     for (size_t i = 0; i < inside->n; i++) {

@@ -91,7 +91,7 @@ static int take_sets(struct replay *r, int argc, char **argv)
 
 /* ---- printing -------------------------------------------------------------------------------- */
 
-static const char *text(char out[DT_ADDR_STRLEN], uint32_t a)
+static const char *addr_text(char out[DT_ADDR_STRLEN], uint32_t a)
 {
     struct dt_addr addr = dt_addr4(a);
     return dt_addr_str(out, &addr);
@@ -103,10 +103,11 @@ static void print_json(struct replay *r, const struct capture_packet *p, const s
     const struct dt_masq_facts *f = &p->f;
     json_t *to = json_array();
     for (unsigned i = 0; i < v->n; i++)
-        json_array_append_new(to, json_string(text(a, v->to[i])));
-    json_t *o = json_pack("{s:f, s:s, s:s, s:s, s:s}", "t", dt_time_seconds(p->at), "side",
-                          f->side == DT_MASQ_INSIDE ? "inside" : "outside", "proto",
-                          f->proto == 50 ? "esp" : "ike", "src", text(a, f->src), "dst", text(b, f->dst));
+        json_array_append_new(to, json_string(addr_text(a, v->to[i])));
+    json_t *o =
+        json_pack("{s:f, s:s, s:s, s:s, s:s}", "t", dt_time_seconds(p->at), "side",
+                  f->side == DT_MASQ_INSIDE ? "inside" : "outside", "proto", f->proto == 50 ? "esp" : "ike",
+                  "src", addr_text(a, f->src), "dst", addr_text(b, f->dst));
     bool read = !f->frag_off && !(f->flags & DT_MASQ_F_TRUNCATED); /* else it is not in the packet */
     if (f->proto == 50)
         json_object_set_new(o, "spi", read ? json_sprintf("0x%08x", f->spi) : json_null());
@@ -137,10 +138,11 @@ static void print_line(struct replay *r, const struct capture_packet *p, const s
         snprintf(what, sizeof(what), "%016llx/%016llx", (unsigned long long)f->icookie,
                  (unsigned long long)f->rcookie);
     fprintf(out, "%12.6f %-7s %s %s > %s %s: %s", dt_time_seconds(p->at - r->first),
-            f->side == DT_MASQ_INSIDE ? "inside" : "outside", f->proto == 50 ? "esp" : "ike", text(a, f->src),
-            text(b, f->dst), what, dt_masq_verdict_name((enum dt_masq_verdict_kind)v->verdict));
+            f->side == DT_MASQ_INSIDE ? "inside" : "outside", f->proto == 50 ? "esp" : "ike",
+            addr_text(a, f->src), addr_text(b, f->dst), what,
+            dt_masq_verdict_name((enum dt_masq_verdict_kind)v->verdict));
     for (unsigned i = 0; i < v->n; i++)
-        fprintf(out, "%s%s", i ? ", " : " to ", text(a, v->to[i]));
+        fprintf(out, "%s%s", i ? ", " : " to ", addr_text(a, v->to[i]));
     fprintf(out, " (%s)\n", dt_masq_rule_name((enum dt_masq_rule)v->rule));
 }
 
@@ -151,7 +153,7 @@ struct tables {
     size_t n, cap;
 };
 
-static bool keep(void *ctx, const struct dt_masq_item *it)
+static bool keep_item(void *ctx, const struct dt_masq_item *it)
 {
     struct tables *t = ctx;
     if (dt_grow(t->v, t->cap, t->n, 64))
@@ -176,10 +178,10 @@ static json_t *item_json(const struct replay *r, const struct dt_masq_item *it)
     bool esp = it->kind == DT_MASQ_ESP, est = it->state == DT_MASQ_ESTABLISHED;
     json_t *o = json_pack(
         "{s:s, s:s, s:s, s:s, s:f, s:f, s:I, s:I}", "kind", dt_masq_kind_name((enum dt_masq_kind)it->kind),
-        "state", dt_masq_state_name((enum dt_masq_state)it->state), "client", text(a, it->client), "server",
-        text(b, it->server), "age_s", dt_time_seconds(dt_time_sub(r->last, it->created)), "expires_s",
-        dt_time_seconds(dt_time_sub(it->expires, r->last)), "packets_out", (json_int_t)it->packets_out,
-        "packets_in", (json_int_t)it->packets_in);
+        "state", dt_masq_state_name((enum dt_masq_state)it->state), "client", addr_text(a, it->client),
+        "server", addr_text(b, it->server), "age_s", dt_time_seconds(dt_time_sub(r->last, it->created)),
+        "expires_s", dt_time_seconds(dt_time_sub(it->expires, r->last)), "packets_out",
+        (json_int_t)it->packets_out, "packets_in", (json_int_t)it->packets_in);
     if (esp) {
         json_object_set_new(o, "spi_out", json_sprintf("0x%08x", it->spi_out));
         json_object_set_new(o, "spi_in", est ? json_sprintf("0x%08x", it->spi_in) : json_null());
@@ -226,8 +228,8 @@ static void tables_text(struct replay *r, const struct tables *t)
         const struct dt_masq_item *it = &t->v[i];
         bool est = it->state == DT_MASQ_ESTABLISHED;
         dt_cli_table_cell(table, "%s", dt_masq_kind_name((enum dt_masq_kind)it->kind));
-        dt_cli_table_cell(table, "%s", text(a, it->client));
-        dt_cli_table_cell(table, "%s", text(a, it->server));
+        dt_cli_table_cell(table, "%s", addr_text(a, it->client));
+        dt_cli_table_cell(table, "%s", addr_text(a, it->server));
         if (it->kind == DT_MASQ_ESP) {
             dt_cli_table_cell(table, "0x%08x", it->spi_out);
             dt_cli_table_cell(table, est ? "0x%08x" : "-", it->spi_in);
@@ -248,7 +250,7 @@ static void tables_text(struct replay *r, const struct tables *t)
 static void tables(struct replay *r)
 {
     struct tables t = {0};
-    dt_masq_items(r->nat, r->last, keep, &t);
+    dt_masq_items(r->nat, r->last, keep_item, &t);
     if (t.n)
         qsort(t.v, t.n, sizeof(t.v[0]), by_age);
     if (r->cli->json)
@@ -260,7 +262,7 @@ static void tables(struct replay *r)
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-static int by_time(const void *a, const void *b)
+static int packets_by_time(const void *a, const void *b)
 {
     const struct capture_packet *x = a, *y = b;
     if (x->at != y->at)
@@ -268,7 +270,7 @@ static int by_time(const void *a, const void *b)
     return x->number < y->number ? -1 : x->number > y->number;
 }
 
-static void one(struct replay *r, const struct capture_packet *p)
+static void replay_packet(struct replay *r, const struct capture_packet *p)
 {
     struct dt_masq_verdict v;
     if (p->way == CAPTURE_LEAVES) {
@@ -291,7 +293,7 @@ static void one(struct replay *r, const struct capture_packet *p)
         print_line(r, p, &v);
 }
 
-static int run(struct replay *r)
+static int replay_run(struct replay *r)
 {
     struct capture *in = &r->side[DT_MASQ_INSIDE], *out = &r->side[DT_MASQ_OUTSIDE];
     capture_direct(in, out, &r->hints);
@@ -305,7 +307,7 @@ static int run(struct replay *r)
         return dt_cli_error(r->cli, DT_CLI_FAILED, NULL, "out of memory");
     for (int s = 0; s < 2; s++)
         if (r->side[s].n)
-            qsort(r->side[s].packet, r->side[s].n, sizeof(r->side[s].packet[0]), by_time);
+            qsort(r->side[s].packet, r->side[s].n, sizeof(r->side[s].packet[0]), packets_by_time);
     size_t i = 0, o = 0;
     r->first = in->n && (!out->n || in->packet[0].at <= out->packet[0].at) ? in->packet[0].at
                : out->n                                                    ? out->packet[0].at
@@ -313,7 +315,7 @@ static int run(struct replay *r)
     r->last = r->first;
     while (i < in->n || o < out->n) {
         bool inside = o == out->n || (i < in->n && in->packet[i].at <= out->packet[o].at);
-        one(r, inside ? &in->packet[i++] : &out->packet[o++]);
+        replay_packet(r, inside ? &in->packet[i++] : &out->packet[o++]);
     }
     tables(r);
     dt_masq_free(r->nat);
@@ -350,7 +352,7 @@ int dt_cli_nat_replay(struct dt_cli *cli, int argc, char **argv)
                     (unsigned long long)r.side[s].odd);
     }
     if (rc == DT_CLI_DONE)
-        rc = run(&r);
+        rc = replay_run(&r);
     capture_free(&r.side[0]);
     capture_free(&r.side[1]);
     return rc;

@@ -20,7 +20,7 @@ static bool print_reply(struct dt_cli *cli, void *arg, json_t *e)
     return true;
 }
 
-static int run(struct dt_cli *cli, int argc, char **argv)
+static int ping_run(struct dt_cli *cli, int argc, char **argv)
 {
     const char *count = "3";
     argc = dt_cli_options(cli, argc, argv, &count);
@@ -60,4 +60,4 @@ const struct dt_cli_command dt_cli_ping = {
     options,
     DT_ARRAY_LEN(options),
     "Example: dovetail ping office\n",
-    run};
+    ping_run};

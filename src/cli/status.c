@@ -33,7 +33,7 @@ static void ago(char out[32], const json_t *o, const char *name)
     }
 }
 
-static void row(struct dt_cli_table *t, const json_t *o, const char *name)
+static void status_row(struct dt_cli_table *t, const json_t *o, const char *name)
 {
     char heard[32], in[32], out[32];
     ago(heard, o, "heard_s_ago");
@@ -50,7 +50,7 @@ static void row(struct dt_cli_table *t, const json_t *o, const char *name)
 }
 
 /* What is negotiated where there is something, else what is configured. */
-static void protects(struct dt_cli_table *t, const json_t *o)
+static void cell_protects(struct dt_cli_table *t, const json_t *o)
 {
     char wanted[512], got[512];
     join(wanted, sizeof(wanted), json_object_get(o, "protect"));
@@ -114,7 +114,7 @@ static void notes(struct dt_cli_table *t, const json_t *o)
                *join(list, sizeof(list), json_object_get(o, "remote_selectors"))) {
         dt_cli_table_note(t, "brings %s", list);
     }
-    protects(t, o);
+    cell_protects(t, o);
     own_networks(t, json_object_get(o, "own_networks"));
     if (*dt_cli_str(o, "shares"))
         dt_cli_table_note(t, "tunnel \"%s\" protects some of the same; only one of them carries it",
@@ -211,7 +211,7 @@ static void print_discovery(struct dt_cli *cli, const json_t *d, bool brief)
         fprintf(cli->out, "and %.0f more (dovetail discover)\n", n - (double)json_array_size(list));
 }
 
-static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
+static void print_status(struct dt_cli *cli, const json_t *result, bool brief)
 {
     static const char *const tunnel_titles[] = {"TUNNEL",    "STATE", ">EPOCH", ">HEARD",
                                                 ">RECEIVED", ">SENT", "ENCAP"};
@@ -225,7 +225,7 @@ static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
         struct dt_cli_table *t = dt_cli_table_new(tunnel_titles, 7);
         json_array_foreach(tunnels, i, o)
         {
-            row(t, o, dt_cli_str(o, "name"));
+            status_row(t, o, dt_cli_str(o, "name"));
             if (!brief)
                 notes(t, o);
         }
@@ -259,7 +259,7 @@ static void print_people(struct dt_cli *cli, const json_t *result, bool brief)
         struct dt_cli_table *t = dt_cli_table_new(client_titles, 7);
         json_array_foreach(json_object_get(g, "clients"), i, o)
         {
-            row(t, o, dt_cli_str(o, "identity"));
+            status_row(t, o, dt_cli_str(o, "identity"));
             if (!brief)
                 notes(t, o);
         }
@@ -297,7 +297,7 @@ static const struct dt_usage_option options[] = {
     [STATUS_NAMES] = {"names", NULL, "the names alone, of tunnels and of clients, one a line", 0},
 };
 
-static int run(struct dt_cli *cli, int argc, char **argv)
+static int status_run(struct dt_cli *cli, int argc, char **argv)
 {
     const char *got[STATUS_OPTIONS] = {0};
     argc = dt_cli_options(cli, argc, argv, got);
@@ -314,7 +314,7 @@ static int run(struct dt_cli *cli, int argc, char **argv)
     else if (got[STATUS_NAMES] != NULL)
         print_names(cli->out, result);
     else
-        print_people(cli, result, got[STATUS_BRIEF] != NULL);
+        print_status(cli, result, got[STATUS_BRIEF] != NULL);
     json_decref(result);
     return DT_CLI_DONE;
 }
@@ -336,4 +336,4 @@ const struct dt_cli_command dt_cli_status = {
     "(negotiated, no answer through it yet), connecting (negotiating), stale (was up, is not heard, being "
     "healed),\n"
     "down (taken down with `dovetail down`).\n",
-    run};
+    status_run};

@@ -18,7 +18,7 @@ struct dt_cli_table {
     struct note *notes, **tail;
 };
 
-static void add(struct dt_cli_table *t, char *text)
+static void cell_add(struct dt_cli_table *t, char *text)
 {
     if (dt_grow(t->cell, t->cap, t->count, 64) != 0)
         abort(); /* a program for people, out of memory: nothing sensible is left to print */
@@ -33,7 +33,7 @@ struct dt_cli_table *dt_cli_table_new(const char *const *titles, size_t columns)
     t->columns = columns;
     t->tail = &t->notes;
     for (size_t i = 0; i < columns; i++)
-        add(t, strdup(titles[i]));
+        cell_add(t, strdup(titles[i]));
     return t;
 }
 
@@ -49,11 +49,11 @@ void dt_cli_table_cell(struct dt_cli_table *t, const char *fmt, ...)
         free(text);
         text = strdup("-");
     }
-    add(t, text);
+    cell_add(t, text);
 }
 
 /* Columns that text takes: UTF-8 continuation bytes take none. */
-static size_t width(const char *s)
+static size_t columns_of(const char *s)
 {
     size_t n = 0;
     for (; *s; s++)
@@ -136,10 +136,10 @@ static void align(struct dt_cli_table *t, size_t c)
         memmove(t->cell[c], t->cell[c] + 1, strlen(t->cell[c]));
     size_t widest = 0;
     for (size_t i = c; i < t->count; i += t->columns)
-        if (width(t->cell[i]) > widest)
-            widest = width(t->cell[i]);
+        if (columns_of(t->cell[i]) > widest)
+            widest = columns_of(t->cell[i]);
     for (size_t i = c; i < t->count; i += t->columns) {
-        size_t room = widest - width(t->cell[i]);
+        size_t room = widest - columns_of(t->cell[i]);
         char *padded = calloc(1, strlen(t->cell[i]) + room + 1);
         if (padded == NULL)
             abort();

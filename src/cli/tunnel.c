@@ -25,7 +25,7 @@ static json_t *tunnel_args(struct dt_cli *cli, int argc, char **argv, bool wait,
 }
 
 /* The result is {"tunnels": [{"name", "text"}]}. */
-static int say(struct dt_cli *cli, const char *command, json_t *args)
+static int say_to_daemon(struct dt_cli *cli, const char *command, json_t *args)
 {
     json_t *result, *t;
     size_t i;
@@ -55,7 +55,7 @@ static int run_up(struct dt_cli *cli, int argc, char **argv)
     if (argc < 0)
         return DT_CLI_USAGE;
     json_t *args = tunnel_args(cli, argc, argv, got[UP_NO_WAIT] == NULL, got[UP_TIMEOUT]);
-    return args != NULL ? say(cli, cli->command->name, args) : DT_CLI_USAGE;
+    return args != NULL ? say_to_daemon(cli, cli->command->name, args) : DT_CLI_USAGE;
 }
 
 const struct dt_cli_command dt_cli_up = {
@@ -92,7 +92,7 @@ static int run_rekey(struct dt_cli *cli, int argc, char **argv)
     if (args == NULL)
         return DT_CLI_USAGE;
     json_object_set_new(args, "ike", json_boolean(got[REKEY_IKE] != NULL));
-    return say(cli, "rekey", args);
+    return say_to_daemon(cli, "rekey", args);
 }
 
 const struct dt_cli_command dt_cli_rekey = {
@@ -123,7 +123,7 @@ static int run_down(struct dt_cli *cli, int argc, char **argv)
                                      : "which tunnel? (--all for all of them)");
     json_t *args = tunnel_args(cli, argc, argv, false, NULL);
     json_object_set_new(args, "all", json_boolean(all));
-    return say(cli, "down", args);
+    return say_to_daemon(cli, "down", args);
 }
 
 static int run_reload(struct dt_cli *cli, int argc, char **argv)

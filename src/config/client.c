@@ -116,7 +116,7 @@ static bool share_a_gateway(const struct dt_config_client *x, const struct dt_co
     return x->gateway[0] == '\0' || y->gateway[0] == '\0' || strcmp(x->gateway, y->gateway) == 0;
 }
 
-static bool same_id(const struct dt_ike_id *a, const struct dt_ike_id *b)
+static bool id_is_same(const struct dt_ike_id *a, const struct dt_ike_id *b)
 {
     return a->type == b->type && (a->type == DT_ID_ANY || dt_ike_id_eq(a, b));
 }
@@ -139,7 +139,7 @@ static void check_twice(struct reader *r)
         order[i] = &c->client[i];
     qsort(order, c->nclient, sizeof(*order), by_identity);
     for (size_t i = 0; i < c->nclient; i++)
-        for (size_t k = i; k > 0 && same_id(&order[k - 1]->id, &order[i]->id); k--)
+        for (size_t k = i; k > 0 && id_is_same(&order[k - 1]->id, &order[i]->id); k--)
             if (share_a_gateway(order[k - 1], order[i])) {
                 const struct dt_config_client *later =
                     order[i]->line > order[k - 1]->line ? order[i] : order[k - 1];
@@ -192,7 +192,7 @@ static void check_overlaps(struct reader *r)
     for (size_t i = 1, far = 0; i < n; i++) {
         bool meets = all[i].range.from.ver == all[far].range.from.ver &&
                      dt_addr_cmp(&all[i].range.from, &all[far].range.to) <= 0;
-        if (meets && all[i].by != all[far].by && !same_id(&all[i].by->id, &all[far].by->id))
+        if (meets && all[i].by != all[far].by && !id_is_same(&all[i].by->id, &all[far].by->id))
             overlap_error(r, &all[far], &all[i]);
         if (!meets || dt_addr_cmp(&all[i].range.to, &all[far].range.to) > 0)
             far = i;
@@ -257,8 +257,8 @@ static const struct dt_config_fixed *fixed_first(const struct dt_config_gateway 
     return from < g->nfixed && dt_addr_eq(&g->fixed[from].addr, a) ? &g->fixed[from] : NULL;
 }
 
-static void check_inside(struct reader *r, const struct dt_config_gateway *g,
-                         const struct dt_config_client *x)
+static void client_check_inside(struct reader *r, const struct dt_config_gateway *g,
+                                const struct dt_config_client *x)
 {
     char text[DT_ADDR_STRLEN];
     for (size_t v = 0; v < 2; v++) {
@@ -271,7 +271,7 @@ static void check_inside(struct reader *r, const struct dt_config_gateway *g,
                          dt_addr_str(text, &x->inside[v]), g->cfg.name);
         const struct dt_config_fixed *f = fixed_first(g, &x->inside[v]);
         for (; f != NULL && f < g->fixed + g->nfixed && dt_addr_eq(&f->addr, &x->inside[v]); f++)
-            if (!same_id(&g->client[f->client].id, &x->id))
+            if (!id_is_same(&g->client[f->client].id, &x->id))
                 reader_error(r, x->inside_line, "inside: %s is given twice: %s has it too",
                              dt_addr_str(text, &x->inside[v]),
                              reader_line(r, g->client[f->client].line, x->inside_line));
@@ -306,7 +306,7 @@ static void check_gateway(struct reader *r, struct dt_config_gateway *g)
         brings |= g->client[i].networks.n > 0;
         secrets |= g->client[i].psk.len > 0;
         check_networks(r, g, &g->client[i], bounded);
-        check_inside(r, g, &g->client[i]);
+        client_check_inside(r, g, &g->client[i]);
     }
     if (!secrets && !g->secrets_set)
         reader_error(
@@ -345,7 +345,7 @@ static bool is_exact(const struct dt_ike_id *id)
 }
 
 /* Exact ones first, in their order; of the others the order of the file decides. */
-static int by_exact(const void *a, const void *b)
+static int clients_by_exact(const void *a, const void *b)
 {
     const struct dt_config_client *x = *(struct dt_config_client *const *)a,
                                   *y = *(struct dt_config_client *const *)b;
@@ -367,7 +367,7 @@ static void sort_clients(struct reader *r, struct dt_config_gateway *g)
     for (size_t i = 0; order != NULL && i < g->nclient; i++)
         order[i] = &g->client[i];
     if (order != NULL && sorted != NULL) {
-        qsort(order, g->nclient, sizeof(struct dt_config_client *), by_exact);
+        qsort(order, g->nclient, sizeof(struct dt_config_client *), clients_by_exact);
         for (size_t i = 0; i < g->nclient; i++)
             sorted[i] = *order[i];
         dt_config_clients_free(g->client, g->nclient);
@@ -393,7 +393,7 @@ static void sort_clients(struct reader *r, struct dt_config_gateway *g)
 }
 
 /* Gives each gateway its clients. */
-static void attach(struct reader *r, struct dt_config_gateway *g)
+static void clients_attach(struct reader *r, struct dt_config_gateway *g)
 {
     struct dt_digest d;
     dt_digest_init(&d);
@@ -427,7 +427,7 @@ void config_check_clients(struct reader *r)
     check_overlaps(r);
     config_check_pools(r);
     for (size_t i = 0; i < c->ngateway; i++) {
-        attach(r, &c->gateway[i]);
+        clients_attach(r, &c->gateway[i]);
         check_gateway(r, &c->gateway[i]);
     }
 }
@@ -453,7 +453,7 @@ const struct dt_config_client *dt_config_gateway_client(const struct dt_config_g
         return NULL;
     const struct dt_config_client *own = config_own_client(g, peer);
     for (size_t i = g->nexact; i < g->nclient && own == NULL; i++)
-        if (same_id(&g->client[i].id, peer)) /* the pattern itself */
+        if (id_is_same(&g->client[i].id, peer)) /* the pattern itself */
             own = &g->client[i];
     for (size_t i = g->nexact; i < g->nclient && own == NULL; i++)
         if (dt_ike_id_matches(&g->client[i].id, peer))
@@ -474,6 +474,6 @@ void dt_config_gateway_networks(const struct dt_config_gateway *g, const struct 
     const struct dt_config_client *x = dt_config_gateway_client(g, peer);
     if (x != NULL)
         *out = x->networks;
-    else if (g->nclient == 0 && same_id(&g->cfg.peers, peer))
+    else if (g->nclient == 0 && id_is_same(&g->cfg.peers, peer))
         *out = g->cfg.remote;
 }

@@ -139,7 +139,8 @@ static bool of_the_host(const char *key)
     return false;
 }
 
-static void check(struct reader *r, const struct dt_block *b, struct dt_config_discover *d, const bool *seen)
+static void discover_check(struct reader *r, const struct dt_block *b, struct dt_config_discover *d,
+                           const bool *seen)
 {
     const size_t n = DT_ARRAY_LEN(defs);
     const char *name = d->rule.name;
@@ -180,7 +181,7 @@ static void check(struct reader *r, const struct dt_block *b, struct dt_config_d
     reader_epoch_params(r, b, &d->gate.cfg.params, defs, n, seen, true);
 }
 
-static void fill(struct dt_config_discover *d, const struct dt_block *b)
+static void discover_fill(struct dt_config_discover *d, const struct dt_block *b)
 {
     d->line = b->line;
     d->hold = true;
@@ -206,7 +207,7 @@ void read_discover_section(struct reader *r, const struct dt_block *b)
         return;
     }
     struct dt_config_discover *d = &c->discover[c->ndiscover++];
-    fill(d, b);
+    discover_fill(d, b);
     d->rule.id = c->ndiscover;
     if (strlen(b->title) >= sizeof(d->rule.name))
         reader_error(r, b->line, "the name has %zu bytes; at most %zu are possible", strlen(b->title),
@@ -218,7 +219,7 @@ void read_discover_section(struct reader *r, const struct dt_block *b)
                          d->rule.name, reader_line(r, c->discover[i].line, b->line));
     bool seen[DT_ARRAY_LEN(defs)] = {false};
     reader_section(r, b, d, defs, DT_ARRAY_LEN(defs), seen);
-    check(r, b, d, seen);
+    discover_check(r, b, d, seen);
     struct dt_digest digest;
     reader_digest(r, b, &digest);
     dt_digest_bytes(&digest, d->rule.name, strlen(d->rule.name));

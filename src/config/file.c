@@ -13,7 +13,7 @@
 #include "base/bytes.h"
 
 /* All of it; a file that grows meanwhile is read to where it ended at first. */
-static int read_whole(int fd, size_t size, struct dt_block_text *out)
+static int fd_read_whole(int fd, size_t size, struct dt_block_text *out)
 {
     ssize_t n = 1;
     out->text = malloc(size + 1);
@@ -52,8 +52,9 @@ static int read_stream(int fd, struct dt_block_text *out)
 static char *file_id(const struct stat *st)
 {
     char *id = NULL;
-    return asprintf(&id, "%llx:%llx", (unsigned long long)st->st_dev, (unsigned long long)st->st_ino) < 0 ? NULL
-                                                                                                         : id;
+    return asprintf(&id, "%llx:%llx", (unsigned long long)st->st_dev, (unsigned long long)st->st_ino) < 0
+               ? NULL
+               : id;
 }
 
 int dt_config_text_read(struct dt_block_text *out, const char *file, const struct dt_config_opener *opener,
@@ -68,7 +69,7 @@ int dt_config_text_read(struct dt_block_text *out, const char *file, const struc
         if (S_ISREG(st.st_mode) && st.st_size > (off_t)DT_CONFIG_TEXT_MAX)
             out->len = DT_CONFIG_TEXT_MAX + 1;
         else if (!S_ISDIR(st.st_mode))
-            rc = S_ISREG(st.st_mode) && st.st_size > 0 ? read_whole(fd, (size_t)st.st_size, out)
+            rc = S_ISREG(st.st_mode) && st.st_size > 0 ? fd_read_whole(fd, (size_t)st.st_size, out)
                                                        : read_stream(fd, out);
     }
     if (out->len > DT_CONFIG_TEXT_MAX)
@@ -188,13 +189,13 @@ int dt_config_file_read(struct dt_block_file *out, const char *file, const struc
     const struct dt_block_includer includer = dt_config_includer(opener);
     *out = (struct dt_block_file){0};
     int rc = dt_config_text_read(&text, file, opener, &why);
-    rc = rc == 0 ? dt_block_parse(out, &text, &includer, err)
-                 : dt_err_set(err, 0, "%s: %s", file, why.text);
+    rc = rc == 0 ? dt_block_parse(out, &text, &includer, err) : dt_err_set(err, 0, "%s: %s", file, why.text);
     dt_config_text_free(&text);
     return rc;
 }
 
-void dt_config_secret_files(const struct dt_block_file *f, void (*each)(void *user, const char *path), void *user)
+void dt_config_secret_files(const struct dt_block_file *f, void (*each)(void *user, const char *path),
+                            void *user)
 {
     static const char prefix[] = "file:";
     for (size_t i = 0; i < f->nsettings; i++) {

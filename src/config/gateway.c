@@ -107,7 +107,7 @@ static void add_secret(struct reader *r, struct dt_config_gateway *g, unsigned l
     dt_wipe(&s, sizeof(s));
 }
 
-static int by_exact(const void *a, const void *b)
+static int secrets_by_exact(const void *a, const void *b)
 {
     const struct dt_config_secret *x = *(struct dt_config_secret *const *)a,
                                   *y = *(struct dt_config_secret *const *)b;
@@ -133,7 +133,7 @@ static void sort_secrets(struct dt_config_gateway *g)
     }
     for (size_t i = 0; i < n; i++)
         order[i] = &g->secret[i];
-    qsort(order, n, sizeof(struct dt_config_secret *), by_exact);
+    qsort(order, n, sizeof(struct dt_config_secret *), secrets_by_exact);
     for (size_t i = 0; i < n; i++)
         sorted[i] = *order[i];
     if (g->secret != NULL)
@@ -218,7 +218,8 @@ static void check_server_rekey(struct reader *r, const struct dt_block *b, const
             dt_time_seconds(p->timeout) * 2);
 }
 
-static void check(struct reader *r, const struct dt_block *b, struct dt_config_gateway *g, const bool *seen)
+static void gateway_check(struct reader *r, const struct dt_block *b, struct dt_config_gateway *g,
+                          const bool *seen)
 {
     const size_t n = DT_ARRAY_LEN(defs);
     if (!reader_seen(defs, n, seen, "identity"))
@@ -269,7 +270,7 @@ void read_gateway_section(struct reader *r, const struct dt_block *b)
     snprintf(g->cfg.name, sizeof(g->cfg.name), "%s", b->title);
     bool seen[DT_ARRAY_LEN(defs)] = {false};
     reader_section(r, b, g, defs, DT_ARRAY_LEN(defs), seen);
-    check(r, b, g, seen);
+    gateway_check(r, b, g, seen);
     struct dt_digest d;
     reader_digest(r, b, &d);
     dt_digest_bytes(&d, g->psk.key, g->psk.len);

@@ -32,7 +32,7 @@ static void issue(void *ctx, const struct dt_check_issue *i)
         reader_error(ctx, i->line, "%s", i->text);
 }
 
-static bool serves(const struct dt_config_tunnel *t, const struct dt_rule *rule)
+static bool tunnel_serves(const struct dt_config_tunnel *t, const struct dt_rule *rule)
 {
     if (t->cfg.transport != (rule->kind == DT_RULE_TRANSPORT) ||
         (rule->use != NULL && strcmp(rule->use, t->cfg.name) != 0))
@@ -49,7 +49,7 @@ static bool serves(const struct dt_config_tunnel *t, const struct dt_rule *rule)
 bool config_rules_serve(const struct dt_config *c, const struct dt_config_tunnel *t)
 {
     for (size_t i = 0; c->rules != NULL && i < c->rules->n; i++)
-        if (c->rules->v[i].kind != DT_RULE_PASS && serves(t, &c->rules->v[i]))
+        if (c->rules->v[i].kind != DT_RULE_PASS && tunnel_serves(t, &c->rules->v[i]))
             return true;
     return false;
 }
@@ -63,7 +63,7 @@ static void check_served(struct reader *r)
         char gw[DT_ADDR_STRLEN];
         bool served = rule->kind == DT_RULE_PASS, named = rule->use == NULL;
         for (size_t k = 0; !served && k < c->ntunnel; k++) {
-            served = serves(&c->tunnel[k], rule);
+            served = tunnel_serves(&c->tunnel[k], rule);
             named = named || strcmp(rule->use, c->tunnel[k].cfg.name) == 0;
         }
         if (served)

@@ -33,7 +33,7 @@ static void add_reach(struct reader *r, struct reach *sum, const struct dt_selec
                      what, DT_CONFIG_PORT_RULES_MAX);
 }
 
-static bool somebody_has_all(const struct dt_config *c, uint8_t ver)
+static bool protects_all_of(const struct dt_config *c, uint8_t ver)
 {
     for (size_t i = 0; i < c->ntunnel; i++)
         if (dt_selectors_all(&c->tunnel[i].cfg.protect, ver))
@@ -45,7 +45,7 @@ static bool somebody_has_all(const struct dt_config *c, uint8_t ver)
 static void warn_one_family(struct reader *r, const struct dt_config_tunnel *t)
 {
     for (uint8_t ver = 4; ver <= 6; ver += 2)
-        if (dt_selectors_all(&t->cfg.protect, ver) && !somebody_has_all(r->c, ver == 4 ? 6 : 4))
+        if (dt_selectors_all(&t->cfg.protect, ver) && !protects_all_of(r->c, ver == 4 ? 6 : 4))
             reader_warn(
                 r, t->protect_line,
                 "protect is all of IPv%u, and not of IPv%u: what goes out by IPv%u leaves this host in "

@@ -235,7 +235,7 @@ static void read_block(struct reader *r, const struct dt_block *b)
 }
 
 /* Rules and groups are read by their own room, from the same blocks. */
-static void read_rules(struct reader *r)
+static void rules_read(struct reader *r)
 {
     struct dt_err err = {0};
     r->c->rules = dt_rules_of(r->f, r->c->file, true, &err);
@@ -382,7 +382,7 @@ static int config_read(struct dt_config *out, const struct dt_block_text *first,
         check_whole(&r);
         if (out->errors == 0)
             check_endpoint(&r);
-        read_rules(&r);
+        rules_read(&r);
         config_check_overlaps(&r);
     }
     dt_block_file_free(&f);

@@ -19,7 +19,7 @@ struct remarks {
     void *ctx;
 };
 
-static struct dt_addr addr_of(const struct sockaddr *sa)
+static struct dt_addr sockaddr_addr(const struct sockaddr *sa)
 {
     const void *p = sa;
     if (sa != NULL && sa->sa_family == AF_INET)
@@ -37,7 +37,7 @@ static void look_for_listen(const struct remarks *r)
     for (size_t i = 0; i < r->g->cfg.nlisten; i++) {
         bool here = dt_addr_is_any(&r->g->cfg.listen[i]);
         for (const struct ifaddrs *a = r->all; a != NULL && !here; a = a->ifa_next) {
-            struct dt_addr mine = addr_of(a->ifa_addr);
+            struct dt_addr mine = sockaddr_addr(a->ifa_addr);
             here = dt_addr_eq(&mine, &r->g->cfg.listen[i]);
         }
         snprintf(text, sizeof(text),
@@ -83,7 +83,7 @@ static bool source_towards(const struct dt_addr *to, struct dt_addr *src)
     bool led =
         connect(fd, to->ver == 4 ? (void *)&s4 : (void *)&s6, to->ver == 4 ? sizeof(s4) : sizeof(s6)) == 0 &&
         getsockname(fd, (struct sockaddr *)&own, &len) == 0;
-    *src = led ? addr_of((struct sockaddr *)&own) : (struct dt_addr){.ver = 0};
+    *src = led ? sockaddr_addr((struct sockaddr *)&own) : (struct dt_addr){.ver = 0};
     close(fd);
     return led;
 }
@@ -93,7 +93,7 @@ static const char *device_beside(const struct remarks *r, const struct dt_addr *
 {
     const char *name = NULL;
     for (const struct ifaddrs *a = r->all; a != NULL; a = a->ifa_next) {
-        struct dt_addr mine = addr_of(a->ifa_addr), mask = addr_of(a->ifa_netmask);
+        struct dt_addr mine = sockaddr_addr(a->ifa_addr), mask = sockaddr_addr(a->ifa_netmask);
         bool same = mine.ver == to->ver && mask.ver == to->ver;
         for (size_t i = 0; same && i < dt_addr_size(to); i++)
             same = (mine.b[i] & mask.b[i]) == (to->b[i] & mask.b[i]);
@@ -157,7 +157,7 @@ void dt_config_gateway_remarks(const struct dt_config_gateway *g, void (*each)(v
 
 /* ---- a tunnel ------------------------------------------------------------------------------------- */
 
-static bool excepted(const struct dt_config_tunnel *t, const struct dt_prefix *p)
+static bool surroundings_excepted(const struct dt_config_tunnel *t, const struct dt_prefix *p)
 {
     for (size_t i = 0; i < t->nexcept; i++)
         if (dt_prefix_covers(&t->except[i], p))
@@ -178,7 +178,7 @@ static void remark_own_network(struct reader *r, const struct dt_config_tunnel *
         within = true;
         same = same || (dt_addr_eq(&range->from, &own.from) && dt_addr_eq(&range->to, &own.to));
     }
-    if (!within || excepted(t, net) || t->lan_tunnel || t->closed == DT_CLOSED_ALWAYS)
+    if (!within || surroundings_excepted(t, net) || t->lan_tunnel || t->closed == DT_CLOSED_ALWAYS)
         return;
     dt_prefix_str(name, net);
     if (same)

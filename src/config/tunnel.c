@@ -170,7 +170,7 @@ static const struct setting_def defs[] = {
 };
 const struct setting_table tunnel_settings = {defs, DT_ARRAY_LEN(defs)};
 
-static bool has_version(const struct dt_selectors *list, uint8_t ver)
+static bool selectors_have_version(const struct dt_selectors *list, uint8_t ver)
 {
     for (size_t i = 0; i < list->n; i++)
         if (list->v[i].range.from.ver == ver)
@@ -214,7 +214,8 @@ static void warn_unproved(struct reader *r, const struct dt_block *b, const stru
     }
 }
 
-static void check(struct reader *r, const struct dt_block *b, struct dt_config_tunnel *t, const bool *seen)
+static void tunnel_check(struct reader *r, const struct dt_block *b, struct dt_config_tunnel *t,
+                         const bool *seen)
 {
     static const struct {
         const char *key, *right;
@@ -230,12 +231,12 @@ static void check(struct reader *r, const struct dt_block *b, struct dt_config_t
             reader_error(r, b->line, "tunnel \"%s\" has no %s; %s would be right", t->cfg.name, wanted[i].key,
                          wanted[i].right);
     if (!t->cfg.transport && t->cfg.local.n == 0) {
-        t->cfg.inside4 = has_version(&t->cfg.protect, 4);
-        t->cfg.inside6 = has_version(&t->cfg.protect, 6);
+        t->cfg.inside4 = selectors_have_version(&t->cfg.protect, 4);
+        t->cfg.inside6 = selectors_have_version(&t->cfg.protect, 6);
     }
     if (t->cfg.local.n > 0)
         for (uint8_t ver = 4; ver <= 6; ver += 2)
-            if (has_version(&t->cfg.protect, ver) && !has_version(&t->cfg.local, ver))
+            if (selectors_have_version(&t->cfg.protect, ver) && !selectors_have_version(&t->cfg.local, ver))
                 reader_error(r, b->line,
                              "tunnel \"%s\" protects IPv%u and its inside has none; an IPv%u prefix in "
                              "inside would be right",
@@ -270,7 +271,7 @@ void read_tunnel_section(struct reader *r, const struct dt_block *b)
     snprintf(t->cfg.name, sizeof(t->cfg.name), "%s", b->title);
     bool seen[DT_ARRAY_LEN(defs)] = {false};
     reader_section(r, b, t, defs, DT_ARRAY_LEN(defs), seen);
-    check(r, b, t, seen);
+    tunnel_check(r, b, t, seen);
     struct dt_digest d;
     reader_digest(r, b, &d);
     dt_digest_bytes(&d, t->psk.key, t->psk.len);

@@ -153,7 +153,7 @@ static enum dt_control_kind broken(struct dt_control_message *m)
     return DT_CONTROL_ERROR;
 }
 
-static enum dt_control_kind classify(const json_t *msg, struct dt_control_message *m)
+static enum dt_control_kind message_classify(const json_t *msg, struct dt_control_message *m)
 {
     json_t *event = json_object_get(msg, "event");
     if (event != NULL) {
@@ -188,7 +188,7 @@ enum dt_control_kind dt_control_next(struct dt_control_client *c, int timeout_ms
         dt_err_set(&m->err, 0, "the answer at %s is not a JSON object: is it a daemon of Dovetail?", c->path);
         return broken(m);
     }
-    enum dt_control_kind kind = classify(msg, m);
+    enum dt_control_kind kind = message_classify(msg, m);
     json_decref(msg);
     return kind;
 }

@@ -25,7 +25,7 @@ static dt_time read_watchdog(void)
     return *end == '\0' && n < DT_NEVER / DT_USEC ? n * DT_USEC : 0;
 }
 
-static bool read_address(struct dt_notify *n)
+static bool notify_address(struct dt_notify *n)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     size_t len = path != NULL ? strlen(path) : 0;
@@ -43,7 +43,7 @@ void dt_notify_open(struct dt_notify *n)
 {
     static const struct timeval patience = {.tv_sec = PATIENCE};
     *n = (struct dt_notify){.fd = -1};
-    if (read_address(n) && (n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) >= 0)
+    if (notify_address(n) && (n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) >= 0)
         n->watchdog = read_watchdog();
     else
         n->len = 0;
@@ -62,7 +62,7 @@ void dt_notify_close(struct dt_notify *n)
 }
 
 /* What the manager waits for is worth some patience; of the rest (`now`) it hears the next one. */
-static void tell(struct dt_notify *n, const char *text, bool now)
+static void notify_tell(struct dt_notify *n, const char *text, bool now)
 {
     int flags = MSG_NOSIGNAL | (now ? MSG_DONTWAIT : 0);
     if (n->len > 0 && sendto(n->fd, text, strlen(text), flags, (const struct sockaddr *)&n->to, n->len) < 0)
@@ -77,7 +77,7 @@ static void tell_with_status(struct dt_notify *n, const char *first, const char 
     char *line_end = strchr(strstr(text, "STATUS="), '\n');
     if (line_end != NULL)
         *line_end = '\0';
-    tell(n, text, first[0] == '\0');
+    notify_tell(n, text, first[0] == '\0');
 }
 
 void dt_notify_ready(struct dt_notify *n, const char *status)
@@ -92,7 +92,7 @@ void dt_notify_reloading(struct dt_notify *n)
     clock_gettime(CLOCK_MONOTONIC, &now);
     snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
              (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
-    tell(n, text, false);
+    notify_tell(n, text, false);
 }
 
 void dt_notify_stopping(struct dt_notify *n, const char *status)
@@ -110,5 +110,5 @@ void dt_notify_alive(struct dt_notify *n, dt_time now)
     if (n->watchdog == 0 || (n->fed != 0 && dt_time_sub(now, n->fed) < n->watchdog / FEEDS))
         return;
     n->fed = now;
-    tell(n, "WATCHDOG=1", true);
+    notify_tell(n, "WATCHDOG=1", true);
 }

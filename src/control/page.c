@@ -29,8 +29,9 @@ static struct MHD_Response *fixed(const char *text)
     return MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
 }
 
-static enum MHD_Result answer(void *ctx, struct MHD_Connection *conn, const char *url, const char *method,
-                              const char *version, const char *data, size_t *size, void **own)
+static enum MHD_Result page_answer(void *ctx, struct MHD_Connection *conn, const char *url,
+                                   const char *method, const char *version, const char *data, size_t *size,
+                                   void **own)
 {
     struct dt_page *p = ctx;
     bool ok = !strcmp(url, "/metrics") && !strcmp(method, "GET");
@@ -70,15 +71,15 @@ static int listen_at(const struct dt_addrport *at)
 }
 
 /* Capabilities belong to a thread, and one that it starts begins with the same: this one has none left. */
-static void *start(void *arg)
+static void *page_thread(void *arg)
 {
     struct dt_page *p = arg;
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct none[2] = {{0}};
     if (!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !syscall(SYS_capset, &head, none))
-        p->http = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO, 0, NULL, NULL, answer, p,
-                                   MHD_OPTION_LISTEN_SOCKET, p->fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
-                                   MHD_OPTION_CONNECTION_TIMEOUT, PATIENCE, MHD_OPTION_END);
+        p->http = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO, 0, NULL, NULL, page_answer,
+                                   p, MHD_OPTION_LISTEN_SOCKET, p->fd, MHD_OPTION_CONNECTION_LIMIT,
+                                   CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, PATIENCE, MHD_OPTION_END);
     if (!p->http)
         p->why = errno;
     return NULL;
@@ -95,7 +96,7 @@ struct dt_page *dt_page_open(const struct dt_addrport *at, struct dt_err *err)
     }
     pthread_mutex_init(&p->lock, NULL);
     p->fd = listen_at(at);
-    p->why = p->fd < 0 ? errno : pthread_create(&thread, NULL, start, p);
+    p->why = p->fd < 0 ? errno : pthread_create(&thread, NULL, page_thread, p);
     if (!p->why)
         pthread_join(thread, NULL);
     if (p->http)

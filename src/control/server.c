@@ -23,7 +23,7 @@ struct dt_control_request {
     json_int_t id;
     void (*cancel)(void *arg);
     void *cancel_arg;
-    uint64_t dropped; /* events since the last one that went out */
+    uint64_t dropped;                       /* events since the last one that went out */
     const struct dt_control_pieces *pieces; /* of an answer that was begun; NULL */
     void *pieces_ctx;
     bool begun;
@@ -189,7 +189,7 @@ static void conn_write(struct conn *c, json_t *msg)
     conn_send(c, text, len);
 }
 
-static void finish(struct dt_control_request *req, json_t *msg)
+static void request_finish(struct dt_control_request *req, json_t *msg)
 {
     struct conn *c = req->conn;
     c->req = NULL;
@@ -200,8 +200,8 @@ static void finish(struct dt_control_request *req, json_t *msg)
 
 void dt_control_answer(struct dt_control_request *req, json_t *result)
 {
-    finish(req, json_pack("{s:i, s:I, s:b, s:o}", "v", DT_CONTROL_VERSION, "id", req->id, "ok", 1, "result",
-                          result != NULL ? result : json_null()));
+    request_finish(req, json_pack("{s:i, s:I, s:b, s:o}", "v", DT_CONTROL_VERSION, "id", req->id, "ok", 1,
+                                  "result", result != NULL ? result : json_null()));
 }
 
 void dt_control_answer_pieces(struct dt_control_request *req, const struct dt_control_pieces *p, void *ctx)
@@ -220,7 +220,8 @@ static void conn_next_piece(struct conn *c)
     FILE *f = open_memstream(&text, &len);
     bool more = false;
     if (f != NULL && !req->begun)
-        fprintf(f, "{\"v\":%d,\"id\":%" JSON_INTEGER_FORMAT ",\"ok\":true,\"result\":", DT_CONTROL_VERSION, req->id);
+        fprintf(f, "{\"v\":%d,\"id\":%" JSON_INTEGER_FORMAT ",\"ok\":true,\"result\":", DT_CONTROL_VERSION,
+                req->id);
     req->begun = true;
     if (f != NULL) {
         more = req->pieces->next(req->pieces_ctx, f);
@@ -247,7 +248,7 @@ void dt_control_fail(struct dt_control_request *req, int code, json_t *detail, c
     va_start(ap, fmt);
     dt_utf8_vprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    finish(req, failure(req->id, code, detail, text));
+    request_finish(req, failure(req->id, code, detail, text));
 }
 
 void dt_control_event(struct dt_control_request *req, json_t *event)
@@ -274,14 +275,14 @@ void dt_control_on_cancel(struct dt_control_request *req, void (*fn)(void *arg),
 }
 
 /* Says why and closes: what the peer speaks is not this protocol, or it may not speak at all. */
-static void refuse(struct conn *c, json_int_t id, const char *text)
+static void conn_refuse(struct conn *c, json_int_t id, const char *text)
 {
     c->last = true;
     uv_read_stop((uv_stream_t *)&c->pipe);
     conn_write(c, failure(id, 1, NULL, text));
 }
 
-static void dispatch(struct conn *c, const json_t *msg)
+static void conn_dispatch(struct conn *c, const json_t *msg)
 {
     struct dt_control_server *s = c->server;
     const json_t *v = json_object_get(msg, "v"), *id = json_object_get(msg, "id");
@@ -293,12 +294,12 @@ static void dispatch(struct conn *c, const json_t *msg)
         snprintf(text, sizeof(text),
                  "the daemon speaks version %d of the control protocol, the request is version %lld",
                  DT_CONTROL_VERSION, (long long)json_integer_value(v));
-        refuse(c, json_integer_value(id), text);
+        conn_refuse(c, json_integer_value(id), text);
         return;
     }
     if (name == NULL || (args != NULL && !json_is_object(args))) {
         s->count.malformed++;
-        refuse(c, json_integer_value(id), "a request has a command (a string) and args (an object)");
+        conn_refuse(c, json_integer_value(id), "a request has a command (a string) and args (an object)");
         return;
     }
     const struct dt_control_command *cmd = s->commands;
@@ -354,10 +355,10 @@ static void take_line(struct conn *c, size_t len)
         uv_read_start((uv_stream_t *)&c->pipe, give_buffer, got);
     c->full = false;
     if (json_is_object(msg)) {
-        dispatch(c, msg);
+        conn_dispatch(c, msg);
     } else {
         c->server->count.malformed++;
-        refuse(c, 0, "the request is not a JSON object on one line");
+        conn_refuse(c, 0, "the request is not a JSON object on one line");
     }
     json_decref(msg);
 }
@@ -375,7 +376,7 @@ static void conn_next_line(struct conn *c)
         conn_turn(c); /* answered at once: there may be another */
     } else if (c->len == sizeof(c->buf)) {
         c->server->count.malformed++;
-        refuse(c, 0, "the request is longer than 65536 bytes");
+        conn_refuse(c, 0, "the request is longer than 65536 bytes");
     } else if (c->ended) {
         c->last = true;
         if (conn_backlog(c) == 0)
@@ -402,7 +403,8 @@ static void take_turns(uv_idle_t *idle)
             conn_close(c);
         } else if (!conn_has_piece(c)) {
             conn_next_line(c);
-        } else if (conn_backlog(c) <= DT_CONTROL_BACKLOG_MAX) { /* else it comes again when its reader has read */
+        } else if (conn_backlog(c) <=
+                   DT_CONTROL_BACKLOG_MAX) { /* else it comes again when its reader has read */
             conn_next_piece(c);
             made = true;
         }
@@ -457,10 +459,10 @@ static void incoming(uv_stream_t *listener, int status)
     dt_list_add_tail(&s->conns, &c->link);
     if (!may_speak(c)) {
         s->count.refused++;
-        refuse(c, 0, "only root and members of the socket's group may speak to this daemon");
+        conn_refuse(c, 0, "only root and members of the socket's group may speak to this daemon");
     } else if (s->nconn > DT_CONTROL_CLIENTS_MAX) {
         s->count.refused++;
-        refuse(c, 0, "too many connections to the control socket at a time");
+        conn_refuse(c, 0, "too many connections to the control socket at a time");
     } else {
         uv_read_start((uv_stream_t *)&c->pipe, give_buffer, got);
     }

@@ -19,7 +19,7 @@
 static IMB_MGR *mgr;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void start(void)
+static void manager_start(void)
 {
     IMB_MGR *m = alloc_mb_mgr(0);
     if (!m)
@@ -168,7 +168,7 @@ const struct dt_crypto *dt_crypto_ipsecmb(void)
         .dh_new = dt_openssl_dh_new,
         .cipher_new = mb_cipher_new,
     };
-    pthread_once(&once, start);
+    pthread_once(&once, manager_start);
     return mgr ? &ipsecmb : NULL;
 }
 

@@ -21,7 +21,7 @@ static const char *const md_name[] = {
 };
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void fetch_all(void)
+static void digests_fetch(void)
 {
     alg.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     for (size_t i = DT_HASH_SHA1; i < DT_ARRAY_LEN(md_name); i++)
@@ -44,7 +44,7 @@ int dt_openssl_prf(uint16_t prf, struct dt_span key, const struct dt_span *in, s
         [DT_PRF_HMAC_SHA2_384] = DT_HASH_SHA2_384,
         [DT_PRF_HMAC_SHA2_512] = DT_HASH_SHA2_512,
     };
-    pthread_once(&once, fetch_all);
+    pthread_once(&once, digests_fetch);
     EVP_MAC_CTX *ctx = alg.hmac ? EVP_MAC_CTX_new(alg.hmac) : NULL;
     if (!ctx)
         return dt_openssl_fail(err, "HMAC");
@@ -64,7 +64,7 @@ int dt_openssl_prf(uint16_t prf, struct dt_span key, const struct dt_span *in, s
 
 int dt_openssl_hash(enum dt_hash hash, const struct dt_span *in, size_t n, uint8_t *out, struct dt_err *err)
 {
-    pthread_once(&once, fetch_all);
+    pthread_once(&once, digests_fetch);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     int ok = ctx && alg.md[hash] && EVP_DigestInit_ex2(ctx, alg.md[hash], NULL);
     for (size_t i = 0; i < n && ok; i++)

@@ -35,7 +35,7 @@ static struct {
 } alg;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void fetch_all(void)
+static void ciphers_fetch(void)
 {
     alg.gcm128 = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
     alg.gcm256 = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
@@ -101,7 +101,7 @@ static unsigned first_slot(void)
     return mine - 1;
 }
 
-static struct keyed *take(struct ossl_cipher *c, int dir)
+static struct keyed *keyed_take(struct ossl_cipher *c, int dir)
 {
     unsigned first = first_slot();
     for (unsigned i = 0; i < SLOTS; i++) {
@@ -188,7 +188,7 @@ static bool cbc_open(const struct ossl_cipher *c, struct keyed *k, struct dt_cip
     return cbc_mac(c, k, op, mac) && dt_ct_equal(mac, op->icv, c->base.icv_len) && cbc_run(k, op);
 }
 
-static bool one(const struct ossl_cipher *c, int dir, struct keyed *k, struct dt_cipher_op *op)
+static bool cipher_one(const struct ossl_cipher *c, int dir, struct keyed *k, struct dt_cipher_op *op)
 {
     if (c->base.aead)
         op->ok = dir == SEAL ? aead_seal(c, k, op) : aead_open(c, k, op);
@@ -197,14 +197,14 @@ static bool one(const struct ossl_cipher *c, int dir, struct keyed *k, struct dt
     return op->ok;
 }
 
-static size_t run(struct dt_cipher *base, int dir, struct dt_cipher_op *ops, size_t n)
+static size_t cipher_run(struct dt_cipher *base, int dir, struct dt_cipher_op *ops, size_t n)
 {
     struct ossl_cipher *c = (struct ossl_cipher *)base;
-    struct keyed *k = take(c, dir);
+    struct keyed *k = keyed_take(c, dir);
     size_t done = 0;
     for (size_t i = 0; i < n; i++) {
         if (k)
-            done += one(c, dir, k, &ops[i]);
+            done += cipher_one(c, dir, k, &ops[i]);
         else
             ops[i].ok = false;
     }
@@ -217,22 +217,22 @@ static size_t run(struct dt_cipher *base, int dir, struct dt_cipher_op *ops, siz
 
 static int ossl_seal(struct dt_cipher *c, struct dt_cipher_op *op)
 {
-    return run(c, SEAL, op, 1) == 1 ? 0 : -1;
+    return cipher_run(c, SEAL, op, 1) == 1 ? 0 : -1;
 }
 
 static int ossl_open(struct dt_cipher *c, struct dt_cipher_op *op)
 {
-    return run(c, OPEN, op, 1) == 1 ? 0 : -1;
+    return cipher_run(c, OPEN, op, 1) == 1 ? 0 : -1;
 }
 
 static size_t ossl_seal_batch(struct dt_cipher *c, struct dt_cipher_op *ops, size_t n)
 {
-    return run(c, SEAL, ops, n);
+    return cipher_run(c, SEAL, ops, n);
 }
 
 static size_t ossl_open_batch(struct dt_cipher *c, struct dt_cipher_op *ops, size_t n)
 {
-    return run(c, OPEN, ops, n);
+    return cipher_run(c, OPEN, ops, n);
 }
 
 /* ---- birth and death ---- */
@@ -272,7 +272,7 @@ struct dt_cipher *dt_openssl_cipher_new(const struct dt_suite *s, struct dt_span
         .free = ossl_free,
     };
     char name[DT_SUITE_NAME];
-    pthread_once(&once, fetch_all);
+    pthread_once(&once, ciphers_fetch);
     const EVP_CIPHER *evp = evp_of(s);
     struct ossl_cipher *c = evp ? calloc(1, sizeof *c) : NULL;
     if (!c)

@@ -37,7 +37,7 @@ static void make_groups(void)
     }
 }
 
-static int refuse(struct dt_err *err, uint16_t ke, const char *why)
+static int dh_refuse(struct dt_err *err, uint16_t ke, const char *why)
 {
     ERR_clear_error();
     return dt_err_set(err, DT_NOTIFY_INVALID_SYNTAX, "the peer's public value of %s is refused: %s",
@@ -63,7 +63,7 @@ static int x25519_shared(struct dt_dh *dh, struct dt_span peer, uint8_t *out, st
     EVP_PKEY_free(pub);
     static const uint8_t zero[32]; /* RFC 8031 2: check for the all-zero value */
     if (!ok || dt_ct_equal(out, zero, 32))
-        return refuse(err, dh->group, "it is of small order");
+        return dh_refuse(err, dh->group, "it is of small order");
     return 0;
 }
 
@@ -110,7 +110,7 @@ static void bn_dh_free(struct dt_dh *dh)
 }
 
 /* A secret of n bytes in 1 .. below - 1. */
-static BIGNUM *draw(const struct dt_rand *rand, size_t n, const BIGNUM *below)
+static BIGNUM *draw_below(const struct dt_rand *rand, size_t n, const BIGNUM *below)
 {
     uint8_t buf[48];
     BIGNUM *k = BN_secure_new();
@@ -166,8 +166,8 @@ static int ecp_shared(struct dt_dh *dh, struct dt_span peer, uint8_t *out, struc
     BN_CTX_free(ctx);
     if (ok)
         return 0;
-    return refuse(err, dh->group,
-                  on_curve ? "the shared point is at infinity" : "it is not a point of the curve");
+    return dh_refuse(err, dh->group,
+                     on_curve ? "the shared point is at infinity" : "it is not a point of the curve");
 }
 
 static struct dt_dh *ecp_new(uint16_t ke, const struct dt_rand *rand, struct dt_err *err)
@@ -182,7 +182,7 @@ static struct dt_dh *ecp_new(uint16_t ke, const struct dt_rand *rand, struct dt_
     int n = (int)dt_ke_shared_len(ke);
     b->base.ops = &ops;
     b->base.group = ke;
-    b->secret = draw(rand, (size_t)n, EC_GROUP_get0_order(g));
+    b->secret = draw_below(rand, (size_t)n, EC_GROUP_get0_order(g));
     BN_CTX *ctx = BN_CTX_secure_new();
     EC_POINT *p = EC_POINT_new(g);
     int ok = b->secret && ctx && p && EC_POINT_mul(g, p, b->secret, NULL, NULL, ctx) &&
@@ -209,7 +209,7 @@ static int modp_shared(struct dt_dh *dh, struct dt_span peer, uint8_t *out, stru
     BN_free(y);
     BN_CTX_free(ctx);
     if (!in_range)
-        return refuse(err, dh->group, "it is not in 2 .. p - 2");
+        return dh_refuse(err, dh->group, "it is not in 2 .. p - 2");
     return ok ? 0 : dt_openssl_fail(err, dt_ke_name(dh->group));
 }
 
@@ -223,7 +223,7 @@ static struct dt_dh *modp_new(const struct dt_rand *rand, struct dt_err *err)
     }
     b->base.ops = &ops;
     b->base.group = DT_KE_MODP_2048;
-    b->secret = draw(rand, MODP_EXPONENT_LEN, group.prime);
+    b->secret = draw_below(rand, MODP_EXPONENT_LEN, group.prime);
     BN_CTX *ctx = BN_CTX_secure_new();
     BIGNUM *y = BN_new();
     int ok = b->secret && ctx && y &&

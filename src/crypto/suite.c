@@ -131,7 +131,7 @@ static uint8_t integ_key_len(uint16_t integ)
 }
 
 /* Zeros when it is unknown or incomplete. */
-static struct shape shape_of(const struct dt_suite *s)
+static struct shape suite_shape(const struct dt_suite *s)
 {
     uint8_t aes = s->key_bits == 128 ? 16 : s->key_bits == 256 ? 32 : 0;
     uint8_t mac = integ_key_len(s->integ);
@@ -158,38 +158,38 @@ static struct shape shape_of(const struct dt_suite *s)
 
 size_t dt_suite_key_len(const struct dt_suite *s)
 {
-    return shape_of(s).key;
+    return suite_shape(s).key;
 }
 
 size_t dt_suite_integ_len(const struct dt_suite *s)
 {
-    return shape_of(s).integ;
+    return suite_shape(s).integ;
 }
 
 size_t dt_suite_iv_len(const struct dt_suite *s)
 {
-    return shape_of(s).iv;
+    return suite_shape(s).iv;
 }
 
 size_t dt_suite_icv_len(const struct dt_suite *s)
 {
-    return shape_of(s).icv;
+    return suite_shape(s).icv;
 }
 
 size_t dt_suite_block_len(const struct dt_suite *s)
 {
-    return shape_of(s).block;
+    return suite_shape(s).block;
 }
 
 bool dt_suite_aead(const struct dt_suite *s)
 {
-    return shape_of(s).aead;
+    return suite_shape(s).aead;
 }
 
 int dt_suite_check(const struct dt_suite *s, struct dt_err *err)
 {
     char name[DT_SUITE_NAME];
-    if (shape_of(s).block)
+    if (suite_shape(s).block)
         return 0;
     return dt_err_set(err, NOTIFY_NO_PROPOSAL_CHOSEN, "%s is no cipher suite known here",
                       dt_suite_name(s, name));
@@ -197,7 +197,7 @@ int dt_suite_check(const struct dt_suite *s, struct dt_err *err)
 
 const char *dt_suite_name(const struct dt_suite *s, char buf[DT_SUITE_NAME])
 {
-    if (!shape_of(s).block)
+    if (!suite_shape(s).block)
         snprintf(buf, DT_SUITE_NAME, "encr%u-%u-integ%u", s->encr, s->key_bits, s->integ);
     else if (s->encr == DT_ENCR_AES_GCM_16)
         snprintf(buf, DT_SUITE_NAME, "aes%ugcm16", s->key_bits);

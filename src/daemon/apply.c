@@ -41,7 +41,7 @@ static bool same_secret(const struct dt_config_psk *a, const struct dt_config_ps
     return a->len == b->len && dt_ct_equal(a->key, b->key, sizeof(a->key));
 }
 
-static bool same_hosts(const struct dt_config_tunnel *a, const struct dt_config_tunnel *b)
+static bool same_host_names(const struct dt_config_tunnel *a, const struct dt_config_tunnel *b)
 {
     bool same = a->nhost == b->nhost;
     for (size_t i = 0; same && i < a->nhost; i++)
@@ -59,7 +59,7 @@ static bool tunnel_apply(struct apply *a, struct tun *t, struct dt_config_tunnel
     memcpy(t->cfg.shares, want->shares, sizeof(t->cfg.shares)); /* another section says so */
     if (same && !other_start)
         return false;
-    bool hosts = same_hosts(&t->cfg, want);
+    bool hosts = same_host_names(&t->cfg, want);
     want->cfg.secret = t->cfg.cfg.secret + !same_secret(&t->cfg.psk, &want->psk);
     if (t->ruled && !ruled)
         plans_forget(d, t, "no rule leads to its tunnel any more");

@@ -19,7 +19,7 @@ struct side {
     const char *what, *name;
 };
 
-static void remember(const struct side *s, const struct dt_prefix *p)
+static void behind_remember(const struct side *s, const struct dt_prefix *p)
 {
     struct behind *b = s->b;
     for (size_t i = 0; i < b->n; i++)
@@ -58,7 +58,7 @@ static void look_at_part(struct daemon *d, const struct side *s, const struct dt
         to = range.to; /* a single host */
     if (part->len != 0 && dt_nl_route_match(d->nl, &to, DT_DP_MARK, &by, NULL) == 0 && by.len != 0 &&
         by.len <= part->len)
-        remember(s, part);
+        behind_remember(s, part);
 }
 
 static void look(struct daemon *d, const struct side *s, const struct dt_nl_addrs *addrs)
@@ -69,7 +69,7 @@ static void look(struct daemon *d, const struct side *s, const struct dt_nl_addr
         struct dt_prefix p = dt_prefix_network(&a->addr, a->len);
         if (!a->link_scope && a->ifindex != dt_dp_tun_index(d->dp) && a->len != 0 &&
             a->len < (a->addr.ver == 4 ? 32 : 128) && has(s->nets, &p))
-            remember(s, &p);
+            behind_remember(s, &p);
     }
     for (size_t i = 0; i < s->nets->n && !s->b->full; i++) {
         bool all;

@@ -62,7 +62,7 @@ static void describe_setting(void *ctx, const char *section, const char *name)
 }
 
 /* For docs/pages, which makes manual pages and completions of it. */
-static void describe(void)
+static void daemon_describe(void)
 {
     dt_usage_describe(stdout, &usage);
     dt_config_each_setting(describe_setting, NULL);
@@ -109,7 +109,7 @@ static int parse_args(struct args *a, int argc, char **argv)
             dt_usage_print(stdout, &usage);
             return 0;
         case OPT_DESCRIBE:
-            describe();
+            daemon_describe();
             return 0;
         default:
             fputs("`dovetaild --help` lists what there is\n", stderr);
@@ -139,7 +139,7 @@ static int find_group(const char *name, gid_t *gid, struct dt_err *err)
     return 0;
 }
 
-static int open_control(struct daemon *d, struct dt_err *err)
+static int daemon_open_control(struct daemon *d, struct dt_err *err)
 {
     gid_t gid;
     if (find_group(d->cfg.group, &gid, err) != 0)
@@ -209,9 +209,9 @@ static int open_endpoint(struct daemon *d, struct dt_err *err)
 /* In the order of who might be disturbed: another daemon's socket first, then its ports, then the kernel. Everything that is
  * opened once is opened here, and then all rights are given up, before there is a second thread and before anything is read
  * from the network. */
-static int open_all(struct daemon *d, struct dt_err *err)
+static int daemon_open_all(struct daemon *d, struct dt_err *err)
 {
-    if (privilege_check(err) != 0 || open_control(d, err) != 0 || loop_open(d, err) != 0 ||
+    if (privilege_check(err) != 0 || daemon_open_control(d, err) != 0 || loop_open(d, err) != 0 ||
         keylog_open(d, err) != 0)
         return -1;
     d->leases = dt_lease_sqlite(d->cfg.leases, err);
@@ -301,20 +301,20 @@ static char *absolute(const char *path)
 }
 
 /* What is no file, such as a pipe, can be read once, by who was given it. */
-static int load(struct dt_keeper *k, struct dt_config *out, const char *file)
+static int config_load(struct dt_keeper *k, struct dt_config *out, const char *file)
 {
     struct stat st;
     bool pipe = stat(file, &st) == 0 && !S_ISREG(st.st_mode);
     return pipe ? dt_config_load(out, file) : dt_keeper_load(k, out);
 }
 
-static int run(struct daemon *d, struct dt_config *c)
+static int daemon_run(struct daemon *d, struct dt_config *c)
 {
     struct dt_err err = {0};
     uv_loop_init(&d->loop);
     signal(SIGPIPE, SIG_IGN);
     dt_notify_open(&d->notify);
-    if (open_all(d, &err) != 0) {
+    if (daemon_open_all(d, &err) != 0) {
         LOG(DT_LOG_ERROR, "%s", err.text);
         close_all(d);
         return EXIT_FAILED;
@@ -397,7 +397,7 @@ int dt_daemon_main(int argc, char **argv)
         return EXIT_FAILED;
     }
     struct dt_config c;
-    rc = keeper != NULL ? load(keeper, &c, file) : dt_config_load(&c, a.config);
+    rc = keeper != NULL ? config_load(keeper, &c, file) : dt_config_load(&c, a.config);
     if (rc == 0 && dt_config_check_host(&c) > 0)
         rc = -1;
     dt_config_print_issues(&c, stderr);
@@ -430,7 +430,7 @@ int dt_daemon_main(int argc, char **argv)
     if (a.socket != NULL)
         snprintf(d.cfg.socket, sizeof(d.cfg.socket), "%s", a.socket);
     dt_log_set(dt_log_stderr, NULL, a.verbose ? DT_LOG_DEBUG : d.cfg.log);
-    rc = run(&d, &c);
+    rc = daemon_run(&d, &c);
     dt_config_free(&c);
     return rc;
 }

@@ -45,7 +45,7 @@ static bool own_addr(void *user, const struct dt_addr *towards, struct dt_addr *
            own->ver == towards->ver;
 }
 
-static void answer(void *user, dt_time now, const struct dt_ted_answer *a)
+static void discover_answer(void *user, dt_time now, const struct dt_ted_answer *a)
 {
     struct discover *x = user;
     if (x->closing)
@@ -58,7 +58,7 @@ static void answer(void *user, dt_time now, const struct dt_ted_answer *a)
         discover_refused(x, a);
 }
 
-static void event(void *user, dt_time now, const struct dt_ted_event *e)
+static void discover_on_event(void *user, dt_time now, const struct dt_ted_event *e)
 {
     static const enum dt_log_level level[] = {[DT_TED_EVENT_PROBE] = DT_LOG_DEBUG,
                                               [DT_TED_EVENT_FOUND] = DT_LOG_INFO,
@@ -69,11 +69,12 @@ static void event(void *user, dt_time now, const struct dt_ted_event *e)
     discover_tell(user, dt_ted_event_name(e->kind), e->rule, &e->packet, &e->peer, e->text);
 }
 
-static const struct dt_ted_ops ted_ops = {send_probe, send_reply, own_addr, answer, event};
+static const struct dt_ted_ops ted_ops = {send_probe, send_reply, own_addr, discover_answer,
+                                          discover_on_event};
 
 /* ---- time ---- */
 
-static void on_timer(uv_timer_t *t)
+static void discover_on_timer(uv_timer_t *t)
 {
     struct discover *x = t->data;
     dt_ted_tick(x->ted, daemon_now());
@@ -89,7 +90,7 @@ void discover_arm(struct discover *x)
     if (at == DT_NEVER)
         uv_timer_stop(&x->timer);
     else
-        uv_timer_start(&x->timer, on_timer, at <= now ? 0 : (at - now + DT_MSEC - 1) / DT_MSEC, 0);
+        uv_timer_start(&x->timer, discover_on_timer, at <= now ? 0 : (at - now + DT_MSEC - 1) / DT_MSEC, 0);
 }
 
 void discover_tick(struct daemon *d, dt_time now)
@@ -273,7 +274,7 @@ static int open_host(struct discover *x, struct dt_err *err)
     return x->tap != NULL ? 0 : dt_err_set(err, 0, "out of memory");
 }
 
-static struct discover *open_all(struct daemon *d, struct dt_config *c, struct dt_err *err)
+static struct discover *discover_open(struct daemon *d, struct dt_config *c, struct dt_err *err)
 {
     struct discover *x = calloc(1, sizeof(*x));
     if (x == NULL)
@@ -313,7 +314,7 @@ static struct discover *open_all(struct daemon *d, struct dt_config *c, struct d
     return x;
 }
 
-static void closed(uv_handle_t *h)
+static void discover_handle_closed(uv_handle_t *h)
 {
     struct discover *x = h->data;
     if (--x->handles == 0)
@@ -324,7 +325,7 @@ static void stop_poll(uv_poll_t *p)
 {
     if (p->data != NULL) {
         uv_poll_stop(p);
-        uv_close((uv_handle_t *)p, closed);
+        uv_close((uv_handle_t *)p, discover_handle_closed);
     }
 }
 
@@ -355,8 +356,8 @@ static struct dt_config_discover *end_all(struct daemon *d, size_t *nrule)
     *nrule = x->nrule;
     d->discover = NULL;
     /* Handles are closed by the loop; the last one frees what they stand in. */
-    uv_close((uv_handle_t *)&x->pause, closed);
-    uv_close((uv_handle_t *)&x->timer, closed);
+    uv_close((uv_handle_t *)&x->pause, discover_handle_closed);
+    uv_close((uv_handle_t *)&x->timer, discover_handle_closed);
     return rule;
 }
 
@@ -396,7 +397,7 @@ int discover_apply(struct daemon *d, struct dt_config *c, json_t *report, struct
     if (x != NULL || c->ndiscover > 0)
         json_array_append_new(json_object_get(report, what), json_string("discover"));
     discover_clear(d);
-    if (c->ndiscover == 0 || open_all(d, c, err) != NULL)
+    if (c->ndiscover == 0 || discover_open(d, c, err) != NULL)
         return 0;
     if (err->text[0] == '\0')
         dt_err_set(err, 0, "out of memory");

@@ -52,7 +52,7 @@ static json_t *answer_json(struct discover *x, const struct dt_ted_answer *a)
 }
 
 /* Answers the request, unless it goes on with a tunnel. */
-static void settle(struct ask *q, const struct dt_ted_answer *a)
+static void ask_settle(struct ask *q, const struct dt_ted_answer *a)
 {
     struct discover *x = q->d;
     struct dt_control_request *req = q->req;
@@ -93,13 +93,13 @@ bool discover_asks_answer(struct discover *x, const struct dt_ted_answer *a)
         struct ask *q = DT_CONTAINER_OF(l, struct ask, link);
         if (q->answer != NULL || q->rule != a->rule || !same_packet(&q->packet, &a->packet))
             continue;
-        settle(q, a);
+        ask_settle(q, a);
         any = true;
     }
     return any;
 }
 
-static void look(struct ask *q, dt_time now)
+static void ask_look(struct ask *q, dt_time now)
 {
     struct discover *x = q->d;
     struct dt_ted_answer a;
@@ -108,7 +108,7 @@ static void look(struct ask *q, dt_time now)
     if (q->answer == NULL) {
         enum dt_ted_verdict v = discover_packet(x, q->rule, &q->packet, &a);
         if (v == DT_TED_FOUND || v == DT_TED_REFUSED) {
-            settle(q, &a);
+            ask_settle(q, &a);
         } else if (q->until <= now || v == DT_TED_NO_RULE) {
             drop_ask(q);
             dt_control_fail(req, 1, NULL, "%s", a.why[0] ? a.why : "no answer in time");
@@ -137,14 +137,14 @@ static void look(struct ask *q, dt_time now)
 void discover_asks_tick(struct discover *x, dt_time now)
 {
     dt_list_for_each_safe (l, &x->asks) {
-        look(DT_CONTAINER_OF(l, struct ask, link), now);
+        ask_look(DT_CONTAINER_OF(l, struct ask, link), now);
     }
 }
 
 /* ---- which packet is meant ---- */
 
 /* A host of that half: an address of this computer, or else one that may be there. */
-static bool source_in(struct daemon *d, const struct dt_ted_proxy *p, struct dt_addr *out)
+static bool proxy_source(struct daemon *d, const struct dt_ted_proxy *p, struct dt_addr *out)
 {
     struct dt_nl_addrs all = {.v = NULL};
     const struct dt_addr *found = NULL;
@@ -171,11 +171,11 @@ static bool source_in(struct daemon *d, const struct dt_ted_proxy *p, struct dt_
 }
 
 /* Completes the packet from a proxy: what was not said is what the proxy says. */
-static bool fits(struct daemon *d, const struct dt_ted_proxy *p, const struct dt_ted_packet *given,
-                 bool proto, struct dt_ted_packet *out)
+static bool proxy_fits(struct daemon *d, const struct dt_ted_proxy *p, const struct dt_ted_packet *given,
+                       bool proto, struct dt_ted_packet *out)
 {
     *out = *given;
-    if (p->ver != given->dst.ver || (!given->src.ver && !source_in(d, p, &out->src)))
+    if (p->ver != given->dst.ver || (!given->src.ver && !proxy_source(d, p, &out->src)))
         return false;
     if (!proto)
         out->protocol = p->protocol            ? p->protocol
@@ -223,12 +223,12 @@ static int read_packet(const json_t *args, struct dt_ted_packet *p, struct dt_er
     return 0;
 }
 
-static bool choose(struct discover *x, const struct dt_ted_packet *given, struct dt_ted_packet *p,
-                   uint64_t *rule)
+static bool probe_choose(struct discover *x, const struct dt_ted_packet *given, struct dt_ted_packet *p,
+                         uint64_t *rule)
 {
     for (size_t i = 0; i < x->nrule; i++)
         for (size_t k = 0; k < x->rule[i].rule.count; k++)
-            if (fits(x->daemon, &x->rule[i].rule.proxy[k], given, given->protocol != 0, p)) {
+            if (proxy_fits(x->daemon, &x->rule[i].rule.proxy[k], given, given->protocol != 0, p)) {
                 *rule = x->rule[i].rule.id;
                 return true;
             }
@@ -246,7 +246,7 @@ void discover_cmd(void *ctx, struct dt_control_request *req, const json_t *args)
         dt_control_fail(req, 1, NULL, "the configuration (%s) has no discover section", d->config_file);
     } else if (read_packet(args, &given, &err) != 0) {
         dt_control_fail(req, 2, NULL, "%s", err.text);
-    } else if (!choose(x, &given, &p, &rule)) {
+    } else if (!probe_choose(x, &given, &p, &rule)) {
         char a[DT_ADDR_STRLEN], b[DT_ADDR_STRLEN];
         dt_control_fail(req, 1, NULL, "no discover section protects such a packet from %s to %s",
                         given.src.ver ? dt_addr_str(a, &given.src) : "here", dt_addr_str(b, &given.dst));
@@ -268,7 +268,7 @@ void discover_cmd(void *ctx, struct dt_control_request *req, const json_t *args)
         x->nask++;
         dt_control_on_cancel(req, drop_ask, q);
         dt_ted_forget(x->ted, rule, &p.src, &p.dst); /* who asks wants to hear how it is now */
-        look(q, daemon_now());
+        ask_look(q, daemon_now());
         loop_wake(d);
     }
 }
@@ -316,7 +316,7 @@ void discover_listeners(struct daemon *d, const char *name, const char *rule,
 
 /* ---- what is known ---- */
 
-static void count(json_t *o, const char *name, uint64_t v)
+static void set_count(json_t *o, const char *name, uint64_t v)
 {
     json_object_set_new(o, name, json_integer((json_int_t)v));
 }
@@ -328,38 +328,38 @@ void discover_counters(struct daemon *d, json_t *o)
     if (x == NULL)
         return;
     dt_ted_counters(x->ted, &c);
-    count(o, "probes_sent", c.probes_sent);
-    count(o, "probe_retries", c.retries);
-    count(o, "probes_limited", c.probe_limited);
-    count(o, "probes_unsent", x->count.probes_unsent);
-    count(o, "outstanding_full", c.outstanding_full);
-    count(o, "cache_full", c.cache_full);
-    count(o, "replies_good", c.replies_good);
-    count(o, "replies_late", c.replies_late);
-    count(o, "replies_spoofed", c.replies_spoofed + x->count.foreign_replies);
-    count(o, "replies_bad", c.replies_bad);
-    count(o, "found", c.found);
-    count(o, "refused", c.refused);
-    count(o, "silent", c.silent);
-    count(o, "from_cache", c.from_cache);
-    count(o, "probes_seen", c.probes_seen);
-    count(o, "probes_passed", c.probes_passed);
-    count(o, "probes_bad", c.probes_bad);
-    count(o, "probes_answered", c.probes_answered);
-    count(o, "replies_limited", c.reply_limited);
-    count(o, "replies_limited_source", c.reply_limited_source);
-    count(o, "replies_unsent", x->count.replies_unsent);
-    count(o, "probes_lost_unread", dt_tap_lost(x->tap));
-    count(o, "cache_entries", c.entries);
-    count(o, "outstanding", c.outstanding);
-    count(o, "tunnels", x->found_table.count);
-    count(o, "tunnels_made", x->count.tunnels);
-    count(o, "tunnels_lost", x->count.tunnels_lost);
-    count(o, "tunnels_idle", x->count.tunnels_idle);
-    count(o, "twins_closed", x->count.twins);
-    count(o, "unnegotiable", x->count.unnegotiable);
-    count(o, "untrusted", x->count.untrusted);
-    count(o, "refusals", x->refusal_table.count);
+    set_count(o, "probes_sent", c.probes_sent);
+    set_count(o, "probe_retries", c.retries);
+    set_count(o, "probes_limited", c.probe_limited);
+    set_count(o, "probes_unsent", x->count.probes_unsent);
+    set_count(o, "outstanding_full", c.outstanding_full);
+    set_count(o, "cache_full", c.cache_full);
+    set_count(o, "replies_good", c.replies_good);
+    set_count(o, "replies_late", c.replies_late);
+    set_count(o, "replies_spoofed", c.replies_spoofed + x->count.foreign_replies);
+    set_count(o, "replies_bad", c.replies_bad);
+    set_count(o, "found", c.found);
+    set_count(o, "refused", c.refused);
+    set_count(o, "silent", c.silent);
+    set_count(o, "from_cache", c.from_cache);
+    set_count(o, "probes_seen", c.probes_seen);
+    set_count(o, "probes_passed", c.probes_passed);
+    set_count(o, "probes_bad", c.probes_bad);
+    set_count(o, "probes_answered", c.probes_answered);
+    set_count(o, "replies_limited", c.reply_limited);
+    set_count(o, "replies_limited_source", c.reply_limited_source);
+    set_count(o, "replies_unsent", x->count.replies_unsent);
+    set_count(o, "probes_lost_unread", dt_tap_lost(x->tap));
+    set_count(o, "cache_entries", c.entries);
+    set_count(o, "outstanding", c.outstanding);
+    set_count(o, "tunnels", x->found_table.count);
+    set_count(o, "tunnels_made", x->count.tunnels);
+    set_count(o, "tunnels_lost", x->count.tunnels_lost);
+    set_count(o, "tunnels_idle", x->count.tunnels_idle);
+    set_count(o, "twins_closed", x->count.twins);
+    set_count(o, "unnegotiable", x->count.unnegotiable);
+    set_count(o, "untrusted", x->count.untrusted);
+    set_count(o, "refusals", x->refusal_table.count);
 }
 
 json_t *discover_refusals(struct daemon *d, size_t max)

@@ -54,7 +54,7 @@ struct host_want {
     int rc;
 };
 
-static void want_fact(struct host_want *w, struct dt_host_fact f)
+static void discovery_want_fact(struct host_want *w, struct dt_host_fact f)
 {
     f.owner = DISCOVER_OWNER;
     if (dt_host_facts_add(w->facts, &f) < 0)
@@ -63,7 +63,7 @@ static void want_fact(struct host_want *w, struct dt_host_fact f)
 
 static void want_rule(struct host_want *w, struct dt_nl_rule rule, bool closed)
 {
-    want_fact(w, (struct dt_host_fact){.kind = DT_HOST_STEER, .rule = rule, .closed = closed});
+    discovery_want_fact(w, (struct dt_host_fact){.kind = DT_HOST_STEER, .rule = rule, .closed = closed});
 }
 
 static void want_pair(struct host_want *w, const struct dt_ted_proxy *p, const struct dt_prefix *own,
@@ -93,7 +93,7 @@ static void want_proxy(struct host_want *w, const struct dt_ted_proxy *p, bool s
     const struct sides s = sides_of(p);
     for (size_t i = 0; i < s.nown; i++) {
         if (served)
-            want_fact(w, (struct dt_host_fact){.kind = DT_HOST_PROBES, .prefix = s.own[i]});
+            discovery_want_fact(w, (struct dt_host_fact){.kind = DT_HOST_PROBES, .prefix = s.own[i]});
         for (size_t k = 0; k < s.nothers; k++)
             want_pair(w, p, &s.own[i], &s.others[k]);
     }
@@ -110,10 +110,10 @@ static void want_table(struct host_want *w, uint8_t ver)
                                    .priority = INTO,
                                    .table = DT_HOST_TABLE_DISCOVER,
                                    .mark = DT_HOST_DISCOVER_FRAGMENT_MARK};
-    want_fact(w,
-              (struct dt_host_fact){.kind = DT_HOST_BARRIER, .prefix = all, .table = DT_HOST_TABLE_DISCOVER});
-    want_fact(w,
-              (struct dt_host_fact){.kind = DT_HOST_ROUTE, .prefix = all, .table = DT_HOST_TABLE_DISCOVER});
+    discovery_want_fact(
+        w, (struct dt_host_fact){.kind = DT_HOST_BARRIER, .prefix = all, .table = DT_HOST_TABLE_DISCOVER});
+    discovery_want_fact(
+        w, (struct dt_host_fact){.kind = DT_HOST_ROUTE, .prefix = all, .table = DT_HOST_TABLE_DISCOVER});
     want_rule(w, landing, false);
     want_rule(w, pass, false);
     if (w->fragments[ver == 6])
@@ -176,8 +176,8 @@ static bool is_own_side(const struct discover *x, const struct dt_addr *a)
 }
 
 /* Packets of a proxy from a network to a network, as they come from a host behind us. What the kernel does not say leads nowhere. */
-static bool leads_elsewhere(struct discover *x, const struct dt_ted_proxy *p, const struct dt_prefix *from,
-                            const struct dt_prefix *to)
+static bool pair_leads_elsewhere(struct discover *x, const struct dt_ted_proxy *p,
+                                 const struct dt_prefix *from, const struct dt_prefix *to)
 {
     struct daemon *d = x->daemon;
     struct dt_nl_between ask = {.src = somebody_in(from),
@@ -218,7 +218,7 @@ static bool rule_diverts(struct discover *x, const struct dt_nl_rule *r, const s
         s.nothers == 0)
         return false;
     return narrower(&from, &s.own[0], &r->src) && narrower(&to, &s.others[0], &r->dst) &&
-           leads_elsewhere(x, p, &from, &to);
+           pair_leads_elsewhere(x, p, &from, &to);
 }
 
 void discover_look_where_it_leads(struct daemon *d)

@@ -18,7 +18,7 @@ bool discover_nested(const struct daemon *d, const struct dt_addr *src, const st
     return false;
 }
 
-static int add_rule(struct dt_rules *rs, const struct found *f, struct dt_err *err)
+static int discovery_rule_add(struct dt_rules *rs, const struct found *f, struct dt_err *err)
 {
     struct dt_range from[DT_DISCOVER_RANGES], to[DT_DISCOVER_RANGES];
     const struct dt_ted_proxy *p = &f->proxy;
@@ -55,7 +55,7 @@ static struct dt_rules *compose(const struct discover *x, struct dt_err *err)
             goto fail;
     dt_list_for_each (l, &x->founds) {
         const struct found *f = DT_CONTAINER_OF(l, struct found, link);
-        if (rs != NULL && f->nested && add_rule(rs, f, err) != 0)
+        if (rs != NULL && f->nested && discovery_rule_add(rs, f, err) != 0)
             goto fail;
     }
     return rs;

@@ -20,7 +20,7 @@ static uint64_t hosts_hash(const struct discover *x, const struct dt_ted_packet 
     return dt_siphash(&x->key, both, sizeof(both));
 }
 
-static struct refusal *same_hosts(struct dt_table_node *n, const struct dt_ted_packet *p)
+static struct refusal *refusal_of_hosts(struct dt_table_node *n, const struct dt_ted_packet *p)
 {
     for (; n != NULL; n = dt_table_next(n)) {
         struct refusal *r = DT_CONTAINER_OF(n, struct refusal, by_hosts);
@@ -32,12 +32,12 @@ static struct refusal *same_hosts(struct dt_table_node *n, const struct dt_ted_p
 
 static struct refusal *first_refusal(const struct discover *x, const struct dt_ted_packet *p)
 {
-    return same_hosts(dt_table_first(&x->refusal_table, hosts_hash(x, p)), p);
+    return refusal_of_hosts(dt_table_first(&x->refusal_table, hosts_hash(x, p)), p);
 }
 
 static struct refusal *next_refusal(const struct refusal *r, const struct dt_ted_packet *p)
 {
-    return same_hosts(dt_table_next(&r->by_hosts), p);
+    return refusal_of_hosts(dt_table_next(&r->by_hosts), p);
 }
 
 static bool speaks_of(const struct refusal *r, const struct dt_ted_packet *p)
@@ -110,7 +110,7 @@ static void add_refusal(struct discover *x, uint64_t rule, const struct dt_ted_p
         discover_rematch(x, rule);
 }
 
-static void refuse(struct discover *x, const struct dt_ted_answer *a, const char *why)
+static void discovered_refuse(struct discover *x, const struct dt_ted_answer *a, const char *why)
 {
     const struct dt_config_discover *r = discover_rule(x, a->rule);
     if (r != NULL)
@@ -119,7 +119,7 @@ static void refuse(struct discover *x, const struct dt_ted_answer *a, const char
 
 void discover_refused(struct discover *x, const struct dt_ted_answer *a)
 {
-    refuse(x, a, a->why);
+    discovered_refuse(x, a, a->why);
 }
 
 /* ---- tunnels ---- */
@@ -171,8 +171,8 @@ static int who_is(struct discover *x, struct dt_ike_id *id, const struct dt_ted_
         peer);
 }
 
-static int describe(struct discover *x, struct dt_config_tunnel *t, const struct dt_ted_answer *a,
-                    const struct dt_addr *own, struct dt_err *err)
+static int tunnel_describe(struct discover *x, struct dt_config_tunnel *t, const struct dt_ted_answer *a,
+                           const struct dt_addr *own, struct dt_err *err)
 {
     const struct dt_config_discover *r = discover_rule(x, a->rule), *host = &x->rule[0];
     char peer[DT_ADDR_STRLEN];
@@ -221,7 +221,7 @@ static struct found *next_found(const struct found *f)
     return same_peer(dt_table_next(&f->by_peer), &f->peer);
 }
 
-static struct found *find(struct discover *x, const struct dt_ted_answer *a)
+static struct found *found_find(struct discover *x, const struct dt_ted_answer *a)
 {
     for (struct found *f = first_found(x, &a->peer); f != NULL; f = next_found(f))
         if (f->rule == a->rule && dt_ted_proxy_eq(&f->proxy, &a->result))
@@ -232,7 +232,7 @@ static struct found *find(struct discover *x, const struct dt_ted_answer *a)
 static void cannot(struct discover *x, const struct dt_ted_answer *a, const char *why)
 {
     x->count.unnegotiable++;
-    refuse(x, a, why);
+    discovered_refuse(x, a, why);
     LOG(DT_LOG_WARN, "discover: %s", why);
     discover_tell(x, "refused", a->rule, &a->packet, &a->peer, why);
 }
@@ -258,7 +258,7 @@ static struct found *add_found(struct discover *x, const struct dt_ted_answer *a
     if (dt_nl_route_get(x->daemon->nl, &a->peer, DT_DP_MARK, &own, NULL, why) != 0)
         return NULL;
     f = calloc(1, sizeof(*f));
-    if (f == NULL || describe(x, &cfg, a, &own, why) != 0) {
+    if (f == NULL || tunnel_describe(x, &cfg, a, &own, why) != 0) {
         free(f);
         return NULL;
     }
@@ -289,7 +289,7 @@ static struct found *add_found(struct discover *x, const struct dt_ted_answer *a
 
 struct tun *discover_found(struct discover *x, const struct dt_ted_answer *a)
 {
-    struct found *f = find(x, a);
+    struct found *f = found_find(x, a);
     struct dt_err err = {0};
     const struct dt_config_discover *r = discover_rule(x, a->rule);
     discover_unrefuse(x, &a->packet);
@@ -365,7 +365,7 @@ static void close_twins(struct discover *x)
 }
 
 /* Nobody hears of it before it is gone. */
-static void give_up(struct discover *x, struct found *f, const struct dt_tunnel_info *info)
+static void found_give_up(struct discover *x, struct found *f, const struct dt_tunnel_info *info)
 {
     const struct dt_ted_packet hosts = {.src = f->src, .dst = f->dst};
     const struct dt_addr peer = f->peer;
@@ -395,7 +395,7 @@ static void close_idle(struct discover *x, struct found *f)
 }
 
 /* It may be gone afterwards. */
-static void look(struct discover *x, struct found *f, dt_time now)
+static void found_look(struct discover *x, struct found *f, dt_time now)
 {
     const struct dt_config_discover *r = discover_rule(x, f->rule);
     struct dt_tunnel_info info;
@@ -408,7 +408,7 @@ static void look(struct discover *x, struct found *f, dt_time now)
     }
     dt_time quiet = now - (f->up_at ? f->up_at : f->since);
     if (!info.up && (quiet > DEAD_AFTER || f->tun->refusals >= REFUSALS_OK)) {
-        give_up(x, f, &info);
+        found_give_up(x, f, &info);
         return;
     }
     if (dt_dp_tunnel_counters(x->daemon->dp, f->tun->id, &c) && c.tx_packets + c.rx_packets != f->packets) {
@@ -432,7 +432,7 @@ void discover_tunnels_tick(struct discover *x, dt_time now)
         close_twins(x);
     x->look_for_twins = false;
     dt_list_for_each_safe (l, &x->founds) {
-        look(x, DT_CONTAINER_OF(l, struct found, link), now);
+        found_look(x, DT_CONTAINER_OF(l, struct found, link), now);
     }
     if (x->rules_stale) { /* a plan's tunnel has gone */
         discover_tunnels_rules(x);

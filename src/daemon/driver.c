@@ -97,7 +97,7 @@ static int check_nat(struct daemon *d, const struct dt_endpoint_admission *a, st
 
 /* A gateway may lease nothing that this host has already: it would take that address's traffic, or lock the host out. What
  * stands on our own device is a lease. */
-static int check_inside(struct daemon *d, const struct dt_endpoint_admission *a, struct dt_err *err)
+static int admission_check_inside(struct daemon *d, const struct dt_endpoint_admission *a, struct dt_err *err)
 {
     struct dt_nl_addrs here = {.v = NULL};
     char text[DT_ADDR_STRLEN];
@@ -127,11 +127,11 @@ static int check_room(struct daemon *d, const struct dt_endpoint_admission *a, s
     return dt_err_set(err, DT_N_NO_ADDITIONAL_SAS, "the data path is full: %s", full.text);
 }
 
-static int admit(void *user, dt_time now, const struct dt_endpoint_admission *a, struct dt_err *err)
+static int driver_admit(void *user, dt_time now, const struct dt_endpoint_admission *a, struct dt_err *err)
 {
     struct daemon *d = user;
-    return discover_admit(d, a, err) != 0 || check_nat(d, a, err) != 0 || check_inside(d, a, err) != 0 ||
-                   check_room(d, a, err) != 0
+    return discover_admit(d, a, err) != 0 || check_nat(d, a, err) != 0 ||
+                   admission_check_inside(d, a, err) != 0 || check_room(d, a, err) != 0
                ? -1
                : 0;
 }
@@ -404,7 +404,7 @@ static bool news_of_up(const struct daemon *d, const struct dt_event *ev)
            (!dt_list_empty(&d->waits) || !dt_list_empty(&d->monitors) || d->plans != NULL);
 }
 
-static void event(void *user, const struct dt_event *ev)
+static void driver_event(void *user, const struct dt_event *ev)
 {
     struct daemon *d = user;
     d->events++;
@@ -427,7 +427,7 @@ static void event(void *user, const struct dt_event *ev)
     plans_event(d, ev);
 }
 
-static void keylog(void *user, const char *line)
+static void driver_keylog(void *user, const char *line)
 {
     struct daemon *d = user;
     if (d->keylog == NULL)
@@ -438,7 +438,7 @@ static void keylog(void *user, const char *line)
 
 const struct dt_endpoint_ops driver_ops = {
     .send_ike = send_ike,
-    .admit = admit,
+    .admit = driver_admit,
     .sa_install = sa_install,
     .sa_remove = sa_remove,
     .sa_path = sa_path,
@@ -451,8 +451,8 @@ const struct dt_endpoint_ops driver_ops = {
     .authority = authority,
     .lease = leases_take,
     .release = leases_release,
-    .event = event,
-    .keylog = keylog,
+    .event = driver_event,
+    .keylog = driver_keylog,
 };
 
 /* ---- from the data path ---- */

@@ -2,7 +2,7 @@
  * left of that is told: here, in `dovetail check` beforehand where the file says it. */
 #include "daemon/state.h"
 
-static bool somebody_has_all(const struct daemon *d, uint8_t ver)
+static bool daemon_has_all_of(const struct daemon *d, uint8_t ver)
 {
     dt_list_for_each (l, &d->tuns) {
         const struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
@@ -12,7 +12,7 @@ static bool somebody_has_all(const struct daemon *d, uint8_t ver)
     return false;
 }
 
-static bool has_version(const struct dt_selectors *list, uint8_t ver)
+static bool list_has_version(const struct dt_selectors *list, uint8_t ver)
 {
     for (size_t i = 0; i < list->n; i++)
         if (list->v[i].range.from.ver == ver)
@@ -27,9 +27,9 @@ static struct left_family left_by_gateway(struct daemon *d, const struct tun *t)
         return (struct left_family){.ver = 0};
     for (uint8_t ver = 4; ver <= 6; ver += 2) {
         const struct dt_addr *inside = ver == 4 ? &info.inside.addr4 : &info.inside.addr6;
-        if (!has_version(&t->cfg.cfg.protect, ver))
+        if (!list_has_version(&t->cfg.cfg.protect, ver))
             continue;
-        if (!has_version(&info.remote_ts, ver))
+        if (!list_has_version(&info.remote_ts, ver))
             return (struct left_family){ver,
                                         !t->site && inside->ver == 0 ? LEFT_NOT_LEASED : LEFT_NOT_ALLOWED};
     }
@@ -39,7 +39,7 @@ static struct left_family left_by_gateway(struct daemon *d, const struct tun *t)
 static struct left_family left_by(struct daemon *d, const struct tun *t)
 {
     for (uint8_t ver = 4; t->wanted && !t->cfg.discovered && ver <= 6; ver += 2)
-        if (dt_selectors_all(&t->cfg.cfg.protect, ver) && !somebody_has_all(d, ver == 4 ? 6 : 4))
+        if (dt_selectors_all(&t->cfg.cfg.protect, ver) && !daemon_has_all_of(d, ver == 4 ? 6 : 4))
             return (struct left_family){ver == 4 ? 6 : 4, LEFT_CLEAR};
     return left_by_gateway(d, t);
 }

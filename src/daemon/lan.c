@@ -13,7 +13,7 @@
 
 /* ---- what is protected --------------------------------------------------------------------------- */
 
-static bool excepted(const struct dt_config_tunnel *t, const struct dt_prefix *p)
+static bool lan_excepted(const struct dt_config_tunnel *t, const struct dt_prefix *p)
 {
     for (size_t i = 0; t != NULL && i < t->nexcept; i++)
         if (dt_prefix_covers(&t->except[i], p))
@@ -23,7 +23,7 @@ static bool excepted(const struct dt_config_tunnel *t, const struct dt_prefix *p
 
 bool lan_claim(struct lan_round *r, const struct dt_prefix *p, const struct dt_config_tunnel *t, bool keeps)
 {
-    if (excepted(t, p))
+    if (lan_excepted(t, p))
         return false;
     if (dt_grow(r->claim, r->cap, r->nclaim, 64) != 0) {
         r->no_memory = true;
@@ -41,7 +41,7 @@ void lan_round_free(struct lan_round *r)
     r->nclaim = r->cap = 0;
 }
 
-static int cmp_prefix(const struct dt_prefix *a, const struct dt_prefix *b)
+static int lan_cmp_prefix(const struct dt_prefix *a, const struct dt_prefix *b)
 {
     int c = memcmp(&a->addr, &b->addr, sizeof(a->addr)); /* other bytes of the structs are zero */
     return c != 0 ? c : (int)a->len - (int)b->len;
@@ -49,7 +49,7 @@ static int cmp_prefix(const struct dt_prefix *a, const struct dt_prefix *b)
 
 static int cmp_claim(const void *a, const void *b)
 {
-    return cmp_prefix(&((const struct lan_claim *)a)->prefix, &((const struct lan_claim *)b)->prefix);
+    return lan_cmp_prefix(&((const struct lan_claim *)a)->prefix, &((const struct lan_claim *)b)->prefix);
 }
 
 /* The first claim of exactly this prefix; the others of it stand behind. NULL: none. */
@@ -58,12 +58,12 @@ static const struct lan_claim *claims_of(const struct lan_round *r, const struct
     size_t from = 0, to = r->nclaim;
     while (from < to) {
         size_t middle = from + (to - from) / 2;
-        if (cmp_prefix(&r->claim[middle].prefix, p) < 0)
+        if (lan_cmp_prefix(&r->claim[middle].prefix, p) < 0)
             from = middle + 1;
         else
             to = middle;
     }
-    return from < r->nclaim && cmp_prefix(&r->claim[from].prefix, p) == 0 ? &r->claim[from] : NULL;
+    return from < r->nclaim && lan_cmp_prefix(&r->claim[from].prefix, p) == 0 ? &r->claim[from] : NULL;
 }
 
 /* ---- what could stay local ------------------------------------------------------------------------ */
@@ -80,7 +80,7 @@ static void add_network(struct lan_round *r, const struct dt_prefix *p, const ch
     if (r->n == LAN_NETWORKS_MAX)
         return;
     for (size_t i = 0; i < r->n && except == NULL; i++)
-        if (r->network[i].except == NULL && cmp_prefix(&r->network[i].prefix, p) == 0)
+        if (r->network[i].except == NULL && lan_cmp_prefix(&r->network[i].prefix, p) == 0)
             return; /* two addresses in one network */
     snprintf(n.of, sizeof(n.of), "%s", of);
     r->network[r->n++] = n;
@@ -129,16 +129,16 @@ static struct lan_cover covering(const struct lan_round *r, const struct lan_net
     for (unsigned len = from; len <= n->prefix.len; len++) {
         struct dt_prefix wider = dt_prefix_network(&n->prefix.addr, (uint8_t)len);
         for (const struct lan_claim *k = claims_of(r, &wider);
-             k != NULL && k < r->claim + r->nclaim && cmp_prefix(&k->prefix, &wider) == 0; k++) {
+             k != NULL && k < r->claim + r->nclaim && lan_cmp_prefix(&k->prefix, &wider) == 0; k++) {
             c.any = true;
-            c.keeps = c.keeps || (n->except != NULL ? !excepted(k->tunnel, &n->prefix) : k->keeps);
+            c.keeps = c.keeps || (n->except != NULL ? !lan_excepted(k->tunnel, &n->prefix) : k->keeps);
             c.same = c.same || len == n->prefix.len;
         }
     }
     return c;
 }
 
-static enum lan_place place_of(const struct lan_network *n, const struct lan_cover *c)
+static enum lan_place lan_place_of(const struct lan_network *n, const struct lan_cover *c)
 {
     if (c->keeps)
         return LAN_TUNNEL;
@@ -169,7 +169,7 @@ void lan_decide(struct lan_round *r)
         struct lan_cover c = covering(r, &x, x.connected ? narrowest_exception(r->network, kept, &x) : 0);
         if (!c.any)
             continue;
-        x.place = place_of(&x, &c);
+        x.place = lan_place_of(&x, &c);
         r->network[kept++] = x;
     }
     r->n = kept;
@@ -180,7 +180,7 @@ void lan_decide(struct lan_round *r)
 static bool listed(const struct lan_network *list, size_t n, const struct lan_network *x, bool place)
 {
     for (size_t i = 0; i < n; i++)
-        if (cmp_prefix(&list[i].prefix, &x->prefix) == 0 && strcmp(list[i].of, x->of) == 0 &&
+        if (lan_cmp_prefix(&list[i].prefix, &x->prefix) == 0 && strcmp(list[i].of, x->of) == 0 &&
             (!place || list[i].place == x->place))
             return true;
     return false;

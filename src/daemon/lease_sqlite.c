@@ -109,7 +109,7 @@ bool dt_lease_in_pools(const struct dt_addr *addr, const struct dt_prefix *pool,
 
 enum holder { NOBODY, RELEASED, TAKEN };
 
-static enum holder holder(const struct ask *a, const struct dt_addr *addr)
+static enum holder lease_holder(const struct ask *a, const struct dt_addr *addr)
 {
     sqlite3_stmt *q = prepare(a, BY_ADDR);
     bind_addr(a, q, 3, addr);
@@ -248,7 +248,7 @@ static bool own(const struct ask *a, struct dt_addr *out)
     return sqlite3_step(q) == SQLITE_ROW && column_addr(a, q, out);
 }
 
-static bool choose(const struct ask *a, struct dt_addr *out)
+static bool lease_choose(const struct ask *a, struct dt_addr *out)
 {
     const struct dt_lease_ask *in = a->in;
     struct dt_lease_counters *count = &a->s->pub.count;
@@ -260,8 +260,8 @@ static bool choose(const struct ask *a, struct dt_addr *out)
     bool wish = in->wish.ver == a->ver && dt_lease_in_pools(&in->wish, in->pool, in->npool);
     *out = in->wish;
     if (in->fixed)
-        return wish && holder(a, out) != TAKEN;
-    if (wish && holder(a, out) == NOBODY && !reserved(a, out) && pool_has_room(a, out))
+        return wish && lease_holder(a, out) != TAKEN;
+    if (wish && lease_holder(a, out) == NOBODY && !reserved(a, out) && pool_has_room(a, out))
         return true;
     for (size_t i = 0; i < in->npool; i++)
         if (in->pool[i].addr.ver == a->ver && fresh(a, &in->pool[i], out))
@@ -274,10 +274,10 @@ static bool choose(const struct ask *a, struct dt_addr *out)
     return false;
 }
 
-static int put(const struct ask *a, const struct dt_addr *addr, struct dt_err *err)
+static int lease_put(const struct ask *a, const struct dt_addr *addr, struct dt_err *err)
 {
     struct dt_addr had;
-    bool moved = own(a, &had) && !dt_addr_eq(&had, addr), newly = holder(a, addr) == NOBODY;
+    bool moved = own(a, &had) && !dt_addr_eq(&had, addr), newly = lease_holder(a, addr) == NOBODY;
     sqlite3_stmt *q = prepare(a, DROP);
     sqlite3_bind_text(q, 3, a->identity, -1, SQLITE_STATIC);
     bool ok = sqlite3_step(q) == SQLITE_DONE;
@@ -297,7 +297,7 @@ static int put(const struct ask *a, const struct dt_addr *addr, struct dt_err *e
     return 0;
 }
 
-static void finish(struct store *s)
+static void store_finish(struct store *s)
 {
     for (size_t i = 0; i < QUERIES; i++)
         sqlite3_reset(s->q[i]);
@@ -317,21 +317,21 @@ static int take_refused(const struct ask *a, struct dt_err *err)
     return -1;
 }
 
-static int take(struct dt_lease_store *st, const struct dt_lease_ask *ask, struct dt_addr *out,
-                struct dt_err *err)
+static int lease_take(struct dt_lease_store *st, const struct dt_lease_ask *ask, struct dt_addr *out,
+                      struct dt_err *err)
 {
     struct store *s = DT_CONTAINER_OF(st, struct store, pub);
     struct ask a = {s, ask->gateway, ask->identity, ask->ver, ask->ver == 4 ? 4 : 16, ask};
     int rc;
     if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
         return dt_err_set(err, 0, "the leases cannot be written: %s", sqlite3_errmsg(s->db));
-    if (choose(&a, out)) {
-        rc = put(&a, out, err);
+    if (lease_choose(&a, out)) {
+        rc = lease_put(&a, out, err);
         st->count.taken += rc == 0;
     } else {
         rc = take_refused(&a, err);
     }
-    finish(s);
+    store_finish(s);
     if (rc == 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK)
         return 0;
     if (rc == 0) {
@@ -351,7 +351,7 @@ static void release(struct dt_lease_store *st, const char *gateway, const char *
     sqlite3_bind_text(q, 3, identity, -1, SQLITE_STATIC);
     sqlite3_bind_int64(q, 4, now);
     sqlite3_step(q);
-    finish(s);
+    store_finish(s);
 }
 
 static void close_store(struct dt_lease_store *st)
@@ -408,7 +408,7 @@ struct dt_lease_store *dt_lease_sqlite(const char *path, struct dt_err *err)
         dt_err_set(err, 0, "out of memory");
         return NULL;
     }
-    s->pub = (struct dt_lease_store){.take = take, .release = release, .close = close_store};
+    s->pub = (struct dt_lease_store){.take = lease_take, .release = release, .close = close_store};
     mode_t old = umask(0077);
     int rc = open_db(s, path, err);
     umask(old);

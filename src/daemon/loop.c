@@ -19,7 +19,7 @@
 #define HEALS_A_SECOND 10
 #define FLUSH_DEAR     (10 * DT_MSEC)
 
-static void on_timer(uv_timer_t *t);
+static void loop_on_timer(uv_timer_t *t);
 
 void loop_wake(struct daemon *d)
 {
@@ -32,10 +32,10 @@ void loop_wake(struct daemon *d)
     }
     uint64_t ms = at <= now ? 0 : (at - now + DT_MSEC - 1) / DT_MSEC;
     uv_update_time(&d->loop);
-    uv_timer_start(&d->timer, on_timer, ms, 0);
+    uv_timer_start(&d->timer, loop_on_timer, ms, 0);
 }
 
-static void on_timer(uv_timer_t *t)
+static void loop_on_timer(uv_timer_t *t)
 {
     struct daemon *d = t->data;
     dt_endpoint_tick(d->ep, daemon_now());
@@ -177,7 +177,7 @@ static void on_keeper(uv_poll_t *p, int status, int events)
     uv_poll_stop(p);
 }
 
-static void on_signal(uv_signal_t *s, int signum)
+static void loop_on_signal(uv_signal_t *s, int signum)
 {
     struct daemon *d = s->data;
     if (signum == SIGHUP) {
@@ -196,7 +196,7 @@ static void on_signal(uv_signal_t *s, int signum)
     daemon_stop(d);
 }
 
-static int open_udp(struct daemon *d, struct dt_err *err)
+static int loop_open_udp(struct daemon *d, struct dt_err *err)
 {
     d->ike4_fd[0] = dt_udp_open(4, d->cfg.ike_port, DT_DP_MARK, err);
     if (d->ike4_fd[0] >= 0)
@@ -217,7 +217,7 @@ static int open_udp(struct daemon *d, struct dt_err *err)
 
 int loop_open(struct daemon *d, struct dt_err *err)
 {
-    if (open_udp(d, err) != 0)
+    if (loop_open_udp(d, err) != 0)
         return -1;
     d->nft_fd = dt_nft_monitor_open(NULL); /* without nftables there is no news of it */
     d->nl_fd = dt_nl_monitor_open(err);
@@ -237,7 +237,7 @@ static void catch_signal(struct daemon *d, uv_signal_t *s, int signum)
 {
     uv_signal_init(&d->loop, s);
     s->data = d;
-    uv_signal_start(s, on_signal, signum);
+    uv_signal_start(s, loop_on_signal, signum);
 }
 
 void loop_start(struct daemon *d)
@@ -265,7 +265,7 @@ void loop_start(struct daemon *d)
     catch_signal(d, &d->sigusr1, SIGUSR1);
 }
 
-static void close_handle(uv_handle_t *h, void *arg)
+static void loop_close_handle(uv_handle_t *h, void *arg)
 {
     if (!uv_is_closing(h))
         uv_close(h, NULL);
@@ -273,7 +273,7 @@ static void close_handle(uv_handle_t *h, void *arg)
 
 void loop_close(struct daemon *d)
 {
-    uv_walk(&d->loop, close_handle, NULL);
+    uv_walk(&d->loop, loop_close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&d->loop) != 0)
         LOG(DT_LOG_WARN, "the loop has something left over");

@@ -13,7 +13,7 @@ static bool is_up(struct daemon *d, const struct tun *t)
            (info.verified || info.unproved != DT_UNPROVED_NOT) && routes_missing(d, t) == NULL;
 }
 
-static void status_line(struct daemon *d, char *out, size_t cap)
+static void daemon_status_line(struct daemon *d, char *out, size_t cap)
 {
     struct dt_endpoint_counters n;
     size_t all = 0, up = 0, own = 0, gates = 0;
@@ -40,7 +40,7 @@ static void status_line(struct daemon *d, char *out, size_t cap)
 
 void manager_ready(struct daemon *d)
 {
-    status_line(d, d->manager_status, sizeof(d->manager_status));
+    daemon_status_line(d, d->manager_status, sizeof(d->manager_status));
     dt_notify_ready(&d->notify, d->manager_status);
 }
 
@@ -66,7 +66,7 @@ void manager_beat(struct daemon *d, dt_time now)
     if (now < d->manager_next)
         return;
     d->manager_next = dt_time_add(now, STATUS_EVERY);
-    status_line(d, line, sizeof(line));
+    daemon_status_line(d, line, sizeof(line));
     if (strcmp(line, d->manager_status) == 0)
         return;
     memcpy(d->manager_status, line, sizeof(line));

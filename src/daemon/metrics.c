@@ -8,14 +8,14 @@
 #include "daemon/plans.h"
 #include "daemon/state.h"
 
-static void family(FILE *f, const char *name, const char *type, const char *help)
+static void metric_family(FILE *f, const char *name, const char *type, const char *help)
 {
     fprintf(f, "# HELP dovetail_%s %s\n# TYPE dovetail_%s %s\n", name, help, name, type);
 }
 
 static void single(FILE *f, const char *name, const char *type, const char *help, double v)
 {
-    family(f, name, type, help);
+    metric_family(f, name, type, help);
     fprintf(f, "dovetail_%s %.17g\n", name, v);
 }
 
@@ -141,9 +141,9 @@ static bool pass_new(struct daemon *d)
         if ((p->family[k] = open_memstream(&p->text[k], &p->len[k])) == NULL)
             return false;
     for (size_t k = 0; k < FAMILIES; k++)
-        family(p->family[k], tunnel_metrics[k].name, tunnel_metrics[k].type, tunnel_metrics[k].help);
-    family(p->family[FAMILIES], "tunnel_drops_total", "counter",
-           "packets for the tunnel that were not sent, by reason");
+        metric_family(p->family[k], tunnel_metrics[k].name, tunnel_metrics[k].type, tunnel_metrics[k].help);
+    metric_family(p->family[FAMILIES], "tunnel_drops_total", "counter",
+                  "packets for the tunnel that were not sent, by reason");
     dt_list_for_each (l, &d->gates)
         memset(DT_CONTAINER_OF(l, struct gate, link)->counted, 0, sizeof(((struct gate *)0)->counted));
     return true;
@@ -198,7 +198,7 @@ static bool pass_clients(struct daemon *d, struct metrics_pass *p)
 
 static void gateways_page(struct daemon *d, FILE *f)
 {
-    family(f, "gateway_clients", "gauge", "clients, by gateway and whether an epoch was heard");
+    metric_family(f, "gateway_clients", "gauge", "clients, by gateway and whether an epoch was heard");
     dt_list_for_each (l, &d->gates) {
         const struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
         char name[256];
@@ -255,7 +255,7 @@ static void data_path_page(struct daemon *d, FILE *f)
 {
     uint64_t v[DT_DPC_COUNT];
     dt_dp_counters(d->dp, v);
-    family(f, "data_path_total", "counter", "what the workers counted");
+    metric_family(f, "data_path_total", "counter", "what the workers counted");
     for (int i = 0; i < DT_DPC_COUNT; i++)
         fprintf(f, "dovetail_data_path_total{what=\"%s\"} %llu\n", dt_dp_counter_name((enum dt_dp_counter)i),
                 (unsigned long long)v[i]);
@@ -290,8 +290,8 @@ static void plans_page(struct daemon *d, FILE *f)
     };
     for (size_t i = 0; i < DT_ARRAY_LEN(v); i++)
         single(f, v[i].name, v[i].type, v[i].help, (double)v[i].v);
-    family(f, "plans_refused_total", "counter",
-           "plans that a packet asked for and that were not started, by reason");
+    metric_family(f, "plans_refused_total", "counter",
+                  "plans that a packet asked for and that were not started, by reason");
     fprintf(f, "dovetail_plans_refused_total{why=\"rules\"} %llu\n", (unsigned long long)c.drop_refused);
     fprintf(f, "dovetail_plans_refused_total{why=\"plans_max\"} %llu\n", (unsigned long long)c.drop_plans);
     fprintf(f, "dovetail_plans_refused_total{why=\"building_max\"} %llu\n",
@@ -304,7 +304,7 @@ static void discovery_page(struct daemon *d, FILE *f)
     const char *name;
     discover_counters(d, o);
     if (json_object_size(o) > 0)
-        family(f, "discovery", "untyped", "what discovery counted, and what it has now");
+        metric_family(f, "discovery", "untyped", "what discovery counted, and what it has now");
     json_object_foreach(o, name, v)
         fprintf(f, "dovetail_discovery{what=\"%s\"} %lld\n", name, (long long)json_integer_value(v));
     json_decref(o);
@@ -314,14 +314,15 @@ static void discovery_page(struct daemon *d, FILE *f)
 static void dropped_page(struct daemon *d, FILE *f)
 {
     struct dt_host_filter_counters dropped = dt_keeper_dropped(d->keeper);
-    family(f, "plain_dropped_total", "counter",
-           "packets in the clear that were dropped: out, towards what is closed; in, from there or to an inside "
-           "address; at most 5 s ago");
+    metric_family(
+        f, "plain_dropped_total", "counter",
+        "packets in the clear that were dropped: out, towards what is closed; in, from there or to an inside "
+        "address; at most 5 s ago");
     fprintf(f, "dovetail_plain_dropped_total{way=\"out\"} %llu\n", (unsigned long long)dropped.out);
     fprintf(f, "dovetail_plain_dropped_total{way=\"in\"} %llu\n", (unsigned long long)dropped.in);
 }
 
-static void write_page(void *ctx, FILE *f)
+static void daemon_write_page(void *ctx, FILE *f)
 {
     struct daemon *d = ctx;
     struct dt_endpoint_counters e;
@@ -330,9 +331,10 @@ static void write_page(void *ctx, FILE *f)
            dt_time_seconds(daemon_now() - d->started));
     single(f, "keeper_up", "gauge", "the process with rights is there, and this host is kept",
            dt_keeper_gone(d->keeper) == NULL);
-    single(f, "host_failed_looks_total", "counter",
-           "looks at this host after which something of what is wanted was missing, or that could not be made",
-           (double)d->host_failed);
+    single(
+        f, "host_failed_looks_total", "counter",
+        "looks at this host after which something of what is wanted was missing, or that could not be made",
+        (double)d->host_failed);
     single(f, "sessions", "gauge", "IKE sessions now", (double)e.sessions);
     single(f, "sas", "gauge", "SA pairs now", (double)e.sas);
     single(f, "unknown_spi_total", "counter", "ESP packets for no SA, as reported", (double)e.unknown_spi);
@@ -373,7 +375,7 @@ static void metrics_turn(uv_idle_t *idle)
     if (!p->walked || pass_clients(d, p))
         return;
     if (pass_whole(p))
-        dt_page_make(d->metrics, write_page, d);
+        dt_page_make(d->metrics, daemon_write_page, d);
     pass_free(d);
 }
 

@@ -44,7 +44,7 @@ struct plans {
     bool again; /* a callback has left something to do */
 };
 
-static void on_timer(uv_timer_t *timer);
+static void plans_on_timer(uv_timer_t *timer);
 
 static void wake(struct plans *p, dt_time at)
 {
@@ -54,7 +54,7 @@ static void wake(struct plans *p, dt_time at)
         return;
     }
     uv_update_time(&p->d->loop);
-    uv_timer_start(&p->timer, on_timer, at <= now ? 0 : (at - now + DT_MSEC - 1) / DT_MSEC, 0);
+    uv_timer_start(&p->timer, plans_on_timer, at <= now ? 0 : (at - now + DT_MSEC - 1) / DT_MSEC, 0);
 }
 
 static struct layer *layer_by_id(struct plans *p, uint32_t id)
@@ -223,7 +223,7 @@ static dt_time used(void *user, uint32_t layer)
     return l != NULL ? l->used : 0;
 }
 
-static void event(void *user, const struct dt_policy_event *ev)
+static void plans_policy_event(void *user, const struct dt_policy_event *ev)
 {
     struct plans *p = user;
     char peer[DT_ADDR_STRLEN] = "";
@@ -238,7 +238,7 @@ static void event(void *user, const struct dt_policy_event *ev)
 }
 
 static const struct dt_policy_ops ops = {
-    .perform = perform, .teardown = teardown, .used = used, .event = event};
+    .perform = perform, .teardown = teardown, .used = used, .event = plans_policy_event};
 
 /* ---- what has become of it ---- */
 
@@ -259,7 +259,7 @@ static void layer_end(struct plans *p, struct layer *l)
     driver_hold(p->d, t); /* what comes now waits, and begins the plan anew */
 }
 
-static bool closed(struct plans *p, const struct layer *l, dt_time now)
+static bool layer_closed(struct plans *p, const struct layer *l, dt_time now)
 {
     return l->t == NULL || now >= l->close_by || !dt_endpoint_closing(p->d->ep, &l->peer);
 }
@@ -308,14 +308,14 @@ static void layer_run(struct plans *p, struct layer *l, dt_time now)
         dt_policy_lost(p->policy, now, id, &err);
         break;
     case FAILING:
-        if (!closed(p, l, now))
+        if (!layer_closed(p, l, now))
             break;
         dt_err_set(&err, 0, "%s", l->why);
         layer_end(p, l);
         dt_policy_done(p->policy, now, id, &err);
         break;
     case TEARING:
-        if (!closed(p, l, now))
+        if (!layer_closed(p, l, now))
             break;
         layer_end(p, l);
         dt_policy_torn(p->policy, now, id);
@@ -323,7 +323,7 @@ static void layer_run(struct plans *p, struct layer *l, dt_time now)
     }
 }
 
-static void run(struct plans *p)
+static void plans_run(struct plans *p)
 {
     dt_time now = daemon_now(), at = DT_NEVER;
     for (int turns = 0; turns < 64; turns++) {
@@ -347,9 +347,9 @@ static void run(struct plans *p)
     loop_wake(p->d);
 }
 
-static void on_timer(uv_timer_t *timer)
+static void plans_on_timer(uv_timer_t *timer)
 {
-    run(timer->data);
+    plans_run(timer->data);
 }
 
 /* ---- what the rest of the daemon tells ---- */
@@ -436,7 +436,7 @@ void plans_need(struct daemon *d, const struct dt_dp_event *ev)
     if (p == NULL || p->policy == NULL || own_to_layer(d, &ev->flow))
         return;
     dt_policy_packet(p->policy, daemon_now(), &f, NULL, 0, NULL, NULL);
-    run(p);
+    plans_run(p);
 }
 
 /* Five times a second: who has carried something, and for which rules? */
@@ -464,7 +464,7 @@ void plans_beat(struct daemon *d)
             dt_policy_packet(p->policy, daemon_now(), &asked[i].flow, NULL, 0, NULL, NULL);
     }
     if (n > 0)
-        run(p);
+        plans_run(p);
 }
 
 void plans_forget(struct daemon *d, struct tun *t, const char *why)
@@ -515,7 +515,7 @@ int plans_apply(struct daemon *d, const struct dt_policy_limits *limits, struct 
     plans_hook_rules(d, m); /* takes m, and frees the one before */
     if (p->policy == NULL)
         return dt_err_set(err, 0, "out of memory");
-    run(p);
+    plans_run(p);
     return 0;
 }
 
@@ -532,7 +532,7 @@ void plans_stop(struct daemon *d)
 {
     if (d->plans != NULL && d->plans->policy != NULL) {
         dt_policy_stop(d->plans->policy, daemon_now());
-        run(d->plans);
+        plans_run(d->plans);
     }
 }
 

@@ -48,7 +48,7 @@ static int by_peer(const void *a, const void *b)
     return x->rule != y->rule ? (x->rule < y->rule ? -1 : 1) : dt_addr_cmp(&x->addr, &y->addr);
 }
 
-static bool serves(const struct tun *t, const struct dt_rule *r)
+static bool tun_serves(const struct tun *t, const struct dt_rule *r)
 {
     return t->id != 0 && t->ruled && t->cfg.cfg.transport == (r->kind == DT_RULE_TRANSPORT) &&
            (r->use == NULL || strcmp(r->use, t->cfg.cfg.name) == 0);
@@ -110,7 +110,7 @@ void plans_hook_rules(struct daemon *d, struct dt_match *match)
             const struct dt_rule *r = &rs->v[i];
             dt_list_for_each (l, &d->tuns) {
                 struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
-                if (r->kind == DT_RULE_PASS || !serves(t, r))
+                if (r->kind == DT_RULE_PASS || !tun_serves(t, r))
                     continue;
                 if (r->kind == DT_RULE_TRANSPORT)
                     add_peers(m, t, r);
@@ -174,7 +174,7 @@ size_t plans_asked(struct daemon *d, struct plans_ask out[PLANS_ASKS])
 
 /* ---- on the workers ---- */
 
-static void ask(struct plan_map *m, uint32_t key, uint32_t tunnel, const struct dt_flow *f)
+static void hook_ask(struct plan_map *m, uint32_t key, uint32_t tunnel, const struct dt_flow *f)
 {
     _Static_assert(PLANS_ASKS == 256, "as many as eight bits name");
     uint32_t turn = atomic_load_explicit(&m->turn, memory_order_relaxed) | 1;
@@ -221,7 +221,7 @@ struct dt_dp_choice plans_choose(void *ctx, const struct dt_dp_flow *flow)
         struct peer key = {r, f.dst, 0};
         struct peer *p = m->npeer > 0 ? bsearch(&key, m->peer, m->npeer, sizeof(key), by_peer) : NULL;
         if (p != NULL && !ours)
-            ask(m, r ^ (uint32_t)dt_get_be16(f.dst.b + (f.dst.ver == 4 ? 2 : 14)) << 16, p->tunnel, &f);
+            hook_ask(m, r ^ (uint32_t)dt_get_be16(f.dst.b + (f.dst.ver == 4 ? 2 : 14)) << 16, p->tunnel, &f);
         return p != NULL ? (struct dt_dp_choice){p->tunnel, r} : discard;
     }
     r = dt_match_tunnel(m->match, &f);
@@ -230,6 +230,6 @@ struct dt_dp_choice plans_choose(void *ctx, const struct dt_dp_flow *flow)
     if (m->tunnel[r] == 0)
         return discard;
     if (!ours) /* what we send to a peer is no reason to reach it */
-        ask(m, r, m->tunnel[r], &f);
+        hook_ask(m, r, m->tunnel[r], &f);
     return (struct dt_dp_choice){m->tunnel[r], r};
 }

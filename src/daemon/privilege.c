@@ -37,7 +37,7 @@ int privilege_check(struct dt_err *err)
 }
 
 /* *uid and *gid: whom to become; as they are where nobody else is meant. */
-static int find_user(const char *user, uid_t *uid, gid_t *gid, struct dt_err *err)
+static int daemon_find_user(const char *user, uid_t *uid, gid_t *gid, struct dt_err *err)
 {
     const struct passwd *p = getpwnam(user[0] != '\0' ? user : DT_CONFIG_USER);
     *uid = geteuid();
@@ -84,7 +84,7 @@ int privilege_become(const char *user, struct dt_err *err)
 {
     uid_t uid;
     gid_t gid;
-    if (find_user(user, &uid, &gid, err) != 0)
+    if (daemon_find_user(user, &uid, &gid, err) != 0)
         return -1;
     if (dt_rights_close() != 0)
         return dt_err_set(err, 0, "cannot give up privileges: %s", strerror(errno));

@@ -54,7 +54,7 @@ static void put_comma(struct report *r, FILE *out)
     r->comma = true;
 }
 
-static bool wants(const struct report *r, const char *name)
+static bool report_wants(const struct report *r, const char *name)
 {
     return r->names == NULL || json_object_get(r->names, name) != NULL;
 }
@@ -62,7 +62,7 @@ static bool wants(const struct report *r, const char *name)
 static bool wants_client(const struct report *r, const struct dt_ike_id *id)
 {
     char text[DT_IKE_ID_STRLEN];
-    return r->whole || wants(r, dt_ike_id_str(text, id)) ||
+    return r->whole || report_wants(r, dt_ike_id_str(text, id)) ||
            json_object_get(r->ids, dt_ike_id_key(text, id)) != NULL;
 }
 
@@ -73,7 +73,7 @@ static bool put_tunnels(struct report *r, FILE *out)
         struct tun *t = tun_walk_next(r->d, &r->walk);
         if (t == NULL)
             return false;
-        if (!wants(r, t->cfg.cfg.name))
+        if (!report_wants(r, t->cfg.cfg.name))
             continue;
         put_comma(r, out);
         put_json(out, status_tunnel(r->d, t));
@@ -152,7 +152,7 @@ static bool put_gateways(struct report *r, FILE *out)
             return false;
         if (!under_way) {
             r->gate = g->id;
-            r->whole = wants(r, g->cfg.cfg.name);
+            r->whole = report_wants(r, g->cfg.cfg.name);
             r->clients = r->verified = 0;
             if (r->whole)
                 gateway_begin(r, out, g);

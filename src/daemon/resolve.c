@@ -42,7 +42,7 @@ static bool same_addresses(const struct host_addrs *known, const struct dt_names
 }
 
 /* Takes the answer for one name; true when it says something new. */
-static bool take(struct tun *t, size_t host, const struct dt_names_answer *a)
+static bool resolve_take(struct tun *t, size_t host, const struct dt_names_answer *a)
 {
     if (same_addresses(&t->found[host], a))
         return false;
@@ -52,7 +52,7 @@ static bool take(struct tun *t, size_t host, const struct dt_names_answer *a)
 }
 
 /* What a name has beside the addresses that are tried is not lost without a word. */
-static void tell_left_out(const struct tun *t, size_t host, const struct dt_names_answer *a)
+static void resolve_tell_left_out(const struct tun *t, size_t host, const struct dt_names_answer *a)
 {
     size_t known = 0;
     for (size_t i = 0; i < t->cfg.nhost; i++)
@@ -72,7 +72,7 @@ static void resolve_free(struct resolve *r)
     free(r);
 }
 
-static void finish(struct resolve *r)
+static void resolve_finish(struct resolve *r)
 {
     struct tun *t = r->t;
     bool missing = false;
@@ -115,7 +115,7 @@ static bool any_waiting(const struct resolve *r)
     return false;
 }
 
-static void answered(struct resolve *r, size_t host, const struct dt_names_answer *a)
+static void resolve_answered(struct resolve *r, size_t host, const struct dt_names_answer *a)
 {
     struct tun *t = r->t;
     r->waiting[host] = false;
@@ -125,13 +125,13 @@ static void answered(struct resolve *r, size_t host, const struct dt_names_answe
         LOG(DT_LOG_WARN, "%s: %s", t->cfg.cfg.name, t->resolve_why);
     } else {
         t->resolve_why[0] = '\0';
-        if (take(t, host, a)) {
+        if (resolve_take(t, host, a)) {
             r->changed = true;
-            tell_left_out(t, host, a);
+            resolve_tell_left_out(t, host, a);
         }
     }
     if (!any_waiting(r))
-        finish(r);
+        resolve_finish(r);
     else if (r->changed)
         tell_addresses(r, daemon_now());
 }
@@ -150,12 +150,12 @@ void resolve_answers(struct daemon *d)
     while (dt_names_next(d->names, &a)) {
         struct resolve *r = resolve_by_id(d, a.ticket / DT_TUNNEL_GATEWAYS);
         if (r != NULL)
-            answered(r, a.ticket % DT_TUNNEL_GATEWAYS, &a);
+            resolve_answered(r, a.ticket % DT_TUNNEL_GATEWAYS, &a);
     }
     loop_wake(d);
 }
 
-static void ask(struct resolve *r, size_t host)
+static void resolve_ask(struct resolve *r, size_t host)
 {
     struct dt_err err = {0};
     struct tun *t = r->t;
@@ -186,9 +186,9 @@ void resolve_start(struct daemon *d, struct tun *t)
     t->resolve_at = DT_NEVER;
     for (size_t i = 0; i < t->cfg.nhost; i++)
         if (is_name(t, i))
-            ask(r, i);
+            resolve_ask(r, i);
     if (!any_waiting(r))
-        finish(r);
+        resolve_finish(r);
 }
 
 void resolve_cancel(struct tun *t)

@@ -21,7 +21,7 @@
 #define LOOPBACK       1            /* the interface's index */
 #define OWNER_GATEWAYS UINT32_MAX
 #define NARROW_FROM    (DT_HOST_TABLES_FROM + 128)
-#define NARROW_TABLES  512 /* as many as the configuration may have rules for ports */
+#define NARROW_TABLES  512              /* as many as the configuration may have rules for ports */
 #define OWNER_NONE     (UINT32_MAX - 1) /* whose absence blocks nobody */
 
 /* One round of saying what is wanted. */
@@ -30,7 +30,7 @@ struct want {
     struct dt_host_facts facts;
     struct dt_nl_addrs addrs; /* of this host; read when first asked for */
     bool have_addrs, no_memory, v4, v6;
-    bool narrowed[2];                 /* IPv4, IPv6: something is, to a protocol or port */
+    bool narrowed[2]; /* IPv4, IPv6: something is, to a protocol or port */
     bool have_tables;
     uint8_t tables[NARROW_TABLES / 8]; /* a bit for each that somebody has */
     uint32_t owner;
@@ -55,7 +55,7 @@ static void want_addr(struct want *w, const struct dt_addr *a, bool closed)
 struct way {
     const struct dt_config_tunnel *tunnel; /* NULL: a gateway's */
     bool keeps;                            /* networks of this host inside it do not stay local */
-    bool in;               /* a route into the device; else the barrier alone */
+    bool in;                               /* a route into the device; else the barrier alone */
     struct dt_addr src[2]; /* IPv4, IPv6: what programs here should speak from; ver 0: the kernel chooses */
     uint32_t mtu;
 };
@@ -139,8 +139,8 @@ static uint32_t table_of(struct want *w, uint32_t *table)
 }
 
 /* Packets of that protocol and port to the prefix look into the table; so do fragments, whose ports no rule sees. */
-static void want_steer(struct want *w, const struct dt_prefix *to, const struct dt_selector *s, uint32_t table,
-                       bool closed)
+static void want_steer(struct want *w, const struct dt_prefix *to, const struct dt_selector *s,
+                       uint32_t table, bool closed)
 {
     struct dt_nl_rule rule = {
         .ver = to->addr.ver, .priority = DT_DAEMON_PRIORITY - 1, .table = table, .dst = *to};
@@ -207,7 +207,7 @@ static void read_addrs(struct want *w)
 
 /* An address of this host that the tunnel's own side has: what programs here should speak from. The first that the kernel
  * lists. */
-static void source_in(struct want *w, const struct dt_selectors *inside, struct dt_addr src[2])
+static void selectors_source(struct want *w, const struct dt_selectors *inside, struct dt_addr src[2])
 {
     read_addrs(w);
     for (size_t i = 0; w->have_addrs && i < w->addrs.n; i++) {
@@ -246,7 +246,7 @@ static void want_tunnel(struct want *w, struct tun *t)
         way.src[1] = info.inside.addr6;
     }
     if (t->site)
-        source_in(w, &t->cfg.cfg.local, way.src);
+        selectors_source(w, &t->cfg.cfg.local, way.src);
     way.in = t->wanted && tunnel_has_way(w->d, t);
     lan_exceptions(&w->lan, &t->cfg);
     if (t->site)
@@ -269,7 +269,7 @@ static void want_gateway(struct want *w, struct gate *g)
     if (g->discovery)
         return;
     w->owner = OWNER_GATEWAYS;
-    source_in(w, &g->cfg.cfg.protect, way.src);
+    selectors_source(w, &g->cfg.cfg.protect, way.src);
     lan_own(&w->lan, &g->cfg.cfg.protect, "protect");
     struct dt_selectors pools = pools_of(&g->cfg);
     want_selectors(w, &pools, &way, closed, &g->table);
@@ -306,8 +306,7 @@ static void want_exception(struct want *w, const struct dt_prefix *p, size_t nar
         const struct dt_host_fact *f = dt_host_facts_at(&w->facts, &dt_host_sort, i);
         if ((f->kind == DT_HOST_BARRIER || f->kind == DT_HOST_ROUTE) && f->table != 0 &&
             dt_prefix_covers(&f->prefix, p))
-            want_fact(w,
-                      (struct dt_host_fact){.kind = DT_HOST_ELSEWHERE, .prefix = *p, .table = f->table});
+            want_fact(w, (struct dt_host_fact){.kind = DT_HOST_ELSEWHERE, .prefix = *p, .table = f->table});
     }
 }
 
@@ -324,7 +323,7 @@ static void want_exceptions(struct want *w)
     lan_round_free(&w->lan);
 }
 
-static void say_what_is_wanted(struct want *w)
+static void routes_say_wanted(struct want *w)
 {
     struct daemon *d = w->d;
     dt_list_for_each (l, &d->tuns)
@@ -407,7 +406,7 @@ static void renew_device(struct daemon *d)
     LOG(DT_LOG_WARN, "the device %s was deleted; it has been made anew", dt_dp_tun_name(d->dp));
 }
 
-static void host_mended(void *user, bool set, const struct dt_host_fact *f, const struct dt_err *err)
+static void routes_host_mended(void *user, bool set, const struct dt_host_fact *f, const struct dt_err *err)
 {
     char text[DT_HOST_FACT_STRLEN];
     dt_host_fact_str(text, f);
@@ -625,7 +624,7 @@ void routes_flush(struct daemon *d)
     struct dt_host_result result = {.set = 0};
     d->routes_changed = false;
     renew_device(d);
-    say_what_is_wanted(&w);
+    routes_say_wanted(&w);
     dt_nl_addrs_free(&w.addrs);
     if (w.no_memory) {
         LOG(DT_LOG_ERROR, "out of memory: routes stay as they are");
@@ -634,7 +633,7 @@ void routes_flush(struct daemon *d)
     } else {
         d->routes_said = true;
         lan_tell(d, &w.lan);
-        d->host_failed += dt_keeper_want(d->keeper, &w.facts, &result, host_mended, d) != 0;
+        d->host_failed += dt_keeper_want(d->keeper, &w.facts, &result, routes_host_mended, d) != 0;
         tell_result(&result);
     }
     dt_list_for_each (l, &d->tuns) {

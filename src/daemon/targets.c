@@ -94,7 +94,7 @@ static void know(struct known *k, const char *name)
 }
 
 /* "office", "branch" and 3 more */
-static const char *tell(struct known *k)
+static const char *known_tell(struct known *k)
 {
     size_t at = 0, told = k->n < NAMES_TOLD ? k->n : NAMES_TOLD;
     for (size_t i = 0; i < told; i++)
@@ -128,7 +128,7 @@ char *targets_unknown(struct daemon *d, const char *name, char out[TARGETS_UNKNO
         dt_utf8_printf(out + at, TARGETS_UNKNOWN - at, "; did you mean \"%s\"?", near);
     else if (k->total > 0)
         dt_utf8_printf(out + at, TARGETS_UNKNOWN - at, "; there %s %s", k->total == 1 ? "is" : "are",
-                       tell(k));
+                       known_tell(k));
     else
         dt_utf8_printf(out + at, TARGETS_UNKNOWN - at, "; the configuration has none (%.200s)",
                        d->config_file);

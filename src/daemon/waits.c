@@ -28,7 +28,7 @@ struct monitor {
     json_t *names; /* a list; empty: all */
 };
 
-static void forget(void *arg)
+static void wait_forget(void *arg)
 {
     struct wait *w = arg;
     dt_list_del(&w->link);
@@ -54,7 +54,7 @@ void waits_add(struct daemon *d, struct dt_control_request *req, const struct wa
     w->before = calloc(spec->on.n, sizeof(*w->before));
     w->done = calloc(spec->on.n, sizeof(*w->done));
     if (!copied || w->before == NULL || w->done == NULL) {
-        forget(w);
+        wait_forget(w);
         dt_control_fail(req, 1, NULL, "out of memory");
         return;
     }
@@ -67,7 +67,7 @@ void waits_add(struct daemon *d, struct dt_control_request *req, const struct wa
             w->before[i] = info.epoch;
     }
     dt_list_add_tail(&d->waits, &w->link);
-    dt_control_on_cancel(req, forget, w);
+    dt_control_on_cancel(req, wait_forget, w);
 }
 
 static bool reached(struct wait *w, size_t i, struct dt_tunnel_info *info)
@@ -82,7 +82,7 @@ static bool reached(struct wait *w, size_t i, struct dt_tunnel_info *info)
     return info->up && (w->spec.what == WAIT_UP || info->epoch > w->before[i]);
 }
 
-static void describe(char *out, size_t cap, const struct dt_tunnel_info *i)
+static void tunnel_state_text(char *out, size_t cap, const struct dt_tunnel_info *i)
 {
     char a4[DT_ADDR_STRLEN], a6[DT_ADDR_STRLEN], via[DT_ADDRPORT_STRLEN];
     const struct dt_ike_inside *in = &i->inside;
@@ -110,11 +110,11 @@ static void failed(struct wait *w, const struct target *t, const char *how)
                      "with server_rekey = accept";
     snprintf(why, sizeof(why), "%s", said != NULL ? said : "nobody knows why");
     snprintf(name, sizeof(name), "%s", target_name(t));
-    forget(w);
+    wait_forget(w);
     dt_control_fail(req, 1, detail, "%s %s: %s", name, how, why);
 }
 
-static void answer(struct wait *w)
+static void wait_answer(struct wait *w)
 {
     json_t *list = json_array();
     struct dt_tunnel_info info;
@@ -123,13 +123,13 @@ static void answer(struct wait *w)
         const struct target *t = &w->spec.on.v[i];
         bool there = target_info(w->d, t, &info);
         if (there && info.up)
-            describe(text, sizeof(text), &info);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:b}", "name", target_name(t), "text", text,
-                                              "epoch", there ? (int)info.epoch : 0, "verified",
-                                              there && info.verified));
+            tunnel_state_text(text, sizeof(text), &info);
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:i, s:b}", "name", target_name(t), "text", text, "epoch",
+                                        there ? (int)info.epoch : 0, "verified", there && info.verified));
     }
     struct dt_control_request *req = w->req;
-    forget(w);
+    wait_forget(w);
     dt_control_answer(req, json_pack("{s:o}", "tunnels", list));
 }
 
@@ -139,7 +139,7 @@ static bool refused_for_good(const struct target *t)
 }
 
 /* Has this one come about, or failed? True when the request was ended, and w is gone. */
-static bool look_at(struct wait *w, size_t i, dt_time now)
+static bool wait_look_at(struct wait *w, size_t i, dt_time now)
 {
     struct dt_tunnel_info info;
     if (w->done[i])
@@ -153,14 +153,14 @@ static bool look_at(struct wait *w, size_t i, dt_time now)
     }
     if (w->left > 0)
         return false;
-    answer(w);
+    wait_answer(w);
     return true;
 }
 
-static void look(struct wait *w, dt_time now)
+static void wait_look(struct wait *w, dt_time now)
 {
     for (size_t i = 0; i < w->spec.on.n; i++)
-        if (look_at(w, i, now))
+        if (wait_look_at(w, i, now))
             return;
 }
 
@@ -189,7 +189,7 @@ static void ping_next(struct wait *w, dt_time now)
     json_t *result =
         json_pack("{s:s, s:i, s:i}", "tunnel", name, "sent", (int)w->sent, "answered", (int)w->answered);
     unsigned answered = w->answered, sent = w->sent;
-    forget(w);
+    wait_forget(w);
     if (answered > 0)
         dt_control_answer(req, result);
     else
@@ -204,7 +204,7 @@ void waits_tick(struct daemon *d, dt_time now)
         if (w->spec.what == WAIT_PING)
             ping_next(w, now);
         else
-            look(w, now);
+            wait_look(w, now);
     }
 }
 
@@ -235,7 +235,7 @@ void waits_event(struct daemon *d, const struct dt_event *ev)
                  (ev->kind == DT_EPOCH_REFUSED || ev->kind == DT_EVENT_TUNNEL_GONE))
             failed(w, &w->spec.on.v[i], "has no new epoch");
         else
-            look_at(w, i, daemon_now());
+            wait_look_at(w, i, daemon_now());
     }
 }
 
@@ -246,7 +246,7 @@ void waits_forget(struct daemon *d, const struct tun *t)
         for (size_t i = 0; i < w->spec.on.n; i++)
             if (w->spec.on.v[i].tun == t) {
                 struct dt_control_request *req = w->req;
-                forget(w);
+                wait_forget(w);
                 dt_control_fail(req, 1, NULL, "%s was taken out of the configuration", t->cfg.cfg.name);
                 break;
             }
@@ -295,7 +295,7 @@ void monitors_add(struct daemon *d, struct dt_control_request *req, const json_t
 }
 
 /* Its tunnel or client is named, or the client's gateway. */
-static bool wants(struct daemon *d, const struct monitor *m, const struct dt_event *ev)
+static bool monitor_wants(struct daemon *d, const struct monitor *m, const struct dt_event *ev)
 {
     struct dt_tunnel_info info;
     size_t i;
@@ -355,7 +355,7 @@ void monitors_event(struct daemon *d, const struct dt_event *ev)
     json_t *o = NULL;
     dt_list_for_each_safe (l, &d->monitors) {
         struct monitor *m = DT_CONTAINER_OF(l, struct monitor, link);
-        if (!wants(d, m, ev))
+        if (!monitor_wants(d, m, ev))
             continue;
         if (o == NULL)
             o = event_json(ev);

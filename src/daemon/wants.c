@@ -44,7 +44,7 @@ static void sum_of(char out[17], const json_t *up, const json_t *closed)
 }
 
 /* NULL: it is not there (*why empty), or not to be trusted. */
-static char *read_whole(const char *path, const char **why)
+static char *wants_read_whole(const char *path, const char **why)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     char *text = fd >= 0 ? malloc(ROOM + 1) : NULL;
@@ -73,7 +73,7 @@ void wants_load(struct daemon *d)
     const char *why;
     if (!wants_path(d, path, sizeof(path)))
         return;
-    char *text = read_whole(path, &why);
+    char *text = wants_read_whole(path, &why);
     json_t *o = text != NULL ? json_loads(text, 0, NULL) : NULL;
     const json_t *up = json_object_get(o, "up"), *closed = json_object_get(o, "closed");
     bool good = json_is_object(up) && json_is_object(closed);
@@ -136,7 +136,8 @@ void wants_save(struct daemon *d)
     }
     if (dt_keeper_keep(d->keeper, text, strlen(text), &err) != 0) {
         LOG(DT_LOG_ERROR,
-            "%s; a tunnel with start = manual will not be wanted after a crash or restart, and what it protects open",
+            "%s; a tunnel with start = manual will not be wanted after a crash or restart, and what it "
+            "protects open",
             err.text);
         free(text);
         return;

@@ -32,8 +32,7 @@ static bool choose_path(struct tunnel *t, struct dt_path *path)
             return true;
         }
     }
-    return ep->ops.local_addr &&
-           ep->ops.local_addr(ep->user, t->id, &path->remote.addr, &path->local.addr) &&
+    return ep->ops.local_addr && ep->ops.local_addr(ep->user, t->id, &path->remote.addr, &path->local.addr) &&
            path->local.addr.ver == path->remote.addr.ver;
 }
 
@@ -137,14 +136,14 @@ static void op_drop(void *user, dt_time now, bool polite)
     t->c->keep_place = false;
 }
 
-static bool op_negotiate(void *user, dt_time now, uint32_t old)
+static bool client_negotiate(void *user, dt_time now, uint32_t old)
 {
     struct tunnel *t = user;
     return ep_link_negotiate(t->c->link, t, now, old);
 }
 
 /* The request of an open session goes on (link.c); an opening that took too long is dropped. */
-static void op_abandon(void *user, dt_time now)
+static void client_abandon(void *user, dt_time now)
 {
 }
 
@@ -153,11 +152,11 @@ static void op_probe(void *user, dt_time now, uint32_t epoch, uint16_t seq)
     ep_probe_send(user, now, epoch, seq);
 }
 
-static void op_liveness(void *user, dt_time now)
+static void client_liveness(void *user, dt_time now)
 {
 }
 
-static void op_event(void *user, dt_time now, const struct dt_epoch_event *ev)
+static void client_event(void *user, dt_time now, const struct dt_epoch_event *ev)
 {
     struct tunnel *t = user;
     if (ev->kind == DT_EPOCH_VERIFIED) {
@@ -184,15 +183,15 @@ static void op_event(void *user, dt_time now, const struct dt_epoch_event *ev)
 const struct dt_epoch_ops ep_client_ops = {
     .open_session = op_open,
     .drop_session = op_drop,
-    .negotiate = op_negotiate,
-    .abandon = op_abandon,
+    .negotiate = client_negotiate,
+    .abandon = client_abandon,
     .probe = op_probe,
     .use = ep_op_use,
     .del = ep_op_del,
     .gone = ep_op_gone,
-    .liveness = op_liveness,
+    .liveness = client_liveness,
     .last_heard = ep_op_last_heard,
-    .event = op_event,
+    .event = client_event,
 };
 
 /* ---- what IKE reports ---- */

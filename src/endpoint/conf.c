@@ -126,14 +126,14 @@ bool dt_endpoint_gateways_meet(const struct dt_gateway_cfg *a, const struct dt_g
     return b->nlisten == 0;
 }
 
-static bool same_id(const struct dt_ike_id *a, const struct dt_ike_id *b)
+static bool conf_same_id(const struct dt_ike_id *a, const struct dt_ike_id *b)
 {
     return a->type == b->type && (a->type == DT_ID_ANY || dt_ike_id_eq(a, b));
 }
 
 bool ep_conf_same_client(const struct dt_tunnel_cfg *a, const struct dt_tunnel_cfg *b)
 {
-    return same_id(&a->local_id, &b->local_id) && same_id(&a->remote_id, &b->remote_id) &&
+    return conf_same_id(&a->local_id, &b->local_id) && conf_same_id(&a->remote_id, &b->remote_id) &&
            ep_conf_same_proposals(&a->ike, &b->ike) && ep_conf_same_proposals(&a->esp, &b->esp) &&
            dt_selectors_eq(&a->protect, &b->protect) && dt_selectors_eq(&a->local, &b->local) &&
            a->inside4 == b->inside4 && a->inside6 == b->inside6 && a->transport == b->transport &&
@@ -143,7 +143,7 @@ bool ep_conf_same_client(const struct dt_tunnel_cfg *a, const struct dt_tunnel_c
 
 bool ep_conf_same_server(const struct dt_gateway_cfg *a, const struct dt_gateway_cfg *b)
 {
-    return same_id(&a->identity, &b->identity) && same_id(&a->peers, &b->peers) &&
+    return conf_same_id(&a->identity, &b->identity) && conf_same_id(&a->peers, &b->peers) &&
            ep_conf_same_proposals(&a->ike, &b->ike) && ep_conf_same_proposals(&a->esp, &b->esp) &&
            dt_selectors_eq(&a->protect, &b->protect) && dt_selectors_eq(&a->remote, &b->remote) &&
            a->lease == b->lease && a->transport == b->transport;

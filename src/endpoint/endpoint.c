@@ -24,14 +24,15 @@ void ep_timer_set(struct dt_endpoint *ep, struct timer *timer, dt_time at)
     dt_heap_set(&ep->heap, &timer->t, at);
 }
 
-static uint64_t hash_id(uint32_t id)
+static uint64_t tunnel_hash(uint32_t id)
 {
     return id * 0x9e3779b97f4a7c15u;
 }
 
 struct tunnel *ep_tunnel(const struct dt_endpoint *ep, uint32_t id)
 {
-    for (struct dt_table_node *n = dt_table_first(&ep->tunnel_table, hash_id(id)); n; n = dt_table_next(n)) {
+    for (struct dt_table_node *n = dt_table_first(&ep->tunnel_table, tunnel_hash(id)); n;
+         n = dt_table_next(n)) {
         struct tunnel *t = DT_CONTAINER_OF(n, struct tunnel, node);
         if (t->id == id)
             return t;
@@ -52,7 +53,7 @@ struct tunnel *ep_tunnel_new(struct dt_endpoint *ep, bool is_client, const char 
     char *copy = ep_alloc(ep, len);
     bool place = !dt_heap_reserve(&ep->heap, 1);
     if (!t || !role || !copy || !place ||
-        dt_table_insert(&ep->tunnel_table, &t->node, hash_id(ep->next_tunnel + 1))) {
+        dt_table_insert(&ep->tunnel_table, &t->node, tunnel_hash(ep->next_tunnel + 1))) {
         if (place)
             dt_heap_unreserve(&ep->heap, 1);
         if (t)
@@ -148,8 +149,8 @@ struct dt_endpoint *dt_endpoint_new(const struct dt_endpoint_ops *ops, void *use
     dt_table_init(&ep->tunnel_table);
     dt_table_init(&ep->peer_table);
     dt_table_init(&ep->sa_table);
-    struct dt_list *lists[] = {&ep->tunnels,  &ep->gateways, &ep->retired,
-                               &ep->networks, &ep->closing,  &ep->dead, &ep->bringers};
+    struct dt_list *lists[] = {&ep->tunnels, &ep->gateways, &ep->retired, &ep->networks,
+                               &ep->closing, &ep->dead,     &ep->bringers};
     for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
         dt_list_init(lists[i]);
     struct dt_ike_ops ike_ops = ep_ike_ops;

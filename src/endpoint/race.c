@@ -9,7 +9,7 @@
 
 #define REMEMBER (24 * 3600 * DT_SEC) /* networks change */
 
-static struct network *find(const struct dt_endpoint *ep, const struct dt_path *path)
+static struct network *race_find(const struct dt_endpoint *ep, const struct dt_path *path)
 {
     dt_list_for_each (n, &ep->networks) {
         struct network *w = DT_CONTAINER_OF(n, struct network, list);
@@ -21,14 +21,14 @@ static struct network *find(const struct dt_endpoint *ep, const struct dt_path *
 
 bool ep_race_first_udp(struct tunnel *t, const struct dt_path *path)
 {
-    const struct network *w = find(t->ep, path);
+    const struct network *w = race_find(t->ep, path);
     return w && w->udp && dt_time_add(w->since, REMEMBER) > t->ep->now;
 }
 
 /* True when this is news. */
-static bool remember(struct dt_endpoint *ep, const struct dt_path *path, bool udp, dt_time now)
+static bool race_remember(struct dt_endpoint *ep, const struct dt_path *path, bool udp, dt_time now)
 {
-    struct network *w = find(ep, path);
+    struct network *w = race_find(ep, path);
     bool news = !w || w->udp != udp;
     if (!w && ep->nnetworks >= ep->limits.networks_max && !dt_list_empty(&ep->networks)) {
         w = DT_CONTAINER_OF(ep->networks.next, struct network, list); /* the one not used for longest */
@@ -133,7 +133,7 @@ void ep_race_won(struct tunnel *t, dt_time now, struct link *winner)
     r->beside = NULL;
     if (c->cfg.encap == DT_ENCAP_AUTO && !suspect) {
         const struct dt_path *path = dt_ike_session_path(winner->s);
-        bool news = remember(ep, path, winner->udp, now);
+        bool news = race_remember(ep, path, winner->udp, now);
         if (loser)
             ep_event(ep, t, now, DT_EVENT_ENCAP_CHOSEN,
                      "%s is kept: verified %.3f s after %s was tried beside it", winner->udp ? "UDP" : "ESP",

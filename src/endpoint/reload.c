@@ -77,7 +77,8 @@ int dt_endpoint_tunnel_update(struct dt_endpoint *ep, dt_time now, uint32_t tunn
         dt_epoch_client_start(&c->e, now);
     } else if (c->e.started && (!same || !stays)) {
         c->keep_place = true;
-        dt_epoch_client_reopen(&c->e, now, true); /* the running epoch carries data until the new one is verified */
+        dt_epoch_client_reopen(&c->e, now,
+                               true); /* the running epoch carries data until the new one is verified */
     } else if (c->e.started && !probe) {
         dt_epoch_client_rekey(&c->e, now); /* an epoch's control packets go where they went when it began */
     }
@@ -117,8 +118,8 @@ static struct dt_proposal chosen_for(const struct sa *sa)
     return p;
 }
 
-static bool within(const struct dt_selectors *outer, const struct dt_selectors *inner,
-                   const struct dt_selector **beyond)
+static bool reload_within(const struct dt_selectors *outer, const struct dt_selectors *inner,
+                          const struct dt_selector **beyond)
 {
     for (unsigned i = 0; i < inner->n; i++)
         if (!dt_selectors_covers(outer, &inner->v[i])) {
@@ -133,11 +134,11 @@ static int sas_fit(const struct tunnel *t, const struct dt_gateway_cfg *cfg, str
 {
     const struct dt_selector *beyond = NULL;
     char text[DT_SELECTOR_STRLEN], name[DT_PROPOSAL_STRLEN];
-    if (!within(&cfg->protect, &t->local_ts, &beyond))
+    if (!reload_within(&cfg->protect, &t->local_ts, &beyond))
         return dt_err_set(err, 0, "%s is not protected for it any more", dt_selector_str(text, beyond));
     struct dt_selectors may;
     ep_authority_allows(t, &may);
-    if (!within(&may, &t->remote_ts, &beyond))
+    if (!reload_within(&may, &t->remote_ts, &beyond))
         return dt_err_set(err, 0, "it may bring %s no more", dt_selector_str(text, beyond));
     dt_list_for_each (n, &t->sas) {
         const struct sa *sa = DT_CONTAINER_OF(n, struct sa, list);

@@ -3,14 +3,14 @@
 
 #include <string.h>
 
-static uint64_t hash_id(uint64_t id)
+static uint64_t sa_hash(uint64_t id)
 {
     return id * 0x9e3779b97f4a7c15u;
 }
 
 struct sa *ep_sa_find(const struct dt_endpoint *ep, uint64_t id)
 {
-    for (struct dt_table_node *n = dt_table_first(&ep->sa_table, hash_id(id)); n; n = dt_table_next(n)) {
+    for (struct dt_table_node *n = dt_table_first(&ep->sa_table, sa_hash(id)); n; n = dt_table_next(n)) {
         struct sa *sa = DT_CONTAINER_OF(n, struct sa, node);
         if (sa->id == id)
             return sa;
@@ -76,7 +76,7 @@ static struct sa *sa_build(struct tunnel *t, struct link *l, dt_time now, struct
     sa->since = now;
     dt_list_init(&sa->list);
     ep_timer_init(&sa->timer, TIMER_SA);
-    if (dt_table_insert(&ep->sa_table, &sa->node, hash_id(sa->id))) {
+    if (dt_table_insert(&ep->sa_table, &sa->node, sa_hash(sa->id))) {
         dt_heap_unreserve(&ep->heap, 1);
         ep_free(ep, sa, sizeof(*sa));
         return NULL;

@@ -68,14 +68,14 @@ struct gateway *ep_server_nth_offer(const struct dt_endpoint *ep, const struct d
 
 /* ---- what the engine asks ---- */
 
-static bool op_negotiate(void *user, dt_time now, uint32_t old)
+static bool server_negotiate(void *user, dt_time now, uint32_t old)
 {
     struct tunnel *t = user;
     const struct sa *sa = ep_sa_of_epoch(t, old);
     return sa && ep_link_negotiate(sa->link, t, now, old);
 }
 
-static void op_abandon(void *user, dt_time now)
+static void server_abandon(void *user, dt_time now)
 {
 }
 
@@ -105,7 +105,7 @@ static bool gone_for_good(const struct tunnel *t, dt_time now)
            dt_time_add(last, wait); /* without an epoch there is nothing to listen to: the shorter one */
 }
 
-static void op_liveness(void *user, dt_time now)
+static void server_liveness(void *user, dt_time now)
 {
     struct tunnel *t = user;
     const struct link *newest =
@@ -120,20 +120,20 @@ static void op_liveness(void *user, dt_time now)
     }
 }
 
-static void op_event(void *user, dt_time now, const struct dt_epoch_event *ev)
+static void server_event(void *user, dt_time now, const struct dt_epoch_event *ev)
 {
     ep_epoch_event(user, now, ev);
 }
 
 const struct dt_epoch_ops ep_server_ops = {
-    .negotiate = op_negotiate,
-    .abandon = op_abandon,
+    .negotiate = server_negotiate,
+    .abandon = server_abandon,
     .use = ep_op_use,
     .del = ep_op_del,
     .gone = ep_op_gone,
-    .liveness = op_liveness,
+    .liveness = server_liveness,
     .last_heard = ep_op_last_heard,
-    .event = op_event,
+    .event = server_event,
 };
 
 /* ---- clients ---- */

@@ -39,8 +39,9 @@ struct checks {
     unsigned bad;
 };
 
-static void check(struct checks *c, bool ok, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static void check(struct checks *c, bool ok, const char *fmt, ...)
+static void check_inequality(struct checks *c, bool ok, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void check_inequality(struct checks *c, bool ok, const char *fmt, ...)
 {
     struct dt_epoch_check *one = &c->v[c->n++];
     va_list ap;
@@ -58,41 +59,46 @@ size_t dt_epoch_check(struct dt_epoch_check out[DT_EPOCH_CHECKS], const struct d
 {
     struct checks c = {.v = out};
     dt_time early = p->rekeymargin + p->rekeymargin / 100 * p->rekeyfuzz;
-    check(&c, early < p->keylife,
-          early < p->keylife
-              ? "(1 + rekeyfuzz) * rekeymargin = %g s < keylife = %g s"
-              : "(1 + rekeyfuzz) * rekeymargin = %g s must be less than keylife = %g s: epochs would be "
-                "replaced as soon as they are made",
-          S(early), S(p->keylife));
+    check_inequality(
+        &c, early < p->keylife,
+        early < p->keylife
+            ? "(1 + rekeyfuzz) * rekeymargin = %g s < keylife = %g s"
+            : "(1 + rekeyfuzz) * rekeymargin = %g s must be less than keylife = %g s: epochs would be "
+              "replaced as soon as they are made",
+        S(early), S(p->keylife));
     dt_time need = (p->elimit + 1) * p->timeout + p->timeout + p->pingtries * p->pingtime;
-    check(&c, need <= p->rekeymargin,
-          need <= p->rekeymargin ? "rekeymargin = %2$g s holds a whole recovery, (elimit + 2) * timeout + "
-                                   "pingtries * pingtime = %1$g s"
-                                 : "(elimit + 2) * timeout + pingtries * pingtime = %1$g s should fit into "
-                                   "rekeymargin = %2$g s, or an "
-                                   "epoch may end before the next one is verified",
-          S(need), S(p->rekeymargin));
+    check_inequality(&c, need <= p->rekeymargin,
+                     need <= p->rekeymargin
+                         ? "rekeymargin = %2$g s holds a whole recovery, (elimit + 2) * timeout + "
+                           "pingtries * pingtime = %1$g s"
+                         : "(elimit + 2) * timeout + pingtries * pingtime = %1$g s should fit into "
+                           "rekeymargin = %2$g s, or an "
+                           "epoch may end before the next one is verified",
+                     S(need), S(p->rekeymargin));
     if (p->probe) {
-        check(&c, p->maxidle < nat->t_ei,
-              p->maxidle < nat->t_ei
-                  ? "maxidle = %g s < t_ei = %g s"
-                  : "maxidle = %g s must be less than t_ei = %g s, or the NAT forgets an idle tunnel "
-                    "before it is pinged",
-              S(p->maxidle), S(nat->t_ei));
+        check_inequality(
+            &c, p->maxidle < nat->t_ei,
+            p->maxidle < nat->t_ei
+                ? "maxidle = %g s < t_ei = %g s"
+                : "maxidle = %g s must be less than t_ei = %g s, or the NAT forgets an idle tunnel "
+                  "before it is pinged",
+            S(p->maxidle), S(nat->t_ei));
         double least = S(nat->t_out) / (nat->n_out ? nat->n_out : 1);
-        check(&c, S(p->pingtime) >= least,
-              S(p->pingtime) >= least
-                  ? "pingtime = %g s >= t_out / n_out = %g s"
-                  : "pingtime = %g s must be at least t_out / n_out = %g s, or the NAT drops probes "
-                    "while their item is outstanding",
-              S(p->pingtime), least);
+        check_inequality(
+            &c, S(p->pingtime) >= least,
+            S(p->pingtime) >= least
+                ? "pingtime = %g s >= t_out / n_out = %g s"
+                : "pingtime = %g s must be at least t_out / n_out = %g s, or the NAT drops probes "
+                  "while their item is outstanding",
+            S(p->pingtime), least);
         double n = nat->t_out ? S(p->pingtime) * p->pingtries / S(nat->t_out) : 1e9;
-        check(&c, n > nat->n,
-              n > nat->n
-                  ? "pingtime * pingtries / t_out = %g > N = %u"
-                  : "pingtime * pingtries / t_out = %g must be more than N = %u, or that many neighbours' "
-                    "unanswered probes can block ours; more pingtries would do",
-              n, nat->n);
+        check_inequality(
+            &c, n > nat->n,
+            n > nat->n
+                ? "pingtime * pingtries / t_out = %g > N = %u"
+                : "pingtime * pingtries / t_out = %g must be more than N = %u, or that many neighbours' "
+                  "unanswered probes can block ours; more pingtries would do",
+            n, nat->n);
     }
     if (bad)
         *bad = c.bad;

@@ -78,20 +78,20 @@ void dt_client_choose(struct dt_epoch_client *c, dt_time now)
 }
 
 /* The slot is free; whoever called decides what carries data now. */
-static void forget(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
+static void epoch_forget(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
 {
     uint32_t no = e->no;
     memset(e, 0, sizeof(*e));
     c->ops->gone(c->user, now, no);
 }
 
-static void start_delete(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
+static void epoch_start_delete(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
 {
     uint32_t no = e->no;
     e->del_at = DT_NEVER;
     bool follows = c->ops->del(c->user, now, no);
     if (!follows) {
-        forget(c, now, e);
+        epoch_forget(c, now, e);
         dt_client_emit(c, now, DT_EPOCH_DELETED, no, 0, 0, 0);
     }
 }
@@ -116,7 +116,8 @@ static dt_time del_delay(const struct dt_epoch_client *c, const struct dt_epoch 
     return dt_time_min(c->p.pingtime, DT_SEC);
 }
 
-static void retire_older(struct dt_epoch_client *c, dt_time now, const struct dt_epoch *than, dt_time delay)
+static void client_retire_older(struct dt_epoch_client *c, dt_time now, const struct dt_epoch *than,
+                                dt_time delay)
 {
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++) {
         struct dt_epoch *o = &c->e[i];
@@ -125,7 +126,7 @@ static void retire_older(struct dt_epoch_client *c, dt_time now, const struct dt
     }
 }
 
-static void send_probe(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
+static void epoch_send_probe(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
 {
     e->seq++;
     e->tries++;
@@ -162,7 +163,7 @@ void dt_epoch_client_stop(struct dt_epoch_client *c, dt_time now)
     c->out = 0;
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++)
         if (c->e[i].phase != DT_EPOCH_FREE)
-            forget(c, now, &c->e[i]);
+            epoch_forget(c, now, &c->e[i]);
 }
 
 void dt_epoch_client_session_up(struct dt_epoch_client *c, dt_time now)
@@ -221,11 +222,11 @@ void dt_epoch_client_negotiated(struct dt_epoch_client *c, dt_time now, uint32_t
         dt_client_choose(
             c, now); /* nothing was verified: a peer that deletes it at once does not make us spin */
         if (origin != DT_EPOCH_BY_PEER)
-            retire_older(c, now, e, 0);
+            client_retire_older(c, now, e, 0);
         return;
     }
     if (c->p.faults.delete_unproved)
-        retire_older(c, now, e, 0);
+        client_retire_older(c, now, e, 0);
     look_again(c, now);       /* what was heard since it counted as dead goes on carrying */
     dt_client_choose(c, now); /* past the limit it carries at once */
     if (origin == DT_EPOCH_BY_PEER) {
@@ -233,12 +234,12 @@ void dt_epoch_client_negotiated(struct dt_epoch_client *c, dt_time now, uint32_t
         e->probe_at = dt_time_add(now, dt_time_min(c->p.pingtime, PEER_TAKES_IN));
         return;
     }
-    send_probe(c, now, e); /* 607 */
+    epoch_send_probe(c, now, e); /* 607 */
     e->probe_at = c->p.faults.one_probe ? DT_NEVER : dt_time_add(now, c->p.pingtime);
 }
 
 /* 608 yes, 609, 602, 603, 604 */
-static void verify(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
+static void epoch_verify(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
 {
     e->phase = DT_EPOCH_PROVED;
     e->was_proved = e->verified = true;
@@ -258,7 +259,7 @@ static void verify(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
         c->limit = dt_time_sub(dt_slots_end(e, &c->p), c->p.rekeymargin);
     }
     dt_client_choose(c, now);
-    retire_older(c, now, e, del_delay(c, e));
+    client_retire_older(c, now, e, del_delay(c, e));
 }
 
 static void alive(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
@@ -288,7 +289,7 @@ static void heard(struct dt_epoch_client *c, dt_time now, uint32_t no, bool answ
     if (e->phase == DT_EPOCH_PROBING) {
         e->heard = now;
         if (answer || !c->peer_speaks || c->unverified > 0)
-            verify(c, now, e);
+            epoch_verify(c, now, e);
     } else if (e->phase == DT_EPOCH_PROVED) {
         bool dead = e->dead;
         e->was_proved = true;
@@ -315,11 +316,11 @@ static void answered_elsewhere(struct dt_epoch_client *c, dt_time now, struct dt
     probed->probe_at = dt_time_add(now, c->p.pingtime);
     c->stats.probe_elsewhere++;
     dt_client_emit(c, now, DT_EPOCH_PROBE_ELSEWHERE, probed->no, came_on, 0, 0);
-    retire_older(c, now, probed, 0);
+    client_retire_older(c, now, probed, 0);
     dt_client_choose(c, now);
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++)
         if (c->e[i].phase == DT_EPOCH_RETIRING && c->e[i].no < probed->no && c->e[i].del_at <= now)
-            start_delete(c, now, &c->e[i]);
+            epoch_start_delete(c, now, &c->e[i]);
 }
 
 void dt_epoch_client_probe_reply(struct dt_epoch_client *c, dt_time now, uint32_t came_on, uint16_t ident,
@@ -363,7 +364,7 @@ void dt_epoch_client_peer_deleted(struct dt_epoch_client *c, dt_time now, uint32
     if (!c->started || !e)
         return;
     bool young = e->phase == DT_EPOCH_PROBING;
-    forget(c, now, e);
+    epoch_forget(c, now, e);
     dt_client_emit(c, now, DT_EPOCH_PEER_DELETED, no, 0, 0, 0);
     replace_if_none(c, now);
     /* It has made the one that it asked for, and data may be waiting for the proof: no pause before the next probe. */
@@ -372,7 +373,7 @@ void dt_epoch_client_peer_deleted(struct dt_epoch_client *c, dt_time now, uint32
         if (e->phase == DT_EPOCH_PROBING && e->origin == DT_EPOCH_BY_PEER && e->no > no &&
             e->tries < c->p.pingtries && (e->tries == 0 || e->probed < now)) {
             e->probe_at = dt_time_add(now, c->p.pingtime);
-            send_probe(c, now, e);
+            epoch_send_probe(c, now, e);
         }
     }
     if (young && !dt_slots_newest(c->e, DT_EPOCH_PROBING) && c->negotiate_at == DT_NEVER)
@@ -393,13 +394,13 @@ void dt_epoch_client_deleted(struct dt_epoch_client *c, dt_time now, uint32_t no
     struct dt_epoch *e = dt_slots_find(c->e, no);
     if (!c->started || !e || e->phase != DT_EPOCH_RETIRING)
         return;
-    forget(c, now, e);
+    epoch_forget(c, now, e);
     dt_client_emit(c, now, DT_EPOCH_DELETED, no, 0, 0, 0);
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++) {
         e = &c->e[i];
         if (e->phase == DT_EPOCH_PROBING && e->elsewhere &&
             e->probed < now) { /* now it can answer on the new one */
-            send_probe(c, now, e);
+            epoch_send_probe(c, now, e);
             e->probe_at = dt_time_add(now, c->p.pingtime);
         }
     }
@@ -447,7 +448,7 @@ void dt_epoch_client_ping(struct dt_epoch_client *c, dt_time now)
         return;
     c->ping_asked = true;
     if (e->tries == 0) { /* 616, as if maxidle had passed */
-        send_probe(c, now, e);
+        epoch_send_probe(c, now, e);
         if (c->p.probe)
             e->probe_at = dt_time_add(now, c->p.pingtime2);
         else
@@ -469,7 +470,7 @@ static void probe_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e
     look_again(c, now);
     if (e->tries < c->p.pingtries || c->p.faults.probe_forever) {
         e->probe_at = dt_time_add(now, c->p.pingtime);
-        send_probe(c, now, e);
+        epoch_send_probe(c, now, e);
         return;
     }
     c->stats.unanswered++;
@@ -515,7 +516,7 @@ static void idle_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
             dt_client_emit(c, now, DT_EPOCH_IDLE, e->no, 0, 0, dt_time_sub(now, e->heard));
         e->idle = true;
         e->probe_at = dt_time_add(now, c->p.pingtime2);
-        send_probe(c, now, e);
+        epoch_send_probe(c, now, e);
     } else if (c->p.faults.idle_ends_nothing) {
         e->probe_at = DT_NEVER;
     } else {
@@ -541,19 +542,19 @@ static void rekey_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e
     dt_negotiation_want(c, now);
 }
 
-static void epoch_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
+static void client_epoch_due(struct dt_epoch_client *c, dt_time now, struct dt_epoch *e)
 {
     if (dt_slots_end(e, &c->p) <= now) {
         uint32_t no = e->no;
         c->stats.expired++;
-        forget(c, now, e);
+        epoch_forget(c, now, e);
         dt_client_emit(c, now, DT_EPOCH_EXPIRED, no, 0, 0, 0);
         replace_if_none(c, now);
         return;
     }
     if (e->phase == DT_EPOCH_RETIRING) {
         if (e->del_at <= now)
-            start_delete(c, now, e);
+            epoch_start_delete(c, now, e);
         return;
     }
     if (e->probe_at <= now) {
@@ -574,7 +575,7 @@ void dt_epoch_client_tick(struct dt_epoch_client *c, dt_time now)
         dt_negotiation_timed_out(c, now);
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++)
         if (c->e[i].phase != DT_EPOCH_FREE)
-            epoch_due(c, now, &c->e[i]);
+            client_epoch_due(c, now, &c->e[i]);
     if (!c->negotiating && c->negotiate_at <= now) {
         c->negotiate_at = DT_NEVER;
         if (c->session == DT_EPOCH_NO_SESSION)

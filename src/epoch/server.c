@@ -93,12 +93,12 @@ static void choose_after(struct dt_epoch_server *s, dt_time now, bool over)
     s->ops->use(s->user, now, no, forced);
 }
 
-static void choose(struct dt_epoch_server *s, dt_time now)
+static void server_choose(struct dt_epoch_server *s, dt_time now)
 {
     choose_after(s, now, false);
 }
 
-static void forget(struct dt_epoch_server *s, dt_time now, struct dt_epoch *e)
+static void server_forget(struct dt_epoch_server *s, dt_time now, struct dt_epoch *e)
 {
     uint32_t no = e->no;
     memset(e, 0, sizeof(*e));
@@ -112,10 +112,10 @@ void dt_epoch_server_stop(struct dt_epoch_server *s, dt_time now)
     s->out = 0;
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++)
         if (s->e[i].phase != DT_EPOCH_FREE)
-            forget(s, now, &s->e[i]);
+            server_forget(s, now, &s->e[i]);
 }
 
-static void retire_older(struct dt_epoch_server *s, const struct dt_epoch *than, dt_time del_at)
+static void server_retire_older(struct dt_epoch_server *s, const struct dt_epoch *than, dt_time del_at)
 {
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++) {
         struct dt_epoch *o = &s->e[i];
@@ -162,9 +162,9 @@ void dt_epoch_server_negotiated(struct dt_epoch_server *s, dt_time now, uint32_t
     emit(s, now, DT_EPOCH_NEGOTIATED, no, 0, 0, 0);
     if (!s->p.probe) /* 806 */
         e->phase = DT_EPOCH_PROVED;
-    choose(s, now);
+    server_choose(s, now);
     if (!s->p.probe && origin == DT_EPOCH_ASKED)
-        retire_older(s, e, now);
+        server_retire_older(s, e, now);
 }
 
 /* Whoever refuses may be busy (TEMPORARY_FAILURE, RFC 7296 2.25): again after half of the time that is left, so that the
@@ -198,7 +198,7 @@ void dt_epoch_server_heard(struct dt_epoch_server *s, dt_time now, uint32_t no)
     e->heard = now;
     if (e->phase == DT_EPOCH_RETIRING && e->redundant && !e->was_proved) {
         e->was_proved = true;
-        choose(s, now);
+        server_choose(s, now);
     }
     if (e->phase == DT_EPOCH_RETIRING || e->was_proved)
         return;
@@ -210,9 +210,9 @@ void dt_epoch_server_heard(struct dt_epoch_server *s, dt_time now, uint32_t no)
     emit(s, now, DT_EPOCH_VERIFIED, no, 0, 0, dt_time_sub(now, e->t0));
     if (!probing)
         return;
-    choose(s, now);
+    server_choose(s, now);
     if (e->origin == DT_EPOCH_ASKED)
-        retire_older(s, e, dt_time_add(now, dt_time_min(s->p.pingtime, DT_SEC)));
+        server_retire_older(s, e, dt_time_add(now, dt_time_min(s->p.pingtime, DT_SEC)));
 }
 
 void dt_epoch_server_peer_deleted(struct dt_epoch_server *s, dt_time now, uint32_t no)
@@ -220,7 +220,7 @@ void dt_epoch_server_peer_deleted(struct dt_epoch_server *s, dt_time now, uint32
     struct dt_epoch *e = dt_slots_find(s->e, no);
     if (!e)
         return;
-    forget(s, now, e);
+    server_forget(s, now, e);
     emit(s, now, DT_EPOCH_PEER_DELETED, no, 0, 0, 0);
     choose_after(s, now, no == s->out && !s->peer_probes);
 }
@@ -234,7 +234,7 @@ void dt_epoch_server_retire(struct dt_epoch_server *s, dt_time now, uint32_t no,
     e->redundant = !del;
     e->rekey_at = e->probe_at = DT_NEVER;
     e->del_at = del ? now : DT_NEVER;
-    choose(s, now);
+    server_choose(s, now);
 }
 
 void dt_epoch_server_deleted(struct dt_epoch_server *s, dt_time now, uint32_t no)
@@ -242,9 +242,9 @@ void dt_epoch_server_deleted(struct dt_epoch_server *s, dt_time now, uint32_t no
     struct dt_epoch *e = dt_slots_find(s->e, no);
     if (!e || e->phase != DT_EPOCH_RETIRING)
         return;
-    forget(s, now, e);
+    server_forget(s, now, e);
     emit(s, now, DT_EPOCH_DELETED, no, 0, 0, 0);
-    choose(s, now);
+    server_choose(s, now);
 }
 
 static void start_rekey(struct dt_epoch_server *s, dt_time now, uint32_t old, bool asked)
@@ -290,24 +290,24 @@ static void reap_due(struct dt_epoch_server *s, dt_time now)
     s->ops->liveness(s->user, now);
 }
 
-static void epoch_due(struct dt_epoch_server *s, dt_time now, struct dt_epoch *e)
+static void server_epoch_due(struct dt_epoch_server *s, dt_time now, struct dt_epoch *e)
 {
     uint32_t no = e->no;
     if (dt_slots_end(e, &s->p) <= now) {
         s->stats.expired++;
-        forget(s, now, e);
+        server_forget(s, now, e);
         emit(s, now, DT_EPOCH_EXPIRED, no, 0, 0, 0);
         choose_after(s, now, no == s->out);
     } else if (e->del_at <= now) {
         e->del_at = DT_NEVER;
         if (!s->ops->del(s->user, now, no)) {
-            forget(s, now, e);
+            server_forget(s, now, e);
             emit(s, now, DT_EPOCH_DELETED, no, 0, 0, 0);
-            choose(s, now);
+            server_choose(s, now);
         }
     } else if (e->probe_at <= now) {
         e->probe_at = DT_NEVER;
-        retire_older(s, e, now);
+        server_retire_older(s, e, now);
         choose_after(s, now, s->out && s->out < no);
     } else if (e->rekey_at <= now) {
         e->rekey_at = DT_NEVER;
@@ -329,7 +329,7 @@ void dt_epoch_server_tick(struct dt_epoch_server *s, dt_time now)
     }
     for (unsigned i = 0; i < DT_EPOCH_MAX; i++)
         if (s->e[i].phase != DT_EPOCH_FREE)
-            epoch_due(s, now, &s->e[i]);
+            server_epoch_due(s, now, &s->e[i]);
     if (s->reap_at <= now)
         reap_due(s, now);
 }

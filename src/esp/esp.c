@@ -184,7 +184,7 @@ static void set_aad(struct dt_cipher_op *op, uint8_t *aad, const struct dt_ciphe
 }
 
 /* Lays one packet out round its payload and fills the cipher's order. */
-static void lay_out(struct dt_esp_out *sa, struct dt_esp_pkt *k, struct dt_cipher_op *op, uint8_t *aad)
+static void packet_lay_out(struct dt_esp_out *sa, struct dt_esp_pkt *k, struct dt_cipher_op *op, uint8_t *aad)
 {
     uint8_t *text = k->p;
     size_t len = padded(sa, k->len);
@@ -232,7 +232,7 @@ unsigned dt_esp_seal(struct dt_esp_out *sa, dt_time now, struct dt_esp_pkt *pkts
         }
         k->seq = first + i;
         bytes += k->len;
-        lay_out(sa, k, &op[m], aad[m]);
+        packet_lay_out(sa, k, &op[m], aad[m]);
         from[m++] = (uint8_t)i;
     }
     size_t done = dt_cipher_seal_batch(sa->cipher, op, m);
@@ -387,8 +387,8 @@ static enum dt_esp_verdict strip(const struct dt_esp_in *sa, struct dt_esp_pkt *
 }
 
 /* Shape and replay check; orders for the cipher for what passes both. Returns how many. */
-static size_t admit(struct dt_esp_in *sa, struct dt_esp_pkt *pkts, size_t n, struct dt_cipher_op *op,
-                    uint8_t aad[][12], uint8_t *from)
+static size_t packets_admit(struct dt_esp_in *sa, struct dt_esp_pkt *pkts, size_t n, struct dt_cipher_op *op,
+                            uint8_t aad[][12], uint8_t *from)
 {
     size_t m = 0;
     for (size_t i = 0; i < n; i++)
@@ -421,7 +421,7 @@ unsigned dt_esp_open(struct dt_esp_in *sa, dt_time now, struct dt_esp_pkt *pkts,
 
     if (n == 0 || n > DT_ESP_BATCH)
         return 0;
-    size_t m = admit(sa, pkts, n, op, aad, from);
+    size_t m = packets_admit(sa, pkts, n, op, aad, from);
     dt_cipher_open_batch(sa->cipher, op, m);
 
     /* Again under the lock: a batch may hold the same number twice, and so may another thread's. */

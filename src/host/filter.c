@@ -131,7 +131,7 @@ static int open_exceptions(struct dt_host_filter *f, const struct dt_host_facts 
 }
 
 /* A rule for packets of a protocol to a network, or of discovery's: networks go into sets, the rest becomes rules. */
-static int add_rule(struct dt_host_filter *f, const struct dt_host_fact *x)
+static int filter_rule_add(struct dt_host_filter *f, const struct dt_host_fact *x)
 {
     const struct dt_nl_rule *r = &x->rule;
     const bool six = r->ver == 6;
@@ -174,7 +174,7 @@ int dt_host_filter_want(struct dt_host_filter *f, struct dt_host_facts *want)
         any = any || x->kind == DT_HOST_SYSCTL;
         open = open || x->kind == DT_HOST_ELSEWHERE;
         struct dt_range r = dt_prefix_range(&x->prefix);
-        if (x->kind == DT_HOST_STEER && add_rule(f, x) < 0)
+        if (x->kind == DT_HOST_STEER && filter_rule_add(f, x) < 0)
             return -1;
         if (x->kind == DT_HOST_BARRIER && !x->table && list_add(&f->set[six ? CLOSED6 : CLOSED4], &r) < 0)
             return -1;
@@ -494,7 +494,7 @@ static void put_pair_rules(struct dt_host_filter *f)
 
 /* ---- the table ------------------------------------------------------------------------------------ */
 
-static void put_table(struct dt_host_filter *f, uint8_t what, uint16_t flags)
+static void filter_put_table(struct dt_host_filter *f, uint8_t what, uint16_t flags)
 {
     struct nlmsghdr *h = dt_nft_message(f->nft, what, flags);
     if (!h)
@@ -532,7 +532,7 @@ static void put_chain(struct dt_host_filter *f, const char *name, uint32_t hook,
     dt_nft_next(f->nft);
 }
 
-static void put_counter(struct dt_host_filter *f, const char *name)
+static void filter_put_counter(struct dt_host_filter *f, const char *name)
 {
     struct nlmsghdr *h = dt_nft_message(f->nft, NFT_MSG_NEWOBJ, NLM_F_CREATE);
     if (!h)
@@ -649,11 +649,11 @@ static void put_all(struct dt_host_filter *f)
 {
     dt_nft_begin(f->nft);
     /* Added first, so that it can be deleted whether it was there or not. */
-    put_table(f, NFT_MSG_NEWTABLE, NLM_F_CREATE);
-    put_table(f, NFT_MSG_DELTABLE, 0);
-    put_table(f, NFT_MSG_NEWTABLE, NLM_F_CREATE);
-    put_counter(f, "out");
-    put_counter(f, "in");
+    filter_put_table(f, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+    filter_put_table(f, NFT_MSG_DELTABLE, 0);
+    filter_put_table(f, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+    filter_put_counter(f, "out");
+    filter_put_counter(f, "in");
     for (int i = 0; i < SETS; i++) {
         put_set(f, i);
         put_elements(f, i);
@@ -711,7 +711,7 @@ int dt_host_filter_remove(struct dt_host_filter *f, struct dt_err *err)
     struct dt_host_filter_counters past = f->past;
     dt_host_filter_counters(f, &past);
     dt_nft_begin(f->nft);
-    put_table(f, NFT_MSG_DELTABLE, 0);
+    filter_put_table(f, NFT_MSG_DELTABLE, 0);
     if (dt_nft_commit(f->nft) < 0 && errno != ENOENT)
         return dt_err_set(err, 0, "nftables keeps the table inet %s: %s", DT_HOST_FILTER_TABLE,
                           strerror(errno));

@@ -54,7 +54,7 @@ static enum filter_added add_pair(struct filter_ports *l, const struct dt_host_f
     return FILTER_PAIR;
 }
 
-static enum filter_added add_side(struct filter_ports *l, const struct dt_prefix *own)
+static enum filter_added pair_side_add(struct filter_ports *l, const struct dt_prefix *own)
 {
     for (size_t i = 0; i < l->nside; i++)
         if (dt_prefix_covers(&l->side[i], own))
@@ -75,7 +75,7 @@ enum filter_added filter_ports_add(struct filter_ports *l, const struct dt_host_
 {
     const struct dt_nl_rule *r = &x->rule;
     if (r->action == DT_NL_RULE_GOTO && r->priority == DT_HOST_PRIORITY_DISCOVER && r->dst.len)
-        return add_side(l, &r->dst);
+        return pair_side_add(l, &r->dst);
     if (r->action != DT_NL_RULE_TABLE || r->mark) /* a mark is that of fragments */
         return FILTER_NOTHING;
     if (r->priority == DT_HOST_PRIORITY_DISCOVER + 1)
@@ -121,7 +121,7 @@ struct port_rule {
     struct nlattr *list;
 };
 
-static struct port_rule begin_rule(struct dt_nft *n, const char *chain)
+static struct port_rule port_rule_begin(struct dt_nft *n, const char *chain)
 {
     struct port_rule r = {.h = dt_nft_message(n, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND)};
     if (!r.h)
@@ -223,7 +223,7 @@ static void match_fragment(struct nlmsghdr *h, const struct filter_port *p, bool
 /* What is no fragment is through after two looks. */
 static void jump_fragments(struct dt_nft *n, bool four)
 {
-    struct port_rule r = begin_rule(n, "fragments");
+    struct port_rule r = port_rule_begin(n, "fragments");
     if (!r.h)
         return;
     match_family(r.h, four);
@@ -239,7 +239,7 @@ void filter_ports_mark(struct dt_nft *n, const struct filter_ports *l)
     jump_fragments(n, false);
     for (size_t i = 0; i < l->n; i++) {
         struct port_rule r =
-            has_ports(&v[i]) ? begin_rule(n, "fragment_marks") : (struct port_rule){.h = NULL};
+            has_ports(&v[i]) ? port_rule_begin(n, "fragment_marks") : (struct port_rule){.h = NULL};
         if (!r.h)
             continue;
         match_fragment(r.h, &v[i], false);
@@ -252,7 +252,7 @@ void filter_ports_mark(struct dt_nft *n, const struct filter_ports *l)
 static void return_own(struct dt_nft *n, const char *chain, uint32_t base, uint32_t at,
                        const struct dt_prefix *own, bool source)
 {
-    struct port_rule r = begin_rule(n, chain);
+    struct port_rule r = port_rule_begin(n, chain);
     if (!r.h)
         return;
     match_family(r.h, own->addr.ver == 4);
@@ -287,7 +287,7 @@ void filter_ports_drop(struct dt_nft *n, const char *chain, bool out, bool pair,
             continue;
         int rules = out && has_ports(&v[i]) ? 2 : 1; /* the second for fragments */
         for (int fragment = 0; fragment < rules; fragment++) {
-            struct port_rule r = begin_rule(n, chain);
+            struct port_rule r = port_rule_begin(n, chain);
             if (!r.h)
                 return;
             if (fragment)
@@ -305,7 +305,7 @@ void filter_ports_drop(struct dt_nft *n, const char *chain, bool out, bool pair,
 
 static void jump_errors(struct dt_nft *n, bool four, uint8_t from, uint8_t to)
 {
-    struct port_rule r = begin_rule(n, "out");
+    struct port_rule r = port_rule_begin(n, "out");
     if (!r.h)
         return;
     match_family(r.h, four);
@@ -354,7 +354,7 @@ static void match_quoted_look(struct nlmsghdr *h, const struct filter_port *p, e
 static void drop_quoted(struct dt_nft *n, const char *counter, const struct filter_port *p,
                         enum quoted_look look)
 {
-    struct port_rule r = begin_rule(n, "quoted");
+    struct port_rule r = port_rule_begin(n, "quoted");
     if (!r.h)
         return;
     match_family(r.h, p->ver == 4);

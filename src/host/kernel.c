@@ -7,7 +7,7 @@
 
 #define METRIC_BARRIER   UINT32_MAX
 #define METRIC_ELSEWHERE (UINT32_MAX - 1) /* a route into the device for the same prefix stands before it */
-#define METRIC_DEFAULT6 1024 /* what the kernel makes of 0 for IPv6 */
+#define METRIC_DEFAULT6  1024             /* what the kernel makes of 0 for IPv6 */
 
 static struct dt_host_fact fact_of_route(const struct dt_host_kernel *k, const struct dt_nl_route *r)
 {
@@ -34,7 +34,8 @@ static struct dt_host_fact fact_of_route(const struct dt_host_kernel *k, const s
     return f;
 }
 
-static int read_table(struct dt_host_kernel *k, uint32_t table, struct dt_host_facts *have, struct dt_err *err)
+static int read_table(struct dt_host_kernel *k, uint32_t table, struct dt_host_facts *have,
+                      struct dt_err *err)
 {
     if (dt_nl_routes_of(k->nl, table, &k->routes, err) < 0)
         return -1;
@@ -72,7 +73,7 @@ static struct dt_nl_rule rule_of(const struct dt_host_kernel *k, uint8_t ver)
         .ver = ver, .invert = true, .mark = k->mark, .table = k->table, .priority = k->priority};
 }
 
-static int read_rules(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
+static int kernel_read_rules(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
 {
     if (dt_nl_rules_of(k->nl, DT_HOST_PRIORITY_FIRST, DT_HOST_PRIORITY_LAST, &k->rules, err) < 0)
         return -1;
@@ -181,7 +182,7 @@ static int read_tap(struct dt_host_kernel *k, struct dt_host_facts *have, struct
 int dt_host_kernel_read(struct dt_host_kernel *k, struct dt_host_facts *have, struct dt_err *err)
 {
     return read_tap(k, have, err) < 0 || read_filter(k, have, err) < 0 || read_sysctl(k, have, err) < 0 ||
-                   read_device(k, have, err) < 0 || read_rules(k, have, err) < 0 ||
+                   read_device(k, have, err) < 0 || kernel_read_rules(k, have, err) < 0 ||
                    read_routes(k, have, err) < 0
                ? -1
                : 0;

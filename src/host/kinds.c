@@ -4,7 +4,7 @@
 
 #include "host/host.h"
 
-static int cmp_u32(uint32_t a, uint32_t b)
+static int kinds_cmp_u32(uint32_t a, uint32_t b)
 {
     return a < b ? -1 : a > b;
 }
@@ -19,35 +19,35 @@ static int cmp_addr(const struct dt_addr *a, const struct dt_addr *b)
 /* Where others go on stands before these, and goes after them. */
 static int cmp_steer(const struct dt_nl_rule *a, const struct dt_nl_rule *b)
 {
-    int c = cmp_u32(a->action != DT_NL_RULE_NOTHING, b->action != DT_NL_RULE_NOTHING);
+    int c = kinds_cmp_u32(a->action != DT_NL_RULE_NOTHING, b->action != DT_NL_RULE_NOTHING);
     return c ? c : dt_nl_rule_cmp(a, b);
 }
 
 int dt_host_place_cmp(const struct dt_host_fact *a, const struct dt_host_fact *b)
 {
-    int c = cmp_u32(a->kind, b->kind);
+    int c = kinds_cmp_u32(a->kind, b->kind);
     if (!c)
         c = cmp_addr(&a->prefix.addr, &b->prefix.addr);
     if (!c)
-        c = cmp_u32(a->prefix.len, b->prefix.len);
+        c = kinds_cmp_u32(a->prefix.len, b->prefix.len);
     if (!c)
-        c = cmp_u32(a->table, b->table);
+        c = kinds_cmp_u32(a->table, b->table);
     if (!c)
-        c = cmp_u32(a->ver, b->ver);
+        c = kinds_cmp_u32(a->ver, b->ver);
     if (!c && a->kind == DT_HOST_STEER)
         c = cmp_steer(&a->rule, &b->rule);
     /* A foreign route that differs in these stands beside ours. */
     if (!c)
-        c = cmp_u32(a->metric, b->metric);
+        c = kinds_cmp_u32(a->metric, b->metric);
     if (!c)
-        c = cmp_u32(a->tos, b->tos);
+        c = kinds_cmp_u32(a->tos, b->tos);
     if (!c)
-        c = cmp_u32(a->from.len, b->from.len);
+        c = kinds_cmp_u32(a->from.len, b->from.len);
     if (!c)
         c = cmp_addr(&a->from.addr, &b->from.addr);
     if (!c)
-        c = cmp_u32(a->nexthop, b->nexthop);
-    return c ? c : cmp_u32(a->by, b->by);
+        c = kinds_cmp_u32(a->nexthop, b->nexthop);
+    return c ? c : kinds_cmp_u32(a->by, b->by);
 }
 
 static bool serves_when_foreign(const struct dt_host_fact *f)
@@ -127,7 +127,7 @@ int dt_host_probes_want(struct dt_tap *tap, struct dt_host_facts *want)
     return dt_host_facts_add(want, &all);
 }
 
-static bool addr_ok(const struct dt_addr *a, bool none)
+static bool fact_addr_ok(const struct dt_addr *a, bool none)
 {
     return a->ver == 4 || a->ver == 6 || (none && a->ver == 0);
 }
@@ -140,7 +140,7 @@ static bool bool_ok(const bool *b, unsigned char max)
     return octet <= max;
 }
 
-static bool prefix_ok(const struct dt_prefix *p, uint8_t ver)
+static bool fact_prefix_ok(const struct dt_prefix *p, uint8_t ver)
 {
     return p->len == 0 || (p->addr.ver == ver && p->len <= (ver == 4 ? 32 : 128));
 }
@@ -175,7 +175,7 @@ static bool rule_ok(const struct dt_nl_rule *r)
         return false;
     if (r->action == DT_NL_RULE_GOTO && (r->table <= r->priority || r->table > DT_HOST_PRIORITY_LAST))
         return false;
-    return prefix_ok(&r->src, r->ver) && prefix_ok(&r->dst, r->ver);
+    return fact_prefix_ok(&r->src, r->ver) && fact_prefix_ok(&r->dst, r->ver);
 }
 
 bool dt_host_fact_ok(const struct dt_host_fact *f)
@@ -184,11 +184,12 @@ bool dt_host_fact_ok(const struct dt_host_fact *f)
     if (f->kind == DT_HOST_FILTER || f->kind > DT_HOST_PROBES || !bool_ok(&f->foreign, 0) ||
         !bool_ok(&f->open, 1) || !bool_ok(&f->closed, 1) ||
         (f->table != 0 && f->table - DT_HOST_TABLES_FROM >= DT_HOST_TABLES) || f->metric || f->value ||
-        f->tos || f->from.len || f->from.addr.ver || f->nexthop || f->by || !addr_ok(&f->prefix.addr, true) ||
+        f->tos || f->from.len || f->from.addr.ver || f->nexthop || f->by ||
+        !fact_addr_ok(&f->prefix.addr, true) ||
         f->prefix.len > (ver == 4   ? 32
                          : ver == 6 ? 128
                                     : 0) ||
-        !addr_ok(&f->src, true) || (f->src.ver && f->src.ver != ver))
+        !fact_addr_ok(&f->src, true) || (f->src.ver && f->src.ver != ver))
         return false;
     switch (f->kind) {
     case DT_HOST_BARRIER:

@@ -128,7 +128,7 @@ static int read_difference(struct dt_host *h, struct dt_err *err)
 }
 
 /* After the last pass: what is still to be set is what is missing. */
-static void take_stock(struct dt_host *h)
+static void host_take_stock(struct dt_host *h)
 {
     h->stood.n = h->missing.n = 0;
     size_t m = 0;
@@ -163,7 +163,7 @@ static int reconcile(struct dt_host *h, struct dt_host_result *r)
         change_all(h, false, &h->remove, r);
         forget_told(h);
     }
-    take_stock(h);
+    host_take_stock(h);
     r->missing = (unsigned)h->missing.n;
     r->why = h->why;
     if (h->missing.n)

@@ -138,7 +138,8 @@ static int check_peer(struct ike_sa *sa, const struct dt_ike_payloads *in, struc
     return ike_auth_psk.verify(sa, false, auth.data, err);
 }
 
-static void refused(struct dt_ike_session *s, uint16_t type, bool session, const struct dt_ike_payloads *in)
+static void auth_refused(struct dt_ike_session *s, uint16_t type, bool session,
+                         const struct dt_ike_payloads *in)
 {
     char text[16], id[DT_IKE_ID_STRLEN];
     struct dt_err err = {0};
@@ -179,7 +180,7 @@ void ike_auth_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ik
     ike_exchange_free(ex);
     ike_auth_vendor_read(s, &m->inner);
     if (error && !dt_ike_find(&m->inner, DT_P_AUTH)) {
-        refused(s, error, true, &m->inner);
+        auth_refused(s, error, true, &m->inner);
         return;
     }
     if (check_peer(sa, &m->inner, &err)) {
@@ -196,7 +197,7 @@ void ike_auth_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ik
         if (!error)
             ike_queue_delete_spi(s, spi_in, NULL);
     } else if (error) {
-        refused(s, error, false, &m->inner);
+        auth_refused(s, error, false, &m->inner);
     } else if (no_address || ike_offer_check(s, &m->inner, true, spi_in, &chosen, &child, &err)) {
         ike_queue_delete_spi(s, spi_in, NULL);
         ike_child_fail(s->first, &err);

@@ -5,7 +5,7 @@
 
 /* Answers with the error alone. The session is over, but its answer is kept for repetitions until the half-open time
  * is out. */
-static void refuse(struct ike_sa *sa, const struct ike_msg *m, const struct dt_err *err)
+static void auth_refuse(struct ike_sa *sa, const struct ike_msg *m, const struct dt_err *err)
 {
     struct dt_ike_session *s = sa->session;
     struct dt_err why = *err;
@@ -123,7 +123,7 @@ static int make_child(struct ike_sa *sa, const struct ike_msg *m, struct answer 
     return -1;
 }
 
-static size_t build(struct ike_sa *sa, const struct answer *a, const struct dt_err *child_err)
+static size_t auth_answer_build(struct ike_sa *sa, const struct answer *a, const struct dt_err *child_err)
 {
     struct dt_ike_session *s = sa->session;
     struct dt_ike_builder b;
@@ -170,7 +170,7 @@ void ike_auth_got_request(struct ike_sa *sa, struct ike_msg *m)
     ike_auth_vendor_read(s, &m->inner);
     if (who_is_it(s, m, &err) || check_auth(sa, m, &err) || check_suite(sa, &err)) {
         if (s->state != DT_SESSION_DEAD)
-            refuse(sa, m, &err);
+            auth_refuse(sa, m, &err);
         return;
     }
     ike_auth_private_notifies(s, &m->inner); /* among them: which installation speaks */
@@ -189,7 +189,7 @@ void ike_auth_got_request(struct ike_sa *sa, struct ike_msg *m)
         dt_wipe(&a, sizeof(a));
         return;
     }
-    if (ike_response_set(sa, ike->scratch, build(sa, &a, &err))) {
+    if (ike_response_set(sa, ike->scratch, auth_answer_build(sa, &a, &err))) {
         dt_wipe(&a, sizeof(a));
         ike_session_fail(s, 0, "no memory, or too much configuration for one IKE_AUTH");
         return;

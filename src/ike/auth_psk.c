@@ -1,7 +1,7 @@
 /* The shared key method (RFC 7296 section 2.15). */
 #include "ike/internal.h"
 
-static int compute(struct ike_sa *sa, bool initiator, uint8_t *out, size_t *len, struct dt_err *err)
+static int auth_compute(struct ike_sa *sa, bool initiator, uint8_t *out, size_t *len, struct dt_err *err)
 {
     static const char pad[] = "Key Pad for IKEv2";
     struct dt_ike_session *s = sa->session;
@@ -43,7 +43,7 @@ static int verify(struct ike_sa *sa, bool initiator, struct dt_span data, struct
     uint8_t want[DT_PRF_MAX];
     char a[DT_IKE_ID_STRLEN], b[DT_IKE_ID_STRLEN];
     size_t len = 0;
-    if (compute(sa, initiator, want, &len, err))
+    if (auth_compute(sa, initiator, want, &len, err))
         return -1;
     bool ok = data.len == len && dt_ct_equal(want, data.p, len);
     dt_wipe(want, sizeof(want));
@@ -54,4 +54,5 @@ static int verify(struct ike_sa *sa, bool initiator, struct dt_span data, struct
                       dt_ike_id_str(a, &sa->session->remote_id), dt_ike_id_str(b, &sa->session->local_id));
 }
 
-const struct ike_auth_method ike_auth_psk = {.method = DT_IKE_AUTH_PSK, .sign = compute, .verify = verify};
+const struct ike_auth_method ike_auth_psk = {
+    .method = DT_IKE_AUTH_PSK, .sign = auth_compute, .verify = verify};

@@ -3,14 +3,14 @@
 
 #include <stdlib.h>
 
-static uint64_t spi_hash(const struct dt_ike *ike, uint32_t spi)
+static uint64_t child_spi_hash(const struct dt_ike *ike, uint32_t spi)
 {
     return dt_siphash(&ike->hash_key, &spi, sizeof(spi));
 }
 
 struct dt_ike_child *dt_ike_child_by_spi(const struct dt_ike *ike, uint32_t spi_in)
 {
-    for (struct dt_table_node *n = dt_table_first(&ike->by_child, spi_hash(ike, spi_in)); n;
+    for (struct dt_table_node *n = dt_table_first(&ike->by_child, child_spi_hash(ike, spi_in)); n;
          n = dt_table_next(n)) {
         struct dt_ike_child *c = DT_CONTAINER_OF(n, struct dt_ike_child, node);
         if (c->spi_in == spi_in)
@@ -34,7 +34,7 @@ struct dt_ike_child *ike_child_new(struct dt_ike_session *s, struct dt_err *err)
     do
         c->spi_in = dt_rand_u32(&ike->rand);
     while (c->spi_in < 256 || dt_ike_child_by_spi(ike, c->spi_in)); /* 0 to 255 are reserved (RFC 4303 2.1) */
-    if (dt_table_insert(&ike->by_child, &c->node, spi_hash(ike, c->spi_in))) {
+    if (dt_table_insert(&ike->by_child, &c->node, child_spi_hash(ike, c->spi_in))) {
         free(c);
         dt_err_set(err, DT_N_NO_ADDITIONAL_SAS, "no memory for a child SA");
         return NULL;
@@ -47,7 +47,7 @@ struct dt_ike_child *ike_child_new(struct dt_ike_session *s, struct dt_err *err)
 }
 
 /* Nobody may point at it any more. */
-static void forget(struct dt_ike_session *s, struct dt_ike_child *c)
+static void child_forget(struct dt_ike_session *s, struct dt_ike_child *c)
 {
     if (s->first == c)
         s->first = NULL;
@@ -89,7 +89,7 @@ void ike_child_drop(struct dt_ike_child *c)
         dt_table_remove(&s->ike->by_child, &c->node);
     c->in_table = false;
     dt_list_del(&c->link);
-    forget(s, c);
+    child_forget(s, c);
     s->nchildren--;
     s->ike->nchildren--;
     dt_list_add_tail(&s->ike->dead_children, &c->link);
@@ -189,8 +189,8 @@ static bool being_rekeyed(struct dt_ike_session *s, const struct dt_ike_child *o
     return false;
 }
 
-static struct dt_ike_child *ask(struct dt_ike_session *s, dt_time now, struct dt_ike_child *old,
-                                struct dt_err *err)
+static struct dt_ike_child *child_ask(struct dt_ike_session *s, dt_time now, struct dt_ike_child *old,
+                                      struct dt_err *err)
 {
     struct dt_ike_child *c = NULL;
     ike_enter(s->ike, now);
@@ -223,7 +223,7 @@ struct dt_ike_child *dt_ike_child_create(struct dt_ike_session *s, dt_time now, 
         dt_err_set(err, 0, "the session is not up (it is %s)", dt_ike_session_state_str(s->state));
         return NULL;
     }
-    return ask(s, now, NULL, err);
+    return child_ask(s, now, NULL, err);
 }
 
 struct dt_ike_child *dt_ike_child_rekey(struct dt_ike_child *old, dt_time now, struct dt_err *err)
@@ -237,7 +237,7 @@ struct dt_ike_child *dt_ike_child_rekey(struct dt_ike_child *old, dt_time now, s
         dt_err_set(err, 0, "the child SA is being rekeyed already");
         return NULL;
     }
-    return ask(s, now, old, err);
+    return child_ask(s, now, old, err);
 }
 
 void dt_ike_child_delete(struct dt_ike_child *c, dt_time now)

@@ -4,8 +4,8 @@
 #define COOKIE_LEN (1 + 32)
 
 /* Cookie = version of the secret | prf (secret, Ni | IPi | port | SPIi). */
-static int compute(struct dt_ike *ike, const uint8_t *secret, uint8_t version, const struct ike_msg *m,
-                   struct dt_span ni, uint8_t out[COOKIE_LEN])
+static int cookie_compute(struct dt_ike *ike, const uint8_t *secret, uint8_t version, const struct ike_msg *m,
+                          struct dt_span ni, uint8_t out[COOKIE_LEN])
 {
     uint8_t port[2], spi[8];
     dt_put_be16(port, m->path->remote.port);
@@ -34,7 +34,7 @@ size_t ike_cookie_make(struct dt_ike *ike, const struct ike_msg *m, struct dt_sp
                        uint8_t out[IKE_COOKIE_MAX])
 {
     ike_cookie_rotate(ike);
-    return compute(ike, ike->secret[0], ike->secret_version, m, ni, out) ? 0 : COOKIE_LEN;
+    return cookie_compute(ike, ike->secret[0], ike->secret_version, m, ni, out) ? 0 : COOKIE_LEN;
 }
 
 static bool cookie_ok(struct dt_ike *ike, const struct ike_msg *m, struct dt_span ni, struct dt_span cookie)
@@ -44,7 +44,7 @@ static bool cookie_ok(struct dt_ike *ike, const struct ike_msg *m, struct dt_spa
         return false;
     ike_cookie_rotate(ike);
     uint8_t age = (uint8_t)(ike->secret_version - cookie.p[0]);
-    if (age > 1 || compute(ike, ike->secret[age], cookie.p[0], m, ni, want))
+    if (age > 1 || cookie_compute(ike, ike->secret[age], cookie.p[0], m, ni, want))
         return false;
     return dt_ct_equal(want, cookie.p, COOKIE_LEN);
 }

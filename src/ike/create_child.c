@@ -75,8 +75,8 @@ static bool other_group(struct dt_ike_session *s, struct ike_exchange *ex,
     return false;
 }
 
-static void refused(struct dt_ike_session *s, struct ike_exchange *ex, uint16_t type,
-                    const struct dt_ike_notify_payload *n, const struct dt_ike_payloads *in)
+static void create_child_refused(struct dt_ike_session *s, struct ike_exchange *ex, uint16_t type,
+                                 const struct dt_ike_notify_payload *n, const struct dt_ike_payloads *in)
 {
     struct dt_err err = {0};
     struct dt_ike_child *old = ex->old;
@@ -194,7 +194,7 @@ void ike_create_child_got_response(struct ike_sa *sa, struct ike_exchange *ex, s
     struct dt_ike_notify_payload n;
     uint16_t error = ike_find_error(&m->inner, &n);
     if (error)
-        refused(sa->session, ex, error, &n, &m->inner);
+        create_child_refused(sa->session, ex, error, &n, &m->inner);
     else
         agreed(sa, ex, m);
     ike_exchange_free(ex);

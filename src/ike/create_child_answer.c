@@ -1,7 +1,7 @@
 /* CREATE_CHILD_SA for children, the responder's side (RFC 7296 sections 1.3.1, 1.3.3, 2.8.1, 2.25). */
 #include "ike/internal.h"
 
-static void answer(struct ike_sa *sa, const struct ike_msg *m, uint16_t type)
+static void create_child_answer(struct ike_sa *sa, const struct ike_msg *m, uint16_t type)
 {
     ike_answer_notify(sa, m, 0, dt_span(NULL, 0), type, dt_span(NULL, 0));
 }
@@ -33,7 +33,7 @@ static uint16_t owner_declines(struct ike_sa *sa, bool rekey, struct dt_ike_chil
 }
 
 /* A key exchange comes first, where there will be one: only then is the owner asked. */
-static bool secret_ready(struct ike_sa *sa, const struct ike_msg *m)
+static bool child_secret_ready(struct ike_sa *sa, const struct ike_msg *m)
 {
     const struct dt_proposals *own = &sa->session->cfg->esp;
     struct dt_ike_ke ke;
@@ -56,7 +56,7 @@ struct made {
     uint16_t want_group;
 };
 
-static int make(struct ike_sa *sa, const struct ike_msg *m, struct made *out, struct dt_err *err)
+static int create_child_make(struct ike_sa *sa, const struct ike_msg *m, struct made *out, struct dt_err *err)
 {
     struct dt_ike_session *s = sa->session;
     struct dt_ike *ike = s->ike;
@@ -89,7 +89,7 @@ static int make(struct ike_sa *sa, const struct ike_msg *m, struct made *out, st
     return rc;
 }
 
-static size_t build(struct ike_sa *sa, const struct made *a, uint32_t spi_in)
+static size_t create_child_answer_build(struct ike_sa *sa, const struct made *a, uint32_t spi_in)
 {
     struct dt_ike_builder b;
     ike_sk_begin(sa, &b, DT_CREATE_CHILD_SA, true);
@@ -114,7 +114,8 @@ static void note_collision(struct dt_ike_session *s, const struct dt_ike_child *
     memcpy(ex->rival_low.data, low.p, low.len);
 }
 
-static void refuse(struct ike_sa *sa, struct ike_msg *m, const struct made *a, const struct dt_err *err)
+static void create_child_refuse(struct ike_sa *sa, struct ike_msg *m, const struct made *a,
+                                const struct dt_err *err)
 {
     struct dt_ike_session *s = sa->session;
     struct dt_err why = *err;
@@ -137,13 +138,13 @@ static void create(struct ike_sa *sa, struct ike_msg *m, struct dt_ike_child *ol
     struct dt_ike_session *s = sa->session;
     struct dt_err err = {0};
     struct made a = {0};
-    if (make(sa, m, &a, &err)) {
+    if (create_child_make(sa, m, &a, &err)) {
         if (a.child)
             ike_child_drop(a.child);
-        refuse(sa, m, &a, &err);
-    } else if (ike_response_set(sa, s->ike->scratch, build(sa, &a, a.sa.spi_in))) {
+        create_child_refuse(sa, m, &a, &err);
+    } else if (ike_response_set(sa, s->ike->scratch, create_child_answer_build(sa, &a, a.sa.spi_in))) {
         ike_child_drop(a.child);
-        answer(sa, m, DT_N_TEMPORARY_FAILURE);
+        create_child_answer(sa, m, DT_N_TEMPORARY_FAILURE);
     } else {
         note_collision(s, old, &a);
         a.sa.replaces = old;
@@ -166,7 +167,7 @@ void ike_create_child_got_request(struct ike_sa *sa, struct ike_msg *m)
         struct made none = {0};
         struct dt_err err = {0};
         dt_err_set(&err, DT_N_INVALID_SYNTAX, "the peer's CREATE_CHILD_SA has no well-formed SA payload");
-        refuse(sa, m, &none, &err);
+        create_child_refuse(sa, m, &none, &err);
         return;
     }
     bool rekey = ike_find_notify(&m->inner, DT_N_REKEY_SA, &n);
@@ -177,7 +178,7 @@ void ike_create_child_got_request(struct ike_sa *sa, struct ike_msg *m)
     if (rekey && n.spi.len == 4)
         old = ike_child_by_spi_out(s, dt_get_be32(n.spi.p));
     uint16_t no = not_now(sa, rekey, old);
-    if (!no && !secret_ready(sa, m))
+    if (!no && !child_secret_ready(sa, m))
         return;
     no = no ? no : owner_declines(sa, rekey, old);
     if (s->state == DT_SESSION_DEAD)
@@ -185,7 +186,7 @@ void ike_create_child_got_request(struct ike_sa *sa, struct ike_msg *m)
     if (no == DT_N_CHILD_SA_NOT_FOUND)
         ike_answer_notify(sa, m, DT_PROTO_ESP, n.spi, no, dt_span(NULL, 0));
     else if (no)
-        answer(sa, m, no);
+        create_child_answer(sa, m, no);
     else
         create(sa, m, old);
 }

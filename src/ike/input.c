@@ -54,7 +54,7 @@ void ike_answer_notify(struct ike_sa *sa, const struct ike_msg *m, uint8_t proto
 
 /* One notify in the clear, with the request's SPIs and message id (2.21.4). Never longer than a request that may have
  * asked for it. */
-static void answer_clear(struct dt_ike *ike, const struct ike_msg *m, uint16_t type)
+static void input_answer_clear(struct dt_ike *ike, const struct ike_msg *m, uint16_t type)
 {
     uint8_t buf[64];
     struct dt_ike_builder b;
@@ -97,11 +97,11 @@ static void clear_hint(struct ike_sa *sa, const struct ike_msg *m)
 
 /* ---- inside sessions ---- */
 
-static bool secret_ready(struct ike_sa *sa, const struct ike_msg *m);
+static bool message_secret_ready(struct ike_sa *sa, const struct ike_msg *m);
 
 static void got_response(struct ike_sa *sa, struct ike_msg *m)
 {
-    if (!secret_ready(sa, m))
+    if (!message_secret_ready(sa, m))
         return;
     struct dt_ike_session *s = sa->session;
     struct ike_exchange *ex = ike_request_done(sa);
@@ -127,7 +127,7 @@ static void got_response(struct ike_sa *sa, struct ike_msg *m)
 }
 
 /* An answer that carries a public value to a key pair of ours: the secret comes first. */
-static bool secret_ready(struct ike_sa *sa, const struct ike_msg *m)
+static bool message_secret_ready(struct ike_sa *sa, const struct ike_msg *m)
 {
     struct ike_exchange *ex = sa->ex;
     struct dt_ike_notify_payload n;
@@ -262,7 +262,7 @@ static void protected_message(struct ike_sa *sa, struct ike_msg *m)
         got_request(sa, m);
 }
 
-static void dispatch(struct dt_ike *ike, struct ike_msg *m)
+static void message_dispatch(struct dt_ike *ike, struct ike_msg *m)
 {
     bool from_initiator = m->h.flags & DT_IKE_FLAG_INITIATOR, response = m->h.flags & DT_IKE_FLAG_RESPONSE;
     if (m->h.exchange == DT_IKE_SA_INIT && from_initiator && !response) {
@@ -281,7 +281,7 @@ static void dispatch(struct dt_ike *ike, struct ike_msg *m)
     if (!sa) {
         ike->count.unknown_spi++;
         if (!response && m->h.spi_i && m->h.spi_r && dt_ike_find(&m->outer, DT_P_SK))
-            answer_clear(ike, m, DT_N_INVALID_IKE_SPI);
+            input_answer_clear(ike, m, DT_N_INVALID_IKE_SPI);
     } else if (m->h.exchange == DT_IKE_SA_INIT && response) {
         ike_init_got_response(sa, m);
     } else if (m->h.exchange != DT_IKE_SA_INIT && sa->state != SA_INIT && dt_ike_find(&m->outer, DT_P_SK)) {
@@ -303,11 +303,11 @@ void dt_ike_input(struct dt_ike *ike, dt_time now, const struct dt_path *path, u
     uint8_t major = header ? m.h.version >> 4 : 0;
     if (major == 2 &&
         !dt_ike_payloads_read(&m.outer, m.h.next, data + DT_IKE_HEADER_LEN, len - DT_IKE_HEADER_LEN)) {
-        dispatch(ike, &m);
+        message_dispatch(ike, &m);
     } else {
         ike->count.malformed++;
         if (major > 2 && !(m.h.flags & DT_IKE_FLAG_RESPONSE))
-            answer_clear(ike, &m, DT_N_INVALID_MAJOR_VERSION); /* 2.5 */
+            input_answer_clear(ike, &m, DT_N_INVALID_MAJOR_VERSION); /* 2.5 */
     }
     ike_leave(ike);
 }

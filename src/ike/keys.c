@@ -28,7 +28,7 @@ struct dt_span ike_nonce_low(struct dt_span a, struct dt_span b)
 
 #define KEYS_MAX (7 * DT_PRF_MAX + DT_KEY_MAX)
 
-static struct dt_span take(const uint8_t **p, size_t n)
+static struct dt_span span_take(const uint8_t **p, size_t n)
 {
     struct dt_span s = dt_span(*p, n);
     *p += n;
@@ -59,8 +59,8 @@ static const char *wireshark_integ(const struct dt_suite *s)
     }
 }
 
-static void keylog(struct ike_sa *sa, struct dt_span ei, struct dt_span er, struct dt_span ai,
-                   struct dt_span ar)
+static void ike_keylog(struct ike_sa *sa, struct dt_span ei, struct dt_span er, struct dt_span ai,
+                       struct dt_span ar)
 {
     struct dt_ike *ike = sa->session->ike;
     char line[512], h1[2 * DT_KEY_MAX + 1], h2[2 * DT_KEY_MAX + 1], h3[2 * DT_PRF_MAX + 1],
@@ -100,8 +100,9 @@ static int expand(struct ike_sa *sa, struct dt_span seed, struct dt_span ni, str
         return -1;
     }
     const uint8_t *p = keys;
-    struct dt_span d = take(&p, prf), ai = take(&p, a), ar = take(&p, a), ei = take(&p, e), er = take(&p, e),
-                   pi = take(&p, prf), pr = take(&p, prf);
+    struct dt_span d = span_take(&p, prf), ai = span_take(&p, a), ar = span_take(&p, a),
+                   ei = span_take(&p, e), er = span_take(&p, e), pi = span_take(&p, prf),
+                   pr = span_take(&p, prf);
     memcpy(sa->sk_d, d.p, prf);
     if (hs) {
         memcpy(hs->sk_pi, pi.p, prf);
@@ -109,7 +110,7 @@ static int expand(struct ike_sa *sa, struct dt_span seed, struct dt_span ni, str
     }
     sa->seal = dt_cipher_new(c, &sa->suite, sa->initiator ? ei : er, sa->initiator ? ai : ar, err);
     sa->open = dt_cipher_new(c, &sa->suite, sa->initiator ? er : ei, sa->initiator ? ar : ai, err);
-    keylog(sa, ei, er, ai, ar);
+    ike_keylog(sa, ei, er, ai, ar);
     dt_wipe(keys, sizeof(keys));
     return sa->seal && sa->open ? 0 : -1;
 }

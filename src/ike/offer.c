@@ -72,7 +72,7 @@ void ike_offer_ts(struct dt_ike_session *s, struct dt_ike_builder *b)
 }
 
 /* The owner has the last word, before anything is stored. */
-static int admit(struct dt_ike_session *s, const struct dt_child_sa *sa, struct dt_err *err)
+static int child_admit(struct dt_ike_session *s, const struct dt_child_sa *sa, struct dt_err *err)
 {
     if (!s->ike->ops.child_admit || s->ike->ops.child_admit(s->ike->ctx, s, sa, err) == 0)
         return 0;
@@ -80,7 +80,7 @@ static int admit(struct dt_ike_session *s, const struct dt_child_sa *sa, struct 
     return -1;
 }
 
-static bool within(const struct dt_selectors *outer, const struct dt_selectors *inner)
+static bool selectors_within(const struct dt_selectors *outer, const struct dt_selectors *inner)
 {
     for (size_t i = 0; i < inner->n; i++)
         if (!dt_selectors_covers(outer, &inner->v[i]))
@@ -96,7 +96,7 @@ static int too_many_selectors(const char *what, size_t lost, struct dt_err *err)
                       lost + DT_SELECTORS_MAX, DT_SELECTORS_MAX);
 }
 
-static void fill(struct dt_ike_session *s, const struct dt_proposal *chosen, struct dt_child_sa *out)
+static void child_fill(struct dt_ike_session *s, const struct dt_proposal *chosen, struct dt_child_sa *out)
 {
     out->spi_out = dt_get_be32(chosen->spi);
     out->suite = dt_proposal_suite(chosen);
@@ -128,7 +128,7 @@ int ike_offer_check(struct dt_ike_session *s, const struct dt_ike_payloads *in, 
                           dt_proposal_str(a, sizeof(a), chosen),
                           dt_proposals_str(b, sizeof(b), &s->cfg->esp));
     ike_offer_sides(s, &local, &remote);
-    if (!within(&local, &out->local_ts) || !within(&remote, &out->remote_ts))
+    if (!selectors_within(&local, &out->local_ts) || !selectors_within(&remote, &out->remote_ts))
         return dt_err_set(
             err, DT_N_TS_UNACCEPTABLE, "the peer answers selectors %s === %s, outside of what was offered",
             dt_selectors_str(a, sizeof(a), &out->local_ts), dt_selectors_str(b, sizeof(b), &out->remote_ts));
@@ -137,8 +137,8 @@ int ike_offer_check(struct dt_ike_session *s, const struct dt_ike_payloads *in, 
         return dt_err_set(err, DT_N_NO_PROPOSAL_CHOSEN, "the peer answers %s mode; configured is %s mode",
                           out->transport ? "transport" : "tunnel", out->transport ? "tunnel" : "transport");
     out->spi_in = spi_in;
-    fill(s, chosen, out);
-    return admit(s, out, err);
+    child_fill(s, chosen, out);
+    return child_admit(s, out, err);
 }
 
 static int choose_proposal(struct dt_ike_session *s, const struct dt_proposals *offered, bool in_auth,
@@ -169,7 +169,8 @@ static size_t left_out(const struct dt_selectors *list, const struct dt_selector
     size_t n = 0;
     for (size_t i = 0; i < asked->n; i++)
         for (size_t k = 0; k < allowed->n; k++)
-            n += dt_selector_intersect(&both, &asked->v[i], &allowed->v[k]) && !dt_selectors_covers(list, &both);
+            n += dt_selector_intersect(&both, &asked->v[i], &allowed->v[k]) &&
+                 !dt_selectors_covers(list, &both);
     return n;
 }
 
@@ -215,8 +216,8 @@ int ike_offer_choose(struct dt_ike_session *s, const struct dt_ike_payloads *in,
                           "the peer asks for tunnel mode; here is configured transport "
                           "mode");
     out->transport = asks && s->cfg->transport;
-    fill(s, chosen, out);
-    return admit(s, out, err);
+    child_fill(s, chosen, out);
+    return child_admit(s, out, err);
 }
 
 void ike_offer_answer_sa(struct dt_ike_builder *b, const struct dt_proposal *chosen, uint32_t spi_in)

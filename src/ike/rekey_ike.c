@@ -126,8 +126,8 @@ bool ike_rekey_start(struct ike_sa *sa, struct ike_exchange *ex)
 
 /* ---- answers to our own ---- */
 
-static void refused(struct ike_sa *sa, struct ike_exchange *ex, uint16_t type,
-                    const struct dt_ike_notify_payload *n, const struct dt_ike_payloads *in)
+static void rekey_refused(struct ike_sa *sa, struct ike_exchange *ex, uint16_t type,
+                          const struct dt_ike_notify_payload *n, const struct dt_ike_payloads *in)
 {
     struct dt_ike_session *s = sa->session;
     struct dt_err err = {0};
@@ -160,8 +160,8 @@ static void refused(struct ike_sa *sa, struct ike_exchange *ex, uint16_t type,
 }
 
 /* The new IKE SA out of a checked answer; NULL with *err. */
-static struct ike_sa *make(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m, struct dt_span *nr,
-                           struct dt_err *err)
+static struct ike_sa *rekey_make(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m,
+                                 struct dt_span *nr, struct dt_err *err)
 {
     struct dt_ike_session *s = sa->session;
     struct dt_proposals answer;
@@ -196,7 +196,7 @@ static struct ike_sa *make(struct ike_sa *sa, struct ike_exchange *ex, struct ik
 
 /* Both rekeyed at once (2.8.2): the IKE SA whose exchange had the lowest nonce is closed by whoever created it; the
  * other one inherits, and its creator deletes the old one. */
-static void settle(struct ike_sa *sa, struct ike_exchange *ex, struct ike_sa *fresh, struct dt_span nr)
+static void rekey_settle(struct ike_sa *sa, struct ike_exchange *ex, struct ike_sa *fresh, struct dt_span nr)
 {
     struct dt_ike_session *s = sa->session;
     struct ike_sa *rival = ex->rival_sa;
@@ -227,15 +227,15 @@ void ike_rekey_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct i
     struct dt_span nr;
     uint16_t error = ike_find_error(&m->inner, &n);
     if (error) {
-        refused(sa, ex, error, &n, &m->inner);
+        rekey_refused(sa, ex, error, &n, &m->inner);
         ike_exchange_free(ex);
         return;
     }
-    struct ike_sa *fresh = make(sa, ex, m, &nr, &err);
+    struct ike_sa *fresh = rekey_make(sa, ex, m, &nr, &err);
     if (!fresh) {
         ike_session_end(s, &err); /* the peer has the new IKE SA and we do not */
     } else if (ex->rival_sa) {
-        settle(sa, ex, fresh, nr);
+        rekey_settle(sa, ex, fresh, nr);
     } else {
         replaced(sa, SA_DELETING);
         ike_sa_adopt(s, fresh);
@@ -253,7 +253,7 @@ static bool busy(struct ike_sa *sa)
            (sa->ex && sa->ex->rival_sa);
 }
 
-static void answer(struct ike_sa *sa, const struct ike_msg *m, uint16_t type, struct dt_span data)
+static void rekey_send_answer(struct ike_sa *sa, const struct ike_msg *m, uint16_t type, struct dt_span data)
 {
     ike_answer_notify(sa, m, 0, dt_span(NULL, 0), type, data);
 }
@@ -288,7 +288,8 @@ static struct ike_sa *accept(struct ike_sa *sa, const struct ike_msg *m, struct 
     return NULL;
 }
 
-static void answered(struct ike_sa *sa, const struct ike_msg *m, struct incoming *in, struct ike_sa *fresh)
+static void rekey_answered(struct ike_sa *sa, const struct ike_msg *m, struct incoming *in,
+                           struct ike_sa *fresh)
 {
     struct dt_ike_session *s = sa->session;
     struct dt_ike_builder b;
@@ -327,12 +328,12 @@ void ike_rekey_got_request(struct ike_sa *sa, struct ike_msg *m, const struct dt
     bool full = ike_sas_full(s);
     s->ike->count.ike_sas_full += full;
     if (busy(sa) || full) {
-        answer(sa, m, DT_N_TEMPORARY_FAILURE, dt_span(NULL, 0));
+        rekey_send_answer(sa, m, DT_N_TEMPORARY_FAILURE, dt_span(NULL, 0));
         return;
     }
     /* Without a KE payload it is told which one is wanted, as with one of another group. */
     if (!pn || dt_ike_nonce_read(&in.ni, pn->body) || (pke && dt_ike_ke_read(&in.ke, pke->body))) {
-        answer(sa, m, DT_N_INVALID_SYNTAX, dt_span(NULL, 0));
+        rekey_send_answer(sa, m, DT_N_INVALID_SYNTAX, dt_span(NULL, 0));
         ike_session_fail(s, DT_N_INVALID_SYNTAX, "the peer's request to rekey the IKE SA is malformed");
         return;
     }
@@ -348,22 +349,22 @@ void ike_rekey_got_request(struct ike_sa *sa, struct ike_msg *m, const struct dt
     }
     uint16_t group = dt_proposal_id(&in.chosen, DT_TRANSFORM_KE, NULL);
     if (!ike_nonce_fits(dt_proposal_id(&in.chosen, DT_TRANSFORM_PRF, NULL), in.ni)) {
-        answer(sa, m, DT_N_INVALID_SYNTAX, dt_span(NULL, 0));
+        rekey_send_answer(sa, m, DT_N_INVALID_SYNTAX, dt_span(NULL, 0));
         ike_session_fail(s, DT_N_INVALID_SYNTAX, "the peer's nonce of %zu octets is too short for its PRF",
                          in.ni.len);
         return;
     }
     if (group != in.ke.group) {
         dt_put_be16(want, group);
-        answer(sa, m, DT_N_INVALID_KE_PAYLOAD, dt_span(want, 2));
+        rekey_send_answer(sa, m, DT_N_INVALID_KE_PAYLOAD, dt_span(want, 2));
         return;
     }
     if (!ike_work_ready(sa, m, group, in.ke.data, NULL, ike_create_child_got_request))
         return;
     struct ike_sa *fresh = accept(sa, m, &in, &err);
     if (fresh)
-        answered(sa, m, &in, fresh);
+        rekey_answered(sa, m, &in, fresh);
     else
-        answer(sa, m, err.notify ? err.notify : DT_N_TEMPORARY_FAILURE, dt_span(NULL, 0));
+        rekey_send_answer(sa, m, err.notify ? err.notify : DT_N_TEMPORARY_FAILURE, dt_span(NULL, 0));
     dt_dh_free(in.dh);
 }

@@ -3,14 +3,14 @@
 
 #include <stdlib.h>
 
-static uint64_t spi_hash(const struct dt_ike *ike, uint64_t spi)
+static uint64_t sa_spi_hash(const struct dt_ike *ike, uint64_t spi)
 {
     return dt_siphash(&ike->hash_key, &spi, sizeof(spi));
 }
 
 struct ike_sa *ike_sa_by_spi(const struct dt_ike *ike, uint64_t spi_local)
 {
-    uint64_t hash = spi_hash(ike, spi_local);
+    uint64_t hash = sa_spi_hash(ike, spi_local);
     for (struct dt_table_node *n = dt_table_first(&ike->by_spi, hash); n; n = dt_table_next(n)) {
         struct ike_sa *sa = DT_CONTAINER_OF(n, struct ike_sa, node);
         if (sa->spi_local == spi_local)
@@ -45,7 +45,7 @@ struct ike_sa *ike_sa_new(struct dt_ike_session *s, bool initiator, uint64_t spi
         free(sa);
         return NULL;
     }
-    if (dt_table_insert(&ike->by_spi, &sa->node, spi_hash(ike, sa->spi_local))) {
+    if (dt_table_insert(&ike->by_spi, &sa->node, sa_spi_hash(ike, sa->spi_local))) {
         dt_heap_unreserve(&ike->timers, IKE_SA_TIMERS);
         free(sa);
         return NULL;

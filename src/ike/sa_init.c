@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-static size_t build(struct dt_ike_session *s)
+static size_t sa_init_build(struct dt_ike_session *s)
 {
     struct dt_ike *ike = s->ike;
     struct ike_handshake *hs = s->hs;
@@ -27,7 +27,7 @@ static int send_init(struct dt_ike_session *s, struct dt_err *err)
     struct ike_sa *sa = s->current;
     struct ike_exchange *ex = sa->ex ? ike_request_done(sa) : ike_exchange_new(EX_INIT);
     sa->mid_out = 0;
-    size_t len = ex ? build(s) : 0;
+    size_t len = ex ? sa_init_build(s) : 0;
     if (!len || ike_bytes_set(&s->hs->sent, s->ike->scratch, len) ||
         ike_request_send(sa, ex, s->ike->scratch, len)) {
         ike_exchange_free(ex);
@@ -72,7 +72,7 @@ int ike_init_start(struct dt_ike_session *s, struct dt_err *err)
 }
 
 /* Anybody may have sent it: wait a moment for a proper answer (2.21.1), then believe it. */
-static void refused(struct dt_ike_session *s, uint16_t type, const struct dt_ike_payloads *in)
+static void sa_init_refused(struct dt_ike_session *s, uint16_t type, const struct dt_ike_payloads *in)
 {
     char text[16], who[DT_ADDRPORT_STRLEN];
     struct ike_handshake *hs = s->hs;
@@ -106,7 +106,7 @@ static void answer_without_spi(struct dt_ike_session *s, const struct ike_msg *m
         for (size_t i = 0; i < s->cfg->ike.n; i++)
             ours |= dt_proposal_has(&s->cfg->ike.v[i], DT_TRANSFORM_KE, group);
         if (!ours || group == hs->group || hs->ke_tries++ >= IKE_INIT_TRIES) {
-            refused(s, error, &m->outer);
+            sa_init_refused(s, error, &m->outer);
             return;
         }
         hs->group = group;
@@ -115,7 +115,7 @@ static void answer_without_spi(struct dt_ike_session *s, const struct ike_msg *m
         return;
     } else {
         if (error)
-            refused(s, error, &m->outer);
+            sa_init_refused(s, error, &m->outer);
         return;
     }
     if (send_init(s, &err))

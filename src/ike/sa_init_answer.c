@@ -15,8 +15,8 @@ struct request {
 /* ---- answers outside any session: one notify, responder's SPI 0 ---- */
 
 /* takes: with NO_PROPOSAL_CHOSEN, what would have been taken, where that fits. */
-static void answer_clear(struct dt_ike *ike, const struct ike_msg *m, uint16_t type, struct dt_span data,
-                         const struct dt_proposals *takes)
+static void sa_init_answer_clear(struct dt_ike *ike, const struct ike_msg *m, uint16_t type,
+                                 struct dt_span data, const struct dt_proposals *takes)
 {
     uint8_t buf[384];
     struct dt_ike_builder b;
@@ -38,7 +38,7 @@ static void demand_cookie(struct dt_ike *ike, const struct ike_msg *m, struct dt
     uint8_t cookie[IKE_COOKIE_MAX];
     size_t len = ike_cookie_make(ike, m, ni, cookie);
     ike->count.cookies_sent++;
-    answer_clear(ike, m, DT_N_COOKIE, dt_span(cookie, len), NULL);
+    sa_init_answer_clear(ike, m, DT_N_COOKIE, dt_span(cookie, len), NULL);
 }
 
 /* A refusal is sent as long as there are any left; then who has shown nothing is asked for a cookie first. */
@@ -48,7 +48,7 @@ static void refuse_init(struct dt_ike *ike, const struct ike_msg *m, const struc
     if (r->proof < PROOF_COOKIE && r->ni.len && ike_door_cookies(ike, m->path))
         demand_cookie(ike, m, r->ni);
     else if (ike_door_answer(ike, m->path, r->proof))
-        answer_clear(ike, m, type, data, type == DT_N_NO_PROPOSAL_CHOSEN ? &r->cfg->ike : NULL);
+        sa_init_answer_clear(ike, m, type, data, type == DT_N_NO_PROPOSAL_CHOSEN ? &r->cfg->ike : NULL);
 }
 
 /* ---- repeated requests ---- */
@@ -131,7 +131,7 @@ static bool choose_for_all(struct dt_ike *ike, const struct ike_msg *m, struct r
 }
 
 /* True: an algorithm for everything, and the KE payload is of the chosen group. */
-static bool choose(struct dt_ike *ike, const struct ike_msg *m, struct request *r)
+static bool sa_init_choose(struct dt_ike *ike, const struct ike_msg *m, struct request *r)
 {
     char own[200], offered[200];
     if (!choose_for_all(ike, m, r)) {
@@ -214,7 +214,7 @@ static void request_failed(struct dt_ike_session *s, const struct ike_msg *m, co
     struct dt_ike *ike = s->ike;
     enum ike_proof proof = s->hs->proved ? PROOF_COOKIE : PROOF_NONE;
     if (err->notify == DT_N_INVALID_SYNTAX && ike_door_answer(ike, m->path, proof))
-        answer_clear(ike, m, DT_N_INVALID_SYNTAX, dt_span(NULL, 0), NULL);
+        sa_init_answer_clear(ike, m, DT_N_INVALID_SYNTAX, dt_span(NULL, 0), NULL);
     ike_event(ike, NULL, DT_IKE_EV_REFUSED, m->path, err->notify, "%s", err->text);
     ike_session_end(s, NULL);
 }
@@ -345,7 +345,7 @@ void ike_init_got_request(struct dt_ike *ike, struct ike_msg *m)
         demand_cookie(ike, m, r.ni);
         return;
     }
-    if (!choose(ike, m, &r))
+    if (!sa_init_choose(ike, m, &r))
         return;
     bool fits = plan_answer(ike, m, &r, &p);
     enum ike_door_verdict v = fits ? ike_door_admit(ike, m->path, dt_ke_work(p.group), r.proof) : DOOR_COOKIE;

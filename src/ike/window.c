@@ -46,7 +46,7 @@ struct ike_exchange *ike_find_exchange(struct dt_ike_session *s, enum ike_exchan
     return s->current && s->current->ex && s->current->ex->kind == kind ? s->current->ex : NULL;
 }
 
-static bool start(struct ike_sa *sa, struct ike_exchange *ex)
+static bool exchange_start(struct ike_sa *sa, struct ike_exchange *ex)
 {
     switch (ex->kind) {
     case EX_CHILD:
@@ -107,7 +107,7 @@ void ike_pump(struct dt_ike_session *s)
     } else if (s->alive_wanted) {
         ex = ike_exchange_new(EX_LIVENESS);
     }
-    if (ex && !start(cur, ex)) {
+    if (ex && !exchange_start(cur, ex)) {
         ike_exchange_free(ex);
         if (!dt_list_empty(&s->queue))
             ike_kick(s); /* the next one */

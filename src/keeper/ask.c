@@ -82,8 +82,8 @@ static int read_reply(struct dt_keeper *k, struct keeper_reply *reply, int *fds,
 }
 
 /* The last answer. */
-static int read_answer(struct dt_keeper *k, struct keeper_reply *reply, int *fds, size_t nfds,
-                       struct dt_err *err)
+static int keeper_read_answer(struct dt_keeper *k, struct keeper_reply *reply, int *fds, size_t nfds,
+                              struct dt_err *err)
 {
     size_t got = nfds;
     memset(reply, 0, sizeof(*reply));
@@ -103,7 +103,7 @@ static int read_answer(struct dt_keeper *k, struct keeper_reply *reply, int *fds
 int keeper_ask(struct dt_keeper *k, const struct keeper_request *r, struct keeper_reply *reply, int *fds,
                size_t nfds, struct dt_err *err)
 {
-    return send_request(k, r, err) == 0 ? read_answer(k, reply, fds, nfds, err) : -1;
+    return send_request(k, r, err) == 0 ? keeper_read_answer(k, reply, fds, nfds, err) : -1;
 }
 
 void dt_keeper_dismiss(struct dt_keeper *k)
@@ -150,7 +150,7 @@ int dt_keeper_keep(struct dt_keeper *k, const char *text, size_t len, struct dt_
     else if (fd < 0 || pwrite(fd, text, len, 0) != (ssize_t)len)
         dt_err_set(err, 0, "no memory: %s", strerror(errno));
     else if (send_all(k, &r, &fd, 1, err) == 0)
-        rc = read_answer(k, &reply, NULL, 0, err);
+        rc = keeper_read_answer(k, &reply, NULL, 0, err);
     if (fd >= 0)
         close(fd);
     return rc;

@@ -28,7 +28,7 @@ static int send_path(const struct files *x, uint32_t what, const char *path)
     return keeper_send(x->fd, &r, offsetof(struct keeper_file_request, path) + n + 1, NULL, 0);
 }
 
-static int read_answer(const struct files *x, struct keeper_file_reply *reply, int *fd, size_t *nfds)
+static int load_read_answer(const struct files *x, struct keeper_file_reply *reply, int *fd, size_t *nfds)
 {
     ssize_t n = keeper_recv(x->fd, reply, sizeof(*reply), fd, nfds);
     if (n == (ssize_t)sizeof(*reply))
@@ -44,7 +44,7 @@ static int files_open(void *user, const char *path, bool secret)
     size_t nfds = 1;
     int fd = -1;
     if (send_path(x, secret ? KEEPER_FILE_SECRET : KEEPER_FILE_TEXT, path) != 0 ||
-        read_answer(x, &reply, &fd, &nfds) != 0)
+        load_read_answer(x, &reply, &fd, &nfds) != 0)
         return -1;
     errno = reply.error;
     return nfds == 1 ? fd : -1;
@@ -56,7 +56,7 @@ static int files_match(void *user, const char *pattern, struct dt_config_paths *
     struct keeper_file_reply reply;
     char path[KEEPER_PATH_MAX];
     *out = (struct dt_config_paths){.n = 0};
-    if (send_path(x, KEEPER_FILE_MATCH, pattern) != 0 || read_answer(x, &reply, NULL, NULL) != 0)
+    if (send_path(x, KEEPER_FILE_MATCH, pattern) != 0 || load_read_answer(x, &reply, NULL, NULL) != 0)
         return -1;
     errno = reply.error != 0 ? reply.error : ENOMEM;
     out->v = reply.error == 0 && reply.n <= MATCHES_MAX ? calloc(reply.n + 1, sizeof(*out->v)) : NULL;

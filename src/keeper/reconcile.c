@@ -32,13 +32,13 @@ static int host_change(void *user, bool set, const void *fact, struct dt_err *er
     return dt_host_kernel_change(&h->kernel, set, fact, err);
 }
 
-static void answer(struct keeper_host *h, const struct keeper_reply *r, size_t len)
+static void reconcile_answer(struct keeper_host *h, const struct keeper_reply *r, size_t len)
 {
     if (h->fd >= 0 && keeper_send(h->fd, r, offsetof(struct keeper_reply, u) + len, NULL, 0) != 0)
         h->broken = true;
 }
 
-static void host_mended(void *user, bool set, const void *fact, const struct dt_err *err)
+static void reconcile_host_mended(void *user, bool set, const void *fact, const struct dt_err *err)
 {
     struct keeper_reply r = {.answer = KEEPER_MENDED};
     r.u.mended.fact = *(const struct dt_host_fact *)fact;
@@ -46,10 +46,11 @@ static void host_mended(void *user, bool set, const void *fact, const struct dt_
     r.u.mended.failed = err != NULL;
     if (err != NULL)
         r.u.mended.err = *err;
-    answer(user, &r, sizeof(r.u.mended));
+    reconcile_answer(user, &r, sizeof(r.u.mended));
 }
 
-static const struct dt_host_ops host_ops = {.read = host_read, .change = host_change, .mended = host_mended};
+static const struct dt_host_ops host_ops = {
+    .read = host_read, .change = host_change, .mended = reconcile_host_mended};
 
 struct keeper_host *keeper_host_new(const struct dt_keeper_setup *s, struct dt_err *note)
 {
@@ -124,12 +125,12 @@ static void tell_owners(struct keeper_host *h)
             continue;
         r.u.owner[r.n++] = f->owner;
         if (r.n == KEEPER_OWNERS_EACH) {
-            answer(h, &r, sizeof(r.u.owner));
+            reconcile_answer(h, &r, sizeof(r.u.owner));
             r.n = 0;
         }
     }
     if (r.n > 0)
-        answer(h, &r, r.n * sizeof(r.u.owner[0]));
+        reconcile_answer(h, &r, r.n * sizeof(r.u.owner[0]));
 }
 
 #define IPV6_CONF "/proc/sys/net/ipv6/conf/"
@@ -211,7 +212,7 @@ int keeper_host_want(struct keeper_host *h, size_t n, int fd)
         r.u.want.first = *(const struct dt_host_fact *)result.first;
     if (!r.u.want.unread)
         tell_owners(h);
-    answer(h, &r, sizeof(r.u.want));
+    reconcile_answer(h, &r, sizeof(r.u.want));
     h->fd = -1;
     return h->broken ? -1 : 0;
 }

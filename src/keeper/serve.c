@@ -31,7 +31,8 @@ struct keeper {
     bool dismissed;
 };
 
-static int answer(struct keeper *k, const struct keeper_reply *r, size_t len, const int *fds, size_t nfds)
+static int serve_answer(struct keeper *k, const struct keeper_reply *r, size_t len, const int *fds,
+                        size_t nfds)
 {
     int rc = keeper_send(k->fd, r, offsetof(struct keeper_reply, u) + len, fds, nfds);
     for (size_t i = 0; i < nfds; i++)
@@ -42,7 +43,7 @@ static int answer(struct keeper *k, const struct keeper_reply *r, size_t len, co
 static int answer_done(struct keeper *k, int rc, const struct dt_err *err)
 {
     struct keeper_reply r = {.answer = KEEPER_DONE, .rc = rc, .u.err = *err};
-    return answer(k, &r, sizeof(r.u.err), NULL, 0);
+    return serve_answer(k, &r, sizeof(r.u.err), NULL, 0);
 }
 
 /* ---- the configuration ---- */
@@ -87,7 +88,7 @@ static int do_load(struct keeper *k)
         close(pair[0]);
         return answer_done(k, -1, &err);
     }
-    return answer(k, &r, sizeof(r.u.err), pair, 1);
+    return serve_answer(k, &r, sizeof(r.u.err), pair, 1);
 }
 
 /* ---- the host ---- */
@@ -111,7 +112,7 @@ static int do_device(struct keeper *k)
         return -1;
     if (keeper_host_device(k->host, &r.u.tun, fds, &err) != 0)
         return answer_done(k, -1, &err);
-    return answer(k, &r, sizeof(r.u.tun), fds, k->setup.queues);
+    return serve_answer(k, &r, sizeof(r.u.tun), fds, k->setup.queues);
 }
 
 /* from: what came beside the request; -1: nothing did. */
@@ -130,7 +131,7 @@ static int do_keylog(struct keeper *k)
     if (k->host == NULL || k->setup.keylog[0] == '\0')
         return -1;
     int fd = dt_keylog_open(k->setup.keylog, &err);
-    return fd >= 0 ? answer(k, &r, sizeof(r.u.err), &fd, 1) : answer_done(k, -1, &err);
+    return fd >= 0 ? serve_answer(k, &r, sizeof(r.u.err), &fd, 1) : answer_done(k, -1, &err);
 }
 
 static int do_socket(struct keeper *k, const struct keeper_socket *s)
@@ -141,7 +142,7 @@ static int do_socket(struct keeper *k, const struct keeper_socket *s)
     int fd = socket(s->ver == 4 ? AF_INET : AF_INET6,
                     (s->stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) == 0)
-        return answer(k, &r, sizeof(r.u.err), &fd, 1);
+        return serve_answer(k, &r, sizeof(r.u.err), &fd, 1);
     dt_err_set(&err, 0, "no socket: %s", strerror(errno));
     if (fd >= 0)
         close(fd);
@@ -173,7 +174,7 @@ static int do_discover_open(struct keeper *k)
         fds[3] = fcntl(dt_tap_fd(k->tap, 6), F_DUPFD_CLOEXEC, 0);
         keeper_host_tap(k->host, k->tap);
         if (fds[2] >= 0 && fds[3] >= 0)
-            return answer(k, &r, sizeof(r.u.err), fds, 4);
+            return serve_answer(k, &r, sizeof(r.u.err), fds, 4);
         dt_err_set(&err, 0, "no descriptor: %s", strerror(errno));
     }
     discover_close(k);

@@ -51,7 +51,7 @@ static struct node *value_node(const void *value)
     return DT_CONTAINER_OF((char *)(uintptr_t)value, struct node, value);
 }
 
-static struct node *find(const struct dt_masq *m, enum mq_table_id id, const void *key, uint64_t *hash)
+static struct node *node_find(const struct dt_masq *m, enum mq_table_id id, const void *key, uint64_t *hash)
 {
     const struct tab *t = &m->tab[id];
     *hash = dt_siphash(&m->c.hash_key, key, t->key);
@@ -66,7 +66,7 @@ static struct node *find(const struct dt_masq *m, enum mq_table_id id, const voi
 static void *lookup(const struct dt_masq *m, enum mq_table_id id, const void *key)
 {
     uint64_t hash;
-    struct node *n = find(m, id, key, &hash);
+    struct node *n = node_find(m, id, key, &hash);
     return n ? n->value : NULL;
 }
 
@@ -76,7 +76,7 @@ static int insert(struct dt_masq *m, enum mq_table_id id, const void *key, const
 {
     struct tab *t = &m->tab[id];
     uint64_t hash;
-    if (find(m, id, key, &hash))
+    if (node_find(m, id, key, &hash))
         return MQ_EXISTS;
     if (t->t.count >= t->max)
         return MQ_NOROOM;
@@ -103,7 +103,7 @@ static int insert(struct dt_masq *m, enum mq_table_id id, const void *key, const
 static int erase(struct dt_masq *m, enum mq_table_id id, const void *key)
 {
     uint64_t hash;
-    struct node *n = find(m, id, key, &hash);
+    struct node *n = node_find(m, id, key, &hash);
     if (!n)
         return -1;
     dt_heap_set(&m->heap, &n->timer, DT_NEVER);
@@ -263,7 +263,7 @@ void dt_masq_tick(struct dt_masq *m, dt_time now)
         memcpy(key, n->key, sizeof(key));
         reap(m, now, id, key);
         uint64_t hash;
-        n = find(m, id, key, &hash);
+        n = node_find(m, id, key, &hash);
         if (n) { /* not yet: traffic has kept it alive, or a client still has items */
             dt_time at = due(m, n);
             dt_heap_set(&m->heap, &n->timer, at > now ? at : dt_time_add(now, MQ_IDLE));
@@ -350,7 +350,7 @@ void dt_masq_configure(struct dt_masq *m, const struct dt_masq_config *config)
 
 /* ---- packets --------------------------------------------------------------------------------- */
 
-static void report(struct dt_masq *m, dt_time now, const struct dt_masq_facts *f, const struct mq_out *o)
+static void masq_report(struct dt_masq *m, dt_time now, const struct dt_masq_facts *f, const struct mq_out *o)
 {
     if (!m->c.event || (o->verdict != DT_MASQ_DROP && o->verdict != DT_MASQ_MULTICAST))
         return;
@@ -380,7 +380,7 @@ void dt_masq_packet(struct dt_masq *m, dt_time now, const struct dt_masq_facts *
         v->n = o.n;
         memcpy(v->to, m->peers.client, o.n * sizeof(v->to[0]));
     }
-    report(m, now, f, &o);
+    masq_report(m, now, f, &o);
 }
 
 void dt_masq_prefetch(const struct dt_masq *m, const struct dt_masq_facts *f, int step)
@@ -464,7 +464,7 @@ uint64_t dt_masq_rule_count(const struct dt_masq *m, enum dt_masq_rule rule)
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-static uint32_t item_nat(const struct dt_masq *m, const struct mq_esp *it)
+static uint32_t masq_item_nat(const struct dt_masq *m, const struct mq_esp *it)
 {
     if (mq_nat_current(&m->c.params, it->nat))
         return mq_nat_address(&m->c.params, it->nat);
@@ -494,7 +494,7 @@ static bool item_of(const struct dt_masq *m, dt_time now, const struct node *n, 
                                      .last = it->last,
                                      .packets_out = it->packets,
                                      .packets_in = ei ? ei->packets : 0,
-                                     .nat = item_nat(m, it),
+                                     .nat = masq_item_nat(m, it),
                                      .expires = due(m, n)};
         if (ei && ei->last > it->last)
             out->last = ei->last;
@@ -583,7 +583,7 @@ struct counting {
     size_t n;
 };
 
-static bool count_one(void *ctx, const struct dt_masq_item *it)
+static bool masq_count_one(void *ctx, const struct dt_masq_item *it)
 {
     struct counting *c = ctx;
     c->n += it->kind == c->kind && it->state == c->state;
@@ -593,7 +593,7 @@ static bool count_one(void *ctx, const struct dt_masq_item *it)
 size_t dt_masq_count(const struct dt_masq *m, dt_time now, enum dt_masq_kind kind, enum dt_masq_state state)
 {
     struct counting c = {kind, state, 0};
-    dt_masq_items(m, now, count_one, &c);
+    dt_masq_items(m, now, masq_count_one, &c);
     return c.n;
 }
 

@@ -21,7 +21,7 @@ static socklen_t claim_name(struct sockaddr_un *a, const char *ifname)
 }
 
 /* Who listens there; pid 0: nobody any more. */
-static struct ucred holder(const struct sockaddr_un *a, socklen_t len)
+static struct ucred claim_holder(const struct sockaddr_un *a, socklen_t len)
 {
     struct ucred who = {0};
     socklen_t size = sizeof(who);
@@ -46,20 +46,21 @@ static int claim(const char *ifname, bool wait, struct dt_err *err)
     for (int tries = wait ? 100 : 3;; tries--) {
         if (!bind(s, (const struct sockaddr *)&a, len) && !listen(s, 8))
             return s;
-        struct ucred who = holder(&a, len);
+        struct ucred who = claim_holder(&a, len);
         if (who.pid && who.uid && who.uid != geteuid()) {
             dt_log(DT_LOG_WARN, "natd",
-                   "process %d (%s) of user %u, which is not a natd of ours, holds the name @%s", (int)who.pid,
-                   dt_program_name(name, who.pid), (unsigned)who.uid, a.sun_path + 1);
+                   "process %d (%s) of user %u, which is not a natd of ours, holds the name @%s",
+                   (int)who.pid, dt_program_name(name, who.pid), (unsigned)who.uid, a.sun_path + 1);
             close(s);
             return -2;
         }
         if (!tries) {
             close(s);
-            return dt_err_set(err, 0,
-                              "another dovetail-natd, process %d (%s), has the interface \"%s\" already: end it "
-                              "first, or take over from it by --replace with its --socket",
-                              (int)who.pid, dt_program_name(name, who.pid), ifname);
+            return dt_err_set(
+                err, 0,
+                "another dovetail-natd, process %d (%s), has the interface \"%s\" already: end it "
+                "first, or take over from it by --replace with its --socket",
+                (int)who.pid, dt_program_name(name, who.pid), ifname);
         }
         if (wait || !who.pid)
             usleep(50000);

@@ -134,9 +134,9 @@ struct natd_reading {
     size_t errors;
 };
 
-static void complain(struct natd_reading *r, unsigned place, const char *fmt, ...)
+static void natd_complain(struct natd_reading *r, unsigned place, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-static void complain(struct natd_reading *r, unsigned place, const char *fmt, ...)
+static void natd_complain(struct natd_reading *r, unsigned place, const char *fmt, ...)
 {
     char text[DT_ERR_TEXT], line[DT_ERR_TEXT + DT_SOURCE_STRLEN], at[DT_SOURCE_STRLEN];
     va_list ap;
@@ -157,23 +157,24 @@ static void read_setting(struct natd_reading *r, const struct dt_setting *s)
 {
     char hint[160], line[DT_SOURCE_LINELEN];
     if (!natd_config_known(s->key, hint, sizeof(hint))) {
-        complain(r, s->line, "%s", hint);
+        natd_complain(r, s->line, "%s", hint);
         return;
     }
     for (const struct dt_setting *x = r->f->top; x < s; x++)
         if (!strcmp(x->key, s->key) && !(s->add && is_list(s->key))) {
-            complain(r, s->line, "%s was set in %s already; once would be right%s", s->key,
-                     dt_source_line(line, r->f->sources, x->line, s->line), is_list(s->key) ? ", or +=" : "");
+            natd_complain(r, s->line, "%s was set in %s already; once would be right%s", s->key,
+                          dt_source_line(line, r->f->sources, x->line, s->line),
+                          is_list(s->key) ? ", or +=" : "");
             return;
         }
     if (s->n == 0)
-        complain(r, s->line, "%s is an empty list; at least one value would be right", s->key);
+        natd_complain(r, s->line, "%s is an empty list; at least one value would be right", s->key);
     else if (s->n > 1 && !is_list(s->key))
-        complain(r, s->line, "%s has %zu values; one would be right", s->key, s->n);
+        natd_complain(r, s->line, "%s has %zu values; one would be right", s->key, s->n);
     for (size_t i = 0; i < s->n && (i == 0 || is_list(s->key)); i++) {
         const char *value = r->f->values[s->value + i], *why = "";
         if (natd_config_set(r->c, s->key, value, &why)) {
-            complain(r, s->line, "%s \"%.64s\" %s", s->key, value, why);
+            natd_complain(r, s->line, "%s \"%.64s\" %s", s->key, value, why);
             return;
         }
     }
@@ -189,9 +190,9 @@ int natd_config_read(struct natd_config *c, const char *file, natd_complaint *sa
         say(ctx, err.text);
     }
     for (size_t i = 0; r.errors == 0 && i < f.nblocks; i++)
-        complain(&r, f.blocks[i].line,
-                 "\"%.40s\" is a section, and the settings of the NAT stand in none: name = value",
-                 f.blocks[i].kind);
+        natd_complain(&r, f.blocks[i].line,
+                      "\"%.40s\" is a section, and the settings of the NAT stand in none: name = value",
+                      f.blocks[i].kind);
     bool readable = r.errors == 0;
     for (size_t i = 0; readable && i < f.ntop; i++)
         read_setting(&r, &f.top[i]);

@@ -11,7 +11,7 @@ static int place_cmp(const void *a, const void *b)
 }
 
 /* What somebody else has put at the ingress place serves as well; only the egress filter needs clsact. */
-static bool serves(const void *wanted, const void *had)
+static bool natd_fact_serves(const void *wanted, const void *had)
 {
     const struct natd_fact *w = wanted, *h = had;
     return w->value == h->value || (w->kind == NATD_QDISC && h->value != DT_NL_INGRESS_NONE);
@@ -23,7 +23,7 @@ static bool stays(const void *had)
     return true;
 }
 
-static bool foreign(const void *had)
+static bool natd_fact_foreign(const void *had)
 {
     return false;
 }
@@ -35,9 +35,9 @@ static bool concerns(const void *wanted, uint32_t owner)
 
 const struct dt_host_sort natd_facts = {.size = sizeof(struct natd_fact),
                                         .place_cmp = place_cmp,
-                                        .serves = serves,
+                                        .serves = natd_fact_serves,
                                         .stays = stays,
-                                        .foreign = foreign,
+                                        .foreign = natd_fact_foreign,
                                         .concerns = concerns};
 
 enum natd_harm natd_fact_harm(const struct natd_fact *f)

@@ -266,7 +266,7 @@ static int folder_path(char *out, size_t cap, const struct dt_kernel *k, const s
     return pin_path(out, cap, dir, map);
 }
 
-static int load(struct dt_kernel *k, const struct dt_kernel_opts *o, struct dt_err *err)
+static int programs_load(struct dt_kernel *k, const struct dt_kernel_opts *o, struct dt_err *err)
 {
     last_words[0] = 0;
     libbpf_set_print(keep_words);
@@ -329,7 +329,7 @@ struct dt_kernel *dt_kernel_open(const struct dt_kernel_opts *o, struct dt_err *
     struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY}; /* before 5.11 maps were locked memory */
     setrlimit(RLIMIT_MEMLOCK, &unlimited);
     k->cpus = libbpf_num_possible_cpus();
-    if (load(k, o, err)) {
+    if (programs_load(k, o, err)) {
         dt_kernel_close(k);
         return NULL;
     }

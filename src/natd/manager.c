@@ -4,7 +4,7 @@
 
 #include "natd/natd.h"
 
-static void status_line(const struct natd *d, char *out, size_t cap)
+static void natd_status_line(const struct natd *d, char *out, size_t cap)
 {
     const struct natd_router *r = &d->router;
     char reason[NATD_FACT_STRLEN] = "";
@@ -20,7 +20,7 @@ static void status_line(const struct natd *d, char *out, size_t cap)
 
 void natd_manager_ready(struct natd *d)
 {
-    status_line(d, d->manager_status, sizeof(d->manager_status));
+    natd_status_line(d, d->manager_status, sizeof(d->manager_status));
     dt_notify_ready(&d->notify, d->manager_status);
 }
 
@@ -28,7 +28,7 @@ void natd_manager_beat(struct natd *d)
 {
     char line[sizeof(d->manager_status)];
     dt_notify_alive(&d->notify, dt_kernel_now());
-    status_line(d, line, sizeof(line));
+    natd_status_line(d, line, sizeof(line));
     if (!strcmp(line, d->manager_status))
         return;
     memcpy(d->manager_status, line, sizeof(line));

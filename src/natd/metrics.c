@@ -5,18 +5,18 @@
 
 #include "control/page.h"
 
-static bool count(void *ctx, const struct dt_masq_item *it)
+static bool metrics_count(void *ctx, const struct dt_masq_item *it)
 {
     size_t(*n)[2] = ctx;
     n[it->kind & 1][it->state & 1]++;
     return true;
 }
 
-static void write_page(void *ctx, FILE *f)
+static void natd_write_page(void *ctx, FILE *f)
 {
     struct natd *d = ctx;
     size_t n[2][2] = {{0}};
-    dt_kernel_items(d->k, dt_kernel_now(), count, n);
+    dt_kernel_items(d->k, dt_kernel_now(), metrics_count, n);
     fputs("# HELP dovetail_nat_packets_total packets by the rule that decided\n"
           "# TYPE dovetail_nat_packets_total counter\n",
           f);
@@ -63,5 +63,5 @@ static void write_page(void *ctx, FILE *f)
 void natd_metrics_refresh(struct natd *d)
 {
     if (d->metrics_calls++ % 5 == 0)
-        dt_page_make(d->metrics, write_page, d);
+        dt_page_make(d->metrics, natd_write_page, d);
 }

@@ -64,7 +64,7 @@ static const struct dt_usage about = {
 };
 
 /* For docs/pages, which makes manual pages and completions of it. */
-static void describe(void)
+static void natd_describe(void)
 {
     const char *names[NATD_SETTINGS_MAX];
     size_t n = natd_setting_names(names);
@@ -135,7 +135,7 @@ static int read_settings(struct natd *d, struct args *a, int argc, char **argv)
             return 0;
         }
         if (o == OPT_DESCRIBE) {
-            describe();
+            natd_describe();
             return 0;
         }
         if (o == '?') {
@@ -215,7 +215,7 @@ static int take_over(struct natd *d, struct dt_err *err)
     return dt_err_set(err, 0, "the dovetail-natd at %s does not end", d->cfg.socket);
 }
 
-static int open_control(struct natd *d, struct dt_err *err)
+static int natd_open_control(struct natd *d, struct dt_err *err)
 {
     gid_t gid = (gid_t)-1;
     if (d->cfg.group[0]) {
@@ -284,7 +284,7 @@ static void on_ring(uv_poll_t *p, int status, int events)
     dt_kernel_watch_read(d->k);
 }
 
-static void reload(struct natd *d)
+static void natd_reload(struct natd *d)
 {
     struct natd_config fresh;
     if (!d->config_file || natd_keeper_read(d, &fresh, log_complaint, NULL)) {
@@ -301,12 +301,12 @@ static void reload(struct natd *d)
     dt_log(DT_LOG_INFO, "natd", "%s was read again", d->config_file);
 }
 
-static void on_signal(uv_signal_t *s, int number)
+static void natd_on_signal(uv_signal_t *s, int number)
 {
     struct natd *d = s->data;
     if (number == SIGHUP) {
         dt_notify_reloading(&d->notify);
-        reload(d);
+        natd_reload(d);
         natd_manager_ready(d);
         return;
     }
@@ -315,14 +315,14 @@ static void on_signal(uv_signal_t *s, int number)
     uv_stop(&d->loop);
 }
 
-static int start(struct natd *d, const struct args *a, struct dt_err *err)
+static int natd_start(struct natd *d, const struct args *a, struct dt_err *err)
 {
     if (a->replace && take_over(d, err))
         return -1;
     unsigned inside, outside;
     if (dt_rights_close())
         return dt_err_set(err, 0, "rights cannot be given up: %s", strerror(errno));
-    if (natd_interfaces(d, &inside, &outside, err) || open_control(d, err) ||
+    if (natd_interfaces(d, &inside, &outside, err) || natd_open_control(d, err) ||
         natd_claim(d, a->replace, err) || natd_keeper_start(d, err))
         return -1;
     find_pin(d);
@@ -361,7 +361,7 @@ static int start(struct natd *d, const struct args *a, struct dt_err *err)
     for (size_t i = 0; i < DT_ARRAY_LEN(signals); i++) {
         uv_signal_init(&d->loop, &d->signal[i]);
         d->signal[i].data = d;
-        uv_signal_start(&d->signal[i], on_signal, signals[i]);
+        uv_signal_start(&d->signal[i], natd_on_signal, signals[i]);
     }
     uv_timer_init(&d->loop, &d->tick);
     d->tick.data = d;
@@ -380,7 +380,7 @@ static int start(struct natd *d, const struct args *a, struct dt_err *err)
 
 /* ---- end ------------------------------------------------------------------------------------- */
 
-static void close_handle(uv_handle_t *h, void *ctx)
+static void natd_close_handle(uv_handle_t *h, void *ctx)
 {
     struct natd *d = ctx;
     bool own = h == (uv_handle_t *)&d->tick || h == (uv_handle_t *)&d->settle ||
@@ -401,7 +401,7 @@ static void stop(struct natd *d)
         dt_kernel_setup(d->k)->watch = 0;
     if (d->control)
         dt_control_server_close(d->control);
-    uv_walk(&d->loop, close_handle, d);
+    uv_walk(&d->loop, natd_close_handle, d);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);
     dt_page_close(d->metrics);
@@ -435,7 +435,7 @@ int natd_main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     uv_loop_init(&d.loop);
     dt_notify_open(&d.notify);
-    rc = start(&d, &a, &err);
+    rc = natd_start(&d, &a, &err);
     if (rc) {
         fprintf(stderr, "dovetail-natd: %s\n", err.text);
     } else {

@@ -107,7 +107,7 @@ static unsigned inside_nets(struct natd *d, struct dt_masq_params *p)
 }
 
 /* Said once for each number: clients that nobody serves look like strangers. */
-static void tell_left_out(struct natd *d, unsigned nets, unsigned addresses)
+static void network_tell_left_out(struct natd *d, unsigned nets, unsigned addresses)
 {
     if (nets == d->left_out_nets && addresses == d->left_out_addresses)
         return;
@@ -127,12 +127,12 @@ static void tell_left_out(struct natd *d, unsigned nets, unsigned addresses)
                d->cfg.outside, addresses, DT_MASQ_OUTSIDE_MAX);
 }
 
-static void take_addresses(struct natd *d)
+static void network_take_addresses(struct natd *d)
 {
     struct dt_masq_params p = d->cfg.masq.params;
     const struct dt_masq_params *now = dt_kernel_params(d->k);
     unsigned addresses = d->cfg.addresses_given ? 0 : outside_addresses(d, &p);
-    tell_left_out(d, d->cfg.clients_given ? 0 : inside_nets(d, &p), addresses);
+    network_tell_left_out(d, d->cfg.clients_given ? 0 : inside_nets(d, &p), addresses);
     d->router.has_address = p.n_outside != 0;
     d->router.has_clients = p.n_nets != 0;
     p.gen = now->gen;
@@ -162,6 +162,6 @@ int natd_interfaces(struct natd *d, unsigned *inside, unsigned *outside, struct 
 void natd_network(struct natd *d)
 {
     natd_router_look(&d->router);
-    take_addresses(d);
+    network_take_addresses(d);
     natd_router_reconcile(&d->router);
 }

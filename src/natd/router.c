@@ -22,7 +22,7 @@ static const struct {
               {NATD_OUTSIDE, NATD_EGRESS, DT_KERNEL_EGRESS},
               {NATD_INSIDE, NATD_INGRESS, DT_KERNEL_INSIDE}};
 
-static int put(struct dt_host_facts *l, uint8_t kind, unsigned port, unsigned which, uint32_t value)
+static int router_put(struct dt_host_facts *l, uint8_t kind, unsigned port, unsigned which, uint32_t value)
 {
     struct natd_fact f = {.kind = kind, .port = (uint8_t)port, .which = (uint8_t)which, .value = value};
     return dt_host_facts_put(l, &natd_facts, &f);
@@ -58,8 +58,8 @@ static int read_port(struct natd_router *r, unsigned port, struct dt_host_facts 
         return -1;
     if (!link.there)
         return 0;
-    return put(have, NATD_LINK, port, 0, link.up) ||
-                   (port != NATD_LOOPBACK && forwards(r, port) && put(have, NATD_FORWARD, port, 0, 1))
+    return router_put(have, NATD_LINK, port, 0, link.up) ||
+                   (port != NATD_LOOPBACK && forwards(r, port) && router_put(have, NATD_FORWARD, port, 0, 1))
                ? -1
                : 0;
 }
@@ -69,14 +69,15 @@ static int read_sysctls(struct natd_router *r, struct dt_host_facts *have)
     if (!r->looked)
         r->lo_was_open = sysctl_get("lo", "accept_local") == '1';
     bool local = sysctl_get("lo", "accept_local") == '1' || sysctl_get("all", "accept_local") == '1';
-    return put(have, NATD_SYSCTL, NATD_LOOPBACK, NATD_ACCEPT_LOCAL, local) ||
-           put(have, NATD_SYSCTL, NATD_LOOPBACK, NATD_LO_FORWARDING, sysctl_get("lo", "forwarding") == '1');
+    return router_put(have, NATD_SYSCTL, NATD_LOOPBACK, NATD_ACCEPT_LOCAL, local) ||
+           router_put(have, NATD_SYSCTL, NATD_LOOPBACK, NATD_LO_FORWARDING,
+                      sysctl_get("lo", "forwarding") == '1');
 }
 
 static int read_pins(struct natd_router *r, struct dt_host_facts *have)
 {
     for (unsigned i = 0; i < dt_kernel_pins(r->kernel); i++)
-        if (put(have, NATD_PIN, NATD_PORTS, i, dt_kernel_pin_found(r->kernel, i)))
+        if (router_put(have, NATD_PIN, NATD_PORTS, i, dt_kernel_pin_found(r->kernel, i)))
             return -1;
     return 0;
 }
@@ -103,7 +104,7 @@ static int read_chain(struct natd_router *r, unsigned port, unsigned hook, struc
         const struct dt_nl_filter *f = &r->filters.v[i];
         if (f->pref == DT_KERNEL_PREF && f->handle == DT_KERNEL_HANDLE && f->prog && f->direct) {
             r->found_attached |= !r->looked;
-            if (put(have, NATD_FILTER, port, hook, f->prog))
+            if (router_put(have, NATD_FILTER, port, hook, f->prog))
                 return -1;
         } else if (f->pref == DT_KERNEL_PREF && strcmp(f->kind, "bpf") != 0) {
             snprintf(r->in_our_place[port][hook], sizeof(r->in_our_place[port][hook]), "%s", f->kind);
@@ -115,7 +116,7 @@ static int read_chain(struct natd_router *r, unsigned port, unsigned hook, struc
             }
         }
     }
-    return put(have, NATD_CHAIN, port, hook, ender);
+    return router_put(have, NATD_CHAIN, port, hook, ender);
 }
 
 static int read_tc(struct natd_router *r, struct dt_host_facts *have, struct dt_err *err)
@@ -126,7 +127,7 @@ static int read_tc(struct natd_router *r, struct dt_host_facts *have, struct dt_
         if (!r->ifindex[port])
             continue;
         if (dt_nl_ingress_of(r->nl, r->ifindex[port], &place[port], err) ||
-            (place[port] && put(have, NATD_QDISC, port, 0, place[port])))
+            (place[port] && router_put(have, NATD_QDISC, port, 0, place[port])))
             return -1;
     }
     r->n_before = 0;
@@ -135,7 +136,7 @@ static int read_tc(struct natd_router *r, struct dt_host_facts *have, struct dt_
         bool is = place[filter[i].port] == DT_NL_INGRESS_CLSACT ||
                   (place[filter[i].port] && filter[i].hook == NATD_INGRESS);
         if (is ? read_chain(r, filter[i].port, filter[i].hook, have, err)
-               : put(have, NATD_CHAIN, filter[i].port, filter[i].hook, 0))
+               : router_put(have, NATD_CHAIN, filter[i].port, filter[i].hook, 0))
             return -1;
     }
     return 0;
@@ -148,8 +149,8 @@ static int router_read(void *user, struct dt_host_facts *have, struct dt_err *er
     for (unsigned port = 0; port < NATD_PORTS; port++)
         if (read_port(r, port, have, err))
             return -1;
-    if ((r->has_address && put(have, NATD_ADDRESS, NATD_OUTSIDE, 0, 1)) ||
-        (r->has_clients && put(have, NATD_CLIENTS, NATD_INSIDE, 0, 1)) || read_sysctls(r, have) ||
+    if ((r->has_address && router_put(have, NATD_ADDRESS, NATD_OUTSIDE, 0, 1)) ||
+        (r->has_clients && router_put(have, NATD_CLIENTS, NATD_INSIDE, 0, 1)) || read_sysctls(r, have) ||
         read_pins(r, have) || read_tc(r, have, err))
         return -1;
     r->looked = true;
@@ -246,24 +247,25 @@ static const struct dt_host_ops router_ops = {
 
 /* ---- what is wanted ----------------------------------------------------------------------------------- */
 
-static int say_what_is_wanted(struct natd_router *r, struct dt_host_facts *want)
+static int router_say_wanted(struct natd_router *r, struct dt_host_facts *want)
 {
     for (unsigned port = NATD_OUTSIDE; port <= NATD_INSIDE; port++)
-        if (put(want, NATD_LINK, port, 0, 1) || put(want, NATD_FORWARD, port, 0, 1) ||
-            put(want, NATD_QDISC, port, 0, DT_NL_INGRESS_CLSACT))
+        if (router_put(want, NATD_LINK, port, 0, 1) || router_put(want, NATD_FORWARD, port, 0, 1) ||
+            router_put(want, NATD_QDISC, port, 0, DT_NL_INGRESS_CLSACT))
             return -1;
     for (size_t i = 0; i < DT_ARRAY_LEN(filter); i++)
-        if (put(want, NATD_FILTER, filter[i].port, filter[i].hook,
-                dt_kernel_prog_id(r->kernel, filter[i].prog)) ||
-            put(want, NATD_CHAIN, filter[i].port, filter[i].hook, 0))
+        if (router_put(want, NATD_FILTER, filter[i].port, filter[i].hook,
+                       dt_kernel_prog_id(r->kernel, filter[i].prog)) ||
+            router_put(want, NATD_CHAIN, filter[i].port, filter[i].hook, 0))
             return -1;
     for (unsigned i = 0; i < dt_kernel_pins(r->kernel); i++)
-        if (put(want, NATD_PIN, NATD_PORTS, i, dt_kernel_pin_wanted(r->kernel, i)))
+        if (router_put(want, NATD_PIN, NATD_PORTS, i, dt_kernel_pin_wanted(r->kernel, i)))
             return -1;
-    return put(want, NATD_ADDRESS, NATD_OUTSIDE, 0, 1) || put(want, NATD_CLIENTS, NATD_INSIDE, 0, 1) ||
-           put(want, NATD_LINK, NATD_LOOPBACK, 0, 1) ||
-           put(want, NATD_SYSCTL, NATD_LOOPBACK, NATD_ACCEPT_LOCAL, 1) ||
-           put(want, NATD_SYSCTL, NATD_LOOPBACK, NATD_LO_FORWARDING, 1);
+    return router_put(want, NATD_ADDRESS, NATD_OUTSIDE, 0, 1) ||
+           router_put(want, NATD_CLIENTS, NATD_INSIDE, 0, 1) ||
+           router_put(want, NATD_LINK, NATD_LOOPBACK, 0, 1) ||
+           router_put(want, NATD_SYSCTL, NATD_LOOPBACK, NATD_ACCEPT_LOCAL, 1) ||
+           router_put(want, NATD_SYSCTL, NATD_LOOPBACK, NATD_LO_FORWARDING, 1);
 }
 
 int natd_router_open(struct natd_router *r, struct dt_kernel *k, const char *inside, const char *outside,
@@ -369,7 +371,7 @@ static void tell_before(const struct natd_router *r, const struct natd_before *o
     }
 }
 
-static void take_stock(struct natd_router *r)
+static void router_take_stock(struct natd_router *r)
 {
     const struct dt_host_facts *missing = dt_host_missing_facts(r->host);
     r->n_reasons = 0;
@@ -425,7 +427,7 @@ void natd_router_reconcile(struct natd_router *r)
     memcpy(old, r->reason, sizeof(old));
     memcpy(before, r->before, sizeof(before));
     r->unread[0] = '\0';
-    int rc = say_what_is_wanted(r, &want);
+    int rc = router_say_wanted(r, &want);
     if (rc)
         result = (struct dt_host_result){.why = {.text = "out of memory"}, .news = DT_HOST_BEGINS};
     else
@@ -436,7 +438,7 @@ void natd_router_reconcile(struct natd_router *r)
     r->failed_looks += rc != 0;
     if (r->unread[0] && result.news != DT_HOST_SAME)
         dt_log(DT_LOG_ERROR, "natd", "this router cannot be looked at: %s", r->unread);
-    take_stock(r);
+    router_take_stock(r);
     tell_news(r, old, n_old, was_attached, result.news == DT_HOST_OVER ? result.looks : 0);
     tell_before(r, before, n_before);
 }

@@ -94,7 +94,7 @@ static bool give(struct listing *l, const struct dt_masq_item *it)
 }
 
 /* As the rules have it: by its place, unless the addresses have changed since its last packet. */
-static uint32_t item_nat(const struct listing *l, const struct mq_esp *v)
+static uint32_t listing_item_nat(const struct listing *l, const struct mq_esp *v)
 {
     struct mq_client c;
     struct mq_client_key key = {v->client};
@@ -114,7 +114,7 @@ static bool list_esp(void *ctx, const void *key, const void *value)
                               .server = kk->server,
                               .spi_out = kk->spi_out,
                               .spi_in = v->spi_in,
-                              .nat = item_nat(l, v),
+                              .nat = listing_item_nat(l, v),
                               .created = v->last,
                               .last = v->last,
                               .packets_out = v->packets};
@@ -337,7 +337,7 @@ struct counted {
     size_t n;
 };
 
-static bool count_one(void *ctx, const void *key, const void *value)
+static bool listing_count_one(void *ctx, const void *key, const void *value)
 {
     ((struct counted *)ctx)->n++;
     return true;
@@ -346,6 +346,6 @@ static bool count_one(void *ctx, const void *key, const void *value)
 size_t dt_kernel_entries(struct dt_kernel *k, unsigned table)
 {
     struct counted c = {0};
-    each_entry(k, table, count_one, &c);
+    each_entry(k, table, listing_count_one, &c);
     return c.n;
 }

@@ -180,7 +180,7 @@ static bool append(struct dp_gro *g, uint8_t *p, const struct dt_ip *ip, uint16_
     return true;
 }
 
-static void begin(struct dp_gro *g, uint8_t *p, const struct dt_ip *ip, uint16_t hlen)
+static void gro_begin(struct dp_gro *g, uint8_t *p, const struct dt_ip *ip, uint16_t hlen)
 {
     const uint8_t *l4 = p + ip->l4;
     bool tcp = ip->proto == DT_IPPROTO_TCP;
@@ -227,5 +227,5 @@ void dp_gro_add(struct dp_worker *w, uint8_t *p, size_t len, const struct dt_ip 
         spare = &w->gro[w->gro_next++ % DP_GRO_FLOWS];
         flush_flow(w, spare);
     }
-    begin(spare, p, ip, hlen);
+    gro_begin(spare, p, ip, hlen);
 }

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static struct dp_fragment *find(struct dp_worker *w, uint64_t sa, const struct dt_ip *ip, bool make)
+static struct dp_fragment *fragment_find(struct dp_worker *w, uint64_t sa, const struct dt_ip *ip, bool make)
 {
     struct {
         struct dt_addr src, dst;
@@ -35,7 +35,7 @@ static struct dp_fragment *find(struct dp_worker *w, uint64_t sa, const struct d
 bool dp_fragment_ports(struct dp_worker *w, uint64_t sa, const struct dt_ip *ip,
                        struct dt_tunnel_ports *ports)
 {
-    struct dp_fragment *f = find(w, sa, ip, ip->first_fragment && ports->known);
+    struct dp_fragment *f = fragment_find(w, sa, ip, ip->first_fragment && ports->known);
     ports->later = !ip->first_fragment;
     if (!ip->first_fragment) {
         if (!f)

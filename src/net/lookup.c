@@ -206,7 +206,7 @@ static int tunnel_prefixes(const struct dp_desc *d, struct dt_prefix *out, struc
 }
 
 /* Somebody else's, where both are owned. */
-static bool foreign(const struct prefix_node *node, const struct dp_tunnel *t, uint64_t owner)
+static bool node_is_foreign(const struct prefix_node *node, const struct dp_tunnel *t, uint64_t owner)
 {
     for (unsigned i = 0; i < node->list->n; i++) {
         const struct dp_tunnel *other = node->list->v[i].t;
@@ -238,7 +238,7 @@ static bool prefix_taken(struct dt_dp *dp, const struct dt_prefix *p, const stru
         struct dt_prefix key;
         prefix_key(&key, &p->addr, (uint8_t)len);
         node = count[len] ? prefix_find(dp, &key) : NULL;
-        if (node && foreign(node, t, owner))
+        if (node && node_is_foreign(node, t, owner))
             return true;
     }
     if (!longer_in_use(dp, p))
@@ -246,7 +246,7 @@ static bool prefix_taken(struct dt_dp *dp, const struct dt_prefix *p, const stru
     cds_lfht_first(dp->prefixes, &it);
     for (struct cds_lfht_node *n; (n = cds_lfht_iter_get_node(&it)); cds_lfht_next(dp->prefixes, &it)) {
         node = caa_container_of(n, struct prefix_node, node);
-        if (dt_prefix_covers(p, &node->prefix) && foreign(node, t, owner))
+        if (dt_prefix_covers(p, &node->prefix) && node_is_foreign(node, t, owner))
             return true;
     }
     return false;

@@ -215,7 +215,7 @@ int dt_names_fd(const struct dt_names *n)
 
 /* ---- answers ----------------------------------------------------------------------------------- */
 
-static struct dt_addr addr_of(const struct ares_addrinfo_node *node)
+static struct dt_addr ares_node_addr(const struct ares_addrinfo_node *node)
 {
     struct dt_addr none = {0};
     if (node->ai_family == AF_INET)
@@ -231,14 +231,14 @@ static unsigned rank_of(const struct dt_names *n, const struct dt_addr *a)
     return !dt_mark_leads_to(a->ver == 4 ? n->way4 : n->way6, a) ? UNREACHABLE : a->ver == 6 ? 0 : 1;
 }
 
-static void take_addresses(const struct dt_names *n, const struct ares_addrinfo *info,
-                           struct dt_names_answer *out)
+static void answer_take_addresses(const struct dt_names *n, const struct ares_addrinfo *info,
+                                  struct dt_names_answer *out)
 {
     struct dt_addr a[ADDRS_SEEN];
     unsigned rank[ADDRS_SEEN];
     size_t count = 0;
     for (const struct ares_addrinfo_node *node = info->nodes; node != NULL; node = node->ai_next) {
-        struct dt_addr one = addr_of(node);
+        struct dt_addr one = ares_node_addr(node);
         bool known = one.ver == 0;
         for (size_t i = 0; i < count; i++)
             known = known || dt_addr_eq(&a[i], &one);
@@ -276,7 +276,7 @@ static void looked_up(void *arg, int status, int timeouts, struct ares_addrinfo 
         move_to(a, a->again ? &n->waiting_again : &n->waiting, WAITING);
     } else {
         if (info != NULL)
-            take_addresses(n, info, &a->answer);
+            answer_take_addresses(n, info, &a->answer);
         if (a->answer.naddr == 0)
             snprintf(a->answer.why, sizeof(a->answer.why), "%s",
                      status != ARES_SUCCESS ? ares_strerror(status) : "it has no address");

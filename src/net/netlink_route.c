@@ -11,7 +11,7 @@
 #define IFA_PROTO 11
 #endif
 
-static uint8_t family(uint8_t ver)
+static uint8_t route_family(uint8_t ver)
 {
     return ver == 4 ? AF_INET : AF_INET6;
 }
@@ -26,7 +26,7 @@ static void put_addr(struct nlmsghdr *h, uint16_t type, const struct dt_addr *a)
     mnl_attr_put(h, type, dt_addr_size(a), a->b);
 }
 
-static struct dt_addr get_addr(const struct nlattr *a, uint8_t fam)
+static struct dt_addr route_get_addr(const struct nlattr *a, uint8_t fam)
 {
     if (fam == AF_INET && mnl_attr_get_payload_len(a) == 4)
         return dt_addr4_bytes(mnl_attr_get_payload(a));
@@ -47,7 +47,7 @@ static int change_addr(struct dt_nl *nl, bool add, unsigned ifindex, const struc
 {
     struct nlmsghdr *h = nl_begin(nl, add ? RTM_NEWADDR : RTM_DELADDR, add ? NLM_F_CREATE | NLM_F_EXCL : 0);
     struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(h, sizeof *ifa);
-    ifa->ifa_family = family(addr->ver);
+    ifa->ifa_family = route_family(addr->ver);
     ifa->ifa_prefixlen = plen;
     ifa->ifa_index = ifindex;
     ifa->ifa_scope = RT_SCOPE_UNIVERSE;
@@ -92,9 +92,9 @@ static int parse_addr(struct dt_nl_addr *out, const struct nlmsghdr *h)
     mnl_attr_for_each(a, h, sizeof *ifa)
     {
         if (mnl_attr_get_type(a) == IFA_ADDRESS)
-            out->addr = get_addr(a, ifa->ifa_family);
+            out->addr = route_get_addr(a, ifa->ifa_family);
         else if (mnl_attr_get_type(a) == IFA_LOCAL)
-            local = get_addr(a, ifa->ifa_family);
+            local = route_get_addr(a, ifa->ifa_family);
         else if (mnl_attr_get_type(a) == IFA_PROTO && mnl_attr_get_payload_len(a) == 1)
             out->ours = mnl_attr_get_u8(a) == DT_NL_PROTOCOL;
     }
@@ -158,7 +158,7 @@ static int change_route(struct dt_nl *nl, bool add, const struct dt_nl_route *r)
     struct rtmsg *rt = mnl_nlmsg_put_extra_header(h, sizeof *rt);
     uint32_t table = r->table ? r->table : RT_TABLE_MAIN;
 
-    rt->rtm_family = family(r->dst.addr.ver);
+    rt->rtm_family = route_family(r->dst.addr.ver);
     rt->rtm_dst_len = r->dst.len;
     rt->rtm_table = table < 256 ? (uint8_t)table : RT_TABLE_UNSPEC;
     rt->rtm_protocol = add ? DT_NL_PROTOCOL : RTPROT_UNSPEC; /* unspecified: whoever made it */
@@ -225,16 +225,16 @@ static void parse_route(struct dt_nl_route *out, const struct nlmsghdr *h)
     {
         switch (mnl_attr_get_type(a)) {
         case RTA_DST:
-            out->dst.addr = get_addr(a, rt->rtm_family);
+            out->dst.addr = route_get_addr(a, rt->rtm_family);
             break;
         case RTA_SRC:
-            out->from.addr = get_addr(a, rt->rtm_family);
+            out->from.addr = route_get_addr(a, rt->rtm_family);
             break;
         case RTA_NH_ID:
             out->nexthop = mnl_attr_get_u32(a);
             break;
         case RTA_PREFSRC:
-            out->src = get_addr(a, rt->rtm_family);
+            out->src = route_get_addr(a, rt->rtm_family);
             break;
         case RTA_OIF:
             out->ifindex = mnl_attr_get_u32(a);
@@ -293,7 +293,7 @@ int dt_nl_routes_of(struct dt_nl *nl, uint32_t table, struct dt_nl_routes *out, 
     for (uint8_t ver = 4; ver <= 6; ver += 2) {
         struct nlmsghdr *h = nl_begin(nl, RTM_GETROUTE, NLM_F_DUMP);
         struct rtmsg *rt = mnl_nlmsg_put_extra_header(h, sizeof *rt);
-        rt->rtm_family = family(ver);
+        rt->rtm_family = route_family(ver);
         mnl_attr_put_u32(h, RTA_TABLE, table);
         /* ENOENT: the table has never been used. EOPNOTSUPP, EAFNOSUPPORT: a host without IPv6. */
         if (nl_dump(nl, h, collect_route, forget_routes, out) < 0 && errno != ENOENT && errno != EOPNOTSUPP &&
@@ -342,12 +342,13 @@ struct route_ask {
     bool match;
 };
 
-static int ask_kernel(struct dt_nl *nl, const struct route_ask *ask, struct dt_nl_route *got, struct dt_err *err)
+static int ask_kernel(struct dt_nl *nl, const struct route_ask *ask, struct dt_nl_route *got,
+                      struct dt_err *err)
 {
     char text[DT_ADDR_STRLEN];
     struct nlmsghdr *h = nl_begin(nl, RTM_GETROUTE, NLM_F_ACK);
     struct rtmsg *rt = mnl_nlmsg_put_extra_header(h, sizeof *rt);
-    rt->rtm_family = family(ask->dst.ver);
+    rt->rtm_family = route_family(ask->dst.ver);
     rt->rtm_dst_len = ask->dst.ver == 4 ? 32 : 128;
     rt->rtm_flags = ask->match ? RTM_F_FIB_MATCH : 0;
     put_addr(h, RTA_DST, &ask->dst);

@@ -15,7 +15,7 @@
 #define CONDITION_DPORT_MASK 29
 #define WHOLE_PORT           0xffffu
 
-static uint8_t family(uint8_t ver)
+static uint8_t rule_family(uint8_t ver)
 {
     return ver == 4 ? AF_INET : AF_INET6;
 }
@@ -36,7 +36,7 @@ static int change_rule(struct dt_nl *nl, bool add, const struct dt_nl_rule *rule
                                      [DT_NL_RULE_NOTHING] = FR_ACT_NOP};
     struct nlmsghdr *h = nl_begin(nl, add ? RTM_NEWRULE : RTM_DELRULE, add ? NLM_F_CREATE | NLM_F_EXCL : 0);
     struct fib_rule_hdr *r = mnl_nlmsg_put_extra_header(h, sizeof *r);
-    r->family = family(rule->ver);
+    r->family = rule_family(rule->ver);
     r->action = action[rule->action];
     r->flags = rule->invert ? FIB_RULE_INVERT : 0;
     r->dst_len = rule->dst.len;
@@ -88,7 +88,7 @@ int dt_nl_rule_del(struct dt_nl *nl, const struct dt_nl_rule *r, struct dt_err *
 
 /* ---- dumps ---------------------------------------------------------------------------------------- */
 
-static struct dt_addr get_addr(const struct nlattr *a, uint8_t ver)
+static struct dt_addr rule_get_addr(const struct nlattr *a, uint8_t ver)
 {
     if (mnl_attr_get_payload_len(a) != (ver == 4 ? 4 : 16))
         return (struct dt_addr){.ver = 0};
@@ -142,10 +142,10 @@ static void parse_rule(struct dt_nl_rule *out, const struct nlmsghdr *h)
             target = mnl_attr_get_u32(a);
             break;
         case FRA_DST:
-            out->dst.addr = get_addr(a, out->ver);
+            out->dst.addr = rule_get_addr(a, out->ver);
             break;
         case FRA_SRC:
-            out->src.addr = get_addr(a, out->ver);
+            out->src.addr = rule_get_addr(a, out->ver);
             break;
         case FRA_FWMARK:
             out->mark = mnl_attr_get_u32(a);
@@ -238,7 +238,7 @@ int dt_nl_rules_of(struct dt_nl *nl, uint32_t from, uint32_t to, struct dt_nl_ru
     for (uint8_t ver = 4; ver <= 6; ver += 2) {
         struct nlmsghdr *h = nl_begin(nl, RTM_GETRULE, NLM_F_DUMP);
         struct fib_rule_hdr *hdr = mnl_nlmsg_put_extra_header(h, sizeof *hdr);
-        hdr->family = family(ver);
+        hdr->family = rule_family(ver);
         if (nl_dump(nl, h, collect_rule, ver == 4 ? forget_all : forget_version, out) < 0 &&
             errno != EOPNOTSUPP && errno != EAFNOSUPPORT)
             return dt_err_set(err, 0, "cannot list the routing rules: %s", strerror(errno));

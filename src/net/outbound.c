@@ -110,7 +110,7 @@ static void single_out(struct dp_worker *w, struct dp_tunnel *t, const struct la
     count_out(t, 1, k->len);
 }
 
-static bool fits(const struct dp_sa *sa, size_t payload)
+static bool payload_fits(const struct dp_sa *sa, size_t payload)
 {
     uint32_t mtu = atomic_load_explicit(&sa->mtu, memory_order_relaxed);
     const struct dp_route *r = rcu_dereference(sa->route);
@@ -156,7 +156,7 @@ static void packet_out(struct dp_worker *w, struct dp_tunnel *t, struct dp_sa *s
         .df = !big && (d->t.df == DT_DP_DF_SET || (d->t.df == DT_DP_DF_COPY && k->ip.df)),
     };
     /* Below the least MTU that may be signalled (576, 1280) the outer packet is fragmented. */
-    if (l.df && !fits(sa, largest - l.skip))
+    if (l.df && !payload_fits(sa, largest - l.skip))
         l.df = false;
     if (gso)
         segments_out(w, t, &l, &s);
@@ -164,7 +164,7 @@ static void packet_out(struct dp_worker *w, struct dp_tunnel *t, struct dp_sa *s
         single_out(w, t, &l, k);
 }
 
-static bool classify(struct dp_worker *w, struct out_packet *k)
+static bool packet_classify(struct dp_worker *w, struct out_packet *k)
 {
     if (!dt_ip_parse(&k->ip, k->p, k->len, true))
         return false;
@@ -179,7 +179,7 @@ void dp_packet_out(struct dp_worker *w, struct dp_tunnel *t, struct dp_sa *sa, c
                    uint8_t *packet, size_t len)
 {
     struct out_packet k = {.vnet = *vnet, .p = packet, .len = len};
-    if (classify(w, &k))
+    if (packet_classify(w, &k))
         packet_out(w, t, sa, &k);
 }
 
@@ -274,7 +274,7 @@ static void orphan_dropped(struct dp_worker *w, const struct out_packet *k)
 }
 
 /* NULL: the packet is done with. */
-static struct dp_tunnel *choose(struct dp_worker *w, struct out_packet *k)
+static struct dp_tunnel *tunnel_choose(struct dp_worker *w, struct out_packet *k)
 {
     struct dt_dp *dp = w->dp;
     struct dp_tunnel *inner = sender_of(dp, k), *t = NULL;
@@ -344,7 +344,7 @@ bool dp_packet_again(struct dp_worker *w, const struct dp_tunnel *t, const struc
                      uint8_t *packet, size_t len)
 {
     struct out_packet k = {.vnet = *vnet, .p = packet, .len = len};
-    struct dp_tunnel *now = classify(w, &k) ? dp_lookup(w->dp, &k.ip, &k.ports, NULL) : NULL;
+    struct dp_tunnel *now = packet_classify(w, &k) ? dp_lookup(w->dp, &k.ip, &k.ports, NULL) : NULL;
     if (!now || now == t || rcu_dereference(now->desc)->t.catch_all)
         return false;
     to_tunnel(w, now, &k);
@@ -358,11 +358,11 @@ static void from_tun(struct dp_worker *w, uint8_t *buf, size_t n)
     dt_vnet_get(&k.vnet, buf);
     dp_count(w, DT_DPC_TUN_READ, 1);
     dp_count(w, DT_DPC_TUN_READ_BYTES, k.len);
-    if (!classify(w, &k)) {
+    if (!packet_classify(w, &k)) {
         dp_count(w, DT_DPC_OUT_BAD, 1);
         return;
     }
-    struct dp_tunnel *t = choose(w, &k);
+    struct dp_tunnel *t = tunnel_choose(w, &k);
     if (t)
         to_tunnel(w, t, &k);
 }

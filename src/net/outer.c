@@ -110,15 +110,16 @@ int dt_outer_bind_deaf(int fd, uint8_t ver, uint16_t port)
 {
     struct sockaddr_in s4 = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct sockaddr_in6 s6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-    s4.sin_addr.s_addr = htonl(0xc0000008);           /* 192.0.0.8, RFC 7600 */
+    s4.sin_addr.s_addr = htonl(0xc0000008);                 /* 192.0.0.8, RFC 7600 */
     s6.sin6_addr.s6_addr[0] = s6.sin6_addr.s6_addr[15] = 1; /* 100::1, RFC 6666 */
     int rc = ver == 4 ? set_int(fd, IPPROTO_IP, IP_FREEBIND, 1) : set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
     if (rc == 0)
-        rc = ver == 4 ? bind(fd, (struct sockaddr *)&s4, sizeof s4) : bind(fd, (struct sockaddr *)&s6, sizeof s6);
+        rc = ver == 4 ? bind(fd, (struct sockaddr *)&s4, sizeof s4)
+                      : bind(fd, (struct sockaddr *)&s6, sizeof s6);
     return rc;
 }
 
-static int bind_any(int fd, uint8_t ver, uint16_t port)
+static int outer_bind_any(int fd, uint8_t ver, uint16_t port)
 {
     struct sockaddr_in s4 = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct sockaddr_in6 s6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
@@ -127,7 +128,7 @@ static int bind_any(int fd, uint8_t ver, uint16_t port)
 }
 
 /* Workers share the port; nobody else may. */
-static int open_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
+static int outer_open_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
 {
     uint16_t port = w->dp->cfg.natt_port;
     int family = ver == 4 ? AF_INET : AF_INET6;
@@ -140,7 +141,7 @@ static int open_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
             close(probe);
             return -1;
         }
-        int rc = probe < 0 ? -1 : bind_any(probe, ver, port), why = errno;
+        int rc = probe < 0 ? -1 : outer_bind_any(probe, ver, port), why = errno;
         if (probe >= 0)
             close(probe);
         if (rc < 0)
@@ -155,7 +156,7 @@ static int open_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
     }
     if (!w->dp->cfg.no_gso)
         set_int(fd, IPPROTO_UDP, UDP_GRO, 1); /* a hint: without it, a system call for every packet */
-    if (bind_any(fd, ver, port) < 0) {
+    if (outer_bind_any(fd, ver, port) < 0) {
         dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had: %s", port, ver, strerror(errno));
         close(fd);
         return -1;
@@ -227,7 +228,8 @@ static int open_nested_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
         return -1;
     }
     if (dt_outer_bind_deaf(fd, ver, port) < 0) {
-        dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had for what is nested: %s", port, ver, strerror(errno));
+        dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had for what is nested: %s", port, ver,
+                   strerror(errno));
         close(fd);
         return -1;
     }
@@ -290,8 +292,8 @@ int dp_outer_open(struct dp_worker *w, struct dt_err *err)
         uint8_t ver;
         int (*open)(struct dp_worker *, uint8_t, struct dt_err *);
     } todo[] = {
-        {&w->udp4, c->no_udp4, 4, open_udp},
-        {&w->udp6, c->no_udp6, 6, open_udp},
+        {&w->udp4, c->no_udp4, 4, outer_open_udp},
+        {&w->udp6, c->no_udp6, 6, outer_open_udp},
         {&w->esp4, c->no_esp4, 4, open_esp},
         {&w->esp6, c->no_esp6, 6, open_esp},
         {&w->nested_udp4, c->no_udp4, 4, open_nested_udp},
@@ -477,7 +479,8 @@ uint32_t dp_outer_mtu(struct dt_dp *dp, const struct dp_route *r, const struct d
     if (connect(fd, (struct sockaddr *)&to, r->to_len) < 0 ||
         getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &mtu, &len) < 0)
         mtu = 0;
-    (void)connect(fd, &none, sizeof none); /* the next question is about another destination, from another address */
+    (void)connect(fd, &none,
+                  sizeof none); /* the next question is about another destination, from another address */
     pthread_mutex_unlock(&dp->path_mtu.lock);
     return mtu > 0 ? (uint32_t)mtu : 0;
 }

@@ -7,7 +7,7 @@
 #include "wire/dummy.h"
 #include "wire/esp.h"
 
-static dt_time clock_now(void)
+static dt_time publish_clock(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -311,7 +311,7 @@ int dt_dp_sa_add(struct dt_dp *dp, const struct dt_dp_sa *conf, struct dt_err *e
         destroy_sa(sa);
         return -1;
     }
-    dp_sa_set_mtu(sa, &conf->path, dp_outer_mtu(dp, sa->route, sa), clock_now());
+    dp_sa_set_mtu(sa, &conf->path, dp_outer_mtu(dp, sa->route, sa), publish_clock());
     publish_sa(dp, sa, sa->tunnel);
     return 0;
 }
@@ -326,7 +326,7 @@ int dt_dp_sa_path(struct dt_dp *dp, uint64_t id, const struct dt_path *path, str
     struct dp_route *r = route_new(path), *old = sa->route;
     if (!r)
         return dt_err_set(err, 0, "out of memory for an SA's path");
-    dp_sa_set_mtu(sa, path, dp_outer_mtu(dp, r, sa), clock_now());
+    dp_sa_set_mtu(sa, path, dp_outer_mtu(dp, r, sa), publish_clock());
     rcu_assign_pointer(sa->route, r);
     call_rcu(&old->rcu, free_route);
     return 0;

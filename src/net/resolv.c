@@ -6,7 +6,7 @@
 
 #define LINE_MAX_OCTETS 512
 
-static struct stat look_at(const char *path)
+static struct stat resolv_look_at(const char *path)
 {
     struct stat st;
     if (stat(path, &st) != 0)
@@ -35,8 +35,8 @@ static bool names_the_stub(const char *path)
 
 const char *resolv_file(struct resolv *r)
 {
-    r->seen[0] = look_at(r->conf);
-    r->seen[1] = look_at(r->resolved);
+    r->seen[0] = resolv_look_at(r->conf);
+    r->seen[1] = resolv_look_at(r->resolved);
     return names_the_stub(r->conf) && access(r->resolved, R_OK) == 0 ? r->resolved : r->conf;
 }
 
@@ -49,6 +49,6 @@ static bool same_file(const struct stat *a, const struct stat *b)
 
 bool resolv_changed(const struct resolv *r)
 {
-    struct stat conf = look_at(r->conf), resolved = look_at(r->resolved);
+    struct stat conf = resolv_look_at(r->conf), resolved = resolv_look_at(r->resolved);
     return !same_file(&conf, &r->seen[0]) || !same_file(&resolved, &r->seen[1]);
 }

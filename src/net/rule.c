@@ -5,38 +5,38 @@
 
 #include "net/netlink.h"
 
-static int cmp_u32(uint32_t a, uint32_t b)
+static int rule_cmp_u32(uint32_t a, uint32_t b)
 {
     return a < b ? -1 : a > b;
 }
 
-static int cmp_prefix(const struct dt_prefix *a, const struct dt_prefix *b)
+static int rule_cmp_prefix(const struct dt_prefix *a, const struct dt_prefix *b)
 {
-    int c = cmp_u32(a->len, b->len);
+    int c = rule_cmp_u32(a->len, b->len);
     return c || !a->len ? c : dt_addr_cmp(&a->addr, &b->addr);
 }
 
 static int cmp_ports(const uint16_t a[2], const uint16_t b[2])
 {
-    int c = cmp_u32(a[0], b[0]);
-    return c ? c : cmp_u32(a[1], b[1]);
+    int c = rule_cmp_u32(a[0], b[0]);
+    return c ? c : rule_cmp_u32(a[1], b[1]);
 }
 
 int dt_nl_rule_cmp(const struct dt_nl_rule *a, const struct dt_nl_rule *b)
 {
-    const int c[] = {cmp_u32(a->ver, b->ver),
-                     cmp_u32(a->priority, b->priority),
-                     cmp_u32(a->action, b->action),
-                     cmp_u32(a->table, b->table),
-                     cmp_u32(a->mark, b->mark),
-                     cmp_u32(a->invert, b->invert),
-                     cmp_u32(a->proto, b->proto),
-                     cmp_prefix(&a->dst, &b->dst),
-                     cmp_prefix(&a->src, &b->src),
+    const int c[] = {rule_cmp_u32(a->ver, b->ver),
+                     rule_cmp_u32(a->priority, b->priority),
+                     rule_cmp_u32(a->action, b->action),
+                     rule_cmp_u32(a->table, b->table),
+                     rule_cmp_u32(a->mark, b->mark),
+                     rule_cmp_u32(a->invert, b->invert),
+                     rule_cmp_u32(a->proto, b->proto),
+                     rule_cmp_prefix(&a->dst, &b->dst),
+                     rule_cmp_prefix(&a->src, &b->src),
                      cmp_ports(a->dport, b->dport),
                      cmp_ports(a->sport, b->sport),
                      strcmp(a->iif, b->iif),
-                     cmp_u32(a->not_default, b->not_default)};
+                     rule_cmp_u32(a->not_default, b->not_default)};
     for (size_t i = 0; i < sizeof c / sizeof c[0]; i++)
         if (c[i])
             return c[i];

@@ -52,7 +52,7 @@ static void must_be(struct program *p, uint32_t k)
 }
 
 /* Offsets count from the IP header: the sockets are cooked (SOCK_DGRAM). */
-static void build(struct program *p, uint8_t ver, uint16_t port)
+static void program_build(struct program *p, uint8_t ver, uint16_t port)
 {
     p->n = 0;
     op(p, BPF_LD | BPF_B | BPF_ABS, 0, 0, ver == 4 ? 9 : 6);
@@ -74,13 +74,13 @@ static void build(struct program *p, uint8_t ver, uint16_t port)
 
 /* Whoever is given the descriptor sees probes and nothing else of this host's traffic: the filter is there before the first
  * packet, and nobody can take it off again. So it cannot follow what we protect, and whose a probe is is told later. */
-static int open_one(uint8_t ver, uint16_t port, struct dt_err *err)
+static int tap_open_one(uint8_t ver, uint16_t port, struct dt_err *err)
 {
     int buffer = BUFFER, one = 1, fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct sockaddr_ll sa = {.sll_family = AF_PACKET,
                              .sll_protocol = htons(ver == 4 ? ETH_P_IP : ETH_P_IPV6)};
     struct program p;
-    build(&p, ver, port);
+    program_build(&p, ver, port);
     struct sock_fprog prog = {.len = (unsigned short)p.n, .filter = p.op};
     if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog) &&
         !setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof one) &&
@@ -103,9 +103,9 @@ struct dt_tap *dt_tap_open(uint16_t port, struct dt_err *err)
     }
     t->port = port;
     t->fd6 = -1;
-    t->fd4 = open_one(4, port, err);
+    t->fd4 = tap_open_one(4, port, err);
     if (t->fd4 >= 0)
-        t->fd6 = open_one(6, port, err);
+        t->fd6 = tap_open_one(6, port, err);
     if (t->fd6 >= 0)
         t->nft = tap_nft_open(err);
     if (t->nft)

@@ -81,7 +81,7 @@ static void put_delete(struct tap_nft *n)
     dt_nft_next(n->nft);
 }
 
-static void put_table(struct tap_nft *n)
+static void tap_put_table(struct tap_nft *n)
 {
     struct nlmsghdr *h = dt_nft_message(n->nft, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
     if (!h)
@@ -103,7 +103,7 @@ static void put_table(struct tap_nft *n)
     dt_nft_next(n->nft);
 }
 
-static void put_counter(struct tap_nft *n)
+static void tap_put_counter(struct tap_nft *n)
 {
     struct nlmsghdr *h = dt_nft_message(n->nft, NFT_MSG_NEWOBJ, NLM_F_CREATE);
     if (!h)
@@ -121,8 +121,8 @@ static int replace_table(struct tap_nft *n, bool there, uint16_t port, const str
     dt_nft_begin(n->nft);
     if (there)
         put_delete(n);
-    put_table(n);
-    put_counter(n);
+    tap_put_table(n);
+    tap_put_counter(n);
     for (size_t i = 0; i < count; i++)
         put_rule(n, port, &host[i]);
     return dt_nft_commit(n->nft);

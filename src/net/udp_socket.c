@@ -15,14 +15,14 @@ union control {
     char room[128];
 };
 
-static int bind_any(int fd, uint8_t ver, uint16_t port)
+static int udp_bind_any(int fd, uint8_t ver, uint16_t port)
 {
     struct sockaddr_in s4 = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct sockaddr_in6 s6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
     return bind(fd, ver == 4 ? (void *)&s4 : (void *)&s6, ver == 4 ? sizeof s4 : sizeof s6);
 }
 
-static int open_one(uint8_t ver, struct dt_err *err)
+static int udp_open_one(uint8_t ver, struct dt_err *err)
 {
     int one = 1, fd = socket(ver == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
@@ -38,7 +38,7 @@ static int open_one(uint8_t ver, struct dt_err *err)
 /* With mark, and sharing its port: a socket that sends under another mark is bound to it too. */
 static int open_marked(uint8_t ver, uint32_t mark, struct dt_err *err)
 {
-    int one = 1, fd = open_one(ver, err);
+    int one = 1, fd = udp_open_one(ver, err);
     if (fd < 0)
         return -1;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) < 0) {
@@ -84,10 +84,10 @@ static int tell_arrival(int fd, uint8_t ver, struct dt_err *err)
 
 int dt_udp_open(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err)
 {
-    int probe = open_one(ver, err); /* it does not share, and so sees whether anybody else has the port */
+    int probe = udp_open_one(ver, err); /* it does not share, and so sees whether anybody else has the port */
     if (probe < 0)
         return -1;
-    int rc = bind_any(probe, ver, port);
+    int rc = udp_bind_any(probe, ver, port);
     if (rc < 0)
         dt_udp_port_refused(ver, port, errno, err);
     close(probe);
@@ -99,7 +99,7 @@ int dt_udp_open(uint8_t ver, uint16_t port, uint32_t mark, struct dt_err *err)
         close(fd);
         return -1;
     }
-    if (bind_any(fd, ver, port) < 0) {
+    if (udp_bind_any(fd, ver, port) < 0) {
         dt_udp_port_refused(ver, port, errno, err);
         close(fd);
         return -1;

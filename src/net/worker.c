@@ -96,7 +96,7 @@ static void obey(struct dp_worker *w)
         release_all(w);
 }
 
-static dt_time clock_now(void)
+static dt_time worker_clock(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -111,7 +111,7 @@ void *dp_worker_main(void *worker)
     rcu_register_thread();
     while (!atomic_load_explicit(&w->dp->stop, memory_order_relaxed)) {
         int n = epoll_wait(w->epoll, ev, DT_ARRAY_LEN(ev), -1);
-        w->now = clock_now();
+        w->now = worker_clock();
         rcu_read_lock();
         for (int i = 0; i < n; i++) {
             switch (ev[i].data.u32) {

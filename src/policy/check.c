@@ -38,7 +38,7 @@ struct never {
     bool gave_up;
 };
 
-static u128 value(const struct dt_addr *a)
+static u128 addr_number(const struct dt_addr *a)
 {
     return a->ver == 4 ? dt_get_be32(a->b) : (u128)dt_get_be64(a->b) << 64 | dt_get_be64(a->b + 8);
 }
@@ -97,12 +97,12 @@ static int boxes_of(struct boxes *out, const struct dt_rule *r)
                     continue;
                 struct box x = {.ver = ver, .hi = {last, last}};
                 if (r->from.n) {
-                    x.lo[0] = value(&r->from.v[i].from);
-                    x.hi[0] = value(&r->from.v[i].to);
+                    x.lo[0] = addr_number(&r->from.v[i].from);
+                    x.hi[0] = addr_number(&r->from.v[i].to);
                 }
                 if (r->to.n) {
-                    x.lo[1] = value(&r->to.v[k].from);
-                    x.hi[1] = value(&r->to.v[k].to);
+                    x.lo[1] = addr_number(&r->to.v[k].from);
+                    x.hi[1] = addr_number(&r->to.v[k].to);
                 }
                 if (boxes_l4(out, r, x))
                     return -1;
@@ -144,7 +144,7 @@ static int subtract(struct boxes *out, struct box a, const struct box *b)
 }
 
 /* Takes the packets of rule s from n->left. 1: some were taken, 0: none, -1: too many pieces. */
-static int take(struct never *n, const struct dt_rule *s)
+static int never_take(struct never *n, const struct dt_rule *s)
 {
     int taken = 0;
     if (boxes_of(&n->rule, s))
@@ -169,7 +169,7 @@ static int take(struct never *n, const struct dt_rule *s)
     return taken;
 }
 
-static struct dt_addr address(u128 v, uint8_t ver)
+static struct dt_addr addr_from_value(u128 v, uint8_t ver)
 {
     if (ver == 4)
         return dt_addr4((uint32_t)v);
@@ -185,7 +185,7 @@ static bool same_side(const struct dt_rule *a, const struct dt_rule *b)
 }
 
 /* One packet of the rule that no earlier rule takes is proof enough: corners first, then any. */
-static bool reached(struct never *n, const struct dt_rule *r, struct dt_prng *prng)
+static bool rule_reached(struct never *n, const struct dt_rule *r, struct dt_prng *prng)
 {
     for (size_t i = 0; i < SAMPLES; i++) {
         const struct box *b = &n->left.v[i < n->left.n ? i : dt_prng_u64(prng) % n->left.n];
@@ -194,8 +194,12 @@ static bool reached(struct never *n, const struct dt_rule *r, struct dt_prng *pr
             u128 span = b->hi[d] - b->lo[d], x = (u128)dt_prng_u64(prng) << 64 | dt_prng_u64(prng);
             v[d] = i == 0 ? b->lo[d] : i == 1 ? b->hi[d] : span + 1 ? b->lo[d] + x % (span + 1) : x;
         }
-        struct dt_flow f = {address(v[0], b->ver), address(v[1], b->ver), (uint8_t)v[2], b->ports,
-                            (uint16_t)v[3],        (uint16_t)v[4]};
+        struct dt_flow f = {addr_from_value(v[0], b->ver),
+                            addr_from_value(v[1], b->ver),
+                            (uint8_t)v[2],
+                            b->ports,
+                            (uint16_t)v[3],
+                            (uint16_t)v[4]};
         uint32_t got = r->kind == DT_RULE_TRANSPORT ? dt_match_transport(n->c->match, &f)
                                                     : dt_match_tunnel(n->c->match, &f);
         if (got == r->index)
@@ -230,7 +234,7 @@ static void never_one(struct never *n, const struct dt_rule *r, struct dt_prng *
         never_empty(n->c, r);
         return;
     }
-    if (reached(n, r, prng))
+    if (rule_reached(n, r, prng))
         return;
     char by[512] = "", at[DT_SOURCE_LINELEN];
     size_t len = 0, takers = 0;
@@ -238,7 +242,7 @@ static void never_one(struct never *n, const struct dt_rule *r, struct dt_prng *
         const struct dt_rule *s = &n->c->rules->v[i];
         if (!same_side(r, s))
             continue;
-        int t = n->work > WORK_MAX ? -1 : take(n, s);
+        int t = n->work > WORK_MAX ? -1 : never_take(n, s);
         if (t < 0) {
             n->gave_up = true;
             return;
@@ -292,7 +296,7 @@ void dt_check_add(struct check *c, enum dt_check_kind kind, unsigned line, const
     c->n++;
 }
 
-static int by_line(const void *a, const void *b)
+static int findings_by_line(const void *a, const void *b)
 {
     const struct dt_check_issue *x = a, *y = b;
     if (x->line != y->line)
@@ -310,7 +314,7 @@ size_t dt_check_rules(const struct dt_match *m, void (*report)(void *ctx, const 
         dt_check_loops(&c);
     }
     if (c.n)
-        qsort(c.issue, c.n, sizeof *c.issue, by_line);
+        qsort(c.issue, c.n, sizeof *c.issue, findings_by_line);
     for (size_t i = 0; i < c.n; i++)
         report(ctx, &c.issue[i]);
     size_t n = c.n;

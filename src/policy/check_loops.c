@@ -32,7 +32,7 @@ static int by_gateway(const void *a, const void *b)
     return dt_addr_cmp(&((const struct node *)a)->gateway, &((const struct node *)b)->gateway);
 }
 
-static struct node *node_of(const struct loops *l, const struct dt_addr *gateway)
+static struct node *gateway_node(const struct loops *l, const struct dt_addr *gateway)
 {
     struct node key = {.gateway = *gateway};
     return bsearch(&key, l->node, l->n, sizeof key, by_gateway);
@@ -151,7 +151,7 @@ static void tell_loop(struct loops *l, unsigned at, const struct dt_rule *r)
         text, ring[first]->name);
 }
 
-static void tell(struct loops *l, const struct dt_rule *r)
+static void tell_unending(struct loops *l, const struct dt_rule *r)
 {
     l->found = true;
     if (!l->tell)
@@ -193,10 +193,10 @@ struct sources {
 
 /* Rule r has pushed its gateway for packets from `sources`. Those of the gateway's version are matched by their
  * address, all the others by the unspecified one (dt_plan_next_flow). */
-static void follow(struct loops *l, const struct dt_rule *r, const struct sources *sources)
+static void follow_gateway(struct loops *l, const struct dt_rule *r, const struct sources *sources)
 {
     unsigned v = r->gateway.ver == 6;
-    struct node *at = node_of(l, &r->gateway);
+    struct node *at = gateway_node(l, &r->gateway);
     struct dt_addrset other = sources->part[!v];
     const struct dt_addr unspecified = {.ver = r->gateway.ver};
     struct dt_addrset left = {malloc((sources->part[v].n + 1) * sizeof *left.v), sources->part[v].n};
@@ -225,9 +225,9 @@ static void follow(struct loops *l, const struct dt_rule *r, const struct source
         }
         if ((inside.n || on.part[!v].n) && s->kind == DT_RULE_TUNNEL) {
             if (in_path(l, &s->gateway) || l->depth == DT_PLAN_TUNNELS)
-                tell(l, s);
+                tell_unending(l, s);
             else
-                follow(l, s, &on);
+                follow_gateway(l, s, &on);
         }
         free(inside.v);
     }
@@ -253,7 +253,7 @@ static void follow_rule(struct loops *l, const struct dt_rule *r)
             s.part[v] =
                 r->from.n ? (struct dt_addrset){r->from.v + first, n} : (struct dt_addrset){&all[v], 1};
     }
-    follow(l, r, &s);
+    follow_gateway(l, r, &s);
 }
 
 void dt_check_loops(struct check *c)

@@ -106,7 +106,7 @@ static uint32_t find_mixed(const struct dt_rules *rs, bool transport, const stru
     return DT_NO_RULE;
 }
 
-static uint32_t find(const struct side *s, const struct dt_flow *f)
+static uint32_t side_find(const struct side *s, const struct dt_flow *f)
 {
     uint32_t best = dt_tree_find(f->src.ver == 4 ? &s->v4 : &s->v6, f, DT_NO_RULE);
     return s->large_min < best ? dt_pairs_find(s->large, f, best) : best;
@@ -114,10 +114,10 @@ static uint32_t find(const struct side *s, const struct dt_flow *f)
 
 uint32_t dt_match_transport(const struct dt_match *m, const struct dt_flow *f)
 {
-    return f->src.ver == f->dst.ver ? find(&m->transport, f) : find_mixed(m->rules, true, f);
+    return f->src.ver == f->dst.ver ? side_find(&m->transport, f) : find_mixed(m->rules, true, f);
 }
 
 uint32_t dt_match_tunnel(const struct dt_match *m, const struct dt_flow *f)
 {
-    return f->src.ver == f->dst.ver ? find(&m->tunnel, f) : find_mixed(m->rules, false, f);
+    return f->src.ver == f->dst.ver ? side_find(&m->tunnel, f) : find_mixed(m->rules, false, f);
 }

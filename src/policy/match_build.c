@@ -46,7 +46,7 @@ struct part {
     unsigned depth, both;
 };
 
-static int make(struct build *b, uint32_t at, struct part p);
+static int part_build(struct build *b, uint32_t at, struct part p);
 
 static int out_of_memory(struct build *b)
 {
@@ -55,10 +55,10 @@ static int out_of_memory(struct build *b)
 
 /* Room for `more` elements behind n in array p; false: out of memory. */
 #define ROOM(p, n, cap, more)                                                                                \
-    ((n) + (more) <= *(cap) || ((p) = grow((p), (n) + (more), (cap), sizeof *(p))) != NULL)
+    ((n) + (more) <= *(cap) || ((p) = room_grow((p), (n) + (more), (cap), sizeof *(p))) != NULL)
 
 /* Frees what it cannot enlarge. */
-static void *grow(void *p, size_t n, size_t *cap, size_t size)
+static void *room_grow(void *p, size_t n, size_t *cap, size_t size)
 {
     size_t want = n + n / 2 + 16;
     void *q = realloc(p, want * size);
@@ -99,7 +99,7 @@ static bool full(const struct tree_ent *e, const struct region *g, unsigned d)
     return e->lo[d] <= g->base[d] && e->hi[d] >= (g->base[d] | low_ones(g->bits[d]));
 }
 
-static bool plain(const struct tree_ent *e)
+static bool ent_plain(const struct tree_ent *e)
 {
     return !e->l4.proto && !e->l4.ports;
 }
@@ -108,7 +108,7 @@ static bool plain(const struct tree_ent *e)
 static bool hides(const struct tree_ent *a, const struct tree_ent *e, const struct region *g)
 {
     if (a->l4.ports & TREE_L4_LIST || e->l4.ports & TREE_L4_LIST) {
-        if (!plain(a))
+        if (!ent_plain(a))
             return false;
     } else if ((a->l4.proto && a->l4.proto != e->l4.proto) ||
                (a->l4.ports && (!e->l4.ports || a->l4.slo > e->l4.slo || a->l4.shi < e->l4.shi ||
@@ -126,7 +126,7 @@ static size_t prune(const struct build *b, uint32_t *v, size_t n, const struct r
 {
     const struct tree_ent *ent = b->t->ent;
     for (size_t i = 0; i < n; i++)
-        if (plain(&ent[v[i]]) && full(&ent[v[i]], g, 0) && full(&ent[v[i]], g, 1))
+        if (ent_plain(&ent[v[i]]) && full(&ent[v[i]], g, 0) && full(&ent[v[i]], g, 1))
             n = i + 1;
     if (n > HIDES_MAX)
         return n;
@@ -160,7 +160,7 @@ static uint32_t nodes_add(struct build *b, size_t n)
 }
 
 /* The node's first rule is the part's. */
-static struct tree_node node_of(const struct build *b, const struct part *p, uint8_t kind, size_t at)
+static struct tree_node node_for_part(const struct build *b, const struct part *p, uint8_t kind, size_t at)
 {
     return (struct tree_node){.min = b->t->ent[p->v[0]].l4.order, .at = (uint32_t)at, .kind = kind};
 }
@@ -202,7 +202,7 @@ static int leaf_make(struct build *b, uint32_t at, const struct part *p)
             leaf_put(t, &t->ent[p->v[i]]);
         b->copies += p->n;
     }
-    t->node[at] = node_of(b, p, TREE_LEAF, l->at);
+    t->node[at] = node_for_part(b, p, TREE_LEAF, l->at);
     t->node[at].n = (uint8_t)p->n;
     return 0;
 }
@@ -214,7 +214,7 @@ static int scan_make(struct build *b, uint32_t at, const struct part *p)
     if (t->v6 ? !ROOM(t->leaf6, t->nleaf, &t->cap_leaf, p->n + 1)
               : !ROOM(t->leaf4, t->nleaf, &t->cap_leaf, p->n + 1))
         return out_of_memory(b);
-    t->node[at] = node_of(b, p, TREE_SCAN, t->nleaf);
+    t->node[at] = node_for_part(b, p, TREE_SCAN, t->nleaf);
     for (size_t i = 0; i < p->n; i++)
         leaf_put(t, &t->ent[p->v[i]]);
     const struct tree_ent end = {.l4.order = DT_NO_RULE};
@@ -256,11 +256,11 @@ static int index_make(struct build *b, uint32_t at, const struct part *p)
     if (!t->index[t->nindex])
         return out_of_memory(b);
     b->copies += dt_l4_index_bytes(t->index[t->nindex]) / sizeof *t->leaf4;
-    t->node[at] = node_of(b, p, TREE_INDEX, t->nindex++);
+    t->node[at] = node_for_part(b, p, TREE_INDEX, t->nindex++);
     return 0;
 }
 
-static struct dt_addr addr_of(u128 v, bool v6)
+static struct dt_addr addr_of_value(u128 v, bool v6)
 {
     if (!v6)
         return dt_addr4((uint32_t)v);
@@ -283,7 +283,7 @@ static int pairs_make(struct build *b, uint32_t at, const struct part *p)
         const struct tree_ent *e = &t->ent[p->v[i]];
         struct dt_range box[2];
         for (unsigned d = 0; d < 2; d++)
-            box[d] = (struct dt_range){addr_of(e->lo[d], t->v6), addr_of(e->hi[d], t->v6)};
+            box[d] = (struct dt_range){addr_of_value(e->lo[d], t->v6), addr_of_value(e->hi[d], t->v6)};
         rc = dt_pairs_add(x, &b->rs->v[e->l4.order], box);
     }
     rc = rc ? out_of_memory(b) : dt_pairs_finish(x, b->err);
@@ -293,7 +293,7 @@ static int pairs_make(struct build *b, uint32_t at, const struct part *p)
     }
     t->pairs[t->npairs] = x;
     b->copies += dt_pairs_bytes(x) / sizeof *t->leaf4;
-    t->node[at] = node_of(b, p, TREE_PAIRS, t->npairs++);
+    t->node[at] = node_for_part(b, p, TREE_PAIRS, t->npairs++);
     return 0;
 }
 
@@ -319,8 +319,8 @@ static int both_make(struct build *b, uint32_t at, const struct part *p, const b
             half[0].v[k++] = p->v[i];
         else
             half[1].v[half[1].n++] = p->v[i];
-    b->t->node[at] = node_of(b, p, TREE_BOTH, base);
-    int rc = make(b, base, half[0]) || make(b, base + 1, half[1]) ? -1 : 0;
+    b->t->node[at] = node_for_part(b, p, TREE_BOTH, base);
+    int rc = part_build(b, base, half[0]) || part_build(b, base + 1, half[1]) ? -1 : 0;
     free(v);
     return rc;
 }
@@ -380,8 +380,8 @@ static int box_make(struct build *b, uint32_t at, const struct part *p, unsigned
                                         .word = d * 2 + !high,
                                         .in = base,
                                         .out = base + 1};
-    b->t->node[at] = node_of(b, p, TREE_BOX, nbox);
-    int rc = make(b, base, in) || make(b, base + 1, out) ? -1 : 1;
+    b->t->node[at] = node_for_part(b, p, TREE_BOX, nbox);
+    int rc = part_build(b, base, in) || part_build(b, base + 1, out) ? -1 : 1;
     free(v);
     return rc;
 }
@@ -463,7 +463,7 @@ static bool paint_all(const struct build *b, struct paint *x, const struct part 
         for (uint32_t r = s.lo; r <= s.hi; r = row ? s.hi + 1 : r + 1)
             if (!paint_run(x, r << db | d.lo, (row ? s.hi : r) << db | d.hi, p->v[i]))
                 return false;
-        if (!plain(e) || d.full_lo >= d.full_hi1)
+        if (!ent_plain(e) || d.full_lo >= d.full_hi1)
             continue;
         for (uint32_t r = s.full_lo; r < s.full_hi1; r++)
             close_run(x, r << db | d.full_lo, r << db | (d.full_hi1 - 1));
@@ -480,7 +480,7 @@ static int cut_finish(struct build *b, uint32_t at, const struct part *p, const 
     uint32_t *start = calloc(cells + 1, sizeof *start), *v = malloc((x->n + 1) * sizeof *v);
     int rc = base != UINT32_MAX && start && v ? 0 : out_of_memory(b);
     if (!rc) {
-        struct tree_node n = node_of(b, p, TREE_CUT, base);
+        struct tree_node n = node_for_part(b, p, TREE_CUT, base);
         uint8_t shift[2], word[2];
         for (unsigned d = 0; d < 2; d++) {
             unsigned s = p->g.bits[d] - c->bits[d];
@@ -511,7 +511,7 @@ static int cut_finish(struct build *b, uint32_t at, const struct part *p, const 
                 in.g.base[d] = p->g.base[d] | cell << in.g.bits[d];
         }
         if (in.n)
-            rc = make(b, base + (uint32_t)i, in);
+            rc = part_build(b, base + (uint32_t)i, in);
     }
     free(start);
     free(v);
@@ -522,7 +522,7 @@ static int cut_finish(struct build *b, uint32_t at, const struct part *p, const 
  * of the source's extent and 2^-k of the destination's. */
 typedef uint32_t shape[CUT_BITS + 1][CUT_BITS + 1];
 
-static void shape_of(const struct build *b, const struct part *p, shape out)
+static void part_shape(const struct build *b, const struct part *p, shape out)
 {
     memset(out, 0, sizeof(shape));
     for (size_t i = 0; i < p->n; i++) {
@@ -666,7 +666,7 @@ static int full_make(struct build *b, uint32_t at, const struct part *p)
     return rc;
 }
 
-static int make(struct build *b, uint32_t at, struct part p)
+static int part_build(struct build *b, uint32_t at, struct part p)
 {
     p.n = prune(b, p.v, p.n, &p.g);
     if (!p.n)
@@ -682,7 +682,7 @@ static int make(struct build *b, uint32_t at, struct part p)
         if (!rc && p.n > LEAF_MAX)
             rc = full_make(b, at, &p);
         if (!rc) {
-            shape_of(b, &p, h);
+            part_shape(b, &p, h);
             rc = cut_make(b, at, &p, h, p.n > LEAF_MAX ? 3 : 2);
         }
         if (!rc && p.n > LEAF_MAX)
@@ -762,7 +762,7 @@ int dt_tree_add(struct dt_tree *t, const struct dt_rule *r)
 }
 
 /* The node array begins on a cache line. */
-static int settle(struct build *b)
+static int nodes_settle(struct build *b)
 {
     struct dt_tree *t = b->t;
     struct tree_node *n = aligned_alloc(64, (t->nnode * sizeof *n + 63) & ~(size_t)63);
@@ -791,9 +791,9 @@ int dt_tree_finish(struct dt_tree *t, const struct dt_rules *rs, struct dt_err *
     for (size_t i = 0; i < n && !rc; i++)
         all.v[i] = (uint32_t)i;
     if (!rc)
-        rc = make(&b, 0, all);
+        rc = part_build(&b, 0, all);
     if (!rc)
-        rc = settle(&b);
+        rc = nodes_settle(&b);
     free(all.v);
     free(b.lately);
     return rc;

@@ -194,7 +194,7 @@ static void active_apply(struct active *a, const struct edge *e)
 }
 
 /* Sweeps over the edges; neighbours with the same chain become one interval. */
-static int sweep(struct dim *d, uint8_t ver, struct cuts *out, struct dt_err *err)
+static int dim_sweep(struct dim *d, uint8_t ver, struct cuts *out, struct dt_err *err)
 {
     size_t n;
     struct edge *e = edges_make(d, ver, &n);
@@ -304,7 +304,7 @@ static size_t tree8_find(const struct dim_tree8 *t, uint64_t x)
 static int make4(struct dim *d, struct dt_err *err)
 {
     struct cuts c = {0};
-    int rc = sweep(d, 4, &c, err);
+    int rc = dim_sweep(d, 4, &c, err);
     if (!rc && tree4_make(&d->t4, c.n, cut4, &c))
         rc = dt_err_set(err, 0, "out of memory");
     free(c.at);
@@ -316,7 +316,7 @@ static int make4(struct dim *d, struct dt_err *err)
 static int make6(struct dim *d, struct dt_err *err)
 {
     struct cuts c = {0}, highs = {0};
-    int rc = sweep(d, 6, &c, err);
+    int rc = dim_sweep(d, 6, &c, err);
     d->chain6 = c.chain;
     d->low6 = malloc((c.n + 1) * sizeof *d->low6);
     d->first6 = malloc((c.n + 1) * sizeof *d->first6);

@@ -101,7 +101,7 @@ static size_t side_sets(struct dim *d, const struct dt_addrset *s, const struct 
     return pieces;
 }
 
-static int put(struct dt_pairs *s, uint64_t key, const struct l4_rule *r)
+static int pair_put(struct dt_pairs *s, uint64_t key, const struct l4_rule *r)
 {
     if (dt_grow(s->item, s->cap, s->nitem, 64))
         return -1;
@@ -114,7 +114,7 @@ static int put_boxes(struct dt_pairs *s, uint64_t key, const struct dt_rule *r)
 {
     struct l4_rule l;
     for (size_t i = 0; dt_l4_box(r, i, &l); i++)
-        if (put(s, key, &l))
+        if (pair_put(s, key, &l))
             return -1;
     return 0;
 }

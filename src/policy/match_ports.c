@@ -230,7 +230,7 @@ static int list_make(struct list *l, const struct l4_rule *v, size_t n, uint8_t 
     return rc;
 }
 
-static void list_free(struct list *l)
+static void l4_list_free(struct list *l)
 {
     line_free(&l->sport);
     line_free(&l->dport);
@@ -302,7 +302,7 @@ void dt_l4_index_free(struct l4_index *x)
     if (!x)
         return;
     for (size_t i = 0; x->list && i < x->n; i++)
-        list_free(&x->list[i]);
+        l4_list_free(&x->list[i]);
     free(x->list);
     free(x);
 }

@@ -39,24 +39,24 @@ int dt_overhead_make(struct dt_overhead *o, const struct dt_suite *suite, bool t
     }
 }
 
-static uint32_t fixed(const struct dt_overhead *o)
+static uint32_t overhead_fixed(const struct dt_overhead *o)
 {
     return o->ip + o->udp + o->esp + o->iv + o->icv;
 }
 
 uint32_t dt_overhead_least(const struct dt_overhead *o)
 {
-    return fixed(o) + o->tail;
+    return overhead_fixed(o) + o->tail;
 }
 
 uint32_t dt_overhead_most(const struct dt_overhead *o)
 {
-    return fixed(o) + o->tail + o->align - 1;
+    return overhead_fixed(o) + o->tail + o->align - 1;
 }
 
 uint32_t dt_overhead_inner(const struct dt_overhead *o, uint32_t outer, uint32_t header)
 {
-    uint32_t kept = o->ip ? 0 : header, around = fixed(o) + kept;
+    uint32_t kept = o->ip ? 0 : header, around = overhead_fixed(o) + kept;
     if (outer < around)
         return 0;
     uint32_t room = (outer - around) / o->align * o->align;
@@ -67,5 +67,5 @@ uint32_t dt_overhead_outer(const struct dt_overhead *o, uint32_t inner, uint32_t
 {
     uint32_t kept = o->ip ? 0 : header;
     uint32_t body = (inner - kept + o->tail + o->align - 1) / o->align * o->align;
-    return fixed(o) + kept + body;
+    return overhead_fixed(o) + kept + body;
 }

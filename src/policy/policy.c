@@ -96,7 +96,7 @@ void dt_policy_emit(struct dt_policy *p, dt_time now, enum dt_policy_event_kind 
 }
 
 /* A packet is dropped for want of a plan: told at most once a second, counted always. */
-static void complain(struct dt_policy *p, dt_time now, const struct dt_flow *f, const char *text)
+static void plan_complain(struct dt_policy *p, dt_time now, const struct dt_flow *f, const char *text)
 {
     if (p->has_complained && dt_time_sub(now, p->complained) < DT_SEC)
         return;
@@ -220,7 +220,7 @@ void dt_plan_timer(struct dt_policy *p, struct plan *pl)
     dt_heap_set(&p->heap, &pl->timer, at);
 }
 
-static void end(struct dt_policy *p, dt_time now, struct plan *pl, const char *why)
+static void plan_end(struct dt_policy *p, dt_time now, struct plan *pl, const char *why)
 {
     snprintf(pl->why, sizeof pl->why, "%s", why);
     dt_plan_unwind(p, now, pl, 0, true);
@@ -279,8 +279,8 @@ static enum dt_policy_verdict hold(struct dt_policy *p, struct plan *pl, const s
 
 /* --- packets --- */
 
-static struct plan *begin(struct dt_policy *p, dt_time now, const struct dt_flow *f, const struct step *v,
-                          unsigned n, uint64_t hash, struct dt_err *why)
+static struct plan *plan_begin(struct dt_policy *p, dt_time now, const struct dt_flow *f,
+                               const struct step *v, unsigned n, uint64_t hash, struct dt_err *why)
 {
     if (p->c.plans >= p->limits.plans_max) {
         p->c.drop_plans++;
@@ -321,11 +321,11 @@ static int plan_of(struct dt_policy *p, dt_time now, const struct dt_flow *f, st
         uint64_t hash = steps_hash(v, plan.n);
         *out = plan_find(p, v, plan.n, hash);
         if (!*out)
-            *out = begin(p, now, f, v, plan.n, hash, &err);
+            *out = plan_begin(p, now, f, v, plan.n, hash, &err);
         if (*out)
             return 0;
     }
-    complain(p, now, f, err.text);
+    plan_complain(p, now, f, err.text);
     if (why)
         *why = err;
     return -1;
@@ -412,7 +412,7 @@ void dt_policy_stop(struct dt_policy *p, dt_time now)
     for (uint32_t id = 0; (pl = plan_after(p, id));) {
         id = pl->id;
         dt_plan_release(p, now, pl, 0);
-        end(p, now, pl, "stopped");
+        plan_end(p, now, pl, "stopped");
     }
 }
 
@@ -471,7 +471,7 @@ void dt_policy_set_rules(struct dt_policy *p, dt_time now, const struct dt_match
             pl->held_end = &pl->held;
             pl->nheld = pl->held_bytes = 0;
         }
-        end(p, now, pl, "the rules have changed");
+        plan_end(p, now, pl, "the rules have changed");
     }
     hand_over(p, now, moved);
     dt_policy_start(p, now);
@@ -489,7 +489,7 @@ static dt_time last_use(const struct dt_policy *p, const struct plan *pl)
     return t;
 }
 
-static void due(struct dt_policy *p, dt_time now, struct plan *pl)
+static void plan_due(struct dt_policy *p, dt_time now, struct plan *pl)
 {
     char text[DT_ERR_TEXT];
     if (pl->state == DT_PLAN_BUILDING) {
@@ -505,7 +505,7 @@ static void due(struct dt_policy *p, dt_time now, struct plan *pl)
         }
         p->c.idle++;
         snprintf(text, sizeof text, "no packet for %.3g s", dt_time_seconds(p->limits.idle));
-        end(p, now, pl, text);
+        plan_end(p, now, pl, text);
     } else if (pl->state == DT_PLAN_WAITING) {
         bool used = pl->rebuild && (!p->limits.idle || dt_time_sub(now, pl->used) < p->limits.idle);
         bool wanted = pl->held || pl->asked || pl->always || used;
@@ -520,7 +520,7 @@ static void due(struct dt_policy *p, dt_time now, struct plan *pl)
 void dt_policy_tick(struct dt_policy *p, dt_time now)
 {
     for (struct dt_timer *t; (t = dt_heap_pop_due(&p->heap, now));)
-        due(p, now, DT_CONTAINER_OF(t, struct plan, timer));
+        plan_due(p, now, DT_CONTAINER_OF(t, struct plan, timer));
 }
 
 dt_time dt_policy_deadline(const struct dt_policy *p)

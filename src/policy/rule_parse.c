@@ -44,14 +44,14 @@ struct parser {
 /* How a sentence about `from` speaks of another place. */
 #define LINE(p, line, from) dt_source_line((char[DT_SOURCE_LINELEN]){0}, (p)->b->sources, (line), (from))
 
-static int by_name(const void *a, const void *b)
+static int named_by_name(const void *a, const void *b)
 {
     const struct named *x = a, *y = b;
     int c = strcmp(x->name, y->name);
     return c ? c : x->block->line < y->block->line ? -1 : x->block->line > y->block->line;
 }
 
-static struct named *find(const struct names *ns, const char *name)
+static struct named *named_find(const struct names *ns, const char *name)
 {
     size_t lo = 0, hi = ns->n;
     while (lo < hi) {
@@ -68,7 +68,7 @@ static struct named *find(const struct names *ns, const char *name)
 }
 
 /* All sections of a kind, sorted by name; the same name twice is an error, but of tunnels, which are somebody else's. */
-static int collect(struct parser *p, const char *kind, struct names *out)
+static int names_collect(struct parser *p, const char *kind, struct names *out)
 {
     out->v = calloc(p->b->nblocks + 1, sizeof *out->v);
     if (!out->v)
@@ -84,7 +84,7 @@ static int collect(struct parser *p, const char *kind, struct names *out)
                         DT_RULE_NAME_MAX);
         out->v[out->n++] = (struct named){.name = b->title, .block = b};
     }
-    qsort(out->v, out->n, sizeof *out->v, by_name);
+    qsort(out->v, out->n, sizeof *out->v, named_by_name);
     for (size_t i = 1; i < out->n && strcmp(kind, "tunnel"); i++)
         if (!strcmp(out->v[i].name, out->v[i - 1].name))
             return FAIL(p, out->v[i].block->line, "%s \"%s\" is on %s already; it wants a name of its own",
@@ -138,7 +138,7 @@ static int address_error(struct parser *p, const char *text, unsigned line)
 static int group_resolve(struct parser *p, struct named *g, unsigned line);
 
 /* The addresses that a setting's values name. *any is set when one of them is "any". */
-static int addresses(struct parser *p, const struct dt_setting *s, struct ranges *rg, bool *any)
+static int parse_addr_set(struct parser *p, const struct dt_setting *s, struct ranges *rg, bool *any)
 {
     for (size_t i = 0; i < s->n; i++) {
         const char *text = p->b->values[s->value + i];
@@ -149,7 +149,7 @@ static int addresses(struct parser *p, const struct dt_setting *s, struct ranges
         } else if (!dt_range_parse(&r, text)) {
             if (ranges_add(p, rg, &r, 1, s->line))
                 return -1;
-        } else if ((g = find(&p->groups, text))) {
+        } else if ((g = named_find(&p->groups, text))) {
             if (group_resolve(p, g, s->line) || ranges_add(p, rg, g->set.v, g->set.n, s->line))
                 return -1;
         } else {
@@ -182,7 +182,7 @@ static int group_resolve(struct parser *p, struct named *g, unsigned line)
         if (strcmp(s->key, "members"))
             rc = FAIL(p, s->line, "a group has no `%.64s`; it wants members = { \"10.0.0.0/8\", ... }",
                       s->key);
-        else if (!(rc = addresses(p, s, &rg, &any)) && any)
+        else if (!(rc = parse_addr_set(p, s, &rg, &any)) && any)
             rc = FAIL(p, s->line, "a group cannot hold \"any\"; write \"0.0.0.0/0\" and \"::/0\"");
     }
     if (!rc && !rg.n)
@@ -199,7 +199,7 @@ static int group_resolve(struct parser *p, struct named *g, unsigned line)
 static int rule_addresses(struct parser *p, const struct dt_setting *s, struct dt_addrset *out)
 {
     if (s->n == 1) { /* one group: its set is there already */
-        struct named *g = find(&p->groups, p->b->values[s->value]);
+        struct named *g = named_find(&p->groups, p->b->values[s->value]);
         struct dt_range r;
         if (g && dt_range_parse(&r, g->name)) {
             if (group_resolve(p, g, s->line))
@@ -210,7 +210,7 @@ static int rule_addresses(struct parser *p, const struct dt_setting *s, struct d
     }
     struct ranges rg = {0};
     bool any = false;
-    int rc = addresses(p, s, &rg, &any);
+    int rc = parse_addr_set(p, s, &rg, &any);
     if (!rc && any && (rg.n || s->n > 1))
         rc = FAIL(p, s->line, "\"any\" stands beside other values; it wants to stand alone");
     if (!rc && !any && !rg.n)
@@ -223,7 +223,7 @@ static int rule_addresses(struct parser *p, const struct dt_setting *s, struct d
 
 /* --- the other settings of a rule --- */
 
-static int number(const char *text, size_t n, unsigned *out)
+static int parse_digits(const char *text, size_t n, unsigned *out)
 {
     if (!n || n > 5 || strspn(text, "0123456789") < n)
         return -1;
@@ -241,8 +241,8 @@ static int rule_ports(struct parser *p, const struct dt_setting *s, struct dt_po
         if (*count == DT_RULE_PORTS_MAX)
             return FAIL(p, s->line, "more than %d port ranges in `%s`; use another rule for the rest",
                         DT_RULE_PORTS_MAX, s->key);
-        if (number(text, dash ? (size_t)(dash - text) : strlen(text), &from) ||
-            (dash && number(dash + 1, strlen(dash + 1), &to)))
+        if (parse_digits(text, dash ? (size_t)(dash - text) : strlen(text), &from) ||
+            (dash && parse_digits(dash + 1, strlen(dash + 1), &to)))
             return FAIL(p, s->line, "%.64s is no port; it wants a number from 0 to 65535, or FIRST-LAST",
                         text);
         if (!dash)
@@ -276,7 +276,7 @@ static int rule_protocols(struct parser *p, const struct dt_setting *s, struct d
 }
 
 /* The one value of a setting; NULL with the error set when there are more or none. */
-static const char *single(struct parser *p, const struct dt_setting *s)
+static const char *single_value(struct parser *p, const struct dt_setting *s)
 {
     if (s->n == 1)
         return p->b->values[s->value];
@@ -286,7 +286,7 @@ static const char *single(struct parser *p, const struct dt_setting *s)
 
 static int flag(struct parser *p, const struct dt_setting *s, bool *out)
 {
-    const char *v = single(p, s);
+    const char *v = single_value(p, s);
     if (!v)
         return -1;
     *out = !strcmp(v, "yes") || !strcmp(v, "true") || !strcmp(v, "on");
@@ -297,11 +297,11 @@ static int flag(struct parser *p, const struct dt_setting *s, bool *out)
 
 static int rule_gateway(struct parser *p, const struct dt_setting *s, struct dt_rule *r)
 {
-    const char *v = single(p, s);
+    const char *v = single_value(p, s);
     if (!v)
         return -1;
     if (dt_addr_parse(&r->gateway, v)) {
-        struct named *t = find(&p->tunnels, v);
+        struct named *t = named_find(&p->tunnels, v);
         if (!t)
             return FAIL(p, s->line,
                         "gateway %.64s is neither an address nor a tunnel of this file; it wants such as "
@@ -329,7 +329,7 @@ static int rule_gateway(struct parser *p, const struct dt_setting *s, struct dt_
 
 static int rule_action(struct parser *p, const struct dt_setting *s, struct dt_rule *r)
 {
-    const char *v = single(p, s);
+    const char *v = single_value(p, s);
     if (!v)
         return -1;
     r->kind = !strcmp(v, "transport") ? DT_RULE_TRANSPORT
@@ -367,13 +367,13 @@ static int rule_always(struct parser *p, const struct dt_setting *s, struct dt_r
 
 static int rule_use(struct parser *p, const struct dt_setting *s, struct dt_rule *r)
 {
-    r->use = (char *)single(p, s);
+    r->use = (char *)single_value(p, s);
     return r->use ? 0 : -1;
 }
 
 static int rule_encap(struct parser *p, const struct dt_setting *s, struct dt_rule *r)
 {
-    const char *v = single(p, s);
+    const char *v = single_value(p, s);
     r->udp = v && !strcmp(v, "udp");
     if (!v || r->udp || !strcmp(v, "esp"))
         return v ? 0 : -1;
@@ -508,10 +508,10 @@ static bool other_section(const char *kind)
 static int sections(struct parser *p, bool embedded)
 {
     struct names rules = {0};
-    int rc =
-        collect(p, "group", &p->groups) || collect(p, "tunnel", &p->tunnels) || collect(p, "rule", &rules)
-            ? -1
-            : collect_servers(p);
+    int rc = names_collect(p, "group", &p->groups) || names_collect(p, "tunnel", &p->tunnels) ||
+                     names_collect(p, "rule", &rules)
+                 ? -1
+                 : collect_servers(p);
     free(rules.v);
     if (!rc && !embedded && p->b->ntop)
         rc = FAIL(p, p->b->top[0].line,

@@ -21,7 +21,7 @@ static struct layer *layer_find(struct dt_policy *p, const struct layer *below, 
     return NULL;
 }
 
-static struct layer *layer_by_id(struct dt_policy *p, uint32_t id)
+static struct layer *stack_layer(struct dt_policy *p, uint32_t id)
 {
     dt_list_for_each (at, &p->layers) {
         struct layer *l = DT_CONTAINER_OF(at, struct layer, all);
@@ -38,7 +38,7 @@ static void layer_free(struct dt_policy *p, struct layer *l)
     free(l);
 }
 
-static void wait_for(struct plan *pl, struct layer *l)
+static void plan_wait_for(struct plan *pl, struct layer *l)
 {
     pl->waiting_for = l;
     dt_list_add_tail(&l->waiters, &pl->wait);
@@ -65,7 +65,7 @@ static void push_completed(struct dt_policy *p, dt_time now, struct plan *pl, st
                    l->refs > 1 ? "another plan has brought it up" : "up");
 }
 
-static void enter(struct dt_policy *p, dt_time now, struct plan *pl, enum dt_policy_state s)
+static void plan_enter(struct dt_policy *p, dt_time now, struct plan *pl, enum dt_policy_state s)
 {
     bool was = pl->state == DT_PLAN_BUILDING || pl->state == DT_PLAN_UNWINDING;
     bool is = s == DT_PLAN_BUILDING || s == DT_PLAN_UNWINDING;
@@ -74,9 +74,9 @@ static void enter(struct dt_policy *p, dt_time now, struct plan *pl, enum dt_pol
     pl->since = now;
 }
 
-static void complete(struct dt_policy *p, dt_time now, struct plan *pl)
+static void plan_complete(struct dt_policy *p, dt_time now, struct plan *pl)
 {
-    enter(p, now, pl, DT_PLAN_UP);
+    plan_enter(p, now, pl, DT_PLAN_UP);
     pl->rebuild = true;
     pl->failures = 0;
     pl->why[0] = 0;
@@ -87,8 +87,8 @@ static void complete(struct dt_policy *p, dt_time now, struct plan *pl)
 }
 
 /* Performs one action; the layer is new. */
-static struct layer *perform(struct dt_policy *p, dt_time now, struct plan *pl, const struct step *s,
-                             struct layer *below)
+static struct layer *step_perform(struct dt_policy *p, dt_time now, struct plan *pl, const struct step *s,
+                                  struct layer *below)
 {
     struct layer *l = calloc(1, sizeof *l);
     if (!l)
@@ -102,7 +102,7 @@ static struct layer *perform(struct dt_policy *p, dt_time now, struct plan *pl, 
     p->c.layers++;
     p->c.performed++;
     layer_state(l, now, DT_LAYER_PERFORMING);
-    wait_for(pl, l);
+    plan_wait_for(pl, l);
     dt_policy_emit(p, now, DT_POLICY_PENDING_POP, pl, l, "begun");
     struct dt_policy_action a = {
         .layer = l->id,
@@ -125,26 +125,26 @@ static struct layer *perform(struct dt_policy *p, dt_time now, struct plan *pl, 
 void dt_plan_build(struct dt_policy *p, dt_time now, struct plan *pl)
 {
     if (pl->state != DT_PLAN_BUILDING)
-        enter(p, now, pl, DT_PLAN_BUILDING);
+        plan_enter(p, now, pl, DT_PLAN_BUILDING);
     while (pl->done < pl->n) {
         const struct step *s = &pl->step[pl->n - 1 - pl->done];
         struct layer *below = pl->done ? pl->completed[pl->done - 1] : NULL;
         struct layer *l = layer_find(p, below, s);
         pl->action_by = dt_time_add(now, p->limits.action_timeout);
         if (!l) {
-            if (!perform(p, now, pl, s, below))
+            if (!step_perform(p, now, pl, s, below))
                 dt_plan_fail(p, now, pl, "out of memory");
             break;
         }
         if (l->state !=
             DT_LAYER_UP) { /* another plan brings it up, or it is on its way down: its end wakes us */
-            wait_for(pl, l);
+            plan_wait_for(pl, l);
             break;
         }
         push_completed(p, now, pl, l);
     }
     if (pl->state == DT_PLAN_BUILDING && pl->done == pl->n)
-        complete(p, now, pl);
+        plan_complete(p, now, pl);
     dt_plan_timer(p, pl);
 }
 
@@ -155,7 +155,7 @@ static void unwound(struct dt_policy *p, dt_time now, struct plan *pl)
         dt_plan_free(p, now, pl, pl->why);
         return;
     }
-    enter(p, now, pl, DT_PLAN_WAITING);
+    plan_enter(p, now, pl, DT_PLAN_WAITING);
     dt_time pause = p->limits.retry_min;
     for (unsigned i = 1; i < pl->failures && pause < p->limits.retry_max; i++)
         pause *= 2;
@@ -179,7 +179,7 @@ static void unwind_on(struct dt_policy *p, dt_time now, struct plan *pl)
                        l->refs ? "other plans keep it" : "torn down");
         if (l->refs)
             continue;
-        wait_for(pl, l);
+        plan_wait_for(pl, l);
         layer_teardown(p, now, l);
     }
     dt_plan_timer(p, pl);
@@ -200,7 +200,7 @@ void dt_plan_unwind(struct dt_policy *p, dt_time now, struct plan *pl, unsigned 
             unwind_on(p, now, pl);
         return;
     }
-    enter(p, now, pl, DT_PLAN_UNWINDING);
+    plan_enter(p, now, pl, DT_PLAN_UNWINDING);
     pl->target = keep;
     struct layer *l = pl->waiting_for;
     if (l && l->state == DT_LAYER_PERFORMING && l->waiters.next == l->waiters.prev) {
@@ -224,7 +224,7 @@ void dt_plan_fail(struct dt_policy *p, dt_time now, struct plan *pl, const char 
 }
 
 /* Takes the waiters off a layer that is over, each with `one`. */
-static void wake(struct dt_policy *p, dt_time now, struct layer *l, const char *why)
+static void layer_wake(struct dt_policy *p, dt_time now, struct layer *l, const char *why)
 {
     struct dt_list mine;
     dt_list_init(&mine);
@@ -253,28 +253,28 @@ static void wake(struct dt_policy *p, dt_time now, struct layer *l, const char *
 
 void dt_policy_done(struct dt_policy *p, dt_time now, uint32_t layer, const struct dt_err *err)
 {
-    struct layer *l = layer_by_id(p, layer);
+    struct layer *l = stack_layer(p, layer);
     if (!l || l->state != DT_LAYER_PERFORMING)
         return; /* torn down in the meantime: its end is told by dt_policy_torn */
     if (err) {
         layer_state(l, now, DT_LAYER_LOST);
-        wake(p, now, l, err->text[0] ? err->text : "failed");
+        layer_wake(p, now, l, err->text[0] ? err->text : "failed");
         return;
     }
     layer_state(l, now, DT_LAYER_UP);
-    wake(p, now, l, NULL);
+    layer_wake(p, now, l, NULL);
 }
 
 void dt_policy_torn(struct dt_policy *p, dt_time now, uint32_t layer)
 {
-    struct layer *l = layer_by_id(p, layer);
+    struct layer *l = stack_layer(p, layer);
     if (l && l->state == DT_LAYER_TEARING)
-        wake(p, now, l, NULL);
+        layer_wake(p, now, l, NULL);
 }
 
 void dt_policy_lost(struct dt_policy *p, dt_time now, uint32_t layer, const struct dt_err *why)
 {
-    struct layer *l = layer_by_id(p, layer);
+    struct layer *l = stack_layer(p, layer);
     if (!l || l->state != DT_LAYER_UP)
         return;
     layer_state(l, now, DT_LAYER_LOST);

@@ -150,7 +150,7 @@ static void say_command(size_t i, void (*say)(FILE *out, const struct dt_usage *
 }
 
 /* For docs/pages, which makes manual pages and completions of it. */
-static void describe(void)
+static void sim_describe(void)
 {
     dt_usage_describe(stdout, &about);
     for (size_t i = 0; i < DT_ARRAY_LEN(commands); i++)
@@ -169,7 +169,7 @@ int sim_complain(int status, const char *fmt, ...)
     return status;
 }
 
-static int number(const char *option, const char *text, uint64_t least, uint64_t most, uint64_t *out)
+static int option_number(const char *option, const char *text, uint64_t least, uint64_t most, uint64_t *out)
 {
     char *end;
     errno = 0;
@@ -219,7 +219,7 @@ static int option(struct sim_options *o, const char *word, const char *value)
     }
     if (kind == TEXT)
         *(const char **)at = value;
-    else if (number(word, value, options[i].least, options[i].most, &v))
+    else if (option_number(word, value, options[i].least, options[i].most, &v))
         return -1;
     else if (kind == NUMBER64)
         *(uint64_t *)at = v;
@@ -268,7 +268,7 @@ int sim_main(int argc, char **argv)
         return 0;
     }
     if (argc > 1 && !strcmp(argv[1], "--describe")) {
-        describe();
+        sim_describe();
         return 0;
     }
     for (size_t i = 0; argc > 1 && i < DT_ARRAY_LEN(commands); i++) {

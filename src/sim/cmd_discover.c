@@ -30,7 +30,7 @@ static void row_json(struct sim_text *t, const struct sim_discover_result *r)
         (unsigned long long)r->silent, (unsigned long long)r->refused, (unsigned long long)r->entries);
 }
 
-static void row(struct sim_text *t, const struct sim_discover_result *r)
+static void discover_row(struct sim_text *t, const struct sim_discover_result *r)
 {
     sim_text_add(t, "%8u  %6u  %7llu  %6.3f  %12.1f  %7llu  %7llu  %6llu\n", r->gateways, r->pairs,
                  (unsigned long long)r->probes, (double)r->probes / r->pairs, (double)r->bytes / r->pairs,
@@ -65,7 +65,7 @@ int sim_cmd_discover(const struct sim_options *o)
         sim_text_add(&t, "discovery among gateways that know nobody, %g %% of messages lost\n\n", LOSS * 100);
         sim_text_put(&t, "gateways   pairs   probes  a pair  bytes a pair    found   silent  cached\n");
         for (int i = 0; i <= SIZES; i++)
-            row(&t, &r[i]);
+            discover_row(&t, &r[i]);
         sim_text_put(&t, ok ? "\nlinear in the pairs that talk, whatever the number of gateways\n"
                             : "\nNOT linear in the pairs that talk\n");
     }

@@ -14,7 +14,7 @@ struct totals {
     double worst_s, bound_s;
 };
 
-static void add_up(struct totals *t, const struct sim_explore_config *cfg, const struct sim_explored *e)
+static void totals_add(struct totals *t, const struct sim_explore_config *cfg, const struct sim_explored *e)
 {
     t->states += e->states;
     t->transitions += e->transitions;
@@ -109,8 +109,8 @@ static void head(void)
            "bound", "what");
 }
 
-static void row(const char *face, uint64_t states, uint64_t transitions, bool exhausted, double worst_s,
-                double bound_s, const char *what)
+static void explore_row(const char *face, uint64_t states, uint64_t transitions, bool exhausted,
+                        double worst_s, double bound_s, const char *what)
 {
     printf("%-10s %10llu %12llu  %-9s %6.1f s %6.1f s  %s\n", face, (unsigned long long)states,
            (unsigned long long)transitions, exhausted ? "yes" : "no", worst_s, bound_s, what);
@@ -202,8 +202,8 @@ static int override(struct sim_explore_config *cfg, const struct sim_options *o)
     return sim_params_check(&cfg->params, &err) ? sim_complain(2, "%s", err.text) : 0;
 }
 
-static int one(struct sim_explorer *x, const struct sim_explore_config *cfg, const struct sim_options *o,
-               struct totals *t, struct sim_text *json)
+static int explore_one(struct sim_explorer *x, const struct sim_explore_config *cfg,
+                       const struct sim_options *o, struct totals *t, struct sim_text *json)
 {
     struct sim_explored e;
     struct dt_err err = {0};
@@ -217,10 +217,10 @@ static int one(struct sim_explorer *x, const struct sim_explore_config *cfg, con
     } else {
         if (!t->faces)
             head();
-        row(cfg->face ? cfg->face : "(plant)", e.states, e.transitions, e.exhausted, e.worst_s, e.bound_s,
-            cfg->what);
+        explore_row(cfg->face ? cfg->face : "(plant)", e.states, e.transitions, e.exhausted, e.worst_s,
+                    e.bound_s, cfg->what);
     }
-    add_up(t, cfg, &e);
+    totals_add(t, cfg, &e);
     if (e.violations && !o->json && (e.parted ? show_parting(cfg, &e) : show_violation(cfg, &e)))
         return 1;
     if (e.violations && o->trace && sim_trace_write(o->trace, cfg, &e.trace, &err))
@@ -244,7 +244,7 @@ static int explore_faces(const struct sim_options *o, struct totals *t, struct s
             continue;
         status = override(&cfg, o);
         if (!status)
-            status = one(x, &cfg, o, t, json);
+            status = explore_one(x, &cfg, o, t, json);
     }
     sim_explorer_free(x);
     if (!status && !t->faces)
@@ -263,7 +263,7 @@ static int explore_plant(const struct sim_options *o, struct totals *t, struct s
     struct sim_explorer *x = sim_explorer_new(cfg.states_max, &err);
     if (!x)
         return sim_complain(1, "%s", err.text);
-    int status = one(x, &cfg, o, t, json);
+    int status = explore_one(x, &cfg, o, t, json);
     sim_explorer_free(x);
     return status;
 }
@@ -282,7 +282,7 @@ int sim_cmd_explore(const struct sim_options *o)
     if (!status && o->json)
         all_json(&t, &json);
     if (!status && !o->json && t.faces > 1)
-        row("all", t.states, t.transitions, t.exhausted, t.worst_s, t.bound_s, "");
+        explore_row("all", t.states, t.transitions, t.exhausted, t.worst_s, t.bound_s, "");
     if (!status && !o->json && !t.violations)
         printf("nothing is violated%s\n", o->audit ? ", and no two ways to one state part" : "");
     if (!status && !o->json && o->audit)

@@ -82,7 +82,7 @@ static int try_axis(struct sweep *s, int a, int round, bool *changed, struct dt_
     return 0;
 }
 
-static void row(struct sim_text *t, const struct tried *x, bool json)
+static void sweep_row(struct sim_text *t, const struct tried *x, bool json)
 {
     const struct sim_trade *m = &x->t;
     if (json) {
@@ -224,7 +224,7 @@ int sim_cmd_sweep(const struct sim_options *given)
             sim_text_put(&out, table_head);
         for (size_t i = 0; i < s.n; i++)
             if (o.json || s.tried[i].round == s.tried[s.n - 1].round)
-                row(&out, &s.tried[i], o.json);
+                sweep_row(&out, &s.tried[i], o.json);
         if (!o.json)
             sim_text_add(&out, "\n%s\n", words.p);
         fputs(out.p, stdout);

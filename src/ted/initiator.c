@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t hosts_hash(const struct dt_ted *t, uint64_t rule, const struct dt_addr *src,
+static uint64_t entry_hash(const struct dt_ted *t, uint64_t rule, const struct dt_addr *src,
                            const struct dt_addr *dst)
 {
     uint8_t key[8 + 2 * sizeof *src];
@@ -18,7 +18,7 @@ static uint64_t hosts_hash(const struct dt_ted *t, uint64_t rule, const struct d
 static struct entry *by_hosts(const struct dt_ted *t, uint64_t rule, const struct dt_addr *src,
                               const struct dt_addr *dst)
 {
-    for (struct dt_table_node *n = dt_table_first(&t->by_hosts, hosts_hash(t, rule, src, dst)); n;
+    for (struct dt_table_node *n = dt_table_first(&t->by_hosts, entry_hash(t, rule, src, dst)); n;
          n = dt_table_next(n)) {
         struct entry *e = DT_CONTAINER_OF(n, struct entry, by_hosts);
         if (e->rule == rule && dt_addr_eq(&e->src, src) && dt_addr_eq(&e->dst, dst))
@@ -55,13 +55,13 @@ static void free_entry(struct entry *e)
     free(e);
 }
 
-static void forget(struct dt_ted *t, struct entry *e)
+static void entry_forget(struct dt_ted *t, struct entry *e)
 {
     unhook(t, e);
     free_entry(e);
 }
 
-static void describe(char *out, size_t cap, const struct dt_ted_packet *p)
+static void packet_describe(char *out, size_t cap, const struct dt_ted_packet *p)
 {
     char s[DT_ADDR_STRLEN], d[DT_ADDR_STRLEN], proto[8];
     int n = snprintf(out, cap, "%s to %s %s", dt_addr_str(s, &p->src), dt_addr_str(d, &p->dst),
@@ -80,7 +80,7 @@ static void make_answer(struct dt_ted *t, const struct entry *e, const struct dt
         .rule = e->rule, .packet = *packet, .peer = e->peer, .probes = e->probes, .rtt = rtt};
     memcpy(a->peer_name, e->peer_name, sizeof a->peer_name);
     if (e->state == ENTRY_SILENT || !rule) {
-        describe(text, sizeof text, packet);
+        packet_describe(text, sizeof text, packet);
         snprintf(a->why, sizeof a->why,
                  rule ? "nobody answered %u probes for %s: no gateway that knows discovery protects it"
                       : "%u probes sent, but the rule for %s is gone",
@@ -118,7 +118,7 @@ static void tell_answer(struct dt_ted *t, dt_time now, const struct dt_ted_answe
 
 /* Ends probing: every packet that waited gets its answer. All are made before the first is told: nobody's answer hangs on
  * what becomes of the entry meanwhile. */
-static void settle(struct dt_ted *t, struct entry *e, dt_time now, dt_time rtt)
+static void entry_settle(struct dt_ted *t, struct entry *e, dt_time now, dt_time rtt)
 {
     struct dt_ted_answer a[DT_TED_WAITING];
     size_t n = e->nwaiting;
@@ -140,7 +140,7 @@ static void stop_probing(struct dt_ted *t, struct entry *e, enum entry_state sta
 }
 
 /* Sends the entry's probe; what the limit holds back is tried again at the next retry. */
-static void probe(struct dt_ted *t, struct entry *e, dt_time now)
+static void entry_probe(struct dt_ted *t, struct entry *e, dt_time now)
 {
     uint8_t msg[DT_TED_MAX_MESSAGE];
     const struct dt_ted_rule *rule = dt_ted_rule_find(t, e->rule);
@@ -167,7 +167,7 @@ static void probe(struct dt_ted *t, struct entry *e, dt_time now)
     e->probes++;
     e->sent = now;
     char text[160];
-    describe(text, sizeof text, packet);
+    packet_describe(text, sizeof text, packet);
     t->ops.send_probe(t->user, &e->src, &e->dst, packet->sport ? packet->sport : DT_TED_PORT, msg, len);
     dt_ted_tell(t, now, DT_TED_EVENT_PROBE, e->rule, packet, NULL, "probe %u of %u for %s", e->probes,
                 t->params.tries, text);
@@ -182,8 +182,8 @@ static enum dt_ted_verdict limited(struct dt_ted_answer *a, uint64_t rule, const
     return DT_TED_LIMITED;
 }
 
-static enum dt_ted_verdict begin(struct dt_ted *t, dt_time now, uint64_t rule,
-                                 const struct dt_ted_packet *packet, struct dt_ted_answer *a)
+static enum dt_ted_verdict entry_begin(struct dt_ted *t, dt_time now, uint64_t rule,
+                                       const struct dt_ted_packet *packet, struct dt_ted_answer *a)
 {
     struct dt_addr own;
     if (t->by_cookie.count >= t->params.outstanding_max)
@@ -194,7 +194,7 @@ static enum dt_ted_verdict begin(struct dt_ted *t, dt_time now, uint64_t rule,
             return limited(a, rule, packet, &t->counters.cache_full, "the cache is full of open questions",
                            t->params.cache_max);
         t->counters.cache_full++;
-        forget(t, DT_CONTAINER_OF(t->lru.next, struct entry, lru));
+        entry_forget(t, DT_CONTAINER_OF(t->lru.next, struct entry, lru));
     }
     if (!t->ops.own_addr(t->user, &packet->dst, &own))
         return limited(a, rule, packet, &t->counters.probe_limited,
@@ -215,7 +215,7 @@ static enum dt_ted_verdict begin(struct dt_ted *t, dt_time now, uint64_t rule,
     do
         e->cookie = dt_rand_u64(&t->rand);
     while (!e->cookie || by_cookie(t, e->cookie));
-    if (dt_table_insert(&t->by_hosts, &e->by_hosts, hosts_hash(t, rule, &e->src, &e->dst))) {
+    if (dt_table_insert(&t->by_hosts, &e->by_hosts, entry_hash(t, rule, &e->src, &e->dst))) {
         dt_heap_unreserve(&t->timers, 1);
         free(e);
         return limited(a, rule, packet, &t->counters.cache_full, "no memory", 0);
@@ -226,11 +226,11 @@ static enum dt_ted_verdict begin(struct dt_ted *t, dt_time now, uint64_t rule,
         free(e);
         return limited(a, rule, packet, &t->counters.cache_full, "no memory", 0);
     }
-    probe(t, e, now);
+    entry_probe(t, e, now);
     return DT_TED_PROBING;
 }
 
-static bool same_packet(const struct dt_ted_packet *a, const struct dt_ted_packet *b)
+static bool same_ted_packet(const struct dt_ted_packet *a, const struct dt_ted_packet *b)
 {
     return dt_addr_eq(&a->src, &b->src) && dt_addr_eq(&a->dst, &b->dst) && a->protocol == b->protocol &&
            a->sport == b->sport && a->dport == b->dport;
@@ -251,14 +251,14 @@ enum dt_ted_verdict dt_ted_packet(struct dt_ted *t, dt_time now, uint64_t id,
     }
     struct entry *e = by_hosts(t, id, &packet->src, &packet->dst);
     if (!e)
-        return begin(t, now, id, packet, a);
+        return entry_begin(t, now, id, packet, a);
     if (e->state != ENTRY_PROBING && e->timer.at <= now) {
-        forget(t, e);
-        return begin(t, now, id, packet, a);
+        entry_forget(t, e);
+        return entry_begin(t, now, id, packet, a);
     }
     if (e->state == ENTRY_PROBING) {
         size_t i = 0;
-        while (i < e->nwaiting && !same_packet(&e->waiting[i], packet))
+        while (i < e->nwaiting && !same_ted_packet(&e->waiting[i], packet))
             i++;
         if (i == e->nwaiting && i < DT_TED_WAITING)
             e->waiting[e->nwaiting++] = *packet;
@@ -273,7 +273,7 @@ void dt_ted_forget(struct dt_ted *t, uint64_t rule, const struct dt_addr *src, c
 {
     struct entry *e = by_hosts(t, rule, src, dst);
     if (e && e->state != ENTRY_PROBING)
-        forget(t, e);
+        entry_forget(t, e);
 }
 
 void dt_ted_forget_peer(struct dt_ted *t, uint64_t rule, const struct dt_addr *peer)
@@ -282,7 +282,7 @@ void dt_ted_forget_peer(struct dt_ted *t, uint64_t rule, const struct dt_addr *p
     for (struct dt_table_node *n; (n = dt_table_iterate(&t->by_hosts, &it));) {
         struct entry *e = DT_CONTAINER_OF(n, struct entry, by_hosts);
         if (e->state == ENTRY_ANSWERED && e->rule == rule && dt_addr_eq(&e->peer, peer))
-            forget(t, e);
+            entry_forget(t, e);
     }
 }
 
@@ -322,7 +322,7 @@ void dt_ted_reply_input(struct dt_ted *t, dt_time now, const struct dt_addr *fro
     memcpy(e->peer_name, r.name, sizeof e->peer_name);
     dt_time rtt = dt_time_sub(now, e->sent);
     stop_probing(t, e, ENTRY_ANSWERED, dt_time_add(now, t->params.answer_ttl));
-    settle(t, e, now, rtt);
+    entry_settle(t, e, now, rtt);
 }
 
 void dt_ted_tick(struct dt_ted *t, dt_time now)
@@ -330,12 +330,12 @@ void dt_ted_tick(struct dt_ted *t, dt_time now)
     for (struct dt_timer *timer; (timer = dt_heap_pop_due(&t->timers, now));) {
         struct entry *e = DT_CONTAINER_OF(timer, struct entry, timer);
         if (e->state != ENTRY_PROBING) {
-            forget(t, e);
+            entry_forget(t, e);
         } else if (e->probes < t->params.tries) {
-            probe(t, e, now);
+            entry_probe(t, e, now);
         } else {
             stop_probing(t, e, ENTRY_SILENT, dt_time_add(now, t->params.negative_ttl));
-            settle(t, e, now, 0);
+            entry_settle(t, e, now, 0);
         }
     }
 }
@@ -414,7 +414,7 @@ void dt_ted_free(struct dt_ted *t)
         return;
     struct dt_table_iter it = {0};
     for (struct dt_table_node *n; (n = dt_table_iterate(&t->by_hosts, &it));)
-        forget(t, DT_CONTAINER_OF(n, struct entry, by_hosts));
+        entry_forget(t, DT_CONTAINER_OF(n, struct entry, by_hosts));
     dt_list_for_each_safe (at, &t->rules)
         free(DT_CONTAINER_OF(at, struct rule_node, list));
     dt_table_free(&t->by_hosts);

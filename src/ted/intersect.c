@@ -6,11 +6,11 @@
 
 #define MAX_PAIRS 4096
 
-static void say(struct dt_ted_trace *t, const char *figure, const char *branch, const char *field,
-                const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+static void trace_say(struct dt_ted_trace *t, const char *figure, const char *branch, const char *field,
+                      const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-static void say(struct dt_ted_trace *t, const char *figure, const char *branch, const char *field,
-                const char *fmt, ...)
+static void trace_say(struct dt_ted_trace *t, const char *figure, const char *branch, const char *field,
+                      const char *fmt, ...)
 {
     if (!t || t->count == DT_TED_STEPS)
         return;
@@ -53,22 +53,22 @@ static bool protocols_meet(struct dt_ted_proxy *out, const struct dt_ted_proxy *
     const char *an = dt_ted_protocol_name(a->protocol, x), *bn = dt_ted_protocol_name(b->protocol, y);
     if (!a->protocol && !b->protocol) {
         out->protocol = DT_TED_PROTO_IP;
-        say(t, "3A", "302 yes, 304", "protocol", "both say ip: ip");
+        trace_say(t, "3A", "302 yes, 304", "protocol", "both say ip: ip");
         return true;
     }
     if (!a->protocol || !b->protocol) {
         out->protocol = a->protocol ? a->protocol : b->protocol;
-        say(t, "3A", "306 yes, 312", "protocol", "initiator %s, responder %s: %s", an, bn,
-            a->protocol ? an : bn);
+        trace_say(t, "3A", "306 yes, 312", "protocol", "initiator %s, responder %s: %s", an, bn,
+                  a->protocol ? an : bn);
         return true;
     }
     if (a->protocol == b->protocol) {
         out->protocol = a->protocol;
-        say(t, "3A", "308, 310 yes, 312", "protocol", "both say %s: %s", an, an);
+        trace_say(t, "3A", "308, 310 yes, 312", "protocol", "both say %s: %s", an, an);
         return true;
     }
-    say(t, "3A", "308, 310 no, 314", "protocol", "initiator %s, responder %s: they conflict, no intersection",
-        an, bn);
+    trace_say(t, "3A", "308, 310 no, 314", "protocol",
+              "initiator %s, responder %s: they conflict, no intersection", an, bn);
     return false;
 }
 
@@ -85,9 +85,9 @@ static bool protocols(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, co
 }
 
 /* FIG. 3B: A with mask B against C with mask D. */
-static bool addresses(struct dt_addr *addr, struct dt_addr *mask, const struct dt_addr *a,
-                      const struct dt_addr *b, const struct dt_addr *c, const struct dt_addr *d,
-                      const char *field, struct dt_ted_trace *t)
+static bool intersect_addresses(struct dt_addr *addr, struct dt_addr *mask, const struct dt_addr *a,
+                                const struct dt_addr *b, const struct dt_addr *c, const struct dt_addr *d,
+                                const char *field, struct dt_ted_trace *t)
 {
     char ab[100], cd[100], r[100];
     struct dt_addr abd = {.ver = a->ver}, cbd = {.ver = a->ver};
@@ -102,11 +102,12 @@ static bool addresses(struct dt_addr *addr, struct dt_addr *mask, const struct d
     dt_ted_half_str(ab, a, b);
     dt_ted_half_str(cd, c, d);
     if (same)
-        say(t, "3B", "320 yes, 324", field, "initiator %s, responder %s: (A&B)|(C&D) with mask B|D is %s", ab,
-            cd, dt_ted_half_str(r, addr, mask));
+        trace_say(t, "3B", "320 yes, 324", field,
+                  "initiator %s, responder %s: (A&B)|(C&D) with mask B|D is %s", ab, cd,
+                  dt_ted_half_str(r, addr, mask));
     else
-        say(t, "3B", "320 no, 322", field,
-            "initiator %s, responder %s: A&B&D differs from C&B&D, no intersection", ab, cd);
+        trace_say(t, "3B", "320 no, 322", field,
+                  "initiator %s, responder %s: A&B&D differs from C&B&D, no intersection", ab, cd);
     with_addr(t, "A", a);
     with_addr(t, "B", b);
     with_addr(t, "C", c);
@@ -124,18 +125,18 @@ static bool addresses(struct dt_addr *addr, struct dt_addr *mask, const struct d
 static bool ports_meet(uint16_t *out, uint16_t a, uint16_t b, const char *field, struct dt_ted_trace *t)
 {
     if (a && b && a != b) {
-        say(t, "3C", "330 yes, 334 no, 338", field,
-            "initiator %u, responder %u: they conflict, no intersection", a, b);
+        trace_say(t, "3C", "330 yes, 334 no, 338", field,
+                  "initiator %u, responder %u: they conflict, no intersection", a, b);
         return false;
     }
     *out = a ? a : b;
     if (a && b)
-        say(t, "3C", "330 yes, 334 yes, 336", field, "both say %u: %u", a, a);
+        trace_say(t, "3C", "330 yes, 334 yes, 336", field, "both say %u: %u", a, a);
     else if (a || b)
-        say(t, "3C", "330 no, 332 yes, 336", field, "only the %s says %u: %u", a ? "initiator" : "responder",
-            *out, *out);
+        trace_say(t, "3C", "330 no, 332 yes, 336", field, "only the %s says %u: %u",
+                  a ? "initiator" : "responder", *out, *out);
     else
-        say(t, "3C", "330 no, 332 no, 333", field, "neither names a port: any");
+        trace_say(t, "3C", "330 no, 332 no, 333", field, "neither names a port: any");
     return true;
 }
 
@@ -156,8 +157,8 @@ static bool port_fits_protocol(const struct dt_ted_proxy *p, struct dt_ted_trace
     char text[8];
     if ((!p->sport && !p->dport) || !p->protocol || dt_ted_has_ports(p->protocol))
         return true;
-    say(t, "3C", "338", "port", "a port is named and %s has none: they conflict, no intersection",
-        dt_ted_protocol_name(p->protocol, text));
+    trace_say(t, "3C", "338", "port", "a port is named and %s has none: they conflict, no intersection",
+              dt_ted_protocol_name(p->protocol, text));
     with(t, "protocol", dt_ted_protocol_name(p->protocol, text));
     with_port(t, "source port", p->sport);
     with_port(t, "destination port", p->dport);
@@ -173,15 +174,17 @@ bool dt_ted_intersect(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, co
     if (!protocols(&r, a, b, t))
         return false;
     if (a->ver != b->ver) {
-        say(t, "3B", "320 no, 322", "source",
-            "initiator IPv%u, responder IPv%u: no address is of both versions, no intersection", a->ver,
-            b->ver);
+        trace_say(t, "3B", "320 no, 322", "source",
+                  "initiator IPv%u, responder IPv%u: no address is of both versions, no intersection", a->ver,
+                  b->ver);
         with(t, "initiator", a->ver == 4 ? "IPv4" : "IPv6");
         with(t, "responder", b->ver == 4 ? "IPv4" : "IPv6");
         return false;
     }
-    if (!addresses(&r.src, &r.src_mask, &a->src, &a->src_mask, &b->src, &b->src_mask, "source", t) ||
-        !addresses(&r.dst, &r.dst_mask, &a->dst, &a->dst_mask, &b->dst, &b->dst_mask, "destination", t))
+    if (!intersect_addresses(&r.src, &r.src_mask, &a->src, &a->src_mask, &b->src, &b->src_mask, "source",
+                             t) ||
+        !intersect_addresses(&r.dst, &r.dst_mask, &a->dst, &a->dst_mask, &b->dst, &b->dst_mask, "destination",
+                             t))
         return false;
     if (!ports(&r.sport, a->sport, b->sport, "source port", t) ||
         !ports(&r.dport, a->dport, b->dport, "destination port", t) || !port_fits_protocol(&r, t))
@@ -191,7 +194,7 @@ bool dt_ted_intersect(struct dt_ted_proxy *out, const struct dt_ted_proxy *a, co
 }
 
 /* How many packets a proxy holds, as the number of free bits. */
-static int width(const struct dt_ted_proxy *p)
+static int proxy_width(const struct dt_ted_proxy *p)
 {
     int free_bits = (p->protocol ? 0 : 8) + (p->sport ? 0 : 16) + (p->dport ? 0 : 16);
     for (size_t i = 0; i < dt_addr_size(&p->src); i++)
@@ -219,14 +222,14 @@ bool dt_ted_intersect_lists(struct dt_ted_proxy *out, const struct dt_ted_proxy 
             bool met = dt_ted_intersect(&r, &a[i], &b[j], &t);
             bool holds = met && (!packet || dt_ted_proxy_has(&r, packet));
             if (met && !holds)
-                say(&t, "2", "218 no", "packet", "the packet does not lie in the intersection");
-            if (holds ? width(&r) > best : best < 0 && trace && t.count > trace->count) {
+                trace_say(&t, "2", "218 no", "packet", "the packet does not lie in the intersection");
+            if (holds ? proxy_width(&r) > best : best < 0 && trace && t.count > trace->count) {
                 t.a = i;
                 t.b = j;
                 if (trace)
                     *trace = t;
                 if (holds) {
-                    best = width(&r);
+                    best = proxy_width(&r);
                     *out = r;
                 }
             }

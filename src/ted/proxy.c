@@ -65,7 +65,7 @@ static struct dt_addr masked(const struct dt_addr *a, const struct dt_addr *m)
     return out;
 }
 
-static int parse_number(const char *text, unsigned max, unsigned *out)
+static int parse_field(const char *text, unsigned max, unsigned *out)
 {
     char *end;
     if (!*text || strspn(text, "0123456789") != strlen(text) || strlen(text) > 5)
@@ -89,7 +89,7 @@ static int parse_half(struct dt_addr *addr, struct dt_addr *mask, char *text, st
     if (dt_addr_parse(addr, text))
         return dt_err_set(err, 0, "'%s' is no address; an address is like 10.1.0.0 or fd00::, or any", text);
     unsigned bits = (unsigned)dt_addr_size(addr) * 8, len = bits;
-    if (slash && !parse_number(slash, bits, &len))
+    if (slash && !parse_field(slash, bits, &len))
         *mask = mask_of_len(addr->ver, len);
     else if (!slash)
         *mask = mask_of_len(addr->ver, bits);
@@ -112,7 +112,7 @@ static int parse_protocol(uint8_t *out, const char *text, struct dt_err *err)
             *out = protocols[i].number;
             return 0;
         }
-    if (parse_number(text, 255, &n))
+    if (parse_field(text, 255, &n))
         return dt_err_set(
             err, 0,
             "'%s' is no protocol; a protocol is any, tcp, udp, icmp, icmpv6, esp, gre, sctp, ... or "
@@ -125,7 +125,7 @@ static int parse_protocol(uint8_t *out, const char *text, struct dt_err *err)
 static int parse_port(uint16_t *out, const char *text, struct dt_err *err)
 {
     unsigned n = DT_TED_PORT_NONE;
-    if (strcasecmp(text, "any") && parse_number(text, 65535, &n))
+    if (strcasecmp(text, "any") && parse_field(text, 65535, &n))
         return dt_err_set(err, 0, "'%s' is no port; a port is any (or 0), or 1 to 65535", text);
     *out = (uint16_t)n;
     return 0;

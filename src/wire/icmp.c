@@ -105,7 +105,7 @@ void dt_echo_answer(void *packet, size_t len)
     dt_csum_put(icmp + 2, icmp_sum(&ip.dst, &ip.src, icmp, ip.total - ip.l4));
 }
 
-static bool multicast(const struct dt_addr *a)
+static bool is_multicast(const struct dt_addr *a)
 {
     return a->ver == 4 ? a->b[0] >= 224 : a->b[0] == 0xff;
 }
@@ -127,11 +127,11 @@ size_t dt_icmp_error_make(void *out, size_t cap, const struct dt_addr *from, con
     struct dt_ip ip;
     if (!dt_ip_parse(&ip, packet, len, true) || from->ver != ip.ver)
         return 0;
-    if (!ip.first_fragment || multicast(&ip.src) || dt_addr_is_any(&ip.src) ||
+    if (!ip.first_fragment || is_multicast(&ip.src) || dt_addr_is_any(&ip.src) ||
         is_icmp_error(&ip, packet, len))
         return 0;
     /* RFC 4443 2.4 (e.3): "too big" alone may answer a packet to a multicast address. */
-    if (multicast(&ip.dst) && !(ip.ver == 6 && mtu))
+    if (is_multicast(&ip.dst) && !(ip.ver == 6 && mtu))
         return 0;
 
     bool v4 = ip.ver == 4;

@@ -18,7 +18,7 @@ static int set(struct dt_ike_id *id, uint8_t type, const void *p, size_t len)
     return 0;
 }
 
-static bool is_name(uint8_t type)
+static bool is_name_type(uint8_t type)
 {
     return type == DT_ID_FQDN || type == DT_ID_RFC822_ADDR;
 }
@@ -33,7 +33,7 @@ static bool parse_numbered(struct dt_ike_id *id, const char *text)
     const char *at = text + 2;
     for (; *at >= '0' && *at <= '9' && type <= UINT8_MAX; at++)
         type = type * 10 + (unsigned)(*at - '0');
-    if (*at != ':' || type > UINT8_MAX || is_name((uint8_t)type) || type == DT_ID_KEY_ID)
+    if (*at != ':' || type > UINT8_MAX || is_name_type((uint8_t)type) || type == DT_ID_KEY_ID)
         return false;
     long n = dt_unhex(raw, sizeof(raw), at + 1);
     return n > 0 && !set(id, (uint8_t)type, raw, (size_t)n);
@@ -150,7 +150,7 @@ struct dt_ike_id dt_ike_id_canonical(const struct dt_ike_id *id)
 {
     struct dt_ike_id out = {.type = id->type, .len = id->len < DT_IKE_ID_MAX ? id->len : DT_IKE_ID_MAX};
     for (size_t i = 0; i < out.len; i++)
-        out.data[i] = is_name(id->type) ? lower(id->data[i]) : id->data[i];
+        out.data[i] = is_name_type(id->type) ? lower(id->data[i]) : id->data[i];
     return out;
 }
 
@@ -170,7 +170,7 @@ bool dt_ike_id_eq(const struct dt_ike_id *a, const struct dt_ike_id *b)
 {
     if (a->type != b->type || a->len != b->len)
         return false;
-    return is_name(a->type) ? same_name(a->data, b->data, a->len) : !memcmp(a->data, b->data, a->len);
+    return is_name_type(a->type) ? same_name(a->data, b->data, a->len) : !memcmp(a->data, b->data, a->len);
 }
 
 int dt_ike_id_cmp(const struct dt_ike_id *a, const struct dt_ike_id *b)
@@ -178,8 +178,8 @@ int dt_ike_id_cmp(const struct dt_ike_id *a, const struct dt_ike_id *b)
     if (a->type != b->type || a->len != b->len)
         return a->type != b->type ? a->type - b->type : a->len - b->len;
     for (size_t i = 0; i < a->len; i++) {
-        int x = is_name(a->type) ? lower(a->data[i]) : a->data[i],
-            y = is_name(a->type) ? lower(b->data[i]) : b->data[i];
+        int x = is_name_type(a->type) ? lower(a->data[i]) : a->data[i],
+            y = is_name_type(a->type) ? lower(b->data[i]) : b->data[i];
         if (x != y)
             return x - y;
     }
@@ -188,7 +188,7 @@ int dt_ike_id_cmp(const struct dt_ike_id *a, const struct dt_ike_id *b)
 
 bool dt_ike_id_is_pattern(const struct dt_ike_id *id)
 {
-    return is_name(id->type) && id->len > 2 && id->data[0] == '*' &&
+    return is_name_type(id->type) && id->len > 2 && id->data[0] == '*' &&
            (id->data[1] == '.' || id->data[1] == '@');
 }
 
@@ -196,7 +196,7 @@ int dt_ike_id_parse_pattern(struct dt_ike_id *id, const char *text)
 {
     if (dt_ike_id_parse(id, text))
         return -1;
-    const uint8_t *star = is_name(id->type) ? memrchr(id->data, '*', id->len) : NULL;
+    const uint8_t *star = is_name_type(id->type) ? memrchr(id->data, '*', id->len) : NULL;
     return !star || (star == id->data && dt_ike_id_is_pattern(id)) ? 0 : -1;
 }
 

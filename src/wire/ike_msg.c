@@ -30,7 +30,7 @@ static bool status_notify(uint8_t type, struct dt_span body, bool *named)
 }
 
 /* Is there room for it? Of what may be ignored a part is kept, so that it does not take the room of the rest. */
-static bool has_room(const struct dt_ike_payloads *list, size_t ignored, bool ignorable)
+static bool list_has_room(const struct dt_ike_payloads *list, size_t ignored, bool ignorable)
 {
     return list->n < DT_IKE_PAYLOADS_MAX && (!ignorable || ignored < DT_IKE_PAYLOADS_IGNORED);
 }
@@ -60,7 +60,7 @@ int dt_ike_payloads_read(struct dt_ike_payloads *out, uint8_t first, const uint8
         bool ignorable = !understood(type) || type == DT_P_VENDOR || (status && !named);
         if (type == DT_P_SK) /* section 3.14: it is the last, and its next payload is the first inside */
             one.inner = next;
-        if (has_room(out, ignored, ignorable)) {
+        if (list_has_room(out, ignored, ignorable)) {
             out->v[out->n++] = one;
             ignored += ignorable;
         } else if (ignorable || status) {

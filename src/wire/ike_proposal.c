@@ -70,7 +70,7 @@ static bool aead(uint16_t encr)
     return encr == DT_ENCR_AES_GCM_16 || encr == DT_ENCR_CHACHA20_POLY1305;
 }
 
-static bool add(struct dt_proposal *p, uint8_t type, uint16_t id, uint16_t key_bits)
+static bool transform_add(struct dt_proposal *p, uint8_t type, uint16_t id, uint16_t key_bits)
 {
     for (size_t i = 0; i < p->n; i++)
         if (p->t[i].type == type && p->t[i].id == id && p->t[i].key_bits == key_bits)
@@ -81,7 +81,7 @@ static bool add(struct dt_proposal *p, uint8_t type, uint16_t id, uint16_t key_b
     return true;
 }
 
-static size_t count(const struct dt_proposal *p, unsigned type)
+static size_t transforms_of(const struct dt_proposal *p, unsigned type)
 {
     size_t n = 0;
     for (size_t i = 0; i < p->n; i++)
@@ -101,16 +101,16 @@ static void integ_to_prf(struct dt_proposal *p, bool keep)
     p->n = (uint8_t)out;
     for (size_t i = 0; i < n; i++)
         if (t[i].type == DT_TRANSFORM_INTEG)
-            add(p, DT_TRANSFORM_PRF,
-                t[i].id == DT_INTEG_HMAC_SHA2_256_128   ? DT_PRF_HMAC_SHA2_256
-                : t[i].id == DT_INTEG_HMAC_SHA2_384_192 ? DT_PRF_HMAC_SHA2_384
-                                                        : DT_PRF_HMAC_SHA2_512,
-                0);
+            transform_add(p, DT_TRANSFORM_PRF,
+                          t[i].id == DT_INTEG_HMAC_SHA2_256_128   ? DT_PRF_HMAC_SHA2_256
+                          : t[i].id == DT_INTEG_HMAC_SHA2_384_192 ? DT_PRF_HMAC_SHA2_384
+                                                                  : DT_PRF_HMAC_SHA2_512,
+                          0);
 }
 
-static int complete(struct dt_proposal *p, const char *text, struct dt_err *err)
+static int proposal_complete(struct dt_proposal *p, const char *text, struct dt_err *err)
 {
-    size_t combined = 0, ciphers = count(p, DT_TRANSFORM_ENCR);
+    size_t combined = 0, ciphers = transforms_of(p, DT_TRANSFORM_ENCR);
     for (size_t i = 0; i < p->n; i++)
         combined += p->t[i].type == DT_TRANSFORM_ENCR && aead(p->t[i].id);
     if (!ciphers)
@@ -118,31 +118,31 @@ static int complete(struct dt_proposal *p, const char *text, struct dt_err *err)
     if (combined && combined != ciphers)
         return dt_err_set(err, 0, "proposal \"%s\" mixes combined-mode ciphers with AES-CBC; make two of it",
                           text);
-    bool integ = count(p, DT_TRANSFORM_INTEG) > 0;
+    bool integ = transforms_of(p, DT_TRANSFORM_INTEG) > 0;
     if (!combined && !integ)
         return dt_err_set(err, 0, "proposal \"%s\" has a cipher without integrity (add sha256)", text);
     if (p->protocol == DT_PROTO_ESP) {
         if (combined && integ)
             return dt_err_set(err, 0,
                               "proposal \"%s\" adds integrity to a combined-mode cipher; leave it out", text);
-        if (count(p, DT_TRANSFORM_PRF))
+        if (transforms_of(p, DT_TRANSFORM_PRF))
             return dt_err_set(err, 0, "proposal \"%s\" names a PRF, which ESP has none of", text);
-        if (!count(p, DT_TRANSFORM_ESN)) {
-            add(p, DT_TRANSFORM_ESN, 1, 0);
-            add(p, DT_TRANSFORM_ESN, 0, 0);
+        if (!transforms_of(p, DT_TRANSFORM_ESN)) {
+            transform_add(p, DT_TRANSFORM_ESN, 1, 0);
+            transform_add(p, DT_TRANSFORM_ESN, 0, 0);
         }
         return 0;
     }
-    if (!count(p, DT_TRANSFORM_PRF))
+    if (!transforms_of(p, DT_TRANSFORM_PRF))
         integ_to_prf(p, !combined);
     else if (combined && integ)
         return dt_err_set(err, 0, "proposal \"%s\" adds integrity to a combined-mode cipher; leave it out",
                           text);
-    if (!count(p, DT_TRANSFORM_PRF))
-        add(p, DT_TRANSFORM_PRF, DT_PRF_HMAC_SHA2_256, 0);
-    if (!count(p, DT_TRANSFORM_KE) || dt_proposal_has(p, DT_TRANSFORM_KE, DT_KE_NONE))
+    if (!transforms_of(p, DT_TRANSFORM_PRF))
+        transform_add(p, DT_TRANSFORM_PRF, DT_PRF_HMAC_SHA2_256, 0);
+    if (!transforms_of(p, DT_TRANSFORM_KE) || dt_proposal_has(p, DT_TRANSFORM_KE, DT_KE_NONE))
         return dt_err_set(err, 0, "proposal \"%s\" names no key exchange group (such as x25519)", text);
-    if (count(p, DT_TRANSFORM_ESN))
+    if (transforms_of(p, DT_TRANSFORM_ESN))
         return dt_err_set(err, 0, "proposal \"%s\" names sequence numbers, which IKE has none of", text);
     return 0;
 }
@@ -158,13 +158,13 @@ int dt_proposal_parse(struct dt_proposal *p, uint8_t protocol, const char *text,
         if (i == sizeof(words) / sizeof(words[0]))
             return dt_err_set(err, 0, "proposal \"%s\": \"%.*s\" is not an algorithm that is known here",
                               text, (int)len, at);
-        if (!add(&out, words[i].type, words[i].id, words[i].key_bits))
+        if (!transform_add(&out, words[i].type, words[i].id, words[i].key_bits))
             return dt_err_set(err, 0, "proposal \"%s\" has more than %d algorithms", text,
                               DT_PROPOSAL_TRANSFORMS);
         at += len;
         at += *at == '-';
     }
-    if (complete(&out, text, err))
+    if (proposal_complete(&out, text, err))
         return -1;
     *p = out;
     return 0;
@@ -249,7 +249,7 @@ char *dt_proposals_str(char *out, size_t cap, const struct dt_proposals *list)
 
 /* ---- choice ---- */
 
-static bool same(const struct dt_transform *a, const struct dt_transform *b)
+static bool transform_same(const struct dt_transform *a, const struct dt_transform *b)
 {
     if (a->type != b->type || a->id != b->id || a->unusable || b->unusable)
         return false;
@@ -257,10 +257,10 @@ static bool same(const struct dt_transform *a, const struct dt_transform *b)
     return a->key_bits == b->key_bits || a->id == DT_ENCR_CHACHA20_POLY1305;
 }
 
-static const struct dt_transform *find(const struct dt_proposal *p, const struct dt_transform *t)
+static const struct dt_transform *transform_find(const struct dt_proposal *p, const struct dt_transform *t)
 {
     for (size_t i = 0; i < p->n; i++)
-        if (same(&p->t[i], t))
+        if (transform_same(&p->t[i], t))
             return &p->t[i];
     return NULL;
 }
@@ -269,7 +269,7 @@ static const struct dt_transform *find(const struct dt_proposal *p, const struct
 static const struct dt_transform *choose_one(const struct dt_proposal *own, const struct dt_proposal *offer,
                                              unsigned type, uint16_t prefer, bool *ok)
 {
-    size_t mine = count(own, type), theirs = count(offer, type);
+    size_t mine = transforms_of(own, type), theirs = transforms_of(offer, type);
     const struct dt_transform *first = NULL;
     *ok = true;
     if (!mine && !theirs)
@@ -280,7 +280,7 @@ static const struct dt_transform *choose_one(const struct dt_proposal *own, cons
         return NULL;
     }
     for (size_t i = 0; i < own->n; i++) {
-        const struct dt_transform *t = own->t[i].type == type ? find(offer, &own->t[i]) : NULL;
+        const struct dt_transform *t = own->t[i].type == type ? transform_find(offer, &own->t[i]) : NULL;
         if (t && (!first || (prefer && t->id == prefer)))
             first = t;
     }
@@ -288,8 +288,8 @@ static const struct dt_transform *choose_one(const struct dt_proposal *own, cons
     return first;
 }
 
-static bool match(struct dt_proposal *out, const struct dt_proposal *own, const struct dt_proposal *offer,
-                  uint16_t prefer_ke, unsigned flags)
+static bool proposal_match(struct dt_proposal *out, const struct dt_proposal *own,
+                           const struct dt_proposal *offer, uint16_t prefer_ke, unsigned flags)
 {
     if (own->protocol != offer->protocol)
         return false;
@@ -317,7 +317,7 @@ bool dt_proposals_choose(struct dt_proposal *out, const struct dt_proposals *own
 {
     for (size_t i = 0; i < own->n; i++)
         for (size_t k = 0; k < offered->n; k++)
-            if (match(out, &own->v[i], &offered->v[k], prefer_ke, flags))
+            if (proposal_match(out, &own->v[i], &offered->v[k], prefer_ke, flags))
                 return true;
     memset(out, 0, sizeof(*out));
     return false;
@@ -333,10 +333,10 @@ bool dt_proposals_answers(const struct dt_proposals *offered, const struct dt_pr
     if (!o)
         return false;
     for (size_t i = 0; i < answer->n; i++)
-        if (!find(o, &answer->t[i]) || count(answer, answer->t[i].type) != 1)
+        if (!transform_find(o, &answer->t[i]) || transforms_of(answer, answer->t[i].type) != 1)
             return false;
     for (unsigned type = DT_TRANSFORM_ENCR; type <= DT_TRANSFORM_ESN; type++)
-        if (count(o, type) && !count(answer, type) && !dt_proposal_has(o, type, 0) &&
+        if (transforms_of(o, type) && !transforms_of(answer, type) && !dt_proposal_has(o, type, 0) &&
             !(type == DT_TRANSFORM_KE && (flags & DT_CHOOSE_NO_KE)))
             return false;
     return true;

@@ -22,8 +22,8 @@ struct out {
     uint8_t *length;
 };
 
-static void begin(struct out *o, uint8_t *buf, size_t cap, uint64_t icookie, uint64_t rcookie,
-                  uint8_t exchange)
+static void message_begin(struct out *o, uint8_t *buf, size_t cap, uint64_t icookie, uint64_t rcookie,
+                          uint8_t exchange)
 {
     dt_writer_init(&o->w, buf, cap);
     dt_write_be64(&o->w, icookie);
@@ -45,7 +45,7 @@ static void payload(struct out *o, uint8_t type, size_t body)
     dt_write_be16(&o->w, (uint16_t)(body + 4));
 }
 
-static void address(struct out *o, const struct dt_addr *a)
+static void put_address(struct out *o, const struct dt_addr *a)
 {
     dt_write_bytes(&o->w, a->b, dt_addr_size(a));
 }
@@ -63,10 +63,10 @@ static void identity(struct out *o, const struct dt_addr *id)
     dt_write_u8(&o->w, id->ver == 4 ? ID_IPV4_ADDR : ID_IPV6_ADDR);
     dt_write_u8(&o->w, 0);
     dt_write_be16(&o->w, 0);
-    address(o, id);
+    put_address(o, id);
 }
 
-static size_t end(struct out *o)
+static size_t message_end(struct out *o)
 {
     size_t len = dt_writer_len(&o->w);
     if (!dt_writer_ok(&o->w) || len > DT_TED_MAX_MESSAGE)
@@ -83,15 +83,15 @@ size_t dt_ted_probe_encode(uint8_t *buf, size_t cap, const struct dt_ted_probe *
     if (!p->cookie || !n || !dt_addr_size(&p->id) || k->dst.ver != k->src.ver ||
         p->proxy.ver != p->proxy_mask.ver || (p->proxy.ver && p->proxy.ver != k->src.ver))
         return 0;
-    begin(&o, buf, cap, p->cookie, 0, DT_TED_EXCHANGE_PROBE);
+    message_begin(&o, buf, cap, p->cookie, 0, DT_TED_EXCHANGE_PROBE);
     vendor(&o, p->capabilities);
     identity(&o, &p->id);
     if (p->proxy.ver) {
         payload(&o, DT_TED_PAYLOAD_PROXY, 4 + 2 * n);
         dt_write_u8(&o.w, p->proxy.ver);
         dt_write_reserve(&o.w, 3);
-        address(&o, &p->proxy);
-        address(&o, &p->proxy_mask);
+        put_address(&o, &p->proxy);
+        put_address(&o, &p->proxy_mask);
     }
     payload(&o, DT_TED_PAYLOAD_SUMMARY, DT_TED_VENDOR_LEN + 8 + 2 * n);
     dt_write_bytes(&o.w, dt_ted_vendor, DT_TED_VENDOR_LEN);
@@ -101,9 +101,9 @@ size_t dt_ted_probe_encode(uint8_t *buf, size_t cap, const struct dt_ted_probe *
     dt_write_u8(&o.w, 0);
     dt_write_be16(&o.w, k->sport);
     dt_write_be16(&o.w, k->dport);
-    address(&o, &k->src);
-    address(&o, &k->dst);
-    return end(&o);
+    put_address(&o, &k->src);
+    put_address(&o, &k->dst);
+    return message_end(&o);
 }
 
 size_t dt_ted_reply_encode(uint8_t *buf, size_t cap, const struct dt_ted_reply *r)
@@ -113,7 +113,7 @@ size_t dt_ted_reply_encode(uint8_t *buf, size_t cap, const struct dt_ted_reply *
         r->count > DT_TED_MAX_PROXIES ||
         (r->name[0] && !dt_ted_name_ok(r->name, strnlen(r->name, sizeof r->name))))
         return 0;
-    begin(&o, buf, cap, r->cookie, r->responder_cookie, DT_TED_EXCHANGE_REPLY);
+    message_begin(&o, buf, cap, r->cookie, r->responder_cookie, DT_TED_EXCHANGE_REPLY);
     vendor(&o, r->capabilities);
     identity(&o, &r->id);
     if (r->name[0]) {
@@ -133,12 +133,12 @@ size_t dt_ted_reply_encode(uint8_t *buf, size_t cap, const struct dt_ted_reply *
         /* The responder speaks of its own side first. */
         dt_write_be16(&o.w, x->dport);
         dt_write_be16(&o.w, x->sport);
-        address(&o, &x->dst);
-        address(&o, &x->dst_mask);
-        address(&o, &x->src);
-        address(&o, &x->src_mask);
+        put_address(&o, &x->dst);
+        put_address(&o, &x->dst_mask);
+        put_address(&o, &x->src);
+        put_address(&o, &x->src_mask);
     }
-    return end(&o);
+    return message_end(&o);
 }
 
 /* --- reading */

@@ -362,8 +362,8 @@ static __always_inline int facts_of(struct __sk_buff *skb, struct dt_masq_facts 
     return got == MQ_SHORT ? MQ_OTHER : got;
 }
 
-static __attribute__((noinline)) void report(const struct dt_masq_facts *f, const struct mq_out *v,
-                                             uint64_t now)
+static __attribute__((noinline)) void event_report(const struct dt_masq_facts *f, const struct mq_out *v,
+                                                   uint64_t now)
 {
     struct dt_masq_event ev = {.at = now, .rule = v->rule};
     mq_describe(&ev, f, v);
@@ -374,7 +374,7 @@ static __always_inline void settle(const struct dt_masq_facts *f, const struct m
 {
     count(v->rule, 1);
     if (setup.watch && (v->verdict == DT_MASQ_DROP || v->verdict == DT_MASQ_MULTICAST))
-        report(f, v, now);
+        event_report(f, v, now);
     if (setup.clock) {
         last.verdict = v->verdict;
         last.rule = v->rule;

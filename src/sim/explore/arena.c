@@ -180,7 +180,7 @@ void sim_arena_clear(void)
     region->used = (sizeof *region + 63) & ~(size_t)63;
 }
 
-static bool inside(const void *p)
+static bool arena_holds(const void *p)
 {
     return region && (const char *)p >= (const char *)region &&
            (const char *)p < (const char *)region + REGION;
@@ -192,7 +192,7 @@ static size_t class_size(unsigned c)
     return ((size_t)4 + c % 4) << (3 + c / 4);
 }
 
-static unsigned class_of(size_t n)
+static unsigned size_class(size_t n)
 {
     unsigned c = 0;
     while (c < CLASSES && class_size(c) < n)
@@ -200,9 +200,9 @@ static unsigned class_of(size_t n)
     return c;
 }
 
-static void *take(size_t n)
+static void *arena_take(size_t n)
 {
-    unsigned c = class_of(n ? n : 1);
+    unsigned c = size_class(n ? n : 1);
     if (c == CLASSES)
         return NULL;
     char *p = region->idle[c];
@@ -231,7 +231,7 @@ void *__wrap_malloc(size_t n)
 {
     if (!on)
         return __real_malloc(n);
-    void *p = take(n);
+    void *p = arena_take(n);
     if (!p)
         errno = ENOMEM;
     return p;
@@ -244,13 +244,13 @@ void *__wrap_calloc(size_t n, size_t size)
         return __real_calloc(n, size);
     if (__builtin_mul_overflow(n, size, &all))
         return NULL;
-    void *p = take(all);
+    void *p = arena_take(all);
     return p ? memset(p, 0, all) : NULL;
 }
 
 void __wrap_free(void *p)
 {
-    if (!inside(p)) {
+    if (!arena_holds(p)) {
         __real_free(p);
         return;
     }
@@ -261,14 +261,14 @@ void __wrap_free(void *p)
 
 void *__wrap_realloc(void *p, size_t n)
 {
-    if (!inside(p) && !(on && !p))
+    if (!arena_holds(p) && !(on && !p))
         return __real_realloc(p, n);
     if (!p)
-        return take(n);
+        return arena_take(n);
     size_t had = class_size(class_at(p));
     if (n <= had)
         return p;
-    void *q = take(n);
+    void *q = arena_take(n);
     if (q) {
         memcpy(q, p, had);
         __wrap_free(p);
@@ -282,9 +282,9 @@ void *__wrap_aligned_alloc(size_t align, size_t n)
         return __real_aligned_alloc(align, n);
     /* Blocks are aligned to 16; whoever wants more gets a block that is freed as a whole by the next clear. */
     if (align <= 16)
-        return take(n);
+        return arena_take(n);
     char *p = (char *)region + ((region->used + HEAD + align - 1) & ~(align - 1));
-    unsigned c = class_of(n);
+    unsigned c = size_class(n);
     if (c == CLASSES || (size_t)(p - (char *)region) + class_size(c) > REGION)
         return NULL;
     region->used = ((size_t)(p - (char *)region) + class_size(c) + 15) & ~(size_t)15;
@@ -305,6 +305,6 @@ char *__wrap_strdup(const char *s)
     if (!on)
         return __real_strdup(s);
     size_t n = strlen(s) + 1;
-    char *p = take(n);
+    char *p = arena_take(n);
     return p ? memcpy(p, s, n) : NULL;
 }

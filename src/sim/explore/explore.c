@@ -75,7 +75,7 @@ struct sim_explorer {
 };
 
 /* A copy of the state at that depth, once. */
-static bool keep(struct sim_explorer *x, unsigned depth)
+static bool state_keep(struct sim_explorer *x, unsigned depth)
 {
     if (x->kept[depth])
         return true;
@@ -138,7 +138,7 @@ static bool table_put(struct seen *t, uint64_t value, uint64_t bits, uint64_t *b
 }
 
 /* True: not seen before (or, by depth, not on so short a path). */
-static bool enter(struct sim_explorer *x, uint64_t digest, unsigned depth)
+static bool digest_enter(struct sim_explorer *x, uint64_t digest, unsigned depth)
 {
     uint64_t low = x->by_depth ? 0xff : 0, before;
     if (!table_put(&x->states, (digest & ~low) | (depth & low), ~low, &before))
@@ -193,7 +193,7 @@ static bool judge_fair(struct sim_explorer *x, uint64_t world)
         return true;
     atomic_fetch_add_explicit(&x->sh->fair, 1, memory_order_relaxed);
     unsigned depth = (unsigned)x->path.n;
-    if (!keep(x, depth))
+    if (!state_keep(x, depth))
         return false;
     sim_arena_on(true);
     const char *wrong = sim_state_unfair(x->state, &took);
@@ -227,7 +227,7 @@ static void audit_pair(struct sim_explorer *x, uint64_t digest, const struct sim
 {
     struct sim_future one, two;
     unsigned depth = (unsigned)x->path.n;
-    if (!keep(x, depth))
+    if (!state_keep(x, depth))
         return;
     sim_arena_to_ground();
     sim_arena_on(true);
@@ -264,13 +264,13 @@ static void audit_pair(struct sim_explorer *x, uint64_t digest, const struct sim
 /* ---- states ---------------------------------------------------------------------------------- */
 
 /* Enters the state that stands in the arena, and judges it. True: go on from here. */
-static bool arrive(struct sim_explorer *x)
+static bool state_arrive(struct sim_explorer *x)
 {
     uint64_t world;
     uint64_t digest = sim_state_digest(x->state, &world);
     unsigned depth = (unsigned)x->path.n;
     x->kept[depth] = false;
-    bool fresh = enter(x, digest, depth);
+    bool fresh = digest_enter(x, digest, depth);
     const struct sim_trace *first = x->audit ? sim_audit_met(x->audit, digest, fresh, &x->path) : NULL;
     if (first)
         audit_pair(x, digest, first);
@@ -291,7 +291,7 @@ static bool write_task(struct sim_explorer *x, enum entry entry)
     return true;
 }
 
-static void expand(struct sim_explorer *x, enum entry entry)
+static void state_expand(struct sim_explorer *x, enum entry entry)
 {
     struct sim_action actions[SIM_ACTIONS_MAX];
     unsigned depth = (unsigned)x->path.n;
@@ -307,7 +307,7 @@ static void expand(struct sim_explorer *x, enum entry entry)
         return;
     if (entry == FROM_THE_END)
         atomic_fetch_sub(&x->sh->beyond, 1);
-    if (!keep(x, depth))
+    if (!state_keep(x, depth))
         return;
     for (int i = 0; i < n && !atomic_load_explicit(&x->sh->stop, memory_order_relaxed); i++) {
         if (i)
@@ -322,8 +322,8 @@ static void expand(struct sim_explorer *x, enum entry entry)
             continue;
         }
         x->path.v[x->path.n++] = actions[i];
-        if (arrive(x))
-            expand(x, x->entry);
+        if (state_arrive(x))
+            state_expand(x, x->entry);
         x->path.n--;
     }
     progress(x);
@@ -350,11 +350,11 @@ static void work(struct sim_explorer *x)
         sim_arena_on(false);
         x->path = x->sh->task[k];
         x->kept[x->path.n] = false;
-        expand(x, x->sh->entry[k]);
+        state_expand(x, x->sh->entry[k]);
     }
 }
 
-static int in_processes(struct sim_explorer *x)
+static int explore_in_processes(struct sim_explorer *x)
 {
     pid_t pid[64];
     unsigned n = 0, jobs = x->cfg->jobs > 64 ? 64 : x->cfg->jobs;
@@ -401,8 +401,8 @@ static uint64_t shorten(struct sim_explorer *x, unsigned most, uint64_t patience
         x->limit = limit;
         x->room = patience - used;
         to_the_beginning(x);
-        if (arrive(x))
-            expand(x, x->entry);
+        if (state_arrive(x))
+            state_expand(x, x->entry);
         used += atomic_load(&x->sh->states);
         if (atomic_load(&x->sh->found))
             return used;
@@ -455,14 +455,14 @@ static int search(struct sim_explorer *x)
         atomic_store(&x->sh->states, states);
         return 0;
     }
-    if (!arrive(x))
+    if (!state_arrive(x))
         return 0;
     x->collect = x->cfg->jobs > 1 && !x->cfg->audit; /* the audit keeps its ways in this process */
-    expand(x, x->entry); /* the first levels here, so that there is work to share out */
+    state_expand(x, x->entry); /* the first levels here, so that there is work to share out */
     if (!x->collect)
         return 0;
     x->collect = false;
-    return in_processes(x);
+    return explore_in_processes(x);
 }
 
 static void conclude(struct sim_explorer *x, struct sim_explored *out, int bad)

@@ -40,7 +40,7 @@ void sim_state_narrate(struct sim_state *s, void (*say)(void *ctx, dt_time now, 
     s->say_ctx = ctx;
 }
 
-static void tell(struct sim_state *s, struct sim_action a)
+static void state_tell(struct sim_state *s, struct sim_action a)
 {
     char text[SIM_ACTION_TEXT];
     if (!s->say)
@@ -67,7 +67,7 @@ static void in_flight(void *ctx, struct sim_node *from, struct sim_node *to, str
     s->n++;
 }
 
-static struct sim_packet *take(struct sim_state *s, int i)
+static struct sim_packet *flying_take(struct sim_state *s, int i)
 {
     struct sim_packet *p = s->pending[i].p;
     memmove(&s->pending[i], &s->pending[i + 1], (size_t)(s->n - i - 1) * sizeof s->pending[0]);
@@ -80,7 +80,7 @@ static const struct sim_node *part_node(const struct sim_state *s, int i)
     return i < 3 ? &sim_state_host(s, i)->node : &s->w->routers[0]->node;
 }
 
-static void arrive(struct sim_state *s, uint32_t to, struct sim_packet *p)
+static void packet_arrive(struct sim_state *s, uint32_t to, struct sim_packet *p)
 {
     struct sim_node *n = s->w->net->nodes[to];
     for (int i = 0; i < PARTS; i++)
@@ -95,7 +95,7 @@ struct earliest {
     dt_time now, at;
 };
 
-static bool look_at(void *ctx, const struct dt_masq_item *it)
+static bool look_at_item(void *ctx, const struct dt_masq_item *it)
 {
     struct earliest *e = ctx;
     if (it->expires > e->now)
@@ -110,7 +110,7 @@ static dt_time next_timer(const struct sim_state *s)
         if (sim_state_host(s, i)->ep)
             e.at = dt_time_min(e.at, dt_time_sub(dt_endpoint_deadline(sim_state_host(s, i)->ep),
                                                  sim_state_host(s, i)->skew));
-    dt_masq_items(s->w->routers[0]->masq, e.now, look_at, &e);
+    dt_masq_items(s->w->routers[0]->masq, e.now, look_at_item, &e);
     return e.at;
 }
 
@@ -164,8 +164,8 @@ static bool drain(struct sim_state *s)
             s->step(s->step_ctx, s);
         uint32_t to = s->pending[0].to;
         if (s->pending[0].p->ghost.load != SIM_LOAD_DATA)
-            tell(s, (struct sim_action){SIM_DELIVER, 0});
-        arrive(s, to, take(s, 0));
+            state_tell(s, (struct sim_action){SIM_DELIVER, 0});
+        packet_arrive(s, to, flying_take(s, 0));
     }
     return true;
 }
@@ -202,7 +202,7 @@ static void traffic(struct sim_state *s, int first)
     }
 }
 
-static const char *check(struct sim_state *s);
+static const char *state_check(struct sim_state *s);
 
 const char *sim_state_unfair(struct sim_state *s, dt_time *took)
 {
@@ -219,7 +219,7 @@ const char *sim_state_unfair(struct sim_state *s, dt_time *took)
                 return "(c) a storm of packets: it does not end";
             *took = s->w->net->now - began;
             if (all_arrived(s) && !probing(s))
-                return check(s);
+                return state_check(s);
         }
         if (s->w->net->now > began + bound) {
             snprintf(s->violation, sizeof s->violation,
@@ -229,7 +229,7 @@ const char *sim_state_unfair(struct sim_state *s, dt_time *took)
             return s->violation;
         }
         go_to(s, dt_time_min(next_timer(s), say));
-        const char *wrong = check(s);
+        const char *wrong = state_check(s);
         if (wrong)
             return wrong;
     }
@@ -262,7 +262,7 @@ static const char *timers(struct sim_state *s)
     return NULL;
 }
 
-static const char *check(struct sim_state *s)
+static const char *state_check(struct sim_state *s)
 {
     const struct sim_router *r = s->w->routers[0];
     if (!s->cfg->pairing->client_probes)
@@ -288,12 +288,12 @@ static const char *check(struct sim_state *s)
 
 const char *sim_state_violation(struct sim_state *s)
 {
-    return check(s);
+    return state_check(s);
 }
 
 /* ---- actions --------------------------------------------------------------------------------- */
 
-static int add(struct sim_action *out, int n, int kind, int arg)
+static int action_add(struct sim_action *out, int n, int kind, int arg)
 {
     if (n < SIM_ACTIONS_MAX)
         out[n++] = (struct sim_action){(uint8_t)kind, (uint8_t)arg};
@@ -330,29 +330,29 @@ int sim_state_actions(const struct sim_state *s, struct sim_action out[SIM_ACTIO
             twin |= s->pending[k].hash == s->pending[i].hash;
         if (twin)
             continue;
-        n = add(out, n, SIM_DELIVER, i);
+        n = action_add(out, n, SIM_DELIVER, i);
         if (s->left.lose)
-            n = add(out, n, SIM_LOSE, i);
+            n = action_add(out, n, SIM_LOSE, i);
         if (s->left.duplicate)
-            n = add(out, n, SIM_DOUBLE, i);
+            n = action_add(out, n, SIM_DOUBLE, i);
         if (!is_news(s, i))
             continue;
         if (s->left.behind)
-            n = add(out, n, SIM_BEHIND, i);
+            n = action_add(out, n, SIM_BEHIND, i);
         if (s->left.untold)
-            n = add(out, n, SIM_UNTOLD, i);
+            n = action_add(out, n, SIM_UNTOLD, i);
     }
     for (int i = 0; i < 3; i++)
         if (sim_state_host(s, i)->nnews)
-            n = add(out, n, SIM_NEWS, i);
+            n = action_add(out, n, SIM_NEWS, i);
     bool calm = !s->cfg->crowd || s->n + news_waiting(s) <= s->cfg->crowd;
     for (int e = 0; e < SIM_ENVS; e++)
         if (may(s, e) && (calm || e == SIM_ENV_JOIN))
-            n = add(out, n, SIM_ENV, e);
+            n = action_add(out, n, SIM_ENV, e);
     if (!calm)
         return n;
     if (*clock_count((struct sim_budget *)&s->left, s))
-        n = add(out, n, SIM_TICK, 0);
+        n = action_add(out, n, SIM_TICK, 0);
     return n;
 }
 
@@ -415,7 +415,7 @@ static bool arrive_untold(struct sim_state *s, struct sim_action a)
     for (int i = 0; i < 3; i++)
         if (sim_state_host(s, i)->node.index == to)
             sim_state_host(s, i)->ring = a.kind == SIM_BEHIND ? SIM_RING_BEHIND : SIM_RING_FULL;
-    arrive(s, to, take(s, a.arg));
+    packet_arrive(s, to, flying_take(s, a.arg));
     for (int i = 0; i < 3; i++)
         sim_state_host(s, i)->ring = SIM_RING_READ;
     return true;
@@ -429,21 +429,21 @@ bool sim_state_apply(struct sim_state *s, struct sim_action a)
     struct sim_packet *p;
     switch (a.kind) {
     case SIM_DELIVER:
-        p = take(s, a.arg);
-        arrive(s, to, p);
+        p = flying_take(s, a.arg);
+        packet_arrive(s, to, p);
         return true;
     case SIM_LOSE:
         if (!s->left.lose)
             return false;
         s->left.lose--;
-        sim_packet_free(&s->w->net->pool, take(s, a.arg));
+        sim_packet_free(&s->w->net->pool, flying_take(s, a.arg));
         return true;
     case SIM_DOUBLE:
         if (!s->left.duplicate || !(p = sim_packet_copy(&s->w->net->pool, s->pending[a.arg].p)))
             return false;
         s->left.duplicate--;
         s->again = s->cfg->begin == SIM_BEGIN_ALIKE;
-        arrive(s, to, p);
+        packet_arrive(s, to, p);
         return true;
     case SIM_TICK:
         if (!*clock_count(&s->left, s))
@@ -531,7 +531,7 @@ static bool warm_up(struct sim_state *s, int first)
     return false;
 }
 
-static int begin(struct sim_state *s, struct dt_err *err)
+static int state_begin(struct sim_state *s, struct dt_err *err)
 {
     const struct sim_explore_config *cfg = s->cfg;
     bool one = cfg->begin == SIM_BEGIN_ONE;
@@ -572,7 +572,7 @@ struct sim_state *sim_state_new(const struct sim_explore_config *cfg, struct dt_
             s->w->clients[i]->cookie_script = ALIKE;
             s->w->clients[i]->spi_script = (uint32_t)ALIKE;
         }
-    if (begin(s, err)) {
+    if (state_begin(s, err)) {
         sim_state_free(s);
         return NULL;
     }
@@ -586,7 +586,7 @@ void sim_state_free(struct sim_state *s)
     if (!s)
         return;
     while (s->n)
-        sim_packet_free(&s->w->net->pool, take(s, 0));
+        sim_packet_free(&s->w->net->pool, flying_take(s, 0));
     sim_world_free(s->w);
     free(s);
 }

@@ -148,7 +148,7 @@ static int read_head(const char *word, char *value, struct sim_explore_config *c
     return -1;
 }
 
-static int read_line(const char *text, struct sim_explore_config *cfg, struct sim_trace *t)
+static int trace_read_line(const char *text, struct sim_explore_config *cfg, struct sim_trace *t)
 {
     char word[16], value[48];
     if (*text == '#' || *text == '\n')
@@ -180,7 +180,7 @@ int sim_trace_read(const char *path, struct sim_explore_config *cfg, struct sim_
         r = dt_err_set(err, 0, "%s is not a trace of dovetail-sim explore", path);
     while (!r && fgets(text, sizeof text, f)) {
         line++;
-        if (!strchr(text, '\n') || read_line(text, cfg, t))
+        if (!strchr(text, '\n') || trace_read_line(text, cfg, t))
             r = dt_err_set(err, 0, "%s:%d: not a line of a trace", path, line);
     }
     fclose(f);

@@ -33,7 +33,7 @@ void sim_chart_span(char *out, size_t cap, double s)
         snprintf(out, cap, "%.1f h", s / 3600);
 }
 
-static void begin(struct sim_text *out, int width, int height, const char *title)
+static void svg_begin(struct sim_text *out, int width, int height, const char *title)
 {
     sim_text_add(out,
                  "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" "
@@ -80,7 +80,7 @@ void sim_chart_recovery(struct sim_text *out, struct sim_series *v, int n, bool 
     static const char *const text[] = {"0.1 s", "1 s", "10 s", "1 min", "10 min", "1 h", "8 h"};
     int width = narrow ? 358 : 760, high = 62, height = n * high + 34;
     struct axis a = {14, width - 16, -1.3, log10(40000)};
-    begin(out, width, height, "Time until all traffic flowed again");
+    svg_begin(out, width, height, "Time until all traffic flowed again");
     ticks(out, &a, at, text, 7, 4, n * high + 8);
     for (int i = 0; i < n; i++) {
         int top = i * high, base = top + high - 4;
@@ -111,7 +111,7 @@ void sim_chart_missing(struct sim_text *out, struct sim_series *v, int n, bool n
     static const char *const text[] = {"1e-6", "1e-5", "0.01 %", "0.1 %", "1 %", "10 %"};
     int width = narrow ? 358 : 760, high = 54, height = n * high + 34;
     struct axis a = {14, width - 16, -6.3, 0};
-    begin(out, width, height, "Share of the time without traffic");
+    svg_begin(out, width, height, "Share of the time without traffic");
     ticks(out, &a, at, text, 6, 4, n * high + 8);
     for (int i = 0; i < n; i++) {
         struct sim_samples missing = {0};

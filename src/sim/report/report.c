@@ -37,8 +37,8 @@ void sim_story_span(const struct sim_story *s, dt_time *from, dt_time *to)
     *to = end + dt_seconds(s->result->recovery_s) + 3 * DT_SEC;
 }
 
-static size_t count(const struct sim_notes *notes, enum sim_note_kind kind, dt_time from, dt_time to,
-                    uint32_t b)
+static size_t notes_count(const struct sim_notes *notes, enum sim_note_kind kind, dt_time from, dt_time to,
+                          uint32_t b)
 {
     size_t n = 0;
     for (size_t i = 0; i < notes->n; i++)
@@ -47,8 +47,8 @@ static size_t count(const struct sim_notes *notes, enum sim_note_kind kind, dt_t
     return n;
 }
 
-static struct sim_line *next(struct sim_line *v, size_t *n, size_t cap, const struct sim_story *s,
-                             const struct sim_note *note, bool bad)
+static struct sim_line *story_next_line(struct sim_line *v, size_t *n, size_t cap, const struct sim_story *s,
+                                        const struct sim_note *note, bool bad)
 {
     if (*n == cap)
         return NULL;
@@ -59,7 +59,7 @@ static struct sim_line *next(struct sim_line *v, size_t *n, size_t cap, const st
     return l;
 }
 
-static int by_time(const void *a, const void *b)
+static int lines_by_time(const void *a, const void *b)
 {
     const struct sim_line *x = a, *y = b;
     return x->at < y->at ? -1 : x->at > y->at;
@@ -84,24 +84,24 @@ size_t sim_story_lines(const struct sim_story *s, struct sim_line *v, size_t cap
                 note->number == DT_EPOCH_IDLE_OVER)
                 break; /* a ping that is answered is no news, one that is not is told by what follows */
             told[note->a] |= note->number == DT_EVENT_UNKNOWN_SPI;
-            if ((l = next(v, &n, cap, s, note, false)))
+            if ((l = story_next_line(v, &n, cap, s, note, false)))
                 snprintf(l->text, sizeof l->text, "%s", note->text);
             break;
         case SIM_NOTE_FAULT:
         case SIM_NOTE_ITEM_WRONG:
-            if ((l = next(v, &n, cap, s, note, true)))
+            if ((l = story_next_line(v, &n, cap, s, note, true)))
                 snprintf(l->text, sizeof l->text, "%s", note->text);
             break;
         case SIM_NOTE_MULTICAST:
             if (note->at < multicast)
                 break;
             multicast = note->at + 10 * DT_SEC;
-            if ((l = next(v, &n, cap, s, note, true)))
+            if ((l = story_next_line(v, &n, cap, s, note, true)))
                 snprintf(l->text, sizeof l->text, "%s (%zu such packets within 10 s)", note->text,
-                         count(notes, SIM_NOTE_MULTICAST, note->at, multicast, UINT32_MAX));
+                         notes_count(notes, SIM_NOTE_MULTICAST, note->at, multicast, UINT32_MAX));
             break;
         case SIM_NOTE_OUTAGE:
-            if ((l = next(v, &n, cap, s, note, true)))
+            if ((l = story_next_line(v, &n, cap, s, note, true)))
                 snprintf(l->text, sizeof l->text, "%s for %s",
                          note->number ? "hears nothing from the server" : "is not heard by the server",
                          sim_span(span, dt_time_sub(note->until, note->at)));
@@ -110,7 +110,7 @@ size_t sim_story_lines(const struct sim_story *s, struct sim_line *v, size_t cap
             break;
         }
     }
-    qsort(v, n, sizeof *v, by_time);
+    qsort(v, n, sizeof *v, lines_by_time);
     return n;
 }
 

@@ -23,7 +23,7 @@ static bool is_bar_end(const struct sim_note *n)
            n->kind == SIM_NOTE_ITEM_GONE;
 }
 
-static int line_of(const struct sim_seq *s, uint32_t node)
+static int lifeline_of(const struct sim_seq *s, uint32_t node)
 {
     for (int i = 0; i < s->lines; i++)
         if (s->node[i] == node)
@@ -70,7 +70,7 @@ static bool wanted(const struct sim_seq *s, const struct sim_note *n)
         return false;
     if (n->kind == SIM_NOTE_EPOCH_USED && !n->number)
         return false;
-    return line_of(s, n->a) >= 0;
+    return lifeline_of(s, n->a) >= 0;
 }
 
 static int cmp_at(const void *a, const void *b, void *notes)
@@ -87,7 +87,7 @@ static int label_cost(const struct sim_note *n)
 }
 
 /* At most as many labels as fit: the first two thirds from the beginning, the rest up to the end. */
-static int choose(struct sim_seq *s)
+static int choose_stretch(struct sim_seq *s)
 {
     const struct sim_notes *notes = s->notes;
     struct seen seen[32];
@@ -204,7 +204,7 @@ static int scale(struct sim_seq *s)
     return 0;
 }
 
-static const char *class_of(const struct sim_note *n)
+static const char *note_class(const struct sim_note *n)
 {
     static const char *const load[] = {"ike", "data", "ping", "ping"};
     if (n->kind == SIM_NOTE_ITEM_WRONG || n->kind == SIM_NOTE_MISDELIVERED || n->kind == SIM_NOTE_DROP)
@@ -243,9 +243,9 @@ static void labels(struct sim_seq *s, bool narrow)
         if (!label_cost(n))
             continue;
         struct sim_seq_row *r = &s->row[s->rows++];
-        int a = line_of(s, n->a), b = line_of(s, n->b);
+        int a = lifeline_of(s, n->a), b = lifeline_of(s, n->b);
         r->at = n->at;
-        r->class = class_of(n);
+        r->class = note_class(n);
         r->y = y_of(s, n->at) - 3;
         if (r->y < last + ROW - 2)
             r->y = last + ROW - 2;
@@ -272,7 +272,7 @@ int sim_seq_layout(struct sim_seq *s, const struct sim_notes *notes, dt_time fro
 {
     *s = (struct sim_seq){.notes = notes, .width = narrow ? 358 : 760, .from = from, .to = to};
     lifelines(s, narrow);
-    if (choose(s) || scale(s)) {
+    if (choose_stretch(s) || scale(s)) {
         sim_seq_free(s);
         return -1;
     }
@@ -312,7 +312,7 @@ const char sim_svg_style[] =
     "svg .fault{fill:var(--warn);opacity:.13}svg .grid{stroke:var(--line);stroke-dasharray:2 3}"
     "svg .box{fill:var(--soft)}";
 
-static void bar(struct sim_text *out, const char *class, int x, int y0, int y1, const char *tip)
+static void lifeline_bar(struct sim_text *out, const char *class, int x, int y0, int y1, const char *tip)
 {
     if (y1 <= y0)
         y1 = y0 + 2;
@@ -376,9 +376,9 @@ static void bars_of(const struct sim_seq *s, int line, struct sim_text *out)
                 mid = proved < gone ? y_of(s, proved) : y1;
             snprintf(tip, sizeof tip, "epoch %u: %08x out, %08x in", n->number, n->spi_out, n->spi_in);
             if (mid > y0)
-                bar(out, "new", x, y0, mid, tip);
+                lifeline_bar(out, "new", x, y0, mid, tip);
             if (mid < y1)
-                bar(out, "epoch", x, mid, y1, tip);
+                lifeline_bar(out, "epoch", x, mid, y1, tip);
         } else if (n->kind == SIM_NOTE_ITEM_NEW) {
             dt_time set = ends(s, i, SIM_NOTE_ITEM_SET, &found),
                     gone = ends(s, i, SIM_NOTE_ITEM_GONE, &found);
@@ -391,9 +391,9 @@ static void bars_of(const struct sim_seq *s, int line, struct sim_text *out)
                 wrong |= s->notes->v[j].kind == SIM_NOTE_ITEM_WRONG && s->notes->v[j].spi_out == n->spi_out;
             snprintf(tip, sizeof tip, "item of %s: %08x out", s->notes->names[n->b % SIM_NOTE_NAMES],
                      n->spi_out);
-            bar(out, "out", s->x[line] + 4 + 6 * k, y0, mid, tip);
+            lifeline_bar(out, "out", s->x[line] + 4 + 6 * k, y0, mid, tip);
             if (mid < y1)
-                bar(out, wrong ? "wrong" : "item", s->x[line] + 4 + 6 * k, mid, y1, tip);
+                lifeline_bar(out, wrong ? "wrong" : "item", s->x[line] + 4 + 6 * k, mid, y1, tip);
         }
     }
 }
@@ -402,10 +402,11 @@ static void outages(const struct sim_seq *s, struct sim_text *out)
 {
     for (size_t i = 0; i < s->notes->n; i++) {
         const struct sim_note *n = &s->notes->v[i];
-        int line = line_of(s, n->a);
+        int line = lifeline_of(s, n->a);
         if (n->kind == SIM_NOTE_OUTAGE && line >= 0 && n->until > s->from && n->at < s->to)
-            bar(out, "outage", s->x[line] + 4 + 6 * (int)(n->number & 1), y_of(s, n->at), y_of(s, n->until),
-                n->number ? "nothing from the server arrived" : "nothing arrived at the server");
+            lifeline_bar(out, "outage", s->x[line] + 4 + 6 * (int)(n->number & 1), y_of(s, n->at),
+                         y_of(s, n->until),
+                         n->number ? "nothing from the server arrived" : "nothing arrived at the server");
         if (n->kind == SIM_NOTE_FAULT && n->until > s->from && n->at < s->to)
             sim_text_add(out, "<rect class=\"fault\" x=\"0\" y=\"%d\" width=\"%d\" height=\"%d\"/>",
                          y_of(s, n->at), s->width,
@@ -415,7 +416,7 @@ static void outages(const struct sim_seq *s, struct sim_text *out)
 
 static void arrow(const struct sim_seq *s, const struct sim_note *n, struct sim_text *out)
 {
-    int a = line_of(s, n->a), b = line_of(s, n->b);
+    int a = lifeline_of(s, n->a), b = lifeline_of(s, n->b);
     if (b < 0)
         return;
     bool lost = n->until == DT_NEVER;
@@ -423,7 +424,7 @@ static void arrow(const struct sim_seq *s, const struct sim_note *n, struct sim_
         d = x1 > x0 ? 1 : -1;
     if (lost)
         x1 = (x0 + x1) / 2;
-    sim_text_add(out, "<path class=\"%s\" d=\"M%d %dL%d %d", class_of(n), x0 + d, y0, x1 - d, y1);
+    sim_text_add(out, "<path class=\"%s\" d=\"M%d %dL%d %d", note_class(n), x0 + d, y0, x1 - d, y1);
     if (lost)
         sim_text_add(out, "m-3 -3l6 6m-6 0l6 -6\"/>");
     else
@@ -464,7 +465,7 @@ void sim_seq_svg(const struct sim_seq *s, struct sim_text *out)
         else if (n->kind == SIM_NOTE_MISDELIVERED || n->kind == SIM_NOTE_ITEM_WRONG ||
                  n->kind == SIM_NOTE_DROP)
             sim_text_add(out, "<path class=\"bad\" stroke-width=\"2\" d=\"M%d %dm-4 -4l8 8m-8 0l8 -8\"/>",
-                         s->x[line_of(s, n->a)], y_of(s, n->at));
+                         s->x[lifeline_of(s, n->a)], y_of(s, n->at));
     }
     char t[24], before[24] = "";
     for (int i = 0; i < s->rows; i++) {

@@ -14,7 +14,7 @@ void sim_text_free(struct sim_text *t)
     *t = (struct sim_text){0};
 }
 
-static bool room(struct sim_text *t, size_t more)
+static bool text_room(struct sim_text *t, size_t more)
 {
     if (t->failed)
         return false;
@@ -39,7 +39,7 @@ void sim_text_add(struct sim_text *t, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    if (n < 0 || !room(t, (size_t)n))
+    if (n < 0 || !text_room(t, (size_t)n))
         return;
     va_start(ap, fmt);
     vsnprintf(t->p + t->len, (size_t)n + 1, fmt, ap);
@@ -47,9 +47,9 @@ void sim_text_add(struct sim_text *t, const char *fmt, ...)
     t->len += (size_t)n;
 }
 
-static void put(struct sim_text *t, const char *s, size_t n)
+static void text_put(struct sim_text *t, const char *s, size_t n)
 {
-    if (!room(t, n))
+    if (!text_room(t, n))
         return;
     memcpy(t->p + t->len, s, n);
     t->len += n;
@@ -58,7 +58,7 @@ static void put(struct sim_text *t, const char *s, size_t n)
 
 void sim_text_put(struct sim_text *t, const char *s)
 {
-    put(t, s, strlen(s));
+    text_put(t, s, strlen(s));
 }
 
 void sim_text_escape(struct sim_text *t, const char *s)
@@ -72,25 +72,25 @@ void sim_text_escape(struct sim_text *t, const char *s)
         if (as)
             sim_text_put(t, as);
         else
-            put(t, s, 1);
+            text_put(t, s, 1);
     }
 }
 
 void sim_text_json(struct sim_text *t, const char *s)
 {
-    put(t, "\"", 1);
+    text_put(t, "\"", 1);
     for (; *s; s++) {
         if (*s == '"' || *s == '\\')
             sim_text_add(t, "\\%c", *s);
         else if ((unsigned char)*s < 32)
             sim_text_add(t, "\\u%04x", (unsigned char)*s);
         else
-            put(t, s, 1);
+            text_put(t, s, 1);
     }
-    put(t, "\"", 1);
+    text_put(t, "\"", 1);
 }
 
-static int write_all(const struct sim_text *t, int fd, size_t *done)
+static int text_write_all(const struct sim_text *t, int fd, size_t *done)
 {
     while (*done < t->len) {
         ssize_t w = write(fd, t->p + *done, t->len - *done);
@@ -120,7 +120,7 @@ int sim_text_write(const struct sim_text *t, const char *path, struct dt_err *er
         free(temp);
         return -1;
     }
-    int bad = write_all(t, fd, &done);
+    int bad = text_write_all(t, fd, &done);
     if (!special && !bad && fchmod(fd, 0644))
         bad = errno;
     if (close(fd) && !bad)

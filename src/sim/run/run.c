@@ -26,7 +26,7 @@ static void pace(struct sim_case *c, dt_time period)
 }
 
 /* Is something missing that was sent a while ago? */
-static bool broken(const struct sim_world *w, uint32_t first)
+static bool lan_broken(const struct sim_world *w, uint32_t first)
 {
     for (uint32_t i = 2 * first; i < 2 * first + 4; i++)
         if (w->flows[i].sent > w->flows[i].expected + 2)
@@ -46,7 +46,7 @@ static dt_time recovery(const struct sim_case *c)
     return worst;
 }
 
-static void finish(struct sim_world *w, struct sim_result *out, dt_time traffic_began)
+static void result_finish(struct sim_world *w, struct sim_result *out, dt_time traffic_began)
 {
     struct sim_totals t;
     for (uint32_t i = 0; i < 2 * w->cfg.clients; i++)
@@ -96,19 +96,19 @@ static void run_single(const struct sim_run_config *cfg, struct sim_world *w, st
     dt_time soon = cfg->pairing->client_probes ? bound : 120 * DT_SEC;
     sim_net_run(net, c.end + soon + 30 * DT_SEC);
     dt_time limit = c.end + w->cfg.params.epoch.keylife + 60 * DT_SEC;
-    if (broken(w, 0))
+    if (lan_broken(w, 0))
         pace(&c, SPARSE);
     for (int well = 0;
          well < 2 && net->now < limit && w->streams[0].period + w->streams[3].period > STEADY * 2;) {
         sim_net_run(net, net->now + 2 * SPARSE + DRAIN);
-        well = broken(w, 0) ? 0 : well + 1;
+        well = lan_broken(w, 0) ? 0 : well + 1;
     }
     sim_world_traffic(w, 0, 2, 0, 0);
     sim_net_run(net, net->now + SPARSE + DRAIN);
     bool down = false;
     for (int i = 0; i < 4; i++) /* a straggler or two at the very end are no outage */
         down |= w->flows[i].sent > w->flows[i].expected + 1;
-    finish(w, out, began);
+    result_finish(w, out, began);
     out->recovery_s = dt_time_seconds(recovery(&c));
     out->fault_s = dt_time_seconds(c.fault);
     out->end_s = dt_time_seconds(c.end);
@@ -147,10 +147,10 @@ static dt_time down_until_now(const struct life *l)
     return down;
 }
 
-static void judge(struct life *l)
+static void life_judge(struct life *l)
 {
     double r = dt_time_seconds(recovery(&l->c));
-    bool well = !broken(l->c.w, l->c.first);
+    bool well = !lan_broken(l->c.w, l->c.first);
     l->out->faults++;
     l->out->recovered += well;
     if (l->cfg->scenario == &sim_mixed) {
@@ -198,7 +198,7 @@ static void live(struct sim_call *call, struct sim_net *net)
             wait = today + day - 60 * DT_SEC - net->now;
             break;
         }
-        judge(l);
+        life_judge(l);
         if (++l->day >= l->cfg->days)
             return;
         l->phase = -1;
@@ -239,7 +239,7 @@ static void run_days(const struct sim_run_config *cfg, struct sim_world *w, stru
         fprintf(stderr, "\r%78s\r", "");
     sim_world_traffic(w, 0, cfg->clients, 0, 0);
     sim_net_run(w->net, w->net->now + SPARSE + DRAIN);
-    finish(w, out, began);
+    result_finish(w, out, began);
     free(lives);
 }
 

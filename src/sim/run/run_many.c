@@ -14,7 +14,7 @@ struct worker {
     int fd;
 };
 
-static int write_all(int fd, const void *p, size_t n)
+static int pipe_write_all(int fd, const void *p, size_t n)
 {
     const char *b = p;
     while (n) {
@@ -57,8 +57,8 @@ static void say_progress(const struct sim_run_config *cfg, uint64_t done, uint64
 }
 
 /* A worker does every jobs-th seed and sends the results in order. */
-static int start(struct worker *w, const struct sim_run_config *cfg, uint64_t first, uint64_t n,
-                 unsigned jobs, unsigned k)
+static int worker_start(struct worker *w, const struct sim_run_config *cfg, uint64_t first, uint64_t n,
+                        unsigned jobs, unsigned k)
 {
     int fd[2];
     if (pipe(fd))
@@ -75,7 +75,7 @@ static int start(struct worker *w, const struct sim_run_config *cfg, uint64_t fi
         struct sim_result r;
         for (uint64_t i = k; i < n; i += jobs) {
             sim_run_once(cfg, first + i, &r, NULL);
-            if (write_all(fd[1], &r, sizeof r))
+            if (pipe_write_all(fd[1], &r, sizeof r))
                 break;
         }
         _exit(0);
@@ -85,14 +85,14 @@ static int start(struct worker *w, const struct sim_run_config *cfg, uint64_t fi
     return 0;
 }
 
-static int in_processes(const struct sim_run_config *cfg, uint64_t first, uint64_t n, unsigned jobs,
-                        bool progress, struct sim_result *results)
+static int run_in_processes(const struct sim_run_config *cfg, uint64_t first, uint64_t n, unsigned jobs,
+                            bool progress, struct sim_result *results)
 {
     struct worker workers[64];
     unsigned started = 0;
     time_t last = time(NULL);
     int bad = 0;
-    while (started < jobs && !start(&workers[started], cfg, first, n, jobs, started))
+    while (started < jobs && !worker_start(&workers[started], cfg, first, n, jobs, started))
         started++;
     bad = started < jobs;
     for (uint64_t i = 0; i < n && !bad; i++) {
@@ -107,7 +107,7 @@ static int in_processes(const struct sim_run_config *cfg, uint64_t first, uint64
     return bad ? -1 : 0;
 }
 
-static void add_up(const struct sim_run_config *cfg, struct sim_summary *s, const struct sim_result *r)
+static void summary_add(const struct sim_run_config *cfg, struct sim_summary *s, const struct sim_result *r)
 {
     s->faults += r->faults;
     s->recovered += r->recovered;
@@ -146,7 +146,7 @@ int sim_run_many(const struct sim_run_config *cfg, uint64_t first, uint64_t n, u
     if (jobs > 64)
         jobs = 64;
     if (jobs > 1 && !cfg->days) { /* what is said of days needs each of their recoveries */
-        if (in_processes(cfg, first, n, jobs, progress, out->results))
+        if (run_in_processes(cfg, first, n, jobs, progress, out->results))
             return dt_err_set(err, 0, "a process that ran seeds of %s came to a sudden end",
                               cfg->scenario->name);
     } else {
@@ -168,7 +168,7 @@ int sim_run_many(const struct sim_run_config *cfg, uint64_t first, uint64_t n, u
         if (out->results[i].failed)
             return dt_err_set(err, 0, "%s, seed %llu: %s", cfg->scenario->name,
                               (unsigned long long)out->results[i].seed, out->results[i].text);
-        add_up(cfg, out, &out->results[i]);
+        summary_add(cfg, out, &out->results[i]);
     }
     out->median = sim_samples_rank(&out->recovery, 0.5);
     out->p99 = sim_samples_rank(&out->recovery, 0.99);

@@ -30,7 +30,7 @@ struct world {
     struct sim_discover_result *r;
 };
 
-static uint32_t inside(uint32_t gateway, uint32_t host)
+static uint32_t inside_addr(uint32_t gateway, uint32_t host)
 {
     return 10u << 24 | gateway / 250 << 16 | gateway % 250 << 8 | host;
 }
@@ -66,8 +66,8 @@ static uint32_t on_the_way(const struct world *w, uint32_t from, uint32_t final,
     return n > 2 && hop < HOPS ? at : final;
 }
 
-static void send_probe(void *user, const struct dt_addr *src, const struct dt_addr *dst, uint16_t sport,
-                       const uint8_t *msg, size_t len)
+static void gateway_send_probe(void *user, const struct dt_addr *src, const struct dt_addr *dst,
+                               uint16_t sport, const uint8_t *msg, size_t len)
 {
     struct gateway *g = user;
     uint32_t final = gateway_of(dt_addr4_host(dst));
@@ -75,8 +75,8 @@ static void send_probe(void *user, const struct dt_addr *src, const struct dt_ad
     post(g, on_the_way(g->w, g->number, final, 0), final, 0, src, dst, msg, len);
 }
 
-static void send_reply(void *user, const struct dt_addr *from, const struct dt_addr *to, const uint8_t *msg,
-                       size_t len)
+static void gateway_send_reply(void *user, const struct dt_addr *from, const struct dt_addr *to,
+                               const uint8_t *msg, size_t len)
 {
     struct gateway *g = user;
     uint32_t final = dt_addr4_host(to) - OWN_FIRST;
@@ -84,13 +84,13 @@ static void send_reply(void *user, const struct dt_addr *from, const struct dt_a
     post(g, final, final, 0, from, to, msg, len);
 }
 
-static bool own_addr(void *user, const struct dt_addr *towards, struct dt_addr *own)
+static bool gateway_own_addr(void *user, const struct dt_addr *towards, struct dt_addr *own)
 {
     *own = dt_addr4(OWN_FIRST + ((struct gateway *)user)->number);
     return true;
 }
 
-static void answer(void *user, dt_time now, const struct dt_ted_answer *a)
+static void gateway_answer(void *user, dt_time now, const struct dt_ted_answer *a)
 {
     struct gateway *g = user;
     struct sim_discover_result *r = g->w->r;
@@ -98,9 +98,10 @@ static void answer(void *user, dt_time now, const struct dt_ted_answer *a)
     r->took_s = dt_time_seconds(now);
 }
 
-static const struct dt_ted_ops ted_ops = {send_probe, send_reply, own_addr, answer, NULL};
+static const struct dt_ted_ops ted_ops = {gateway_send_probe, gateway_send_reply, gateway_own_addr,
+                                          gateway_answer, NULL};
 
-static void arm(struct gateway *g)
+static void gateway_arm(struct gateway *g)
 {
     struct dt_ted_counters c;
     dt_ted_counters(g->ted, &c);
@@ -108,7 +109,7 @@ static void arm(struct gateway *g)
         sim_node_wake_at(&g->node, dt_ted_deadline(g->ted));
 }
 
-static void receive(struct sim_node *n, struct sim_packet *p)
+static void gateway_receive(struct sim_node *n, struct sim_packet *p)
 {
     struct gateway *g = DT_CONTAINER_OF(n, struct gateway, node);
     struct dt_addr src = dt_addr4(p->src), dst = dt_addr4(p->dst);
@@ -121,14 +122,14 @@ static void receive(struct sim_node *n, struct sim_packet *p)
              p->len);
     }
     sim_packet_free(&n->net->pool, p);
-    arm(g);
+    gateway_arm(g);
 }
 
-static void wake(struct sim_node *n)
+static void gateway_wake(struct sim_node *n)
 {
     struct gateway *g = DT_CONTAINER_OF(n, struct gateway, node);
     dt_ted_tick(g->ted, n->net->now);
-    arm(g);
+    gateway_arm(g);
 }
 
 static void free_gateway(struct sim_node *n)
@@ -138,7 +139,7 @@ static void free_gateway(struct sim_node *n)
     free(g);
 }
 
-static const struct sim_node_ops gateway_ops = {receive, wake, free_gateway};
+static const struct sim_node_ops gateway_ops = {gateway_receive, gateway_wake, free_gateway};
 
 static int add_gateway(struct world *w, uint32_t number, uint64_t seed, double loss)
 {
@@ -162,7 +163,7 @@ static int add_gateway(struct world *w, uint32_t number, uint64_t seed, double l
     params.negative_ttl = params.answer_ttl = 3600 * DT_SEC; /* nothing is asked twice in one run */
     g->ted = dt_ted_new(&ted_ops, g, &params, &rand);
     r.proxy[0] = (struct dt_ted_proxy){.ver = 4,
-                                       .src = dt_addr4(inside(number, 0)),
+                                       .src = dt_addr4(inside_addr(number, 0)),
                                        .src_mask = dt_addr4(0xffffff00u),
                                        .dst = dt_addr4(10u << 24),
                                        .dst_mask = dt_addr4(0xff000000u)};
@@ -176,12 +177,12 @@ static void begin_pair(struct sim_call *c, struct sim_net *net)
     uint32_t n = w->r->gateways, from = w->next % n, to = (from + 1 + w->next / n) % n;
     for (uint16_t k = 0; k < 3; k++) {
         struct dt_ted_answer a;
-        struct dt_ted_packet p = {dt_addr4(inside(from, 5)), dt_addr4(inside(to, 7)), 6,
+        struct dt_ted_packet p = {dt_addr4(inside_addr(from, 5)), dt_addr4(inside_addr(to, 7)), 6,
                                   (uint16_t)(40000 + k), 80};
         dt_ted_packet(w->gateway[from]->ted, net->now, 1, &p, &a);
         w->r->packets++;
     }
-    arm(w->gateway[from]);
+    gateway_arm(w->gateway[from]);
     if (++w->next < w->r->pairs)
         sim_net_call_at(net, net->now + PACE, c);
 }

@@ -11,11 +11,11 @@
 #include "wire/esp.h"
 #include "wire/icmp.h"
 
-static void receive(struct sim_node *n, struct sim_packet *p);
-static void wake(struct sim_node *n);
+static void host_receive(struct sim_node *n, struct sim_packet *p);
+static void host_wake(struct sim_node *n);
 static void host_free(struct sim_node *n);
-static void soon(struct sim_node *n, const struct sim_packet *p, int depth);
-static const struct sim_node_ops node_ops = {receive, wake, host_free, soon};
+static void host_soon(struct sim_node *n, const struct sim_packet *p, int depth);
+static const struct sim_node_ops node_ops = {host_receive, host_wake, host_free, host_soon};
 
 bool sim_is_host(const struct sim_node *n)
 {
@@ -52,7 +52,7 @@ void sim_host_arm(struct sim_host *h)
         sim_node_wake_at(&h->node, net_time(h, dt_endpoint_deadline(h->ep)));
 }
 
-static void wake(struct sim_node *n)
+static void host_wake(struct sim_node *n)
 {
     struct sim_host *h = DT_CONTAINER_OF(n, struct sim_host, node);
     if (h->asleep)
@@ -143,14 +143,14 @@ static bool data_on(struct sim_host *h, struct sim_sa *sa, const uint8_t mark[SI
     return sim_host_esp(h, sa, DT_NEXT_IPV4, inner, sizeof inner, SIM_LOAD_DATA);
 }
 
-static void held_out(void *ctx, void *sa, struct dt_held *e)
+static void host_held_out(void *ctx, void *sa, struct dt_held *e)
 {
     data_on(ctx, sa, e->packet);
 }
 
 void sim_host_unhold(struct sim_host *h, struct sim_tunnel *t)
 {
-    dt_hold_release(&h->hold, &t->hold, &t->part, &t->out, held_out, h);
+    dt_hold_release(&h->hold, &t->hold, &t->part, &t->out, host_held_out, h);
 }
 
 bool sim_host_traffic(struct sim_host *h, uint32_t number, dt_time next)
@@ -221,7 +221,7 @@ static void hear_news(struct sim_host *h, const struct sim_news *n)
 }
 
 /* False: the ring was full, and the endpoint will not hear of it. */
-static bool tell_news(struct sim_host *h, const struct sim_news *n)
+static bool host_tell_news(struct sim_host *h, const struct sim_news *n)
 {
     bool waits = h->ring == SIM_RING_BEHIND || h->nnews;
     if (h->ring == SIM_RING_FULL || h->nnews == SIM_NEWS_MAX)
@@ -241,7 +241,7 @@ static bool on_dummy(struct sim_host *h, struct sim_sa *sa, uint64_t id, const s
     if (!dt_dummy_parse(&d, pkt->p, pkt->len))
         return false;
     if (d.reply)
-        return tell_news(h, &(struct sim_news){.sa = id, .ident = d.ident, .seq = d.seq, .reply = true});
+        return host_tell_news(h, &(struct sim_news){.sa = id, .ident = d.ident, .seq = d.seq, .reply = true});
     struct dt_dummy answer = dt_dummy_answer(&d);
     size_t n = dt_dummy_put(reply, sizeof reply, &answer);
     if (sa && sa->answer_dummy && n)
@@ -295,7 +295,7 @@ static bool esp_in(struct sim_host *h, struct sim_packet *p)
     struct dt_echo e;
     enum dt_echo_kind kind =
         !dummy && pkt.len > 9 && pkt.p[9] == 1 ? dt_echo_parse(&e, pkt.p, pkt.len) : DT_ECHO_NONE;
-    if (first && !tell_news(h, &(struct sim_news){.sa = id}) && !h->cfg.faults.first_told_once)
+    if (first && !host_tell_news(h, &(struct sim_news){.sa = id}) && !h->cfg.faults.first_told_once)
         dt_esp_first_untold(&sa->first);
     /* today's IPsec follows a peer that moves behind UDP encapsulation alone (RFC 7296 2.23) */
     bool follows = h->pairing->server_waits || p->proto == SIM_UDP;
@@ -312,13 +312,14 @@ static bool esp_in(struct sim_host *h, struct sim_packet *p)
     else if (kind == DT_ECHO_REQUEST && sa)
         on_echo(h, sa, &e, pkt.p, pkt.len);
     else if (kind == DT_ECHO_REPLY || kind == DT_ECHO_EXCEEDED)
-        told |= tell_news(h, &(struct sim_news){.sa = id, .ident = e.ident, .seq = e.seq, .reply = true});
+        told |=
+            host_tell_news(h, &(struct sim_news){.sa = id, .ident = e.ident, .seq = e.seq, .reply = true});
     else
         on_data(h, pkt.p, pkt.len);
     return told;
 }
 
-static void ike_in(struct sim_host *h, struct sim_packet *p, bool natt)
+static void host_ike_in(struct sim_host *h, struct sim_packet *p, bool natt)
 {
     struct dt_path path = {
         .local = {dt_addr4(p->dst), p->dport}, .remote = {dt_addr4(p->src), p->sport}, .natt = natt};
@@ -327,7 +328,7 @@ static void ike_in(struct sim_host *h, struct sim_packet *p, bool natt)
     h->asker = UINT32_MAX;
 }
 
-static void receive(struct sim_node *n, struct sim_packet *p)
+static void host_receive(struct sim_node *n, struct sim_packet *p)
 {
     struct sim_host *h = DT_CONTAINER_OF(n, struct sim_host, node);
     if (h->asleep || !h->ep) {
@@ -342,9 +343,9 @@ static void receive(struct sim_node *n, struct sim_packet *p)
     }
     bool told = true;
     if (p->proto == SIM_IKE)
-        ike_in(h, p, false);
+        host_ike_in(h, p, false);
     else if (p->proto == SIM_UDP && p->len > 4 && !dt_get_be32(p->bytes))
-        ike_in(h, p, true);
+        host_ike_in(h, p, true);
     else if (p->len > 8)
         told = esp_in(h, p);
     sim_packet_free(&n->net->pool, p);
@@ -393,7 +394,7 @@ static void soon_esp(struct sim_host *h, const struct sim_packet *p, int depth)
         dt_esp_in_prefetch(sa->in, depth == 4);
 }
 
-static void soon(struct sim_node *n, const struct sim_packet *p, int depth)
+static void host_soon(struct sim_node *n, const struct sim_packet *p, int depth)
 {
     struct sim_host *h = DT_CONTAINER_OF(n, struct sim_host, node);
     if (depth == 1 && h->client)
@@ -500,7 +501,7 @@ struct sim_host *sim_host_new(struct sim_net *net, const struct sim_host_config 
     return h;
 }
 
-static void forget(struct sim_host *h)
+static void host_forget(struct sim_host *h)
 {
     dt_endpoint_free(h->ep);
     h->ep = NULL;
@@ -511,7 +512,7 @@ static void forget(struct sim_host *h)
 static void host_free(struct sim_node *n)
 {
     struct sim_host *h = DT_CONTAINER_OF(n, struct sim_host, node);
-    forget(h);
+    host_forget(h);
     dt_table_free(&h->sa_by_spi);
     dt_table_free(&h->sa_by_id);
     dt_table_free(&h->tunnels);
@@ -521,7 +522,7 @@ static void host_free(struct sim_node *n)
 
 int sim_host_restart(struct sim_host *h, struct dt_err *err)
 {
-    forget(h);
+    host_forget(h);
     return sim_host_start(h, err);
 }
 

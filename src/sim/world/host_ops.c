@@ -17,7 +17,7 @@
 
 /* The host's own generator, so that what one host draws depends on its own history alone. A script makes the
  * next SPI, or the next IKE cookie, what a scenario needs it to be. */
-static void draw(void *ctx, void *buf, size_t n)
+static void host_draw(void *ctx, void *buf, size_t n)
 {
     struct sim_host *h = ctx;
     uint8_t *out = buf;
@@ -42,7 +42,8 @@ static void draw(void *ctx, void *buf, size_t n)
 
 /* ---- IKE ------------------------------------------------------------------------------------- */
 
-static void send_ike(void *user, const struct dt_path *path, const uint8_t *data, size_t len, unsigned flags)
+static void host_send_ike(void *user, const struct dt_path *path, const uint8_t *data, size_t len,
+                          unsigned flags)
 {
     struct sim_host *h = user;
     size_t marker = path->natt && !(flags & DT_IKE_SEND_KEEPALIVE) ? 4 : 0;
@@ -62,8 +63,8 @@ static void send_ike(void *user, const struct dt_path *path, const uint8_t *data
     sim_host_send(h, p);
 }
 
-static int psk(void *user, uint32_t tunnel, uint32_t gateway, const struct dt_ike_id *local,
-               const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX])
+static int host_psk(void *user, uint32_t tunnel, uint32_t gateway, const struct dt_ike_id *local,
+                    const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX])
 {
     static const char secret[] = "a secret that all simulated hosts share";
     memcpy(key, secret, sizeof secret);
@@ -87,12 +88,12 @@ static int lease(void *user, dt_time now, uint32_t gateway, const struct dt_ike_
     return 0;
 }
 
-static void release(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
-                    const struct dt_ike_inside *given)
+static void host_release(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
+                         const struct dt_ike_inside *given)
 {
 }
 
-static bool local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote, struct dt_addr *local)
+static bool host_local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote, struct dt_addr *local)
 {
     struct sim_host *h = user;
     *local = dt_addr4(h->addr);
@@ -165,7 +166,7 @@ static struct sim_note *note_epoch(struct sim_host *h, enum sim_note_kind kind, 
     return n;
 }
 
-static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *in, struct dt_err *err)
+static int host_sa_install(void *user, dt_time now, const struct dt_endpoint_sa *in, struct dt_err *err)
 {
     struct sim_host *h = user;
     struct sim_tunnel *t = tunnel_of(h, in->tunnel);
@@ -207,7 +208,7 @@ static int sa_install(void *user, dt_time now, const struct dt_endpoint_sa *in, 
     return 0;
 }
 
-static void sa_remove(void *user, dt_time now, uint64_t id)
+static void host_sa_remove(void *user, dt_time now, uint64_t id)
 {
     struct sim_host *h = user;
     struct sim_sa *sa = sim_host_sa(h, id);
@@ -218,7 +219,7 @@ static void sa_remove(void *user, dt_time now, uint64_t id)
     sa_free(h, sa);
 }
 
-static void sa_path(void *user, dt_time now, uint64_t id, const struct dt_path *path)
+static void host_sa_path(void *user, dt_time now, uint64_t id, const struct dt_path *path)
 {
     struct sim_sa *sa = sim_host_sa(user, id);
     if (sa)
@@ -233,7 +234,8 @@ static bool needless(const struct sim_host *h, const struct sim_sa *was, dt_time
            now < was->heard + p->maxidle && now < was->t0 + p->keylife - p->rekeymargin;
 }
 
-static void outbound(void *user, dt_time now, uint32_t tunnel, enum dt_outbound how, uint64_t id, bool forced)
+static void host_outbound(void *user, dt_time now, uint32_t tunnel, enum dt_outbound how, uint64_t id,
+                          bool forced)
 {
     static const enum dt_out_state state[] = {
         [DT_OUTBOUND_SA] = DT_OUT_SEND, [DT_OUTBOUND_HOLD] = DT_OUT_HOLD, [DT_OUTBOUND_DROP] = DT_OUT_DROP};
@@ -257,7 +259,7 @@ static void outbound(void *user, dt_time now, uint32_t tunnel, enum dt_outbound 
     sim_host_unhold(h, t);
 }
 
-static void probe(void *user, dt_time now, const struct dt_endpoint_probe *pr)
+static void host_probe(void *user, dt_time now, const struct dt_endpoint_probe *pr)
 {
     struct sim_host *h = user;
     struct sim_sa *sa = sim_host_sa(h, pr->sa);
@@ -271,7 +273,7 @@ static void probe(void *user, dt_time now, const struct dt_endpoint_probe *pr)
         sim_host_esp(h, sa, dummy ? DT_NEXT_NONE : DT_NEXT_IPV4, inner, n, SIM_LOAD_PING);
 }
 
-static dt_time last_heard(void *user, uint64_t id)
+static dt_time host_last_heard(void *user, uint64_t id)
 {
     struct sim_sa *sa = sim_host_sa(user, id);
     return sa ? sa->heard : 0;
@@ -314,7 +316,7 @@ static void prove(struct sim_host *h, const struct dt_event *ev)
     }
 }
 
-static void on_event(void *user, const struct dt_event *ev)
+static void host_on_event(void *user, const struct dt_event *ev)
 {
     struct sim_host *h = user;
     struct sim_net *net = h->node.net;
@@ -429,23 +431,23 @@ static int start_server(struct sim_host *h, dt_time now, struct dt_err *err)
 int sim_host_start(struct sim_host *h, struct dt_err *err)
 {
     h->ops = (struct dt_endpoint_ops){
-        .send_ike = send_ike,
-        .sa_install = sa_install,
-        .sa_remove = sa_remove,
-        .sa_path = sa_path,
-        .outbound = outbound,
-        .probe = probe,
-        .last_heard = last_heard,
+        .send_ike = host_send_ike,
+        .sa_install = host_sa_install,
+        .sa_remove = host_sa_remove,
+        .sa_path = host_sa_path,
+        .outbound = host_outbound,
+        .probe = host_probe,
+        .last_heard = host_last_heard,
         .tunnel = tunnel,
-        .local_addr = local_addr,
-        .psk = psk,
+        .local_addr = host_local_addr,
+        .psk = host_psk,
         .lease = lease,
-        .release = release,
-        .trace = on_event, /* data on an epoch is judged by what was known before it left */
+        .release = host_release,
+        .trace = host_on_event, /* data on an epoch is judged by what was known before it left */
         .terse = !h->node.net->notes,
     };
     h->crypto = dt_crypto_null();
-    struct dt_rand rand = {draw, h};
+    struct dt_rand rand = {host_draw, h};
     struct dt_ike_params ike;
     dt_ike_params_default(&ike);
     ike.door.answer_rate = ike.door.answer_rate_source = DT_RATE_NO_LIMIT;

@@ -46,7 +46,7 @@ void sim_queue_free(struct sim_queue *q)
     sim_queue_init(q);
 }
 
-static inline bool before(const struct sim_event *a, const struct sim_event *b)
+static inline bool event_before(const struct sim_event *a, const struct sim_event *b)
 {
     return a->at != b->at ? a->at < b->at : a->order < b->order;
 }
@@ -71,7 +71,7 @@ static int wheel_room(struct sim_wheel *w, size_t cap)
 }
 
 /* Memory for one more, in each place that it may come to: what has been taken in is never lost. */
-static int room(struct sim_queue *q)
+static int event_room(struct sim_queue *q)
 {
     struct sim_wheel *w = q->wheel;
     if (q->beyond < q->cap)
@@ -94,7 +94,7 @@ static void heap_put(struct sim_events *h, const struct sim_event *e)
     size_t i = h->count++;
     while (i) {
         size_t up = (i - 1) / WAYS;
-        if (!before(e, &h->v[up]))
+        if (!event_before(e, &h->v[up]))
             break;
         h->v[i] = h->v[up];
         i = up;
@@ -112,9 +112,9 @@ static struct sim_event heap_pop(struct sim_events *h)
             break;
         size_t end = child + WAYS < n ? child + WAYS : n;
         for (size_t c = child + 1; c < end; c++)
-            if (before(&h->v[c], &h->v[best]))
+            if (event_before(&h->v[c], &h->v[best]))
                 best = c;
-        if (!before(&h->v[best], &last))
+        if (!event_before(&h->v[best], &last))
             break;
         h->v[i] = h->v[best];
         i = best;
@@ -173,7 +173,7 @@ static void empty_bucket(struct sim_wheel *w, uint32_t b, struct sim_events *to,
 }
 
 /* A new width, from the pace of late, and a new beginning; all events stand in `far`. */
-static void lay_out(struct sim_queue *q)
+static void queue_lay_out(struct sim_queue *q)
 {
     struct sim_wheel *w = q->wheel;
     dt_time gap = q->popped ? (q->last - q->began) / q->popped : DT_MSEC;
@@ -217,7 +217,7 @@ static void lay_out_anew(struct sim_queue *q)
     q->heap.count = 0;
     for (uint32_t b = 0; w->count && (b = next_full(w, b)) < BUCKETS;)
         empty_bucket(w, b, &w->far, false);
-    lay_out(q);
+    queue_lay_out(q);
 }
 
 /* The heap is empty: the next bucket's events come into it. */
@@ -226,7 +226,7 @@ static void pour(struct sim_queue *q)
     struct sim_wheel *w = q->wheel;
     uint32_t b = next_full(w, w->open);
     if (b == BUCKETS && w->far.count) {
-        lay_out(q);
+        queue_lay_out(q);
         b = next_full(w, 0);
     }
     if (b == BUCKETS)
@@ -247,9 +247,9 @@ static void fetch_next(struct sim_wheel *w)
         __builtin_prefetch(&w->v[w->soon], 1);
 }
 
-static int put(struct sim_queue *q, const struct sim_event *e)
+static int queue_put(struct sim_queue *q, const struct sim_event *e)
 {
-    if (room(q))
+    if (event_room(q))
         return -1;
     q->beyond++;
     if (e->at >= q->edge) {
@@ -274,15 +274,15 @@ int sim_queue_push(struct sim_queue *q, dt_time when, uint32_t kind, uint32_t ar
     struct sim_event e = {when, q->order++, what, kind, arg};
     uint32_t n = q->nnear;
     if (n == SIM_QUEUE_NEAR) { /* and only then is there anything elsewhere */
-        bool near = before(&e, at(q, LAST));
-        if (put(q, near ? at(q, LAST) : &e))
+        bool near = event_before(&e, at(q, LAST));
+        if (queue_put(q, near ? at(q, LAST) : &e))
             return -1;
         if (!near)
             return 0;
         n--;
     }
     uint32_t i = n;
-    for (; i && before(&e, at(q, i - 1)); i--)
+    for (; i && event_before(&e, at(q, i - 1)); i--)
         *at(q, i) = *at(q, i - 1);
     *at(q, i) = e;
     q->nnear = n + 1;

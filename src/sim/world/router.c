@@ -9,11 +9,11 @@
 
 #define FIRST_PORT 10000
 
-static void receive(struct sim_node *n, struct sim_packet *p);
-static void wake(struct sim_node *n);
+static void router_receive(struct sim_node *n, struct sim_packet *p);
+static void router_wake(struct sim_node *n);
 static void router_free(struct sim_node *n);
-static void soon(struct sim_node *n, const struct sim_packet *p, int depth);
-static const struct sim_node_ops ops = {receive, wake, router_free, soon};
+static void router_soon(struct sim_node *n, const struct sim_packet *p, int depth);
+static const struct sim_node_ops ops = {router_receive, router_wake, router_free, router_soon};
 
 struct sim_lan *sim_lan_new(uint32_t number)
 {
@@ -52,7 +52,7 @@ static struct sim_host *client_at(const struct sim_lan *lan, uint32_t addr)
 }
 
 /* For whom was the packet that gave the item its inbound SPI? The simulator knows; the router does not. */
-static void judge(struct sim_router *r, const struct dt_masq_event *ev, struct sim_host *c)
+static void router_judge(struct sim_router *r, const struct dt_masq_event *ev, struct sim_host *c)
 {
     bool wrong = r->current && r->current->ghost.to != UINT32_MAX && r->current->ghost.to != c->node.index;
     if (wrong && ev->kind == DT_MASQ_IKE) {
@@ -76,13 +76,13 @@ static void judge(struct sim_router *r, const struct dt_masq_event *ev, struct s
     }
 }
 
-static void on_event(void *ctx, const struct dt_masq_event *ev)
+static void router_on_event(void *ctx, const struct dt_masq_event *ev)
 {
     struct sim_router *r = ctx;
     struct sim_net *net = r->node.net;
     struct sim_host *c = client_at(r->lan, ev->client);
     if (ev->what == DT_MASQ_EV_CONVERTED && c) {
-        judge(r, ev, c);
+        router_judge(r, ev, c);
         return;
     }
     if (ev->kind == DT_MASQ_ESP && ev->what == DT_MASQ_EV_CREATED)
@@ -110,7 +110,7 @@ struct sim_router *sim_router_new(struct sim_net *net, struct sim_lan *lan, uint
     r->lan = lan;
     r->outside = outside;
     r->config = *config;
-    r->config.event = on_event;
+    r->config.event = router_on_event;
     r->config.ctx = r;
     r->config.params.n_outside = 1;
     r->config.params.outside[0] = outside;
@@ -171,7 +171,7 @@ static void to_client(struct sim_router *r, uint32_t addr, struct sim_packet *p)
     sim_net_send(r->node.net, &r->node, &c->down, NULL, &c->node, p);
 }
 
-static void drop(struct sim_router *r, struct sim_packet *p, const char *why)
+static void router_drop(struct sim_router *r, struct sim_packet *p, const char *why)
 {
     struct sim_net *net = r->node.net;
     r->dropped++;
@@ -192,13 +192,13 @@ static void udp_out(struct sim_router *r, struct sim_packet *p)
 {
     uint32_t i = 0;
     if (!r->ports && !(r->ports = calloc(SIM_PORTS, sizeof *r->ports))) {
-        drop(r, p, "no memory");
+        router_drop(r, p, "no memory");
         return;
     }
     while (i < r->nports && (r->ports[i].client != p->src || r->ports[i].port != p->sport))
         i++;
     if (i == SIM_PORTS) {
-        drop(r, p, "no port left");
+        router_drop(r, p, "no port left");
         return;
     }
     if (i == r->nports)
@@ -212,7 +212,7 @@ static void udp_in(struct sim_router *r, struct sim_packet *p)
 {
     uint32_t i = p->dport - (uint32_t)FIRST_PORT;
     if (i >= r->nports) {
-        drop(r, p, "no such port");
+        router_drop(r, p, "no such port");
         return;
     }
     p->dport = r->ports[i].port;
@@ -237,7 +237,7 @@ static struct dt_masq_facts facts(const struct sim_packet *p, bool inside)
     return f;
 }
 
-static void multicast(struct sim_router *r, const struct dt_masq_verdict *v, struct sim_packet *p)
+static void router_multicast(struct sim_router *r, const struct dt_masq_verdict *v, struct sim_packet *p)
 {
     struct sim_net *net = r->node.net;
     r->multicast++;
@@ -259,7 +259,7 @@ static void multicast(struct sim_router *r, const struct dt_masq_verdict *v, str
 }
 
 /* Expiries are drawn when they happen; without a drawing they cost an event a minute at most. */
-static void arm(struct sim_router *r)
+static void router_arm(struct sim_router *r)
 {
     dt_time next = dt_masq_deadline(r->masq), now = r->node.net->now;
     if (next == DT_NEVER || r->node.net->in_flight)
@@ -268,7 +268,7 @@ static void arm(struct sim_router *r)
     sim_node_wake_at(&r->node, next > least ? next : least);
 }
 
-static void receive(struct sim_node *n, struct sim_packet *p)
+static void router_receive(struct sim_node *n, struct sim_packet *p)
 {
     struct sim_router *r = DT_CONTAINER_OF(n, struct sim_router, node);
     bool inside = sim_private(p->src);
@@ -285,11 +285,11 @@ static void receive(struct sim_node *n, struct sim_packet *p)
     r->current = p;
     dt_masq_packet(r->masq, n->net->now, &f, &v);
     r->current = NULL;
-    arm(r);
+    router_arm(r);
     if (v.verdict == DT_MASQ_MULTICAST) {
-        multicast(r, &v, p);
+        router_multicast(r, &v, p);
     } else if (v.verdict != DT_MASQ_FORWARD) {
-        drop(r, p, dt_masq_rule_name(v.rule));
+        router_drop(r, p, dt_masq_rule_name(v.rule));
     } else if (inside) {
         p->src = v.nat ? v.nat : r->outside;
         to_internet(r, p);
@@ -299,7 +299,7 @@ static void receive(struct sim_node *n, struct sim_packet *p)
 }
 
 /* The rules' tables, and the host that gets it: as the network itself knows. */
-static void soon(struct sim_node *n, const struct sim_packet *p, int depth)
+static void router_soon(struct sim_node *n, const struct sim_packet *p, int depth)
 {
     struct sim_router *r = DT_CONTAINER_OF(n, struct sim_router, node);
     if (!p || p->proto != SIM_ESP)
@@ -316,9 +316,9 @@ static void soon(struct sim_node *n, const struct sim_packet *p, int depth)
     }
 }
 
-static void wake(struct sim_node *n)
+static void router_wake(struct sim_node *n)
 {
     struct sim_router *r = DT_CONTAINER_OF(n, struct sim_router, node);
     dt_masq_tick(r->masq, n->net->now);
-    arm(r);
+    router_arm(r);
 }

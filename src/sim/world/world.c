@@ -147,7 +147,7 @@ static int add_client(struct sim_world *w, uint32_t i)
     return sim_lan_join(w->lans[lan], h);
 }
 
-static int build(struct sim_world *w)
+static int world_build(struct sim_world *w)
 {
     uint32_t n = w->cfg.clients;
     struct sim_host_config server = {
@@ -196,7 +196,7 @@ struct sim_world *sim_world_new(const struct sim_world_config *cfg, struct dt_er
         w->streams = calloc(2 * (size_t)cfg->clients, sizeof *w->streams);
         if (w->net)
             w->net->notes = cfg->notes;
-        if (w->net && w->clients && w->lans && w->routers && w->flows && w->streams && !build(w)) {
+        if (w->net && w->clients && w->lans && w->routers && w->flows && w->streams && !world_build(w)) {
             for (uint32_t i = 0; cfg->notes && i < w->net->nnodes && i < SIM_NOTE_NAMES; i++)
                 snprintf(cfg->notes->names[i], sizeof cfg->notes->names[i], "%s", w->net->nodes[i]->name);
             return w;
