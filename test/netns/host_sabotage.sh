@@ -55,12 +55,16 @@ for s_at in c1 gateway; do
 done
 
 # ---- somebody takes away again and again what is set again: no loop, nothing in the clear, and mended when that one is tired of it
-said=$(grep -c 'somebody changed this host' "$LAB_DIR/dt-c1.log") began=$(date +%s)
+# How often it is set again, the kernel tells.
+lab_run c1 again ip -o -4 monitor rule
+sleep 0.3
+began=$(date +%s)
 v_before=$(leaked)
 tap_ok "c1: a rule taken away 400 times in 4 s" sabotage_do c1 'for i in $(seq 400); do ip rule del pref 17494 2>/dev/null; sleep 0.01; done'
-said=$(($(grep -c 'somebody changed this host' "$LAB_DIR/dt-c1.log") - said))
 most=$((50 + 10 * ($(date +%s) - began + 2))) # fifty at once, then ten a second
-tap_ok "c1: it is set again often, and not as often ($said times)" [ "$said" -gt 20 -a "$said" -le "$most" ]
+lab_stop again
+again=$(grep -c '^17494:' "$LAB_DIR/again.log")
+tap_ok "c1: it is set again often, and not as often ($again times)" [ "$again" -gt 20 -a "$again" -le "$most" ]
 tap_ok "c1: a rule taken away 400 times: mended" lab_wait "$HEAL" host_healed || host_differs
 tap_ok "c1: a rule taken away 400 times: not one packet in the clear" [ "$(leaked)" = "$v_before" ]
 

@@ -333,7 +333,12 @@ nothing_lost() # FROM TO: a multicast may have brought them what is not theirs
     i=$1
     while [ "$i" -le "$2" ]; do
         cat "$LAB_DIR/cl$i.log"
-        [ "$(field "cl$i" lost)" = 0 ] && [ "$(field "cl$i" received)" = 400 ] || return 1
+        if ! [ "$(field "cl$i" lost)" = 0 ] || ! [ "$(field "cl$i" received)" = 400 ]; then
+            nat router --json counters | jq -c '.rules | with_entries(select(.value > 0))'
+            nat router list
+            ip -n "$LAB-router" neigh
+            return 1
+        fi
         i=$((i + 1))
     done
 }

@@ -186,7 +186,7 @@ tap_ok "... one that is there gets a new epoch" dt c1 rekey office
 forged()
 {
     echo "$(other yielded) entries gave way, $(nat router --json counters | jq -r .rules.full) packets found a table full"
-    kill -0 "$(lab_pid forger)" && [ "$(other yielded)" -gt 5000 ]
+    kill -0 "$(lab_pid forger)" && [ "$(other yielded)" -gt 500 ]
 }
 tap_ok "... and the forger is at it still" forged
 none_lost()
