@@ -61,7 +61,8 @@ sleep 0.3
 began=$(date +%s)
 v_before=$(leaked)
 tap_ok "c1: a rule taken away 400 times in 4 s" sabotage_do c1 'for i in $(seq 400); do ip rule del pref 17494 2>/dev/null; sleep 0.01; done'
-most=$((50 + 10 * ($(date +%s) - began + 2))) # fifty at once, then ten a second
+# Fifty looks at once, then one each 50 to 100 ms; a look reads again what it has set, and may set it once more.
+most=$((120 + 20 * ($(date +%s) - began)))
 lab_stop again
 again=$(grep -c '^17494:' "$LAB_DIR/again.log")
 tap_ok "c1: it is set again often, and not as often ($again times)" [ "$again" -gt 20 -a "$again" -le "$most" ]
