@@ -82,6 +82,9 @@ lab_wire()
 lab_bridge()
 {
     ip -n "$LAB-$1" link add "$2" type bridge
+    # Set by somebody, it stays: else it is the lowest of the ports', and changes when a port comes; who asked for it within
+    # the last second does not believe that, and sends to the old one for half a minute.
+    ip -n "$LAB-$1" link set "$2" address "$(lab_in "$1" cat "/sys/class/net/$2/address")"
     for lab_a in $3; do ip -n "$LAB-$1" addr add "$lab_a" dev "$2"; done
     ip -n "$LAB-$1" link set "$2" up
 }
