@@ -13,6 +13,7 @@ LAB=${LAB:-dtsoak}
 . "$LAB_ROOT/lab/sabotage_router.sh"
 N=${1:-200} SEED=${2:-$(date +%s)} FROM=${3:-1}
 HEAL=30
+[ "$FROM" -ge 1 ] && [ "$FROM" -le "$N" ] || { echo "soak host: begin with one from 1 to $N" >&2; exit 2; }
 
 lab_begin
 trap 'router_lab_end; lab_end' EXIT
