@@ -164,6 +164,16 @@ lab_flow_field() # NAME FIELD
     jq -r -s ".[-1].$2" "$LAB_DIR/$1.log"
 }
 
+# The flows of these jobs of lab-flow end now: what came back is told, and something must have, to the end.
+lab_flows_end() # JOB...
+{
+    for lab_flow in "$@"; do
+        lab_stop "$lab_flow"
+        tap_note "$lab_flow: $(jq -c 'select(.sent) | {sent, received, duplicates, longest_outage_s}' "$LAB_DIR/$lab_flow.log")"
+        tap_ok "$lab_flow: packets came back to the end" sh -c "jq -e 'select(.sent) | .received > 100 and .duplicates == 0' $LAB_DIR/$lab_flow.log"
+    done
+}
+
 lab_fails() # STATUS WORDS COMMAND...
 {
     lab_want=$1 lab_words=$2

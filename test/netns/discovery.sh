@@ -8,6 +8,7 @@
 set -u
 LAB=${LAB:-dtted}
 . "$(dirname "$0")/../../lab/lab.sh"
+. "$(dirname "$0")/../../lab/sites.sh"
 . "$(dirname "$0")/../../lab/dovetail.sh"
 BUILD=$(dirname "$LAB_BIN")
 FLOW=$BUILD/lab/lab-flow GUN=$BUILD/lab/lab-tedgun
@@ -15,18 +16,10 @@ lab_begin
 
 add_site() # N
 {
-    lab_ns "g$1" "h$1a" "h$1b"
-    lab_wire core "c$1" "192.0.$1.254/24 2001:db8:$1::fe/64" "g$1" eth0 "192.0.$1.1/24 2001:db8:$1::1/64"
-    lab_wire "g$1" ina "10.$1.1.1/24 fd0$1::1/64" "h$1a" eth0 "10.$1.1.10/24 fd0$1::10/64"
+    site "$1" ina "h$1a"
+    lab_ns "h$1b"
     lab_wire "g$1" inb "10.$1.2.1/24" "h$1b" eth0 "10.$1.2.10/24"
-    ip -n "$LAB-g$1" route add default via "192.0.$1.254"
-    ip -n "$LAB-h$1a" route add default via "10.$1.1.1"
     ip -n "$LAB-h$1b" route add default via "10.$1.2.1"
-    ip -n "$LAB-core" route add "10.$1.0.0/16" via "192.0.$1.1"
-    ip -n "$LAB-g$1" -6 route add default via "2001:db8:$1::fe"
-    ip -n "$LAB-h$1a" -6 route add default via "fd0$1::1"
-    ip -n "$LAB-core" -6 route add "fd0$1::/64" via "2001:db8:$1::1"
-    lab_forward "g$1"
     lab_run "h$1a" "echo$1a" "$FLOW" echo 4411
     lab_run "h$1b" "echo$1b" "$FLOW" echo 4411
     lab_run "h$1a" "other$1a" "$FLOW" echo 9999

@@ -7,22 +7,14 @@ set -u
 LAB=${LAB:-dthdi}
 . "$(dirname "$0")/../../lab/lab.sh"
 . "$LAB_ROOT/lab/dovetail.sh"
+. "$LAB_ROOT/lab/sites.sh"
 FLOW=$LAB_BIN/../lab/lab-flow
 HEAL=15 # seconds
 lab_begin
 
 add_site() # N
 {
-    lab_ns "g$1" "h$1"
-    lab_wire core "c$1" "192.0.$1.254/24 2001:db8:$1::fe/64" "g$1" eth0 "192.0.$1.1/24 2001:db8:$1::1/64"
-    lab_wire "g$1" in "10.$1.1.1/24 fd0$1::1/64" "h$1" eth0 "10.$1.1.10/24 fd0$1::10/64"
-    ip -n "$LAB-g$1" route add default via "192.0.$1.254"
-    ip -n "$LAB-h$1" route add default via "10.$1.1.1"
-    ip -n "$LAB-core" route add "10.$1.0.0/16" via "192.0.$1.1"
-    ip -n "$LAB-g$1" -6 route add default via "2001:db8:$1::fe"
-    ip -n "$LAB-h$1" -6 route add default via "fd0$1::1"
-    ip -n "$LAB-core" -6 route add "fd0$1::/64" via "2001:db8:$1::1"
-    lab_forward "g$1"
+    site "$1" in "h$1"
     dt_conf "g$1" <<C
 discover "mesh" {
     protect  = { "10.$1.0.0/16 10.0.0.0/8", "fd0$1::/64 fd00::/8" }
@@ -222,9 +214,5 @@ opened()
     lab_wait 5 '[ "$(leaked)" -gt "$then" ]' # and the captures see what is in the clear
 }
 tap_ok 'killed, and opened by dovetaild --open: nothing of it is left, and the captures see what leaves then' opened
-for job in flow4 flow6 back4 back6; do
-    lab_stop "$job"
-    tap_note "$job: $(jq -c 'select(.sent) | {sent, received, duplicates, longest_outage_s}' "$LAB_DIR/$job.log")"
-    tap_ok "$job: packets came back to the end" sh -c "jq -e 'select(.sent) | .received > 100 and .duplicates == 0' $LAB_DIR/$job.log"
-done
+lab_flows_end flow4 flow6 back4 back6
 tap_end

@@ -8,29 +8,41 @@
 static const char *const needs[] = {"spi-collision",   "nat-crash",    "nat-failover",
                                     "gateway-restart", "loss-one-way", "laptop-sleep"};
 
-/* An hour without traffic on a network that loses one packet in twenty. */
-static int idle_hour(struct sim_trade *t, uint64_t seed, struct dt_err *err)
+#define CLIENTS 8
+
+/* A network in which so many clients, behind one NAT, are up for half a minute. */
+static struct sim_world *clients_up(const struct sim_trade *t, const char *pairing, uint64_t seed,
+                                    struct dt_err *err)
 {
-    struct sim_world_config wc = sim_world_config_default(seed, sim_pairing_by_name("both"), &t->params);
-    struct sim_totals before, after;
-    struct dt_tunnel_info info;
-    uint64_t given_up = 0;
-    wc.clients = wc.per_lan = 8;
+    struct sim_world_config wc = sim_world_config_default(seed, sim_pairing_by_name(pairing), &t->params);
+    wc.clients = wc.per_lan = CLIENTS;
     struct sim_world *w = sim_world_new(&wc, err);
     if (!w || sim_world_start(w, err)) {
         sim_world_free(w);
-        return -1;
+        return NULL;
     }
     sim_net_run(w->net, 30 * DT_SEC);
+    return w;
+}
+
+/* An hour without traffic on a network that loses one packet in twenty. */
+static int idle_hour(struct sim_trade *t, uint64_t seed, struct dt_err *err)
+{
+    struct sim_world *w = clients_up(t, "both", seed, err);
+    struct sim_totals before, after;
+    struct dt_tunnel_info info;
+    uint64_t given_up = 0;
+    if (!w)
+        return -1;
     w->routers[0]->up.loss = w->routers[0]->down.loss = sim_chance(0.025);
     sim_world_totals(w, &before);
     sim_net_run(w->net, 3630 * DT_SEC);
     sim_world_totals(w, &after);
-    for (uint32_t i = 0; i < wc.clients; i++)
+    for (uint32_t i = 0; i < CLIENTS; i++)
         if (dt_endpoint_tunnel_info(w->clients[i]->ep, w->clients[i]->tunnel, &info))
             given_up += info.stats.idle_dead + info.stats.unanswered;
-    t->packets_h += (double)(2 * (after.pings - before.pings) + after.ike - before.ike) / wc.clients;
-    t->false_h += (double)given_up / wc.clients;
+    t->packets_h += (double)(2 * (after.pings - before.pings) + after.ike - before.ike) / CLIENTS;
+    t->false_h += (double)given_up / CLIENTS;
     sim_world_free(w);
     return 0;
 }
@@ -38,20 +50,15 @@ static int idle_hour(struct sim_trade *t, uint64_t seed, struct dt_err *err)
 /* How many items does the NAT hold for each client when epochs are short? */
 static int items(struct sim_trade *t, uint64_t seed, struct dt_err *err)
 {
-    struct sim_world_config wc = sim_world_config_default(seed, sim_pairing_by_name("both"), &t->params);
+    struct sim_world *w = clients_up(t, "both", seed, err);
     double sum = 0;
-    wc.clients = wc.per_lan = 8;
-    struct sim_world *w = sim_world_new(&wc, err);
-    if (!w || sim_world_start(w, err)) {
-        sim_world_free(w);
+    if (!w)
         return -1;
-    }
-    sim_net_run(w->net, 30 * DT_SEC);
-    sim_world_traffic(w, 0, wc.clients, 5 * DT_SEC, 5 * DT_SEC);
+    sim_world_traffic(w, 0, CLIENTS, 5 * DT_SEC, 5 * DT_SEC);
     for (int round = 0; round < 10; round++) {
-        for (uint32_t i = 0; i < wc.clients; i++) {
+        for (uint32_t i = 0; i < CLIENTS; i++) {
             struct sim_host *c = w->clients[i];
-            sim_net_run(w->net, w->net->now + 300 * DT_SEC / wc.clients);
+            sim_net_run(w->net, w->net->now + 300 * DT_SEC / CLIENTS);
             dt_endpoint_rekey(c->ep, sim_host_now(c), c->tunnel);
             sim_host_arm(c);
         }
@@ -59,7 +66,7 @@ static int items(struct sim_trade *t, uint64_t seed, struct dt_err *err)
             sum +=
                 (double)dt_masq_count(w->routers[0]->masq, w->net->now, DT_MASQ_ESP, DT_MASQ_ESTABLISHED) / 5;
     }
-    t->items += sum / wc.clients;
+    t->items += sum / CLIENTS;
     sim_world_free(w);
     return 0;
 }
@@ -67,17 +74,12 @@ static int items(struct sim_trade *t, uint64_t seed, struct dt_err *err)
 /* The NAT serves others too: plain clients that say something every 100 s or so, for an hour. */
 static int strangers(struct sim_trade *t, uint64_t seed, struct dt_err *err)
 {
-    struct sim_world_config wc = sim_world_config_default(seed, sim_pairing_by_name("plain"), &t->params);
-    wc.clients = wc.per_lan = 8;
-    struct sim_world *w = sim_world_new(&wc, err);
-    if (!w || sim_world_start(w, err)) {
-        sim_world_free(w);
+    struct sim_world *w = clients_up(t, "plain", seed, err);
+    if (!w)
         return -1;
-    }
-    sim_net_run(w->net, 30 * DT_SEC);
-    sim_world_traffic(w, 0, wc.clients, 100 * DT_SEC, 100 * DT_SEC);
+    sim_world_traffic(w, 0, CLIENTS, 100 * DT_SEC, 100 * DT_SEC);
     sim_net_run(w->net, 3630 * DT_SEC);
-    t->wrong_h += (double)w->routers[0]->wrong_items / wc.clients;
+    t->wrong_h += (double)w->routers[0]->wrong_items / CLIENTS;
     sim_world_free(w);
     return 0;
 }
