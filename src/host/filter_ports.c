@@ -5,20 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what is wanted ---- */
+#include "base/grow.h"
 
-static int port_room(struct filter_ports *l, size_t n)
-{
-    if (l->n + n <= l->cap)
-        return 0;
-    size_t cap = 2 * l->cap + 16;
-    struct filter_port *v = realloc(l->v, cap * sizeof *v);
-    if (!v)
-        return -1;
-    l->v = v;
-    l->cap = cap;
-    return 0;
-}
+/* ---- what is wanted ---- */
 
 static struct filter_port *next_port(struct filter_ports *l, const struct dt_host_fact *x)
 {
@@ -39,7 +28,7 @@ static enum filter_added add_pair(struct filter_ports *l, const struct dt_host_f
     static const uint8_t with_ports[] = {6, 17, 33, 132, 136};
     const struct dt_nl_rule *rule = &x->rule;
     bool each = !rule->proto && (rule->dport[1] || rule->sport[1]);
-    if (port_room(l, sizeof with_ports) < 0)
+    if (dt_grow(l->v, l->cap, l->n + sizeof with_ports - 1, 16))
         return FILTER_NO_MEMORY;
     for (size_t i = 0; i < (each ? sizeof with_ports : 1); i++) {
         struct filter_port *p = next_port(l, x);
@@ -59,14 +48,8 @@ static enum filter_added pair_side_add(struct filter_ports *l, const struct dt_p
     for (size_t i = 0; i < l->nside; i++)
         if (dt_prefix_covers(&l->side[i], own))
             return FILTER_NOTHING;
-    if (l->nside == l->side_cap) {
-        size_t cap = 2 * l->side_cap + 8;
-        struct dt_prefix *v = realloc(l->side, cap * sizeof *v);
-        if (!v)
-            return FILTER_NO_MEMORY;
-        l->side = v;
-        l->side_cap = cap;
-    }
+    if (dt_grow(l->side, l->side_cap, l->nside, 8))
+        return FILTER_NO_MEMORY;
     l->side[l->nside++] = *own;
     return FILTER_NOTHING;
 }
@@ -82,7 +65,7 @@ enum filter_added filter_ports_add(struct filter_ports *l, const struct dt_host_
         return add_pair(l, x);
     if (!r->proto || r->src.len)
         return FILTER_NOTHING;
-    if (port_room(l, 1) < 0)
+    if (dt_grow(l->v, l->cap, l->n, 16))
         return FILTER_NO_MEMORY;
     next_port(l, x);
     l->narrowed = true;
