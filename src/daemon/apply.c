@@ -4,11 +4,23 @@
  *
  * What an administrator has asked for by hand (`dovetail up`, `dovetail down`) stays as long as the file says the same of
  * when the tunnel is up: its `start`, and whether a rule leads to it. */
+
+#include "daemon/apply.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/plans.h"
-#include "daemon/state.h"
+#include "daemon/manager.h"
+#include "daemon/top.h"
+#include "discovery/discovery.h"
+#include "plans/plans.h"
+#include "tunnels/carry.h"
+#include "tunnels/daemon.h"
+#include "tunnels/lease.h"
+#include "tunnels/resolve.h"
+#include "tunnels/routes.h"
+#include "tunnels/tunnels.h"
+#include "tunnels/wants.h"
 
 /* What is under way: what is said of it, and what could not be done. */
 struct apply {
@@ -54,7 +66,7 @@ static bool same_host_names(const struct dt_config_tunnel *a, const struct dt_co
 static bool tunnel_apply(struct apply *a, struct tun *t, struct dt_config_tunnel *want)
 {
     struct daemon *d = a->d;
-    bool ruled = plans_uses(d->rules, want), same = dt_config_tunnel_same(&t->cfg, want);
+    bool ruled = tun_is_ruled(d->rules, want), same = dt_config_tunnel_same(&t->cfg, want);
     bool other_start = ruled != t->ruled || (!ruled && want->start != t->cfg.start);
     memcpy(t->cfg.shares, want->shares, sizeof(t->cfg.shares)); /* another section says so */
     if (same && !other_start)
@@ -79,8 +91,8 @@ static bool tunnel_apply(struct apply *a, struct tun *t, struct dt_config_tunnel
         tun_withdraw(d, t);
     if (!nested) /* else its plan lets go first */
         tun_addresses(d, t);
-    driver_describe(d, t);
-    routes_tunnel(d, t);
+    carry_describe(d, t);
+    routes_want_again(d);
     if (!hosts)
         resolve_start(d, t);
     return true;
@@ -186,7 +198,7 @@ static void gateway_apply(struct apply *a, struct gate *g, struct dt_config_gate
     gates_take_config(g, want);
     if (dt_endpoint_gateway_update(d->ep, daemon_now(), g->id, &g->cfg.cfg, &err) != 0)
         apply_failed(a, g->cfg.cfg.name, err.text);
-    routes_gateway(d, g, false);
+    routes_want_again(d);
 }
 
 static size_t clients_count(const struct daemon *d)
@@ -249,7 +261,7 @@ int daemon_apply(struct daemon *d, struct dt_config *c, json_t *report, struct d
     tunnels_begin(&a);
     json_object_set_new(report, "unchanged", json_integer((json_int_t)a.same));
     json_object_set_new(report, "clients_ended", json_integer((json_int_t)a.ended));
-    d->config_loads++;
+    d->top->config_loads++;
     wants_save(d);
     wants_forget(d);
     return a.failed ? -1 : 0;
@@ -271,7 +283,7 @@ static enum reload reload(struct daemon *d, json_t *report, struct dt_config *ba
         rc = -1;
     log_issues(&c);
     if (rc != 0) {
-        d->config_errors++;
+        d->top->config_errors++;
         LOG(DT_LOG_ERROR, "nothing was changed");
         if (bad != NULL)
             *bad = c;

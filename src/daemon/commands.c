@@ -1,10 +1,23 @@
 /* The control socket's commands. */
+
+#include "daemon/commands.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/plans.h"
-#include "daemon/state.h"
+#include "daemon/apply.h"
+#include "daemon/report.h"
+#include "daemon/status.h"
+#include "daemon/targets.h"
+#include "daemon/waits.h"
+#include "discovery/discovery.h"
+#include "plans/plans.h"
+#include "tunnels/closed.h"
+#include "tunnels/daemon.h"
+#include "tunnels/monitors.h"
+#include "tunnels/tunnels.h"
+#include "tunnels/wants.h"
 
 #define DOWN_TEXT 2048 /* of what goes out in the clear, for each tunnel */
 
@@ -49,7 +62,7 @@ static void cmd_up(void *ctx, struct dt_control_request *req, const json_t *args
     for (size_t i = 0; i < w.on.n; i++)
         tun_up(d, w.on.v[i].tun);
     wants_save(d);
-    loop_wake(d);
+    daemon_wake(d);
     if (dt_control_arg_bool(args, "wait", true))
         waits_add(d, req, &w);
     else
@@ -83,7 +96,7 @@ static void cmd_down(void *ctx, struct dt_control_request *req, const json_t *ar
         json_object_set_new(o, "text", json_string(text));
         json_array_append_new(list, o);
     }
-    loop_wake(d);
+    daemon_wake(d);
     dt_control_answer(req, json_pack("{s:o}", "tunnels", list));
 }
 
@@ -123,7 +136,7 @@ static void cmd_rekey(void *ctx, struct dt_control_request *req, const json_t *a
             dt_endpoint_rekey_ike(d->ep, daemon_now(), target_id(&w.on.v[i]));
         else
             dt_endpoint_rekey(d->ep, daemon_now(), target_id(&w.on.v[i]));
-    loop_wake(d);
+    daemon_wake(d);
     if (!wait)
         dt_control_answer(req, said(&w, ike ? "the IKE SA is being rekeyed" : "asked for"));
 }
@@ -143,7 +156,7 @@ static void cmd_ping(void *ctx, struct dt_control_request *req, const json_t *ar
     w.until = DT_NEVER;
     waits_add(d, req, &w);
     waits_tick(d, daemon_now());
-    loop_wake(d);
+    daemon_wake(d);
 }
 
 static void cmd_status(void *ctx, struct dt_control_request *req, const json_t *args)
@@ -160,7 +173,14 @@ static void cmd_status(void *ctx, struct dt_control_request *req, const json_t *
 
 static void cmd_monitor(void *ctx, struct dt_control_request *req, const json_t *args)
 {
-    monitors_add(ctx, req, json_object_get(args, "tunnels"));
+    struct daemon *d = ctx;
+    const json_t *names = json_object_get(args, "tunnels");
+    const char *unknown = status_unknown(d, names);
+    char text[TARGETS_UNKNOWN];
+    if (unknown != NULL && !gates_admit(d, unknown))
+        dt_control_fail(req, 1, NULL, "%s", targets_unknown(d, unknown, text));
+    else
+        monitors_add(d, req, names, unknown);
 }
 
 static void cmd_reload(void *ctx, struct dt_control_request *req, const json_t *args)
@@ -171,7 +191,7 @@ static void cmd_reload(void *ctx, struct dt_control_request *req, const json_t *
     char line[1024];
     json_t *report = json_object();
     enum reload done = daemon_reload(d, report, &bad, &err);
-    loop_wake(d);
+    daemon_wake(d);
     if (done == RELOAD_DONE) {
         dt_control_answer(req, report);
         return;

@@ -1,4 +1,5 @@
 /* dovetaild: arguments, start in an order that disturbs nobody when something is missing, and the end. */
+
 #include "daemon/daemon.h"
 
 #include <grp.h>
@@ -16,9 +17,26 @@
 #include "base/utf8.h"
 #include "control/page.h"
 #include "crypto/crypto.h"
-#include "daemon/plans.h"
-#include "daemon/state.h"
+#include "daemon/apply.h"
+#include "daemon/commands.h"
+#include "daemon/driver.h"
+#include "daemon/installation.h"
+#include "daemon/jobs.h"
+#include "daemon/keylog.h"
+#include "daemon/loop.h"
+#include "daemon/manager.h"
+#include "daemon/metrics.h"
+#include "daemon/privilege.h"
+#include "daemon/top.h"
+#include "discovery/discovery.h"
+#include "keeper/keeper.h"
 #include "net/names.h"
+#include "plans/plans.h"
+#include "tunnels/daemon.h"
+#include "tunnels/lease.h"
+#include "tunnels/routes.h"
+#include "tunnels/tunnels.h"
+#include "tunnels/wants.h"
 
 #define EXIT_FAILED 1
 #define EXIT_USAGE  2
@@ -146,8 +164,8 @@ static int daemon_open_control(struct daemon *d, struct dt_err *err)
         return -1;
     if (strcmp(d->cfg.socket, DT_CONTROL_SOCKET) == 0)
         mkdir("/run/dovetail", 0755);
-    d->control = dt_control_server_open(&d->loop, d->cfg.socket, gid, daemon_commands, d, err);
-    return d->control != NULL ? 0 : -1;
+    d->top->control = dt_control_server_open(&d->loop, d->cfg.socket, gid, daemon_commands, d, err);
+    return d->top->control != NULL ? 0 : -1;
 }
 
 struct dt_dp_config daemon_data_path(struct daemon *d)
@@ -196,7 +214,7 @@ static int open_endpoint(struct daemon *d, struct dt_err *err)
     ike.port_ike = d->cfg.ike_port;
     ike.port_natt = d->cfg.natt_port;
     ops.work = jobs_add;
-    if (d->keylog == NULL)
+    if (d->top->keylog == NULL)
         ops.keylog = NULL;
     d->ep = dt_endpoint_new(&ops, d, &ike, NULL, dt_crypto_best(), &rand);
     if (d->ep == NULL)
@@ -218,7 +236,7 @@ static int daemon_open_all(struct daemon *d, struct dt_err *err)
     if (d->leases == NULL || open_data_path(d, err) != 0 || open_endpoint(d, err) != 0 ||
         privilege_become(d->cfg.user, err) != 0)
         return -1;
-    if (d->cfg.metrics.addr.ver != 0 && (d->metrics = dt_page_open(&d->cfg.metrics, err)) == NULL)
+    if (d->cfg.metrics.addr.ver != 0 && (d->top->metrics.page = dt_page_open(&d->cfg.metrics, err)) == NULL)
         return -1;
     if (privilege_none(err) != 0)
         return -1;
@@ -228,14 +246,16 @@ static int daemon_open_all(struct daemon *d, struct dt_err *err)
 static void close_all(struct daemon *d)
 {
     routes_end(d); /* it looks at tunnels and device, which go next */
-    if (d->ep != NULL)
+    if (d->ep != NULL) {
+        discover_clear(d);
         tunnels_clear(d);
+    }
     wants_close(d);
     metrics_close(d);
-    dt_page_close(d->metrics);
-    d->metrics = NULL;
-    dt_control_server_close(d->control);
-    d->control = NULL;
+    dt_page_close(d->top->metrics.page);
+    d->top->metrics.page = NULL;
+    dt_control_server_close(d->top->control);
+    d->top->control = NULL;
     if (d->ep != NULL)
         dt_endpoint_free(d->ep);
     d->ep = NULL;
@@ -250,15 +270,13 @@ static void close_all(struct daemon *d)
     dt_nl_close(d->nl);
     if (d->leases != NULL)
         d->leases->close(d->leases);
-    if (d->keylog != NULL)
-        fclose(d->keylog);
-    dt_table_free(&d->dptuns);
-    dt_table_free(&d->tun_names);
-    dt_table_free(&d->tun_ids);
-    dt_table_free(&d->resolves);
+    if (d->top->keylog != NULL)
+        fclose(d->top->keylog);
+    daemon_free_tables(d);
     dt_keeper_dismiss(d->keeper);
     free(d->config_file);
-    dt_notify_close(&d->notify);
+    dt_notify_close(&d->top->manager.notify);
+    dt_wipe(d->top, sizeof(*d->top));
     dt_wipe(d, sizeof(*d));
 }
 
@@ -267,13 +285,13 @@ static void idle_check(uv_timer_t *t)
     struct daemon *d = t->data;
     dt_time now = daemon_now();
     /* Plans go first, one layer after the other, while those below still carry. */
-    if (!d->closing && (plans_idle(d) || now >= d->stop_by)) {
-        d->closing = true;
-        d->stop_by = now + STOP_AFTER;
+    if (!d->top->closing && (plans_idle(d) || now >= d->top->stop_by)) {
+        d->top->closing = true;
+        d->top->stop_by = now + STOP_AFTER;
         dt_endpoint_shutdown(d->ep, now);
-        loop_wake(d);
+        daemon_wake(d);
     }
-    if (d->closing && (dt_endpoint_idle(d->ep) || now >= d->stop_by))
+    if (d->top->closing && (dt_endpoint_idle(d->ep) || now >= d->top->stop_by))
         uv_stop(&d->loop);
 }
 
@@ -285,10 +303,10 @@ void daemon_stop(struct daemon *d)
     }
     d->stopping = true;
     manager_stopping(d);
-    d->stop_by = daemon_now() + STOP_AFTER;
+    d->top->stop_by = daemon_now() + STOP_AFTER;
     plans_stop(d);
-    loop_wake(d);
-    uv_timer_start(&d->beat, idle_check, 0, 20);
+    daemon_wake(d);
+    uv_timer_start(&d->top->loop.beat, idle_check, 0, 20);
 }
 
 /* Symbolic links stay what they are: who swaps one and reloads means the other file. */
@@ -313,7 +331,7 @@ static int daemon_run(struct daemon *d, struct dt_config *c)
     struct dt_err err = {0};
     uv_loop_init(&d->loop);
     signal(SIGPIPE, SIG_IGN);
-    dt_notify_open(&d->notify);
+    dt_notify_open(&d->top->manager.notify);
     if (daemon_open_all(d, &err) != 0) {
         LOG(DT_LOG_ERROR, "%s", err.text);
         close_all(d);
@@ -331,11 +349,11 @@ static int daemon_run(struct daemon *d, struct dt_config *c)
     }
     LOG(DT_LOG_INFO, "dovetaild %s runs: device %s, %u workers, control socket %s", DT_VERSION,
         dt_dp_tun_name(d->dp), dt_dp_workers(d->dp), d->cfg.socket);
-    loop_wake(d);
+    daemon_wake(d);
     routes_flush(d); /* who is told that we are ready finds what is closed closed */
     manager_ready(d);
     uv_run(&d->loop, UV_RUN_DEFAULT);
-    rc = d->status;
+    rc = d->top->status;
     close_all(d);
     return rc;
 }
@@ -409,23 +427,19 @@ int dt_daemon_main(int argc, char **argv)
         return rc;
     }
     static struct daemon d;
+    static struct top top;
+    struct dt_rand rand = dt_rand_system();
+    struct dt_siphash_key owner_key;
+    top = (struct top){.loop = {.nl_fd = -1, .nft_fd = -1}};
     d = (struct daemon){.cfg = c.daemon,
                         .ike4_fd = {-1, -1},
                         .ike6_fd = {-1, -1},
-                        .nl_fd = -1,
-                        .nft_fd = -1,
                         .keeper = keeper,
-                        .started = daemon_now()};
-    dt_list_init(&d.tuns);
-    dt_list_init(&d.gates);
-    dt_list_init(&d.waits);
-    dt_list_init(&d.monitors);
-    struct dt_rand rand = dt_rand_system();
-    dt_rand_fill(&rand, &d.owner_key, sizeof(d.owner_key));
-    dt_table_init(&d.dptuns);
-    dt_table_init(&d.tun_names);
-    dt_table_init(&d.tun_ids);
-    dt_table_init(&d.resolves);
+                        .above = &driver_above,
+                        .top = &top};
+    dt_list_init(&top.waits);
+    dt_rand_fill(&rand, &owner_key, sizeof(owner_key));
+    daemon_init(&d, &owner_key);
     d.config_file = dt_utf8_mend(file); /* the keeper opens it, by its octets */
     if (a.socket != NULL)
         snprintf(d.cfg.socket, sizeof(d.cfg.socket), "%s", a.socket);

@@ -1,17 +1,27 @@
 /* What the endpoint asks for, done with sockets, data path and leases; and what the data path reports, told to the
  * endpoint. */
+
+#include "daemon/driver.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/utf8.h"
-#include "daemon/plans.h"
-#include "daemon/state.h"
+#include "daemon/keylog.h"
+#include "daemon/refusals.h"
+#include "daemon/top.h"
+#include "daemon/waits.h"
+#include "discovery/discovery.h"
 #include "net/udp_socket.h"
+#include "plans/plans.h"
+#include "tunnels/carry.h"
+#include "tunnels/daemon.h"
+#include "tunnels/leases.h"
+#include "tunnels/monitors.h"
+#include "tunnels/routes.h"
+#include "tunnels/tunnels.h"
 #include "wire/dummy.h"
-
-/* What a configuration may have, the data path takes, beside a client's leases. */
-_Static_assert(DT_DP_PREFIXES_MAX >= DT_CONFIG_PREFIXES_MAX + 2, "prefixes of one tunnel");
 
 /* ---- datagrams ---- */
 
@@ -33,48 +43,6 @@ static void send_ike(void *user, const struct dt_path *path, const uint8_t *data
 }
 
 /* ---- SAs ---- */
-
-static struct dt_table_node *find_dptun(struct daemon *d, uint32_t id)
-{
-    struct dt_table_node *n = dt_table_first(&d->dptuns, id);
-    while (n != NULL && DT_CONTAINER_OF(n, struct dptun, node)->id != id)
-        n = dt_table_next(n);
-    return n;
-}
-
-/* Whose a gateway's tunnel is, as a number: no two owners have one prefix in the data path. 0: a client's own tunnel. */
-static uint64_t owner_of(struct daemon *d, uint32_t id)
-{
-    struct dt_tunnel_info info;
-    if (!dt_endpoint_tunnel_info(d->ep, id, &info) || info.client)
-        return 0;
-    return dt_ike_id_hash(&d->owner_key, &info.owner) | 1;
-}
-
-/* Tells the data path what a tunnel carries. It holds at first: a client's until it is verified, a gateway's until it
- * was heard; what goes back in the moment until then must not be lost. */
-static int set_dptun(struct daemon *d, uint32_t id, const struct dt_selectors *local,
-                     const struct dt_selectors *remote, struct dt_err *err)
-{
-    struct tun *t = tun_by_id(d, id);
-    struct dt_dp_tunnel dt = {
-        .id = id, .local = *local, .remote = *remote, .hold_first = true, .owner = owner_of(d, id)};
-    if (t != NULL) {
-        dt.mtu = t->cfg.mtu;
-        dt.on_demand = t->cfg.start == DT_START_DEMAND || t->ruled;
-    }
-    if (dt_dp_tunnel_set(d->dp, &dt, err) != 0)
-        return -1;
-    if (find_dptun(d, id) != NULL)
-        return 0;
-    struct dptun *n = calloc(1, sizeof(*n));
-    if (n == NULL || dt_table_insert(&d->dptuns, &n->node, id) != 0) {
-        free(n);
-        return dt_err_set(err, 0, "out of memory");
-    }
-    n->id = id;
-    return 0;
-}
 
 static struct dt_span part(const uint8_t *key, size_t at, size_t len)
 {
@@ -136,33 +104,23 @@ static int driver_admit(void *user, dt_time now, const struct dt_endpoint_admiss
                : 0;
 }
 
-static void forget_dptun(struct daemon *d, uint32_t id)
-{
-    struct dt_table_node *n = find_dptun(d, id);
-    dt_dp_tunnel_remove(d->dp, id);
-    if (n == NULL)
-        return;
-    dt_table_remove(&d->dptuns, n);
-    free(DT_CONTAINER_OF(n, struct dptun, node));
-}
-
 /* The SA and its tunnel's selectors, both or neither. A tunnel that is there already has the SA first, and then what goes
  * into it. */
 static int add_to_data_path(struct daemon *d, const struct dt_dp_sa *x, struct dt_err *err)
 {
     uint32_t id = (uint32_t)x->tunnel;
-    bool fresh = find_dptun(d, id) == NULL;
-    if (fresh && set_dptun(d, id, &x->local, &x->remote, err) != 0)
+    bool fresh = !carry_has(d, id);
+    if (fresh && carry_set(d, id, &x->local, &x->remote, err) != 0)
         return -1;
     if (dt_dp_sa_add(d->dp, x, err) != 0) {
         if (fresh)
-            forget_dptun(d, id);
+            carry_forget(d, id);
         return -1;
     }
     struct dt_tunnel_info info;
     bool same = dt_endpoint_tunnel_info(d->ep, id, &info) && dt_selectors_eq(&info.local_ts, &x->local) &&
                 dt_selectors_eq(&info.remote_ts, &x->remote);
-    if (fresh || same || set_dptun(d, id, &x->local, &x->remote, err) == 0)
+    if (fresh || same || carry_set(d, id, &x->local, &x->remote, err) == 0)
         return 0;
     dt_dp_sa_remove(d->dp, x->id);
     return -1;
@@ -214,46 +172,15 @@ static void sa_path(void *user, dt_time now, uint64_t sa, const struct dt_path *
         LOG(DT_LOG_WARN, "the new path is not taken: %s", err.text);
 }
 
-/* Before the first epoch: what a client's tunnel will carry is known from the configuration. */
-static int set_from_config(struct daemon *d, struct tun *t, struct dt_err *err)
-{
-    struct dt_selectors any = {0};
-    struct dt_selector all4 = dt_selector_all4(), all6 = dt_selector_all6();
-    dt_selectors_add(&any, &all4);
-    dt_selectors_add(&any, &all6);
-    return set_dptun(d, t->id, t->cfg.cfg.local.n ? &t->cfg.cfg.local : &any, &t->cfg.cfg.protect, err);
-}
-
-void driver_hold(struct daemon *d, struct tun *t)
-{
-    struct dt_err err = {0};
-    if ((find_dptun(d, t->id) == NULL && set_from_config(d, t, &err) != 0) ||
-        dt_dp_tunnel_state(d->dp, t->id, DT_DP_HOLD, 0, &err) != 0)
-        LOG(DT_LOG_WARN, "%s: %s", t->cfg.cfg.name, err.text);
-}
-
-void driver_describe(struct daemon *d, struct tun *t)
-{
-    struct dt_tunnel_info info;
-    struct dt_err err = {0};
-    if (t->id == 0 || find_dptun(d, t->id) == NULL)
-        return;
-    bool negotiated =
-        dt_endpoint_tunnel_info(d->ep, t->id, &info) && info.local_ts.n > 0 && info.remote_ts.n > 0;
-    if ((negotiated ? set_dptun(d, t->id, &info.local_ts, &info.remote_ts, &err)
-                    : set_from_config(d, t, &err)) != 0)
-        LOG(DT_LOG_WARN, "%s: %s", t->cfg.cfg.name, err.text);
-}
-
 static void outbound(void *user, dt_time now, uint32_t tunnel, enum dt_outbound how, uint64_t sa, bool forced)
 {
     static const enum dt_dp_state state[] = {
         [DT_OUTBOUND_SA] = DT_DP_SEND, [DT_OUTBOUND_HOLD] = DT_DP_HOLD, [DT_OUTBOUND_DROP] = DT_DP_DROP};
     struct daemon *d = user;
     struct dt_err err = {0};
-    if (find_dptun(d, tunnel) == NULL) {
+    if (!carry_has(d, tunnel)) {
         struct tun *t = tun_by_id(d, tunnel);
-        if (how == DT_OUTBOUND_DROP || t == NULL || set_from_config(d, t, &err) != 0)
+        if (how == DT_OUTBOUND_DROP || t == NULL || carry_set_from_config(d, t, &err) != 0)
             return;
     }
     if (dt_dp_tunnel_state(d->dp, tunnel, state[how], how == DT_OUTBOUND_SA ? sa : 0, &err) != 0)
@@ -286,14 +213,14 @@ static void tunnel_changed(void *user, dt_time now, uint32_t tunnel, bool gone)
     struct dt_tunnel_info info;
     struct dt_err err = {0};
     if (gone) {
-        forget_dptun(d, tunnel);
+        carry_forget(d, tunnel);
     } else if (dt_endpoint_tunnel_info(d->ep, tunnel, &info) && info.local_ts.n && info.remote_ts.n &&
-               set_dptun(d, tunnel, &info.local_ts, &info.remote_ts, &err) != 0) {
+               carry_set(d, tunnel, &info.local_ts, &info.remote_ts, &err) != 0) {
         LOG(DT_LOG_WARN, "tunnel %u: %s", tunnel, err.text);
     }
     struct tun *t = tun_by_id(d, tunnel);
     if (t != NULL && !gone)
-        routes_tunnel(d, t);
+        routes_want_again(d);
 }
 
 /* An inside address is nobody's way to a gateway; the kernel may take one for an uplink that has no address of its own. */
@@ -328,7 +255,7 @@ static int psk(void *user, uint32_t tunnel, uint32_t gateway, const struct dt_ik
     struct tun *t = tunnel != 0 ? tun_by_id(d, tunnel) : NULL;
     struct gate *g = gateway != 0 ? gate_by_id(d, gateway) : NULL;
     if (t != NULL &&
-        t->cfg.discovered) /* who begins knows the other by its word alone (discover_tunnels.c) */
+        t->cfg.discovered) /* who begins knows the other by its word alone (discovery/tunnels.c) */
         return discover_psk(d, remote->type == DT_ID_ANY ? &t->cfg.cfg.remote_id : remote, key);
     if (g != NULL && g->discovery)
         return discover_psk(d, remote, key);
@@ -387,27 +314,27 @@ static enum dt_log_level level_of(const struct dt_event *ev)
 static bool log_stranger(struct daemon *d)
 {
     dt_time second = daemon_now() / DT_SEC;
-    if (second != d->strangers_second) {
-        if (d->strangers > STRANGERS_A_SECOND)
+    if (second != d->top->strangers.second) {
+        if (d->top->strangers.n > STRANGERS_A_SECOND)
             LOG(DT_LOG_WARN, "%u more lines about strangers were left out",
-                d->strangers - STRANGERS_A_SECOND);
-        d->strangers_second = second;
-        d->strangers = 0;
+                d->top->strangers.n - STRANGERS_A_SECOND);
+        d->top->strangers.second = second;
+        d->top->strangers.n = 0;
     }
-    return ++d->strangers <= STRANGERS_A_SECOND;
+    return ++d->top->strangers.n <= STRANGERS_A_SECOND;
 }
 
 /* Somebody hears that a tunnel is up; what nobody waits for is set at the end of the turn, for all tunnels at once. */
 static bool news_of_up(const struct daemon *d, const struct dt_event *ev)
 {
     return (ev->kind == DT_EVENT_UP || ev->kind == DT_EVENT_UNPROVED) &&
-           (!dt_list_empty(&d->waits) || !dt_list_empty(&d->monitors) || d->plans != NULL);
+           (!dt_list_empty(&d->top->waits) || !dt_list_empty(&d->monitors) || d->plans != NULL);
 }
 
 static void driver_event(void *user, const struct dt_event *ev)
 {
     struct daemon *d = user;
-    d->events++;
+    d->top->events++;
     if (ev->tunnel != 0 || log_stranger(d))
         LOG(level_of(ev), "%s%s%s", ev->tunnel_name, *ev->tunnel_name ? ": " : "", ev->text);
     struct tun *t = ev->tunnel != 0 ? tun_by_id(d, ev->tunnel) : NULL;
@@ -430,10 +357,10 @@ static void driver_event(void *user, const struct dt_event *ev)
 static void driver_keylog(void *user, const char *line)
 {
     struct daemon *d = user;
-    if (d->keylog == NULL)
+    if (d->top->keylog == NULL)
         return;
-    fprintf(d->keylog, "%s\n", line);
-    fflush(d->keylog);
+    fprintf(d->top->keylog, "%s\n", line);
+    fflush(d->top->keylog);
 }
 
 const struct dt_endpoint_ops driver_ops = {
@@ -453,6 +380,24 @@ const struct dt_endpoint_ops driver_ops = {
     .release = leases_release,
     .event = driver_event,
     .keylog = driver_keylog,
+};
+
+static void tunnel_lost(struct daemon *d, struct tun *t, const char *why)
+{
+    plans_forget(d, t, why);
+}
+
+static void tunnel_removed(struct daemon *d, struct tun *t)
+{
+    waits_forget(d, t);
+}
+
+const struct daemon_above driver_above = {
+    .tunnel_lost = tunnel_lost,
+    .tunnel_removed = tunnel_removed,
+    .want = discover_want,
+    .looked = discover_look_where_it_leads,
+    .discovery_missing = discover_missing,
 };
 
 /* ---- from the data path ---- */

@@ -1,12 +1,15 @@
 /* Which installation this is: sixteen random octets in a file beside the leases, made once. A copied configuration does not
  * copy it, so that a gateway can tell a second machine from one that moved. */
+
+#include "daemon/installation.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/state.h"
+#include "tunnels/daemon.h"
 
 #define NAME "installation"
 

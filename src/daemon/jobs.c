@@ -1,13 +1,17 @@
 /* Key exchanges, on a thread of their own: the control thread, which proves epochs and answers for tunnels that are up, never
  * waits for one. Peers that have proved who they are, and sessions of our own, come before strangers. How many jobs there
  * may be is the engine's business (struct dt_ike_door). */
+
+#include "daemon/jobs.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "daemon/state.h"
+#include "daemon/top.h"
+#include "tunnels/daemon.h"
 
 #define NICE 5 /* below the data path's workers and the control thread */
 
@@ -72,7 +76,7 @@ static void on_finished(uv_async_t *a)
     struct dt_ike_work *w;
     while (j->d->ep != NULL && (w = job_done(j)) != NULL)
         dt_endpoint_work_done(j->d->ep, daemon_now(), w);
-    loop_wake(j->d);
+    daemon_wake(j->d);
 }
 
 int jobs_open(struct daemon *d, struct dt_err *err)
@@ -90,14 +94,14 @@ int jobs_open(struct daemon *d, struct dt_err *err)
     j->finished.data = j;
     if (rc == 0 && (rc = pthread_create(&j->thread, NULL, jobs_thread, j)) != 0)
         rc = -rc;
-    d->jobs = j; /* the loop has its handle: freed by jobs_free, after the loop */
+    d->top->jobs = j; /* the loop has its handle: freed by jobs_free, after the loop */
     j->stop = rc != 0;
     return rc == 0 ? 0 : dt_err_set(err, 0, "no thread for key exchanges: %s", uv_strerror(rc));
 }
 
 void jobs_add(void *user, struct dt_ike_work *w)
 {
-    struct jobs *j = ((struct daemon *)user)->jobs;
+    struct jobs *j = ((struct daemon *)user)->top->jobs;
     pthread_mutex_lock(&j->lock);
     dt_list_add_tail(dt_ike_work_urgent(w) ? &j->urgent : &j->strangers, &w->link);
     pthread_cond_signal(&j->more);
@@ -106,7 +110,7 @@ void jobs_add(void *user, struct dt_ike_work *w)
 
 void jobs_stop(struct daemon *d)
 {
-    struct jobs *j = d->jobs;
+    struct jobs *j = d->top->jobs;
     struct dt_ike_work *w;
     if (j == NULL || j->stop)
         return;
@@ -121,6 +125,6 @@ void jobs_stop(struct daemon *d)
 
 void jobs_free(struct daemon *d)
 {
-    free(d->jobs);
-    d->jobs = NULL;
+    free(d->top->jobs);
+    d->top->jobs = NULL;
 }

@@ -1,11 +1,15 @@
 /* Keys of SAs for Wireshark, beside those of IKE: lines of its esp_sa table, in the file of the key log with ".esp" added.
  * Only where the user asks for a key log. */
+
+#include "daemon/keylog.h"
+
 #include <string.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "crypto/crypto.h"
-#include "daemon/state.h"
+#include "daemon/top.h"
+#include "tunnels/daemon.h"
 
 static const char *encryption(const struct dt_suite *s)
 {
@@ -59,7 +63,7 @@ void keylog_lines(FILE *f, const struct dt_endpoint_sa *sa)
 void keylog_sa(struct daemon *d, const struct dt_endpoint_sa *sa)
 {
     struct dt_err err = {0};
-    if (d->keylog == NULL)
+    if (d->top->keylog == NULL)
         return;
     int fd = dt_keeper_keylog(d->keeper, &err);
     FILE *f = fd >= 0 ? fdopen(fd, "a") : NULL;
@@ -79,17 +83,12 @@ int keylog_open(struct daemon *d, struct dt_err *err)
     char path[sizeof(d->cfg.keylog) + 8];
     if (d->cfg.keylog[0] == '\0')
         return 0;
-    keylog_path(d, path, sizeof(path));
+    daemon_keylog_path(d, path, sizeof(path));
     int fd = dt_keylog_open(d->cfg.keylog, err), esp = fd >= 0 ? dt_keylog_open(path, err) : -1;
     if (esp >= 0)
         close(esp);
-    d->keylog = esp >= 0 ? fdopen(fd, "a") : NULL;
-    if (d->keylog == NULL && fd >= 0)
+    d->top->keylog = esp >= 0 ? fdopen(fd, "a") : NULL;
+    if (d->top->keylog == NULL && fd >= 0)
         close(fd);
-    return d->keylog != NULL ? 0 : -1;
-}
-
-void keylog_path(const struct daemon *d, char *out, size_t cap)
-{
-    snprintf(out, cap, "%s%s", d->cfg.keylog, d->cfg.keylog[0] != '\0' ? ".esp" : "");
+    return d->top->keylog != NULL ? 0 : -1;
 }

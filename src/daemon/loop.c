@@ -1,14 +1,28 @@
 /* The control thread's loop: sockets, the endpoint's deadline, the data path's events, news of the network, signals. */
+
+#include "daemon/loop.h"
+
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/plans.h"
-#include "daemon/state.h"
+#include "daemon/apply.h"
+#include "daemon/daemon.h"
+#include "daemon/driver.h"
+#include "daemon/manager.h"
+#include "daemon/metrics.h"
+#include "daemon/top.h"
+#include "daemon/waits.h"
+#include "discovery/discovery.h"
 #include "net/names.h"
 #include "net/nft.h"
 #include "net/udp_socket.h"
 #include "net/watch.h"
+#include "plans/plans.h"
+#include "tunnels/daemon.h"
+#include "tunnels/resolve.h"
+#include "tunnels/routes.h"
+#include "tunnels/tunnels.h"
 
 #define IKE_MAX        65536
 #define BATCH          64 /* events or datagrams before others get their turn */
@@ -19,29 +33,6 @@
 #define HEALS_A_SECOND 10
 #define FLUSH_DEAR     (10 * DT_MSEC)
 
-static void loop_on_timer(uv_timer_t *t);
-
-void loop_wake(struct daemon *d)
-{
-    if (d->ep == NULL || uv_is_closing((uv_handle_t *)&d->timer))
-        return;
-    dt_time at = dt_endpoint_deadline(d->ep), now = daemon_now();
-    if (at == DT_NEVER) {
-        uv_timer_stop(&d->timer);
-        return;
-    }
-    uint64_t ms = at <= now ? 0 : (at - now + DT_MSEC - 1) / DT_MSEC;
-    uv_update_time(&d->loop);
-    uv_timer_start(&d->timer, loop_on_timer, ms, 0);
-}
-
-static void loop_on_timer(uv_timer_t *t)
-{
-    struct daemon *d = t->data;
-    dt_endpoint_tick(d->ep, daemon_now());
-    loop_wake(d);
-}
-
 static void on_beat(uv_timer_t *t)
 {
     struct daemon *d = t->data;
@@ -50,12 +41,12 @@ static void on_beat(uv_timer_t *t)
     waits_tick(d, now);
     discover_tick(d, now);
     plans_beat(d);
-    if (now >= d->host_look_at)
+    if (now >= d->routes.look_at)
         routes_reconcile(d);
-    if (d->metrics != NULL)
+    if (d->top->metrics.page != NULL)
         metrics_refresh(d);
     manager_beat(d, now);
-    loop_wake(d);
+    daemon_wake(d);
 }
 
 /* At the end of each turn of the loop, whatever it was that changed what is wanted; with thousands of tunnels, for which
@@ -64,12 +55,12 @@ static void on_turn(uv_prepare_t *p)
 {
     struct daemon *d = p->data;
     dt_time from = daemon_now();
-    if (!d->routes_changed || from < d->flush_after)
+    if (!d->routes.changed || from < d->routes.flush_after)
         return;
     routes_flush(d);
     dt_time now = daemon_now(), took = dt_time_sub(now, from);
     if (took > FLUSH_DEAR)
-        d->flush_after = dt_time_add(now, 4 * took);
+        d->routes.flush_after = dt_time_add(now, 4 * took);
 }
 
 static void read_ike(struct daemon *d, int fd)
@@ -83,7 +74,7 @@ static void read_ike(struct daemon *d, int fd)
         if (!discover_datagram(d, &path, buf, (size_t)n))
             dt_endpoint_ike_input(d->ep, daemon_now(), &path, buf, (size_t)n);
     }
-    loop_wake(d);
+    daemon_wake(d);
 }
 
 static void on_ike4(uv_poll_t *p, int status, int events)
@@ -108,7 +99,7 @@ static void on_dp(uv_poll_t *p, int status, int events)
         driver_dp_event(d, &ev);
         dt_dp_event_done(&ev);
     }
-    loop_wake(d);
+    daemon_wake(d);
 }
 
 static void on_names(uv_poll_t *p, int status, int events)
@@ -126,22 +117,22 @@ static void on_settled(uv_timer_t *t)
         if (tun->resolve_at != DT_NEVER)
             tun->resolve_at = daemon_now(); /* a name may be resolved now */
     }
-    loop_wake(d);
+    daemon_wake(d);
 }
 
 static void on_heal(uv_timer_t *t)
 {
     struct daemon *d = t->data;
     routes_reconcile(d);
-    loop_wake(d);
+    daemon_wake(d);
 }
 
 /* Somebody who takes away at once what is set again would have us do nothing else. */
 static void heal_soon(struct daemon *d)
 {
-    if (!uv_is_active((uv_handle_t *)&d->heal))
-        uv_timer_start(&d->heal, on_heal,
-                       dt_bucket_take(&d->heals, daemon_now(), 1, HEALS_A_SECOND, HEALS_AT_ONCE)
+    if (!uv_is_active((uv_handle_t *)&d->top->loop.heal))
+        uv_timer_start(&d->top->loop.heal, on_heal,
+                       dt_bucket_take(&d->top->loop.heals, daemon_now(), 1, HEALS_A_SECOND, HEALS_AT_ONCE)
                            ? HEAL_MS
                            : 1000 / HEALS_A_SECOND,
                        0);
@@ -152,18 +143,18 @@ static void on_netlink(uv_poll_t *p, int status, int events)
 {
     struct daemon *d = p->data;
     dt_watch_on(p, status, on_netlink);
-    if (!dt_nl_monitor_drain(d->nl_fd) && status == 0)
+    if (!dt_nl_monitor_drain(d->top->loop.nl_fd) && status == 0)
         return;
     heal_soon(d);
-    if (!uv_is_active((uv_handle_t *)&d->settle))
-        uv_timer_start(&d->settle, on_settled, SETTLE_MS, 0);
+    if (!uv_is_active((uv_handle_t *)&d->top->loop.settle))
+        uv_timer_start(&d->top->loop.settle, on_settled, SETTLE_MS, 0);
 }
 
 static void on_nft(uv_poll_t *p, int status, int events)
 {
     struct daemon *d = p->data;
     dt_watch_on(p, status, on_nft);
-    if (dt_nl_monitor_drain(d->nft_fd) || status < 0)
+    if (dt_nl_monitor_drain(d->top->loop.nft_fd) || status < 0)
         heal_soon(d);
 }
 
@@ -173,7 +164,7 @@ static void on_keeper(uv_poll_t *p, int status, int events)
     if (why == NULL)
         return;
     LOG(DT_LOG_ERROR, "%s", why);
-    ((struct daemon *)p->data)->manager_next = 0;
+    ((struct daemon *)p->data)->top->manager.next = 0;
     uv_poll_stop(p);
 }
 
@@ -185,7 +176,7 @@ static void loop_on_signal(uv_signal_t *s, int signum)
         struct dt_err err = {0};
         daemon_reload(d, report, NULL, &err); /* the log has all of it */
         json_decref(report);
-        loop_wake(d);
+        daemon_wake(d);
         return;
     }
     d->handover = signum == SIGUSR1;
@@ -219,9 +210,9 @@ int loop_open(struct daemon *d, struct dt_err *err)
 {
     if (loop_open_udp(d, err) != 0)
         return -1;
-    d->nft_fd = dt_nft_monitor_open(NULL); /* without nftables there is no news of it */
-    d->nl_fd = dt_nl_monitor_open(err);
-    return d->nl_fd < 0 ? -1 : 0;
+    d->top->loop.nft_fd = dt_nft_monitor_open(NULL); /* without nftables there is no news of it */
+    d->top->loop.nl_fd = dt_nl_monitor_open(err);
+    return d->top->loop.nl_fd < 0 ? -1 : 0;
 }
 
 static void poll_fd(struct daemon *d, uv_poll_t *p, int fd, uv_poll_cb cb)
@@ -243,26 +234,26 @@ static void catch_signal(struct daemon *d, uv_signal_t *s, int signum)
 void loop_start(struct daemon *d)
 {
     uv_timer_init(&d->loop, &d->timer);
-    uv_timer_init(&d->loop, &d->settle);
-    uv_timer_init(&d->loop, &d->heal);
-    uv_timer_init(&d->loop, &d->beat);
-    uv_prepare_init(&d->loop, &d->turn);
+    uv_timer_init(&d->loop, &d->top->loop.settle);
+    uv_timer_init(&d->loop, &d->top->loop.heal);
+    uv_timer_init(&d->loop, &d->top->loop.beat);
+    uv_prepare_init(&d->loop, &d->top->loop.turn);
     metrics_open(d);
-    d->turn.data = d;
-    uv_prepare_start(&d->turn, on_turn);
-    d->timer.data = d->settle.data = d->heal.data = d->beat.data = d;
-    uv_timer_start(&d->beat, on_beat, BEAT_MS, BEAT_MS);
-    poll_fd(d, &d->ike4, d->ike4_fd[0], on_ike4);
-    poll_fd(d, &d->ike6, d->ike6_fd[0], on_ike6);
-    poll_fd(d, &d->dp_poll, dt_dp_event_fd(d->dp), on_dp);
-    poll_fd(d, &d->nl_poll, d->nl_fd, on_netlink);
-    poll_fd(d, &d->nft_poll, d->nft_fd, on_nft);
-    poll_fd(d, &d->keeper_poll, dt_keeper_fd(d->keeper), on_keeper);
-    poll_fd(d, &d->names_poll, dt_names_fd(d->names), on_names);
-    catch_signal(d, &d->sigint, SIGINT);
-    catch_signal(d, &d->sigterm, SIGTERM);
-    catch_signal(d, &d->sighup, SIGHUP);
-    catch_signal(d, &d->sigusr1, SIGUSR1);
+    d->top->loop.turn.data = d;
+    uv_prepare_start(&d->top->loop.turn, on_turn);
+    d->timer.data = d->top->loop.settle.data = d->top->loop.heal.data = d->top->loop.beat.data = d;
+    uv_timer_start(&d->top->loop.beat, on_beat, BEAT_MS, BEAT_MS);
+    poll_fd(d, &d->top->loop.ike4, d->ike4_fd[0], on_ike4);
+    poll_fd(d, &d->top->loop.ike6, d->ike6_fd[0], on_ike6);
+    poll_fd(d, &d->top->loop.dp_poll, dt_dp_event_fd(d->dp), on_dp);
+    poll_fd(d, &d->top->loop.nl_poll, d->top->loop.nl_fd, on_netlink);
+    poll_fd(d, &d->top->loop.nft_poll, d->top->loop.nft_fd, on_nft);
+    poll_fd(d, &d->top->loop.keeper_poll, dt_keeper_fd(d->keeper), on_keeper);
+    poll_fd(d, &d->top->loop.names_poll, dt_names_fd(d->names), on_names);
+    catch_signal(d, &d->top->loop.sigint, SIGINT);
+    catch_signal(d, &d->top->loop.sigterm, SIGTERM);
+    catch_signal(d, &d->top->loop.sighup, SIGHUP);
+    catch_signal(d, &d->top->loop.sigusr1, SIGUSR1);
 }
 
 static void loop_close_handle(uv_handle_t *h, void *arg)
@@ -277,7 +268,8 @@ void loop_close(struct daemon *d)
     uv_run(&d->loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&d->loop) != 0)
         LOG(DT_LOG_WARN, "the loop has something left over");
-    int *fds[] = {&d->ike4_fd[0], &d->ike4_fd[1], &d->ike6_fd[0], &d->ike6_fd[1], &d->nl_fd, &d->nft_fd};
+    int *fds[] = {&d->ike4_fd[0], &d->ike4_fd[1],      &d->ike6_fd[0],
+                  &d->ike6_fd[1], &d->top->loop.nl_fd, &d->top->loop.nft_fd};
     for (size_t i = 0; i < DT_ARRAY_LEN(fds); i++) {
         if (*fds[i] >= 0)
             close(*fds[i]);

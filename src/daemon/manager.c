@@ -1,8 +1,14 @@
 /* What the service manager is told: when it may count on us, that we live, and a line of how we fare. */
+
+#include "daemon/manager.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/state.h"
+#include "daemon/top.h"
+#include "tunnels/daemon.h"
+#include "tunnels/routes.h"
+#include "tunnels/tunnels.h"
 
 #define STATUS_EVERY (5 * DT_SEC)
 
@@ -40,35 +46,36 @@ static void daemon_status_line(struct daemon *d, char *out, size_t cap)
 
 void manager_ready(struct daemon *d)
 {
-    daemon_status_line(d, d->manager_status, sizeof(d->manager_status));
-    dt_notify_ready(&d->notify, d->manager_status);
+    daemon_status_line(d, d->top->manager.line, sizeof(d->top->manager.line));
+    dt_notify_ready(&d->top->manager.notify, d->top->manager.line);
 }
 
 void manager_reloading(struct daemon *d)
 {
-    dt_notify_reloading(&d->notify);
+    dt_notify_reloading(&d->top->manager.notify);
 }
 
 void manager_stopping(struct daemon *d)
 {
-    dt_notify_stopping(&d->notify, d->handover ? "makes way for the next daemon; what is closed stays closed"
-                                               : "closes every tunnel");
+    dt_notify_stopping(&d->top->manager.notify,
+                       d->handover ? "makes way for the next daemon; what is closed stays closed"
+                                   : "closes every tunnel");
 }
 
 /* Without the process with rights this host is not kept, and only a restart mends that: a watchdog may see to it. */
 void manager_beat(struct daemon *d, dt_time now)
 {
-    char line[sizeof(d->manager_status)];
-    if (d->notify.len == 0 || d->stopping)
+    char line[sizeof(d->top->manager.line)];
+    if (d->top->manager.notify.len == 0 || d->stopping)
         return;
     if (dt_keeper_gone(d->keeper) == NULL)
-        dt_notify_alive(&d->notify, now);
-    if (now < d->manager_next)
+        dt_notify_alive(&d->top->manager.notify, now);
+    if (now < d->top->manager.next)
         return;
-    d->manager_next = dt_time_add(now, STATUS_EVERY);
+    d->top->manager.next = dt_time_add(now, STATUS_EVERY);
     daemon_status_line(d, line, sizeof(line));
-    if (strcmp(line, d->manager_status) == 0)
+    if (strcmp(line, d->top->manager.line) == 0)
         return;
-    memcpy(d->manager_status, line, sizeof(line));
-    dt_notify_status(&d->notify, line);
+    memcpy(d->top->manager.line, line, sizeof(line));
+    dt_notify_status(&d->top->manager.notify, line);
 }

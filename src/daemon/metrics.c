@@ -1,12 +1,18 @@
 /* The same facts as numbers, for Prometheus. */
+
+#include "daemon/metrics.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "control/page.h"
-#include "daemon/plans.h"
-#include "daemon/state.h"
+#include "daemon/top.h"
+#include "discovery/discovery.h"
+#include "plans/plans.h"
+#include "tunnels/daemon.h"
+#include "tunnels/tunnels.h"
 
 static void metric_family(FILE *f, const char *name, const char *type, const char *help)
 {
@@ -117,7 +123,7 @@ struct metrics_pass {
 
 static void pass_free(struct daemon *d)
 {
-    struct metrics_pass *p = d->metrics_pass;
+    struct metrics_pass *p = d->top->metrics.pass;
     if (p == NULL)
         return;
     for (size_t k = 0; k <= FAMILIES; k++) {
@@ -127,13 +133,13 @@ static void pass_free(struct daemon *d)
     }
     tun_walk_end(d, &p->walk);
     free(p);
-    d->metrics_pass = NULL;
-    uv_idle_stop(&d->metrics_idle);
+    d->top->metrics.pass = NULL;
+    uv_idle_stop(&d->top->metrics.idle);
 }
 
 static bool pass_new(struct daemon *d)
 {
-    struct metrics_pass *p = d->metrics_pass = calloc(1, sizeof(*p));
+    struct metrics_pass *p = d->top->metrics.pass = calloc(1, sizeof(*p));
     if (p == NULL)
         return false;
     tun_walk_begin(d, &p->walk);
@@ -284,9 +290,9 @@ static void plans_page(struct daemon *d, FILE *f)
         {"plan_layers_performed_total", "counter", "actions performed", c.performed},
         {"plan_layers_torn_total", "counter", "layers torn down", c.torn},
         {"plan_layers_lost_total", "counter", "layers that were up and were lost", c.lost},
-        {"plan_held_packets", "gauge", "packets that wait for a plan", d->metrics_pass->held},
+        {"plan_held_packets", "gauge", "packets that wait for a plan", d->top->metrics.pass->held},
         {"plan_dropped_packets_total", "counter", "packets of plans that were not sent",
-         d->metrics_pass->dropped},
+         d->top->metrics.pass->dropped},
     };
     for (size_t i = 0; i < DT_ARRAY_LEN(v); i++)
         single(f, v[i].name, v[i].type, v[i].help, (double)v[i].v);
@@ -334,21 +340,21 @@ static void daemon_write_page(void *ctx, FILE *f)
     single(
         f, "host_failed_looks_total", "counter",
         "looks at this host after which something of what is wanted was missing, or that could not be made",
-        (double)d->host_failed);
+        (double)d->routes.failed);
     single(f, "sessions", "gauge", "IKE sessions now", (double)e.sessions);
     single(f, "sas", "gauge", "SA pairs now", (double)e.sas);
     single(f, "unknown_spi_total", "counter", "ESP packets for no SA, as reported", (double)e.unknown_spi);
     single(f, "identity_conflicts_total", "counter",
            "times that a second machine with the identity of another was found", (double)e.elsewhere);
-    single(f, "events_total", "counter", "events", (double)d->events);
-    single(f, "config_loads_total", "counter", "configurations taken", (double)d->config_loads);
-    single(f, "config_errors_total", "counter", "configurations refused", (double)d->config_errors);
+    single(f, "events_total", "counter", "events", (double)d->top->events);
+    single(f, "config_loads_total", "counter", "configurations taken", (double)d->top->config_loads);
+    single(f, "config_errors_total", "counter", "configurations refused", (double)d->top->config_errors);
     single(f, "leases_taken_total", "counter", "inside addresses leased", (double)d->leases->count.taken);
     single(f, "leases_refused_total", "counter", "inside addresses refused",
            (double)d->leases->count.refused);
     dropped_page(d, f);
     for (size_t k = 0; k <= FAMILIES; k++)
-        fwrite(d->metrics_pass->text[k], 1, d->metrics_pass->len[k], f);
+        fwrite(d->top->metrics.pass->text[k], 1, d->top->metrics.pass->len[k], f);
     gateways_page(d, f);
     ike_page(d, f);
     data_path_page(d, f);
@@ -370,19 +376,19 @@ static bool pass_whole(struct metrics_pass *p)
 static void metrics_turn(uv_idle_t *idle)
 {
     struct daemon *d = idle->data;
-    struct metrics_pass *p = d->metrics_pass;
+    struct metrics_pass *p = d->top->metrics.pass;
     p->walked = p->walked || !pass_tunnels(d, p);
     if (!p->walked || pass_clients(d, p))
         return;
     if (pass_whole(p))
-        dt_page_make(d->metrics, daemon_write_page, d);
+        dt_page_make(d->top->metrics.page, daemon_write_page, d);
     pass_free(d);
 }
 
 void metrics_open(struct daemon *d)
 {
-    uv_idle_init(&d->loop, &d->metrics_idle);
-    d->metrics_idle.data = d;
+    uv_idle_init(&d->loop, &d->top->metrics.idle);
+    d->top->metrics.idle.data = d;
 }
 
 void metrics_close(struct daemon *d)
@@ -392,10 +398,10 @@ void metrics_close(struct daemon *d)
 
 void metrics_refresh(struct daemon *d)
 {
-    if (d->metrics_calls++ % 5 != 0 || d->metrics_pass != NULL)
+    if (d->top->metrics.calls++ % 5 != 0 || d->top->metrics.pass != NULL)
         return;
     if (pass_new(d))
-        uv_idle_start(&d->metrics_idle, metrics_turn);
+        uv_idle_start(&d->top->metrics.idle, metrics_turn);
     else
         pass_free(d);
 }

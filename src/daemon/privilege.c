@@ -1,4 +1,7 @@
 /* Rights: what must be there, how they are given up for good, what must never happen (core dumps with keys in them). */
+
+#include "daemon/privilege.h"
+
 #include <errno.h>
 #include <linux/capability.h>
 #include <pwd.h>
@@ -8,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/rights.h"
-#include "daemon/state.h"
+#include "tunnels/daemon.h"
 
 #define WANTED (DT_RIGHT(CAP_NET_ADMIN) | DT_RIGHT(CAP_NET_RAW))
 

@@ -1,12 +1,19 @@
 /* The whole of what `dovetail status` asks for, in pieces of a bounded number of tunnels: with ten thousand of them it is
  * many megabytes, and the epochs' engines must not wait for it. Each tunnel is told as it is when its turn comes; one that
  * comes meanwhile is told too, or not, and one that goes is told as it was, or not at all. */
+
+#include "daemon/report.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/plans.h"
-#include "daemon/state.h"
+#include "daemon/refusals.h"
+#include "daemon/status.h"
+#include "discovery/discovery.h"
+#include "plans/plans.h"
+#include "tunnels/daemon.h"
+#include "tunnels/tunnels.h"
 
 #define ROWS  48   /* tunnels that are told in one piece */
 #define LOOKS 2048 /* tunnels that are looked at for it */

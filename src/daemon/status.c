@@ -1,10 +1,18 @@
 /* What is known, as JSON: for `dovetail status` and as the detail of errors. */
+
+#include "daemon/status.h"
+
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/plans.h"
-#include "daemon/state.h"
+#include "tunnels/closed.h"
+#include "tunnels/daemon.h"
+#include "tunnels/families.h"
+#include "tunnels/lan.h"
+#include "tunnels/monitors.h"
+#include "tunnels/routes.h"
+#include "tunnels/tunnels.h"
 
 static json_t *addr_json(const struct dt_addr *a)
 {
@@ -278,14 +286,6 @@ json_t *status_tunnel(struct daemon *d, struct tun *t)
         json_array_append_new(hosts, json_string(t->cfg.host[i]));
     json_object_set_new(o, "gateway", hosts);
     return o;
-}
-
-bool client_is(const struct dt_ike_id *id, const char *name)
-{
-    struct dt_ike_id named;
-    char text[DT_IKE_ID_STRLEN];
-    return strcmp(dt_ike_id_str(text, id), name) == 0 ||
-           (dt_ike_id_parse(&named, name) == 0 && dt_ike_id_eq(&named, id));
 }
 
 /* Its text, where that is no identity's as people write them. */

@@ -1,11 +1,16 @@
 /* Whom a command names: configured tunnels, and clients of our gateways by their identity. */
+
+#include "daemon/targets.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/suggest.h"
 #include "base/utf8.h"
-#include "daemon/state.h"
+#include "daemon/status.h"
+#include "tunnels/daemon.h"
+#include "tunnels/tunnels.h"
 
 #define NAMES_TOLD 8 /* when a name is unknown, so many of those that there are */
 

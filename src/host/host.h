@@ -44,7 +44,7 @@ enum dt_host_kind {
 #define DT_HOST_TABLES      1024u
 /* Where routing rules of ours stand. */
 /* What came out of the device or from this host itself, behind everybody's other rules: by a route of its own, or not by the default route either when its
- * network is in DT_HOST_TABLE_BEHIND (daemon/behind.c). Just before the kernel's own rule for the main table. */
+ * network is in DT_HOST_TABLE_BEHIND (tunnels/behind.c). Just before the kernel's own rule for the main table. */
 #define DT_HOST_PRIORITY_BEHIND 32764u /* and the next */
 #define DT_HOST_TABLE_BEHIND    (DT_HOST_TABLES_FROM + DT_HOST_TABLES - 1)
 #define DT_HOST_TABLE_MAIN      254u
@@ -53,7 +53,7 @@ enum dt_host_kind {
 #define DT_HOST_PRIORITY_FIRST 17492u
 #define DT_HOST_PRIORITY_LAST  17501u
 
-/* Discovery (daemon/discover_host.c): packets that are marked as the data path's, and those to our own side, pass by; what a proxy
+/* Discovery (discovery/host.c): packets that are marked as the data path's, and those to our own side, pass by; what a proxy
  * describes, at the next priority, looks into its table; the third is where the first go to. */
 #define DT_HOST_PRIORITY_DISCOVER 17496u
 #define DT_HOST_TABLE_DISCOVER    17496u

@@ -1,6 +1,6 @@
 /* What tunnel endpoint discovery needs of this host (US 7,207,063, FIG. 2): probes that leave with another host's
  * address, and probes that pass through. All for the control thread. (Packets of our hosts go into the TUN device by routing
- * rules: daemon/discover_host.c.) */
+ * rules: discovery/host.c.) */
 #ifndef DT_NET_DISCOVERY_H
 #define DT_NET_DISCOVERY_H
 

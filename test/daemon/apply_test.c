@@ -329,7 +329,7 @@ static void the_secret_of_a_tunnel(void **state)
     memcpy(strstr(other, "secret-one"), "secret-two", 10);
     apply(&n, n.c, other, "0 1 0 0");
     assert_int_equal(fake_host_spi(n.c, "t1"), spi); /* the gateway does not take it: what is there goes on */
-    assert_int_equal(n.g->d.refused[0].count > 0, 1);
+    assert_int_equal(n.g->d.top->refusals.newest[0].count > 0, 1);
     net_free(&n);
 }
 

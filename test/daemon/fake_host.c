@@ -391,30 +391,26 @@ struct fake_host *fake_host_new(struct dt_addr addr)
     ops.event = count_event;
     ops.keylog = NULL;
     ops.work = NULL; /* key exchanges are done at once */
+    d->above = &driver_above;
+    d->top = &h->top;
+    daemon_init(d, &(struct dt_siphash_key){{0}});
+    dt_list_init(&h->top.waits);
     uv_loop_init(&d->loop);
     uv_timer_init(&d->loop, &d->timer);
-    uv_timer_init(&d->loop, &d->settle);
-    uv_timer_init(&d->loop, &d->beat);
-    d->timer.data = d->settle.data = d->beat.data = d;
+    uv_timer_init(&d->loop, &h->top.loop.settle);
+    uv_timer_init(&d->loop, &h->top.loop.beat);
+    d->timer.data = h->top.loop.settle.data = h->top.loop.beat.data = d;
     for (int i = 0; i < 2; i++)
         d->ike4_fd[i] = d->ike6_fd[i] = -1;
-    d->nl_fd = -1;
-    d->started = daemon_now();
-    d->routes_changed = true; /* as routes_begin brings the device up */
+    h->top.loop.nl_fd = -1;
+    d->routes.changed = true; /* as routes_begin brings the device up */
     d->cfg.ike_port = DT_PORT_IKE;
     d->cfg.natt_port = DT_PORT_NATT;
-    struct dt_list *lists[] = {&d->tuns, &d->gates, &d->waits, &d->monitors};
-    for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
-        dt_list_init(lists[i]);
-    dt_table_init(&d->dptuns);
-    dt_table_init(&d->tun_names);
-    dt_table_init(&d->tun_ids);
-    dt_table_init(&d->resolves);
     d->dp = (struct dt_dp *)h; /* the functions above know what it is */
     d->nl = (struct dt_nl *)h;
     h->host = dt_host_new(&dt_host_sort, &host_ops, h);
     d->keeper = (struct dt_keeper *)h;
-    d->routes_begun = true;
+    d->routes.begun = true;
     d->leases = dt_lease_sqlite(":memory:", &err);
     assert_non_null(h->host);
     d->ep = dt_endpoint_new(&ops, d, &ike, NULL, dt_crypto_null(), &rand);
@@ -440,6 +436,7 @@ void fake_host_free(struct fake_host *h)
     for (size_t i = 0; i < DT_ARRAY_LEN(hosts); i++)
         if (hosts[i] == h)
             hosts[i] = NULL;
+    discover_clear(d);
     tunnels_clear(d);
     dt_endpoint_free(d->ep);
     d->ep = NULL;
@@ -450,10 +447,7 @@ void fake_host_free(struct fake_host *h)
     plans_hook_close(d);
     dt_host_free(h->host);
     d->leases->close(d->leases);
-    dt_table_free(&d->dptuns);
-    dt_table_free(&d->tun_names);
-    dt_table_free(&d->tun_ids);
-    dt_table_free(&d->resolves);
+    daemon_free_tables(d);
     free(h);
     queued = nprobe = 0;
 }

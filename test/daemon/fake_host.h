@@ -6,8 +6,19 @@
 
 #include "support/test.h"
 
-#include "daemon/plans.h"
-#include "daemon/state.h"
+#include "daemon/apply.h"
+#include "daemon/commands.h"
+#include "daemon/daemon.h"
+#include "daemon/driver.h"
+#include "daemon/status.h"
+#include "daemon/top.h"
+#include "daemon/waits.h"
+#include "discovery/discovery.h"
+#include "plans/plans.h"
+#include "tunnels/closed.h"
+#include "tunnels/daemon.h"
+#include "tunnels/monitors.h"
+#include "tunnels/tunnels.h"
 
 #define FAKE_TUNNELS 512
 #define FAKE_SAS     256
@@ -22,6 +33,7 @@ struct fake_tunnel {
 
 struct fake_host {
     struct daemon d;
+    struct top top;
     struct dt_host *host;
     struct dt_addr addr; /* what the kernel would choose towards everybody */
     bool deaf;           /* nothing reaches it */
@@ -33,8 +45,8 @@ struct fake_host {
     } sa[FAKE_SAS];
     size_t nfact; /* of the kernel: routes, addresses, rules */
     struct dt_host_fact fact[FAKE_FACTS];
-    struct dt_addr host_addr[4];                   /* of the host's other interfaces; ver 0: none */
-    struct dt_prefix routed; /* that a route other than the default one leads to; len 0: none */
+    struct dt_addr host_addr[4]; /* of the host's other interfaces; ver 0: none */
+    struct dt_prefix routed;     /* that a route other than the default one leads to; len 0: none */
     unsigned sessions_opened, sessions_down, gone; /* events */
     char why[DT_ERR_TEXT];                         /* of the last tunnel that was gone */
 };

@@ -340,7 +340,8 @@ const char *dt_keeper_look(struct dt_keeper *k)
     return NULL;
 }
 
-int dt_keeper_setup(struct dt_keeper *k, const struct dt_keeper_setup *s, char note[DT_ERR_TEXT], struct dt_err *err)
+int dt_keeper_setup(struct dt_keeper *k, const struct dt_keeper_setup *s, char note[DT_ERR_TEXT],
+                    struct dt_err *err)
 {
     note[0] = '\0';
     return 0;
@@ -352,7 +353,8 @@ int dt_keeper_device(struct dt_keeper *k, struct dt_tun *tun, int *fd, size_t qu
 }
 
 int dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struct dt_host_result *result,
-                   void (*mended)(void *user, bool set, const struct dt_host_fact *f, const struct dt_err *err),
+                   void (*mended)(void *user, bool set, const struct dt_host_fact *f,
+                                  const struct dt_err *err),
                    void *user)
 {
     dt_host_facts_free(want);

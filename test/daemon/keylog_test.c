@@ -1,10 +1,11 @@
 /* Key logs are for Wireshark: a line that it cannot read keeps it from reading the others. */
-#include "support/test.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/state.h"
+#include "support/test.h"
+
+#include "daemon/keylog.h"
 
 static const struct dt_suite suites[] = {
     {DT_ENCR_AES_GCM_16, 128, 0},

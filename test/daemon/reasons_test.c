@@ -41,7 +41,7 @@ static enum dt_log_level level_of(enum dt_ike_event what, const char *text)
     struct dt_event ev = {.kind = DT_EVENT_IKE, .name = "ike", .ike = what, .tunnel_name = ""};
     snprintf(ev.text, sizeof(ev.text), "%s", text);
     level = -1;
-    room.d.strangers = 0;
+    room.d.top->strangers.n = 0;
     driver_ops.event(&room.d, &ev);
     assert_true(level >= 0);
     return (enum dt_log_level)level;

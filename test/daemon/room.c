@@ -1,4 +1,3 @@
-#include "daemon/room.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,8 +8,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "daemon/plans.h"
+#include "daemon/loop.h"
+#include "daemon/room.h"
 #include "daemon/virtual_time.h"
+#include "tunnels/lease.h"
+#include "tunnels/routes.h"
 
 #define TURNS 16 /* of the loop, at a time: a line of each connection takes one */
 
@@ -44,23 +46,17 @@ static void begin_daemon(struct room *r)
     struct dt_err err = {0};
     struct dt_rand rand = dt_prng_rand(&r->w.host[0].prng);
     assert_int_equal(dt_config_load(&c, r->conf), 0);
+    r->top = (struct top){.loop = {.nl_fd = -1, .nft_fd = -1}};
+    dt_list_init(&r->top.waits);
     *d = (struct daemon){
-        .cfg = c.daemon, .ike4_fd = {-1, -1}, .ike6_fd = {-1, -1}, .nl_fd = -1, .nft_fd = -1};
+        .cfg = c.daemon, .ike4_fd = {-1, -1}, .ike6_fd = {-1, -1}, .above = &driver_above, .top = &r->top};
     d->keeper = (struct dt_keeper *)(void *)r->conf; /* the functions of fake_net.c know what it is */
-    dt_list_init(&d->tuns);
-    dt_list_init(&d->gates);
-    dt_list_init(&d->waits);
-    dt_list_init(&d->monitors);
-    dt_table_init(&d->dptuns);
-    dt_table_init(&d->tun_names);
-    dt_table_init(&d->tun_ids);
-    dt_table_init(&d->resolves);
-    d->started = daemon_now();
+    daemon_init(d, &(struct dt_siphash_key){{0}});
     d->config_file = strdup(r->conf);
     uv_loop_init(&d->loop);
     signal(SIGPIPE, SIG_IGN);
-    d->control = dt_control_server_open(&d->loop, r->sock, (gid_t)-1, daemon_commands, d, &err);
-    if (d->control == NULL)
+    d->top->control = dt_control_server_open(&d->loop, r->sock, (gid_t)-1, daemon_commands, d, &err);
+    if (d->top->control == NULL)
         fail_msg("%s", err.text);
     d->leases = dt_lease_sqlite(":memory:", &err);
     assert_non_null(d->leases);
@@ -79,7 +75,7 @@ static void begin_daemon(struct room *r)
     assert_int_equal(daemon_apply(d, &c, report, &err), 0);
     json_decref(report);
     dt_config_free(&c);
-    loop_wake(d);
+    daemon_wake(d);
 }
 
 void room_begin(struct room *r, uint64_t seed, int hosts, const char *conf)
@@ -102,9 +98,10 @@ void room_begin(struct room *r, uint64_t seed, int hosts, const char *conf)
 void room_end(struct room *r)
 {
     struct daemon *d = &r->d;
+    discover_clear(d);
     tunnels_clear(d);
     assert_int_equal(fake_lookups(), 0); /* of tunnels that are gone */
-    dt_control_server_close(d->control);
+    dt_control_server_close(d->top->control);
     r->w.host[0].dead = true;
     dt_endpoint_free(d->ep);
     d->ep = r->w.host[0].ep = NULL;
@@ -113,13 +110,10 @@ void room_end(struct room *r)
     plans_hook_close(d);
     routes_end(d);
     d->leases->close(d->leases);
-    assert_int_equal(d->dptuns.count, 0);
+    assert_int_equal(d->carried.tunnels.count, 0);
     assert_int_equal(d->tun_ids.count, 0);
-    dt_table_free(&d->dptuns);
-    dt_table_free(&d->tun_names);
-    dt_table_free(&d->tun_ids);
-    assert_int_equal(d->resolves.count, 0);
-    dt_table_free(&d->resolves);
+    assert_int_equal(d->resolves.under_way.count, 0);
+    daemon_free_tables(d);
     free(d->config_file);
     world_end(&r->w);
     unlink(r->conf);

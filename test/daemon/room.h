@@ -3,8 +3,20 @@
 #ifndef DT_TEST_DAEMON_ROOM_H
 #define DT_TEST_DAEMON_ROOM_H
 
+#include "daemon/apply.h"
+#include "daemon/commands.h"
+#include "daemon/daemon.h"
+#include "daemon/driver.h"
 #include "daemon/fake_net.h"
-#include "daemon/state.h"
+#include "daemon/status.h"
+#include "daemon/top.h"
+#include "daemon/waits.h"
+#include "discovery/discovery.h"
+#include "plans/plans.h"
+#include "tunnels/closed.h"
+#include "tunnels/daemon.h"
+#include "tunnels/monitors.h"
+#include "tunnels/tunnels.h"
 
 #define ROOM_PSK "the shared secret of the tests"
 /* What the world's hosts propose. */
@@ -13,6 +25,7 @@
 struct room {
     struct world w; /* the daemon is on host 0 */
     struct daemon d;
+    struct top top;
     char dir[64], conf[96], sock[96];
     void (*heard)(struct room *r,
                   const struct dt_event *ev); /* the daemon's events, after the daemon; may be NULL */

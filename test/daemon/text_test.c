@@ -1,14 +1,15 @@
 /* Whatever is in a name: the answers and events that tell of it arrive, and are text. JSON takes nothing but UTF-8, and names
  * are cut where there is no room for them. */
-#include "daemon/room.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "base/utf8.h"
-#include "daemon/discover.h"
+#include "daemon/room.h"
+#include "discovery/discover.h"
 
-#define U10 "\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc" /* of two octets each */
+#define U10                                                                                                  \
+    "\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc" /* of two octets each */
 #define ODD "x" U10 /* cut at any even number of octets, it is cut inside a character */
 
 enum { DAEMON, PEER, HOSTS = 3 };

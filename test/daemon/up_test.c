@@ -16,17 +16,17 @@ static void who_asks_after_it_came_up_finds_its_routes(void **state)
     struct dt_tunnel_info info;
     room_begin(&r, 1, 2, conf);
     world_serve(&r.w, 1, WORLD_DOVETAIL);
-    r.d.flush_after = r.d.host_look_at = dt_time_add(r.w.now, 60 * DT_SEC);
+    r.d.routes.flush_after = r.d.routes.look_at = dt_time_add(r.w.now, 60 * DT_SEC);
     room_pass(&r, 2 * DT_SEC);
     assert_true(dt_endpoint_tunnel_info(r.d.ep, dt_endpoint_tunnel_by_name(r.d.ep, "office"), &info));
     assert_true(info.up);
-    assert_true(r.d.routes_changed); /* it is up, and the host does not know yet */
+    assert_true(r.d.routes.changed); /* it is up, and the host does not know yet */
     int fd = room_connect(&r);
     room_send(fd, "{\"v\":1,\"id\":1,\"command\":\"up\",\"args\":{\"tunnels\":[\"office\"]}}\n");
     room_pass(&r, DT_SEC);
     assert_true(room_read(fd, said, sizeof(said)) > 0);
     assert_non_null(strstr(said, "\"ok\":true"));
-    assert_false(r.d.routes_changed);
+    assert_false(r.d.routes.changed);
     close(fd);
     room_end(&r);
 }

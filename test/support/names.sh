@@ -2,10 +2,9 @@
 # A name in a backtrace says where one is: no static function of src has the name of another file's. TAP.
 set -u
 cd "$(dirname "$0")/../.."
-twice=$(find src -name '*.[ch]' | sort | while read -r file; do
-    # A definition begins in the first column, and its name stands before the first parenthesis.
-    sed -n 's/^static [^=;(]*[ *]\([a-z_0-9]*\)(.*/\1/p' "$file" | sort -u | sed "s,\$, $file,"
-done | sort | awk '
+# A definition begins in the first column, and its name stands before the first parenthesis.
+twice=$(find src -name '*.[ch]' -exec awk '/^static [^=;(]*[ *][a-z_0-9]+\(/ {
+        sub(/\(.*/, ""); sub(/.*[ *]/, ""); print $0, FILENAME }' {} + | sort -u | awk '
     $1 == last { found[$1] = found[$1] ? found[$1] " " $2 : file " " $2 }
     { last = $1; file = $2 }
     END { for (n in found) print "# " n ": " found[n] }' | sort)

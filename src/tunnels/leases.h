@@ -1,0 +1,13 @@
+/* Inside addresses for clients, as the endpoint asks for them (dt_endpoint_ops.lease and .release; user is the daemon), out of
+ * the store of tunnels/lease.h. Control thread. */
+#ifndef DT_TUNNELS_LEASES_H
+#define DT_TUNNELS_LEASES_H
+
+#include "endpoint/endpoint.h"
+
+int leases_take(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
+                const struct dt_ike_inside *want, struct dt_ike_inside *give, struct dt_err *err);
+void leases_release(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
+                    const struct dt_ike_inside *given);
+
+#endif
