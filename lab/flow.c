@@ -1,11 +1,13 @@
 /* lab-flow: a numbered UDP flow and its echo, to count what a tunnel loses, which way, and for how long.
  *
  *   lab-flow echo PORT                                   answers every packet (IPv4 and IPv6)
- *   lab-flow send ADDRESS PORT [-i MS] [-s BYTES] [-t SECONDS] [-g GAP_MS] [-w WAIT] [-e]
+ *   lab-flow send ADDRESS PORT [-i MS] [-s BYTES] [-t SECONDS] [-g GAP_MS] [-w WAIT] [-e] [-b]
+ *   lab-flow hear PORT [-i MS] [-g GAP_MS] [-e] [-b]     answers nothing, and tells of silences like send
  *
  * `send` prints one JSON object at the end (and at SIGTERM or SIGINT): sent, received, lost_out (never reached the
  * echo), lost_back (answered, but the answer never came), duplicates, reordered, longest_outage_s, and outages: each
  * silence longer than GAP_MS with its start (seconds since the epoch) and length. With -e each is also printed when it ends.
+ * With -b each second says what is so now: received, and quiet_s, for how long nothing has come.
  * Answers are waited for WAIT seconds after the last packet (1).
  *
  * Packet: magic, flow id, sequence number (from 1), and in the answer how many distinct packets of this flow the
@@ -89,19 +91,25 @@ static bool note(struct seen *s, uint32_t seq)
     return true;
 }
 
-static int echo(const char *port)
+static int listen_at(const char *port)
 {
     int fd = socket(AF_INET6, SOCK_DGRAM, 0), no = 0;
     struct sockaddr_in6 a = {
         .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)atoi(port)), .sin6_addr = in6addr_any};
-    static struct seen flows[FLOWS];
-    uint8_t buf[65536];
     if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no) ||
         bind(fd, (struct sockaddr *)&a, sizeof a)) {
-        perror("lab-flow: echo");
-        return 1;
+        perror("lab-flow");
+        exit(1);
     }
     set_room(fd);
+    return fd;
+}
+
+static int echo(const char *port)
+{
+    int fd = listen_at(port);
+    static struct seen flows[FLOWS];
+    uint8_t buf[65536];
     while (!stop) {
         struct sockaddr_in6 from;
         socklen_t len = sizeof from;
@@ -132,7 +140,8 @@ struct run {
     double last_heard, longest;
     struct gap gap[MAX_GAPS];
     int ngap;
-    bool tell;
+    bool tell, beats;
+    double beat;
     double min_gap;
     struct seen seen;
 };
@@ -157,8 +166,9 @@ static void receive(struct run *r, double interval)
     uint8_t buf[65536];
     ssize_t n;
     while ((n = recv(r->fd, buf, sizeof buf, MSG_DONTWAIT)) >= HEADER) {
-        if (get32(buf) != MAGIC || get32(buf + 4) != r->flow)
+        if (get32(buf) != MAGIC || (r->flow != 0 && get32(buf + 4) != r->flow))
             continue;
+        r->flow = get32(buf + 4);
         uint32_t seq = get32(buf + 8), reached = get32(buf + 12);
         double now = clock_s(CLOCK_MONOTONIC);
         if (!note(&r->seen, seq)) {
@@ -176,6 +186,17 @@ static void receive(struct run *r, double interval)
     }
 }
 
+static void say_beat(struct run *r)
+{
+    double now = clock_s(CLOCK_MONOTONIC);
+    if (!r->beats || now < r->beat)
+        return;
+    r->beat = now + 1;
+    printf("{\"now\":%.3f,\"received\":%u,\"quiet_s\":%.3f}\n", clock_s(CLOCK_REALTIME), r->received,
+           now - r->last_heard);
+    fflush(stdout);
+}
+
 static void report(const struct run *r)
 {
     /* What the echo saw is known up to the last answer; what is missing after it counts as lost on the way out. */
@@ -190,8 +211,25 @@ static void report(const struct run *r)
     printf("]}\n");
 }
 
+static int hear(const char *port, double interval, double min_gap, bool tell, bool beats)
+{
+    static struct run r;
+    r = (struct run){.fd = listen_at(port), .tell = tell, .beats = beats, .min_gap = min_gap};
+    r.last_heard = clock_s(CLOCK_MONOTONIC);
+    while (!stop) {
+        struct pollfd p = {r.fd, POLLIN, 0};
+        poll(&p, 1, 50);
+        receive(&r, interval);
+        say_beat(&r);
+    }
+    silence(&r, clock_s(CLOCK_MONOTONIC), interval);
+    r.sent = r.last;
+    report(&r);
+    return 0;
+}
+
 static int send_flow(const char *host, const char *port, double interval, size_t size, double seconds,
-                     double min_gap, double grace, bool tell)
+                     double min_gap, double grace, bool tell, bool beats)
 {
     static struct run r;
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICHOST}, *ai;
@@ -205,6 +243,7 @@ static int send_flow(const char *host, const char *port, double interval, size_t
     set_room(r.fd);
     r.flow = (uint32_t)getpid() << 12 ^ (uint32_t)time(NULL) ^ (uint32_t)strlen(host) << 4;
     r.tell = tell;
+    r.beats = beats;
     r.min_gap = min_gap;
     double start = clock_s(CLOCK_MONOTONIC), next = start, end = seconds > 0 ? start + seconds : 1e18;
     r.last_heard = start;
@@ -233,6 +272,7 @@ static int send_flow(const char *host, const char *port, double interval, size_t
         double wait = sending ? next - clock_s(CLOCK_MONOTONIC) : 0.05;
         poll(&p, 1, wait > 0.0005 ? (int)(wait * 1000 + 0.5) : 0);
         receive(&r, interval);
+        say_beat(&r);
     }
     double now = clock_s(CLOCK_MONOTONIC);
     if (r.received < r.sent)
@@ -247,18 +287,18 @@ int main(int argc, char **argv)
     struct sigaction sa = {.sa_handler = on_signal};
     double interval = 0.01, seconds = 10, gap = 0.1, wait = 1;
     size_t size = 200;
-    bool tell = false;
+    bool tell = false, beats = false, hears = argc >= 3 && !strcmp(argv[1], "hear");
     sigaction(SIGTERM, &sa, NULL);
     sigaction(SIGINT, &sa, NULL);
     if (argc == 3 && !strcmp(argv[1], "echo"))
         return echo(argv[2]);
-    if (argc < 4 || strcmp(argv[1], "send")) {
+    if (!hears && (argc < 4 || strcmp(argv[1], "send"))) {
         fprintf(stderr, "usage: lab-flow echo PORT | send ADDRESS PORT [-i MS] [-s BYTES] [-t SECONDS] [-g "
-                        "GAP_MS] [-w WAIT] [-e]\n");
+                        "GAP_MS] [-w WAIT] [-e] [-b] | hear PORT [-i MS] [-g GAP_MS] [-e] [-b]\n");
         return 2;
     }
-    optind = 4;
-    for (int c; (c = getopt(argc, argv, "i:s:t:g:w:e")) != -1;)
+    optind = hears ? 3 : 4;
+    for (int c; (c = getopt(argc, argv, "i:s:t:g:w:eb")) != -1;)
         switch (c) {
         case 'i':
             interval = atof(optarg) / 1000;
@@ -278,10 +318,14 @@ int main(int argc, char **argv)
         case 'e':
             tell = true;
             break;
+        case 'b':
+            beats = true;
+            break;
         default:
             return 2;
         }
     if (size < HEADER || size > 60000 || interval <= 0)
         return 2;
-    return send_flow(argv[2], argv[3], interval, size, seconds, gap, wait, tell);
+    return hears ? hear(argv[2], interval, gap, tell, beats)
+                 : send_flow(argv[2], argv[3], interval, size, seconds, gap, wait, tell, beats);
 }
