@@ -23,7 +23,7 @@
 #include "crypto/signature.h"
 
 #define DT_X509_CHAIN_MAX    8
-#define DT_X509_CHAIN_OCTETS 24576
+#define DT_X509_CHAIN_OCTETS 14336 /* what fits into one message of IKE beside the rest */
 #define DT_X509_ANCHORS_MAX  256
 #define DT_X509_HASH_LEN     20 /* of an authority's public key (RFC 7296 section 3.7) */
 #define DT_X509_TEXT         200

@@ -118,7 +118,7 @@ static void chain_tell(struct verification *v, X509_STORE_CTX *ctx, int error)
 }
 
 /* What OpenSSL finds wrong, one thing after the other. 1: it goes on all the same. */
-static int on_fault(int ok, X509_STORE_CTX *ctx)
+static int on_verify_fault(int ok, X509_STORE_CTX *ctx)
 {
     struct verification *v = X509_STORE_CTX_get_app_data(ctx);
     int error = X509_STORE_CTX_get_error(ctx), depth = X509_STORE_CTX_get_error_depth(ctx);
@@ -146,7 +146,7 @@ static void verify_params(const struct verification *v, X509_STORE_CTX *ctx)
     X509_VERIFY_PARAM_set_auth_level(p, AUTH_LEVEL);
     X509_VERIFY_PARAM_set_time(p, (time_t)v->q->now);
     X509_STORE_CTX_set_app_data(ctx, (void *)(uintptr_t)v);
-    X509_STORE_CTX_set_verify_cb(ctx, on_fault);
+    X509_STORE_CTX_set_verify_cb(ctx, on_verify_fault);
 }
 
 static int verify_chain(struct verification *v, X509 *leaf, STACK_OF(X509) * others)

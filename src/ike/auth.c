@@ -43,31 +43,56 @@ static uint32_t first_spi(struct dt_ike_session *s, struct dt_err *err)
     return spi;
 }
 
+/* What is asked of the peer, and what we show it. */
+static void certificates_write(struct dt_ike_session *s, struct dt_ike_builder *b)
+{
+    struct ike_certreq request = {0};
+    if (ike_auth_signs(s))
+        ike_cert_write(b, s->cfg->own);
+    if (s->cfg->trust)
+        ike_certreq_add(&request, s->cfg->trust);
+    ike_certreq_write(b, &request);
+}
+
+static void auth_signed(struct ike_sa *sa, struct ike_msg *none)
+{
+    if (sa->session->state == DT_SESSION_AUTH)
+        ike_auth_start(sa->session);
+}
+
 void ike_auth_start(struct dt_ike_session *s)
 {
     struct ike_sa *sa = s->current;
     struct dt_ike_builder b;
     struct dt_err err = {0};
-    uint8_t auth[DT_PRF_MAX];
-    size_t auth_len;
     struct ike_private own;
+    enum ike_auth_verdict signed_now = ike_auth_own(sa, auth_signed, &err);
+    if (signed_now != AUTH_GOOD) {
+        if (signed_now == AUTH_BAD)
+            ike_session_end(s, &err);
+        return;
+    }
     ike_auth_private_ask(s, &own); /* before anything is built: the owner may do what it likes */
     if (s->state == DT_SESSION_DEAD)
         return;
     struct ike_exchange *ex = ike_exchange_new(EX_AUTH);
-    if (!ex || !(ex->spi_in = first_spi(s, &err)) || ike_auth_psk.sign(sa, true, auth, &auth_len, &err)) {
+    if (!ex || !(ex->spi_in = first_spi(s, &err))) {
         ike_exchange_free(ex);
         ike_session_end(s, &err);
         return;
     }
     ike_sk_begin(sa, &b, DT_IKE_AUTH, false);
     dt_ike_id_write(&b, DT_P_IDI, &s->local_id);
+    certificates_write(s, &b);
     if (s->cfg->initial_contact)
         ike_write_notify(&b, DT_N_INITIAL_CONTACT, dt_span(NULL, 0));
     if (s->cfg->send_idr)
         dt_ike_id_write(&b, DT_P_IDR, &s->cfg->remote_id);
-    dt_ike_auth_write(&b, ike_auth_psk.method, dt_span(auth, auth_len));
-    dt_wipe(auth, sizeof(auth));
+    if (ike_auth_write(sa, &b, &err)) {
+        ike_exchange_free(ex);
+        ike_session_end(s, &err);
+        return;
+    }
     ike_cp_request(s, &b);
     ike_offer_sa(s, &b, ex->spi_in, true);
     ike_offer_ts(s, &b);
@@ -119,31 +144,40 @@ int ike_auth_read_id(struct dt_ike_session *s, const struct dt_ike_payload *p)
     return 0;
 }
 
-static int check_peer(struct ike_sa *sa, const struct dt_ike_payloads *in, struct dt_err *err)
+static enum ike_auth_verdict check_peer(struct ike_sa *sa, const struct ike_msg *m, ike_work_again *again,
+                                        struct dt_err *err)
 {
     struct dt_ike_session *s = sa->session;
-    struct dt_ike_auth auth;
     char want[DT_IKE_ID_STRLEN], got[DT_IKE_ID_STRLEN];
-    const struct dt_ike_payload *pid = dt_ike_find(in, DT_P_IDR), *pauth = dt_ike_find(in, DT_P_AUTH);
-    if (!pid || ike_auth_read_id(s, pid) || !pauth || dt_ike_auth_read(&auth, pauth->body))
-        return dt_err_set(err, DT_N_AUTHENTICATION_FAILED,
-                          "the peer's IKE_AUTH lacks a well-formed IDr or AUTH");
-    if (!dt_ike_id_matches(&s->cfg->remote_id, &s->remote_id))
-        return dt_err_set(err, DT_N_AUTHENTICATION_FAILED, "the peer says it is %.90s; configured is %.90s",
-                          dt_ike_id_str(got, &s->remote_id), dt_ike_id_str(want, &s->cfg->remote_id));
-    if (auth.method != ike_auth_psk.method)
-        return dt_err_set(err, DT_N_AUTHENTICATION_FAILED,
-                          "the peer authenticates by method %u; here is method %u", auth.method,
-                          ike_auth_psk.method);
-    return ike_auth_psk.verify(sa, false, auth.data, err);
+    const struct dt_ike_payload *pid = dt_ike_find(&m->inner, DT_P_IDR);
+    if (!pid || ike_auth_read_id(s, pid)) {
+        dt_err_set(err, DT_N_AUTHENTICATION_FAILED, "the peer's IKE_AUTH lacks a well-formed IDr");
+        return AUTH_BAD;
+    }
+    if (!dt_ike_id_matches(&s->cfg->remote_id, &s->remote_id)) {
+        dt_err_set(err, DT_N_AUTHENTICATION_FAILED, "the peer says it is %.90s; configured is %.90s",
+                   dt_ike_id_str(got, &s->remote_id), dt_ike_id_str(want, &s->cfg->remote_id));
+        return AUTH_BAD;
+    }
+    return ike_auth_peer(sa, m, again, err);
+}
+
+bool ike_auth_answer_ready(struct ike_sa *sa, const struct ike_msg *m, ike_work_again *again)
+{
+    struct dt_err err = {0};
+    return !dt_ike_find(&m->inner, DT_P_AUTH) || check_peer(sa, m, again, &err) != AUTH_LATER;
 }
 
 static void auth_refused(struct dt_ike_session *s, uint16_t type, bool session,
                          const struct dt_ike_payloads *in)
 {
-    char text[16], id[DT_IKE_ID_STRLEN];
+    char text[16], id[DT_IKE_ID_STRLEN], shown[320];
     struct dt_err err = {0};
-    if (type == DT_N_AUTHENTICATION_FAILED)
+    if (type == DT_N_AUTHENTICATION_FAILED && ike_auth_signs(s))
+        dt_err_set(&err, type, "the peer answers %s to %.100s; %.280s; its log says why",
+                   ike_notify_text(type, text), dt_ike_id_str(id, &s->local_id),
+                   ike_auth_shown(s, shown, sizeof(shown)));
+    else if (type == DT_N_AUTHENTICATION_FAILED)
         dt_err_set(&err, type,
                    "the peer answers %s to %.100s: wrong identity or pre-shared key, here or there",
                    ike_notify_text(type, text), dt_ike_id_str(id, &s->local_id));
@@ -183,7 +217,7 @@ void ike_auth_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ik
         auth_refused(s, error, true, &m->inner);
         return;
     }
-    if (check_peer(sa, &m->inner, &err)) {
+    if (check_peer(sa, m, NULL, &err) != AUTH_GOOD) {
         not_the_peer(sa, &err);
         return;
     }

@@ -62,22 +62,15 @@ static int who_is_it(struct dt_ike_session *s, const struct ike_msg *m, struct d
     return 0;
 }
 
-static int check_auth(struct ike_sa *sa, const struct ike_msg *m, struct dt_err *err)
+static enum ike_auth_verdict check_auth(struct ike_sa *sa, const struct ike_msg *m, struct dt_err *err)
 {
-    struct dt_ike_auth auth;
     char who[DT_IKE_ID_STRLEN];
-    const struct dt_ike_payload *p = dt_ike_find(&m->inner, DT_P_AUTH);
-    if (!p)
-        return dt_err_set(err, DT_N_AUTHENTICATION_FAILED,
-                          "%.100s asks for EAP; only pre-shared keys are served",
-                          dt_ike_id_str(who, &sa->session->remote_id));
-    if (dt_ike_auth_read(&auth, p->body))
-        return dt_err_set(err, DT_N_INVALID_SYNTAX, "the peer's AUTH payload is malformed");
-    if (auth.method != ike_auth_psk.method)
-        return dt_err_set(err, DT_N_AUTHENTICATION_FAILED,
-                          "%.100s authenticates by method %u; here is method %u",
-                          dt_ike_id_str(who, &sa->session->remote_id), auth.method, ike_auth_psk.method);
-    return ike_auth_psk.verify(sa, true, auth.data, err);
+    if (dt_ike_find(&m->inner, DT_P_AUTH))
+        return ike_auth_peer(sa, m, ike_auth_got_request, err);
+    dt_err_set(err, DT_N_AUTHENTICATION_FAILED,
+               "%.100s asks for EAP; pre-shared keys and certificates are served",
+               dt_ike_id_str(who, &sa->session->remote_id));
+    return AUTH_BAD;
 }
 
 /* IKE_SA_INIT chose for all who are served on this path; now it is known whom the peer means, and what that one allows. */
@@ -123,19 +116,17 @@ static int make_child(struct ike_sa *sa, const struct ike_msg *m, struct answer 
     return -1;
 }
 
-static size_t auth_answer_build(struct ike_sa *sa, const struct answer *a, const struct dt_err *child_err)
+static size_t auth_answer_build(struct ike_sa *sa, const struct answer *a, const struct dt_err *child_err,
+                                struct dt_err *err)
 {
     struct dt_ike_session *s = sa->session;
     struct dt_ike_builder b;
-    struct dt_err err;
-    uint8_t auth[DT_PRF_MAX];
-    size_t len;
-    if (ike_auth_psk.sign(sa, false, auth, &len, &err))
-        return 0;
     ike_sk_begin(sa, &b, DT_IKE_AUTH, true);
     dt_ike_id_write(&b, DT_P_IDR, &s->local_id);
-    dt_ike_auth_write(&b, ike_auth_psk.method, dt_span(auth, len));
-    dt_wipe(auth, sizeof(auth));
+    if (ike_auth_signs(s))
+        ike_cert_write(&b, s->cfg->own);
+    if (ike_auth_write(sa, &b, err))
+        return 0;
     if (a->child) {
         if (a->cp.type)
             dt_ike_cp_write(&b, &a->cp);
@@ -162,13 +153,18 @@ void ike_auth_got_request(struct ike_sa *sa, struct ike_msg *m)
     struct dt_ike_notify_payload n;
     struct dt_err err = {0};
     struct answer a = {0};
+    enum ike_auth_verdict proved = AUTH_BAD;
     if (sa->state != SA_AUTH || s->initiator) {
         ike->count.malformed++;
         return;
     }
     s->path = *m->path;
     ike_auth_vendor_read(s, &m->inner);
-    if (who_is_it(s, m, &err) || check_auth(sa, m, &err) || check_suite(sa, &err)) {
+    if (!who_is_it(s, m, &err))
+        proved = check_auth(sa, m, &err);
+    if (proved == AUTH_LATER)
+        return;
+    if (proved == AUTH_BAD || check_suite(sa, &err)) {
         if (s->state != DT_SESSION_DEAD)
             auth_refuse(sa, m, &err);
         return;
@@ -189,9 +185,12 @@ void ike_auth_got_request(struct ike_sa *sa, struct ike_msg *m)
         dt_wipe(&a, sizeof(a));
         return;
     }
-    if (ike_response_set(sa, ike->scratch, auth_answer_build(sa, &a, &err))) {
+    struct dt_err why = {0};
+    size_t len = auth_answer_build(sa, &a, &err, &why);
+    if (ike_response_set(sa, ike->scratch, len)) {
         dt_wipe(&a, sizeof(a));
-        ike_session_fail(s, 0, "no memory, or too much configuration for one IKE_AUTH");
+        ike_session_fail(s, 0, "%s",
+                         why.text[0] ? why.text : "no memory, or too much configuration for one IKE_AUTH");
         return;
     }
     dt_heap_set(&ike->timers, &sa->life.t, DT_NEVER);

@@ -6,29 +6,18 @@ static int auth_compute(struct ike_sa *sa, bool initiator, uint8_t *out, size_t 
     static const char pad[] = "Key Pad for IKEv2";
     struct dt_ike_session *s = sa->session;
     struct dt_ike *ike = s->ike;
-    struct ike_handshake *hs = s->hs;
-    bool ours = initiator == sa->initiator;
-    uint8_t psk[DT_PSK_MAX], key[DT_PRF_MAX], maced[DT_PRF_MAX],
-        own_id[4 + DT_IKE_ID_MAX] = {s->local_id.type};
+    uint8_t psk[DT_PSK_MAX], key[DT_PRF_MAX], maced[DT_PRF_MAX];
     char a[DT_IKE_ID_STRLEN], b[DT_IKE_ID_STRLEN];
     size_t prf = dt_prf_len(sa->prf);
+    struct dt_span padding = dt_span(pad, sizeof(pad) - 1), octets[3];
 
-    int n = ike->ops.psk(ike->ctx, s, &s->local_id, &s->remote_id, psk);
+    int n = ike->ops.psk ? ike->ops.psk(ike->ctx, s, &s->local_id, &s->remote_id, psk) : -1;
     if (n <= 0 || n > DT_PSK_MAX)
         return dt_err_set(err, DT_N_AUTHENTICATION_FAILED, "there is no pre-shared key for %.90s and %.90s",
                           dt_ike_id_str(a, &s->local_id), dt_ike_id_str(b, &s->remote_id));
-    memcpy(own_id + 4, s->local_id.data, s->local_id.len);
-    /* IDi' and IDr' are the payloads' bodies as they were sent: whatever the peer wrote into RESERVED counts. */
-    struct dt_span body =
-        ours ? dt_span(own_id, 4u + s->local_id.len) : dt_span(hs->peer_id, hs->peer_id_len);
-    struct dt_span padding = dt_span(pad, sizeof(pad) - 1);
-    struct dt_span own = dt_span(hs->nonce, hs->nonce_len), peer = ike_nonce_span(&hs->peer_nonce);
-    struct dt_span octets[] = {ike_bytes_span(ours ? &hs->sent : &hs->got), ours ? peer : own,
-                               dt_span(maced, prf)};
     int rc = dt_prf(ike->crypto, sa->prf, dt_span(psk, (size_t)n), &padding, 1, key, err);
     if (!rc)
-        rc = dt_prf(ike->crypto, sa->prf, dt_span(initiator ? hs->sk_pi : hs->sk_pr, prf), &body, 1, maced,
-                    err);
+        rc = ike_auth_octets(sa, initiator, maced, octets, err);
     if (!rc)
         rc = dt_prf(ike->crypto, sa->prf, dt_span(key, prf), octets, 3, out, err);
     *len = prf;

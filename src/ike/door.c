@@ -19,7 +19,8 @@ void ike_door_init(struct dt_ike *ike)
 void ike_door_free(struct dt_ike *ike)
 {
     struct dt_table_iter it = {0};
-    for (struct dt_table_node *n; (n = dt_table_iterate(&ike->door.sources, &it));) /* whose work never came back */
+    for (struct dt_table_node *n;
+         (n = dt_table_iterate(&ike->door.sources, &it));) /* whose work never came back */
         free(DT_CONTAINER_OF(n, struct ike_source, node));
     dt_table_free(&ike->door.sources);
     dt_heap_free(&ike->door.biggest);
@@ -206,6 +207,20 @@ void ike_door_work_end(struct dt_ike *ike, struct ike_source *src, uint32_t work
     source_sort(ike, src);
 }
 
+bool ike_door_auth(struct dt_ike_session *s, uint32_t work)
+{
+    struct dt_ike *ike = s->ike;
+    struct ike_handshake *hs = s->hs;
+    if (s->initiator || !work || !hs->source)
+        return true;
+    if (!queue_has_room(ike, &hs->source->net, work) || !source_pays(ike, &hs->source->net, work)) {
+        ike->count.auth_put_off++;
+        return false;
+    }
+    hs->auth_work += work;
+    return true;
+}
+
 /* ---- room ---- */
 
 static void push_out_oldest(struct dt_ike *ike, const struct ike_source *src)
@@ -298,8 +313,8 @@ void ike_door_leave(struct dt_ike_session *s, bool proved)
     struct ike_handshake *hs = s->hs;
     if (!hs)
         return;
-    if (proved && hs->source && hs->proved)
-        source_gets_back(s->ike, &hs->source->net, hs->work);
+    if (proved && hs->source)
+        source_gets_back(s->ike, &hs->source->net, (hs->proved ? hs->work : 0) + hs->auth_work);
     give_place_back(s->ike, hs);
 }
 

@@ -237,6 +237,14 @@ int ike_bytes_set(struct ike_bytes *b, const void *p, size_t len)
     return 0;
 }
 
+int ike_bytes_new(struct ike_bytes *b, size_t len)
+{
+    ike_bytes_free(b);
+    b->p = malloc(len ? len : 1);
+    b->len = b->p ? len : 0;
+    return b->p ? 0 : -1;
+}
+
 void ike_bytes_free(struct ike_bytes *b)
 {
     free(b->p);

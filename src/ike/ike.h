@@ -42,6 +42,8 @@
 #include "wire/ike_proposal.h"
 
 struct dt_crypto;
+struct dt_x509_own;   /* crypto/x509.h */
+struct dt_x509_trust;
 struct dt_ike;
 struct dt_ike_session;
 struct dt_ike_child;
@@ -119,6 +121,14 @@ struct dt_ike_cfg {
     bool transport;
     enum dt_ike_encap encap;
 
+    /* Proof by certificate (RFC 7427). own: an initiator proves itself by it, a responder too to whoever does so (with own_always:
+     * to everybody); NULL: by the pre-shared key. trust: the peer may prove itself by a certificate of these authorities; NULL:
+     * it may not, and an initiator takes no pre-shared key from its peer where there is one. Needs ops->wall. */
+    struct dt_x509_own *own;
+    struct dt_x509_trust *trust;
+    bool own_always;
+    bool rsa_sha1; /* method 1 (RSA with SHA-1) is taken, and given to a peer that knows nothing newer. Weak */
+
     /* initiator */
     /* Ask for inside addresses (configuration payload); what is given is added to the session
      * (dt_ike_session_inside); local_ts then is usually everything. */
@@ -145,6 +155,12 @@ struct dt_ike_notify {
     uint16_t type;
     uint8_t len;
     uint8_t data[DT_IKE_NOTIFY_DATA];
+};
+
+/* What a peer may prove itself with. */
+struct dt_ike_may {
+    bool psk, certificate;
+    bool rsa_sha1; /* method 1: RSA with SHA-1 */
 };
 
 /* ---- what is reported ------------------------------------------------------------------------ */
@@ -200,6 +216,12 @@ struct dt_ike_ops {
     /* The pre-shared key of these identities. Length, or -1: there is none. The engine wipes its copy. */
     int (*psk)(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *local,
                const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX]);
+
+    /* Wall clock, seconds since 1970: certificates are judged by it. NULL: none is taken. */
+    int64_t (*wall)(void *ctx);
+    /* Before the proof of this identity is looked at: *may comes as the configuration has it, and may be narrowed (or rsa_sha1
+     * set) for this one. */
+    void (*may_prove)(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *peer, struct dt_ike_may *may);
 
     /* Responder, IKE_SA_INIT on this path: whose IKE proposals and encapsulation policy may apply? The n-th, from 0; NULL:
      * there is no further one, for n == 0: we serve nobody here, the request is dropped. Which one the peer means it says
@@ -270,7 +292,7 @@ struct dt_ike_ops {
      * TEMPORARY_FAILURE for a rekey, NO_ADDITIONAL_SAS for a further child. Without this callback: true. */
     bool (*child_ask)(void *ctx, struct dt_ike_session *s, struct dt_ike_child *old);
 
-    /* A key exchange, milliseconds of a processor: run it (dt_ike_work_run) on any thread, and hand it back with
+    /* A key exchange, or a signature and its check, milliseconds of a processor: run it (dt_ike_work_run) on any thread, and hand it back with
      * dt_ike_work_done, later, from none of these callbacks. What waits for it stands still, everything else goes on. Every
      * job must be handed back, also after dt_ike_free. NULL: it is done at once, inside the call that needs it. */
     void (*work)(void *ctx, struct dt_ike_work *w);
@@ -311,7 +333,8 @@ struct dt_ike_counters {
     uint64_t work_limited;         /* beginnings without a cookie that found the budget of work used up */
     uint64_t work_limited_source;  /* beginnings dropped: their source has used up its own */
     uint64_t work_queue_full;      /* beginnings dropped: too much work is under way */
-    uint64_t works;                /* key exchanges given to ops->work */
+    uint64_t works;                /* key exchanges, signatures and their checks given to ops->work */
+    uint64_t auth_put_off;         /* IKE_AUTH not looked at: its source has used up its work, or too much is under way */
     uint64_t rate_limited;         /* unauthenticated answers not sent */
     uint64_t sessions_opened, sessions_up, sessions_down, sessions_failed, auth_failed;
     uint64_t children_up, children_down, children_failed;
@@ -395,6 +418,9 @@ struct dt_ike_session_info {
     unsigned outstanding_tries; /* how often the request now under way was sent; 0: none is */
     size_t children;            /* up */
     struct dt_proposal chosen;  /* for the IKE SA; n == 0: not yet */
+    uint8_t own_method, peer_method; /* of AUTH (enum dt_ike_auth_method); 0: not yet */
+    const char *peer_cert;      /* subject, serial, issuer of the certificate that the peer proved itself with; NULL: none */
+    int64_t peer_cert_until;    /* when the first of its chain expires */
 };
 void dt_ike_session_info(const struct dt_ike_session *s, struct dt_ike_session_info *out);
 

@@ -111,6 +111,20 @@ static void count_notifies(struct dt_ike_session *s, const struct ike_msg *m)
     s->ike->count.ignored_notifies += m->inner.left_out;
 }
 
+/* An initiator that does not take our proof. */
+static void peer_refuses_us(struct dt_ike_session *s)
+{
+    char shown[320];
+    if (s->own_method == DT_IKE_AUTH_PSK)
+        ike_session_fail(
+            s, DT_N_AUTHENTICATION_FAILED,
+            "the peer could not verify who we are: wrong identity or pre-shared key, here or there");
+    else
+        ike_session_fail(s, DT_N_AUTHENTICATION_FAILED,
+                         "the peer could not verify who we are; %.280s; its log says why",
+                         ike_auth_shown(s, shown, sizeof(shown)));
+}
+
 void ike_informational_got_request(struct ike_sa *sa, struct ike_msg *m)
 {
     struct dt_ike_session *s = sa->session;
@@ -132,15 +146,14 @@ void ike_informational_got_request(struct ike_sa *sa, struct ike_msg *m)
         return;
     ike_response_send(sa, m->path, 0);
     count_notifies(s, m);
-    if (d.ike && sa == s->current && s->state == DT_SESSION_UP && ike_why_read(ike_takes_of(s, &m->inner), &why.where)) {
+    if (d.ike && sa == s->current && s->state == DT_SESSION_UP &&
+        ike_why_read(ike_takes_of(s, &m->inner), &why.where)) {
         ike_why_explain(&why, 0, &m->inner);
         ike_session_end(s, &why);
     } else if (d.ike)
         ike_sa_deleted(sa);
     else if (ike_find_notify(&m->inner, DT_N_AUTHENTICATION_FAILED, &n))
-        ike_session_fail(
-            s, DT_N_AUTHENTICATION_FAILED,
-            "the peer could not verify who we are: wrong identity or pre-shared key, here or there");
+        peer_refuses_us(s);
     else if (ike_find_notify(&m->inner, DT_N_INVALID_SYNTAX, &n))
         ike_session_fail(s, DT_N_INVALID_SYNTAX, "the peer reports INVALID_SYNTAX");
 }

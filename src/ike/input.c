@@ -101,7 +101,8 @@ static bool message_secret_ready(struct ike_sa *sa, const struct ike_msg *m);
 
 static void got_response(struct ike_sa *sa, struct ike_msg *m)
 {
-    if (!message_secret_ready(sa, m))
+    if (!message_secret_ready(sa, m) ||
+        (sa->ex->kind == EX_AUTH && !ike_auth_answer_ready(sa, m, got_response)))
         return;
     struct dt_ike_session *s = sa->session;
     struct ike_exchange *ex = ike_request_done(sa);

@@ -13,6 +13,8 @@
  *   sa_init.c       IKE_SA_INIT, initiator;  sa_init_answer.c  responder
  *   auth.c          IKE_AUTH, initiator;     auth_answer.c     responder
  *   auth_psk.c      the shared key method
+ *   signature.c     proof by signature: what is signed and how, and who may prove itself how
+ *   auth_task.c     its public-key work;  cert.c  CERT, CERTREQ, SIGNATURE_HASH_ALGORITHMS
  *   child.c         children: life, keys, the owner's calls
  *   offer.c         SA and TS payloads of children: offer, choice, check of the answer
  *   takes.c         NO_PROPOSAL_CHOSEN, told with both sides' values
@@ -30,6 +32,7 @@
 #include "base/list.h"
 #include "base/table.h"
 #include "crypto/crypto.h"
+#include "crypto/x509.h"
 #include "ike/ike.h"
 #include "wire/ike_msg.h"
 #include "wire/ike_payload.h"
@@ -98,13 +101,25 @@ struct ike_exchange {
     struct ike_nonce rival_low;
 };
 
+/* What a CERTREQ asks for. */
+#define IKE_CERTREQ_MAX 16 /* authorities; of more the request is empty: whoever reads it shows what it has */
+struct ike_certreq {
+    bool wanted, any;
+    size_t n;
+    uint8_t hash[IKE_CERTREQ_MAX][DT_X509_HASH_LEN];
+};
+
 /* What the answer to IKE_SA_INIT will hold, known before anything secret is made. */
 struct ike_init_plan {
     uint16_t group, nonce_len;
     bool nat;    /* NAT detection: the peer takes part in it */
     bool force;  /* its source cannot match */
+    bool hashes; /* SIGNATURE_HASH_ALGORITHMS: somebody here takes certificates, and the peer knows what that is */
+    struct ike_certreq certreq;
     size_t len;  /* of the whole message */
 };
+
+struct ike_auth_task; /* auth_task.h */
 
 /* What is needed until IKE_AUTH is done. */
 struct ike_handshake {
@@ -118,6 +133,9 @@ struct ike_handshake {
     struct ike_bytes sent, got; /* the IKE_SA_INIT messages, for AUTH */
     uint8_t peer_id[4 + DT_IKE_ID_MAX]; /* the body of the peer's identification payload as it came, for AUTH */
     size_t peer_id_len;
+    uint16_t peer_hashes; /* of its SIGNATURE_HASH_ALGORITHMS, a bit each; 0: none came */
+    uint8_t peer_method;  /* of its AUTH */
+    struct ike_auth_task *task; /* the last one that was done */
     uint8_t sk_pi[DT_PRF_MAX], sk_pr[DT_PRF_MAX];
     uint8_t cookie[IKE_COOKIE_MAX];
     size_t cookie_len;
@@ -133,7 +151,8 @@ struct ike_handshake {
     struct ike_source *source; /* NULL: it holds no place among the half-open ones */
     bool failed;               /* in the door's list of failed ones */
     bool proved;               /* it brought a cookie */
-    uint32_t work;             /* that was taken from its source's budget */
+    uint32_t work;             /* that was taken from its source's budget: for the key exchange ... */
+    uint32_t auth_work;        /* ... and for IKE_AUTH */
     dt_time since;
 };
 
@@ -209,6 +228,14 @@ struct dt_ike_child {
     struct dt_ike_child *successor; /* up, and made by our own rekey of this one */
 };
 
+/* What a peer has proved itself with. */
+struct dt_ike_peer_cert {
+    char who[DT_X509_TEXT];
+    int64_t until;
+    struct ike_bytes certs; /* as they came, one behind the other */
+    size_t ncert, cert_len[DT_X509_CHAIN_MAX];
+};
+
 struct dt_ike_session {
     struct dt_list link;            /* of the host */
     struct dt_list kick;            /* waits to be pumped */
@@ -245,6 +272,8 @@ struct dt_ike_session {
     unsigned rekeys;
     uint16_t chosen_key_bits;
     uint16_t chosen_prf, chosen_group;
+    uint8_t own_method, peer_method; /* of AUTH, once it is up */
+    struct dt_ike_peer_cert *peer_cert; /* what the peer proved itself with; NULL: no certificate */
 };
 
 struct dt_ike {
@@ -290,6 +319,7 @@ void ike_event(struct dt_ike *ike, struct dt_ike_session *s, enum dt_ike_event w
                const struct dt_path *path, uint16_t notify, const char *fmt, ...)
     __attribute__((format(printf, 6, 7), nonnull(6)));
 int ike_bytes_set(struct ike_bytes *b, const void *p, size_t len);
+int ike_bytes_new(struct ike_bytes *b, size_t len); /* not filled */
 void ike_bytes_free(struct ike_bytes *b);
 struct dt_span ike_bytes_span(const struct ike_bytes *b);
 
@@ -387,6 +417,8 @@ int ike_door_enter(struct dt_ike_session *s, uint32_t work, enum ike_proof proof
 /* The session's key exchange is under way elsewhere; returns the source whose queue it is in, for ike_door_work_end. */
 struct ike_source *ike_door_work_begin(struct dt_ike_session *s, uint32_t work);
 void ike_door_work_end(struct dt_ike *ike, struct ike_source *src, uint32_t work);
+/* May the public-key work of its IKE_AUTH be done now? Its source pays; what it proves by it gives that back. */
+bool ike_door_auth(struct dt_ike_session *s, uint32_t work);
 /* It holds no place any more. proved: its peer has authenticated itself, and gets back what it paid. */
 void ike_door_leave(struct dt_ike_session *s, bool proved);
 /* Its IKE_AUTH was refused: it is kept for repetitions alone, as one of a bounded number. */
@@ -410,6 +442,9 @@ bool ike_work_pair_ready(struct ike_sa *sa, struct ike_exchange *ex, uint16_t gr
 /* The same for IKE_SA_INIT, which is in no queue: again(sa, NULL). */
 bool ike_work_first_pair_ready(struct ike_sa *sa, uint16_t group, ike_work_again *again);
 struct dt_dh *ike_work_take_pair(struct ike_sa *sa, uint16_t group, struct dt_err *err);
+/* A task of IKE_AUTH, for a message of the peer's or (m NULL) for our own first one. True: it is a job now, and will be in
+ * hs->task when again(sa, m) is called. False: do it at once; it is the caller's. */
+bool ike_work_task(struct ike_sa *sa, const struct ike_msg *m, struct ike_auth_task *t, ike_work_again *again);
 bool ike_work_pending(const struct ike_sa *sa, bool answer);
 void ike_work_abandon_sa(struct ike_sa *sa);
 void ike_work_abandon_exchange(struct ike_exchange *ex);
@@ -437,6 +472,8 @@ void ike_init_got_request(struct dt_ike *ike, struct ike_msg *m);
 
 /* ---- auth.c, auth_answer.c, auth_psk.c ---- */
 void ike_auth_start(struct dt_ike_session *s);
+/* True: what the answer proves is known as far as ike_auth_got_response needs it; else again(sa, m) is called later. */
+bool ike_auth_answer_ready(struct ike_sa *sa, const struct ike_msg *m, ike_work_again *again);
 void ike_auth_got_response(struct ike_sa *sa, struct ike_exchange *ex, struct ike_msg *m);
 void ike_auth_got_request(struct ike_sa *sa, struct ike_msg *m);
 /* What the owner says by notifies of private use. */
@@ -454,7 +491,7 @@ void ike_auth_vendor_read(struct dt_ike_session *s, const struct dt_ike_payloads
 /* The peer's identity out of its payload, whose body is kept for AUTH. -1: malformed. */
 int ike_auth_read_id(struct dt_ike_session *s, const struct dt_ike_payload *p);
 
-/* How a peer proves its identity: one method so far; a signature would be another. */
+/* The shared key method. */
 struct ike_auth_method {
     uint8_t method; /* AUTH payload's number */
     /* The AUTH data of the initiator (or responder) for its identity; both ends can compute it. -1 with *err. */
@@ -463,6 +500,32 @@ struct ike_auth_method {
     int (*verify)(struct ike_sa *sa, bool initiator, struct dt_span data, struct dt_err *err);
 };
 extern const struct ike_auth_method ike_auth_psk;
+
+/* ---- signature.c ---- */
+enum ike_auth_verdict { AUTH_BAD = -1, AUTH_GOOD, AUTH_LATER };
+/* The octets that AUTH covers, in three pieces (RFC 7296 section 2.15); the last lies in `maced`. */
+int ike_auth_octets(struct ike_sa *sa, bool initiator, uint8_t maced[DT_PRF_MAX], struct dt_span octets[3],
+                    struct dt_err *err);
+/* Has the peer proved by m that it is s->remote_id? A responder's own AUTH is ready then too. AUTH_LATER: it is looked at, and
+ * again(sa, m) is called; change nothing and return. AUTH_BAD with *err. */
+enum ike_auth_verdict ike_auth_peer(struct ike_sa *sa, const struct ike_msg *m, ike_work_again *again, struct dt_err *err);
+/* Initiator: is our own AUTH ready to be written? */
+enum ike_auth_verdict ike_auth_own(struct ike_sa *sa, ike_work_again *again, struct dt_err *err);
+bool ike_auth_signs(const struct dt_ike_session *s); /* we prove ourselves by a certificate */
+int ike_auth_write(struct ike_sa *sa, struct dt_ike_builder *b, struct dt_err *err);
+struct dt_ike_may ike_auth_may(struct dt_ike_session *s);
+/* "we showed the certificate ...": for sentences about a peer that refused. Returns buf. */
+const char *ike_auth_shown(const struct dt_ike_session *s, char *buf, size_t cap);
+void ike_auth_remember(struct dt_ike_session *s); /* what was proved, before the handshake is forgotten */
+
+/* ---- cert.c ---- */
+enum dt_x509_name_kind ike_cert_name_kind(const struct dt_ike_id *id); /* 0: no certificate proves such */
+void ike_cert_write(struct dt_ike_builder *b, const struct dt_x509_own *own);
+int ike_cert_read(struct ike_auth_task *t, const struct dt_ike_payloads *in, struct dt_err *err);
+void ike_certreq_add(struct ike_certreq *r, const struct dt_x509_trust *trust);
+void ike_certreq_write(struct dt_ike_builder *b, const struct ike_certreq *r);
+void ike_hashes_write(struct dt_ike_builder *b);
+uint16_t ike_hashes_read(const struct dt_ike_payloads *in); /* a bit for each; 0: none came */
 
 /* ---- child.c ---- */
 struct dt_ike_child *ike_child_new(struct dt_ike_session *s, struct dt_err *err); /* with an inbound SPI */

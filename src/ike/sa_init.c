@@ -16,6 +16,8 @@ static size_t sa_init_build(struct dt_ike_session *s)
     dt_ike_sa_write(&b, &s->cfg->ike);
     dt_ike_ke_write(&b, hs->group, dt_dh_public(hs->dh));
     dt_ike_raw_write(&b, DT_P_NONCE, dt_span(hs->nonce, hs->nonce_len));
+    if (s->cfg->trust)
+        ike_hashes_write(&b);
     if (s->cfg->encap != DT_ENCAP_OFF)
         ike_nat_write(ike, &b, h.spi_i, 0, &s->path, s->cfg->encap == DT_ENCAP_FORCE);
     return dt_ike_build_end(&b);
@@ -183,6 +185,7 @@ void ike_init_got_response(struct ike_sa *sa, struct ike_msg *m)
         return;
     }
     sa->spi_remote = m->h.spi_r;
+    hs->peer_hashes = ike_hashes_read(&m->outer);
     if (ike_bytes_set(&hs->got, m->data, m->len) ||
         ike_keys_derive(sa, NULL, dt_span(shared, dt_ke_shared_len(sa->group)),
                         dt_span(hs->nonce, hs->nonce_len), nr, hs, &err)) {

@@ -177,6 +177,13 @@ static void payloads_write(struct dt_ike_builder *b, const struct dt_proposal *c
     dt_ike_raw_write(b, DT_P_NONCE, nonce);
 }
 
+static void certificates_announce(struct dt_ike_builder *b, const struct ike_init_plan *p)
+{
+    ike_certreq_write(b, &p->certreq);
+    if (p->hashes)
+        ike_hashes_write(b);
+}
+
 /* The message with zeros in the place of everything that would have to be computed. */
 static size_t planned_len(struct dt_ike *ike, const struct request *r, const struct ike_init_plan *p)
 {
@@ -190,7 +197,18 @@ static size_t planned_len(struct dt_ike *ike, const struct request *r, const str
         ike_write_notify(&b, DT_N_NAT_DETECTION_SOURCE_IP, dt_span(zero, IKE_NAT_HASH));
         ike_write_notify(&b, DT_N_NAT_DETECTION_DESTINATION_IP, dt_span(zero, IKE_NAT_HASH));
     }
+    certificates_announce(&b, p);
     return dt_ike_build_end(&b);
+}
+
+/* Whose certificates somebody here takes: whom the peer wants is not known yet. */
+static void plan_certificates(struct dt_ike *ike, const struct ike_msg *m, struct ike_init_plan *p)
+{
+    const struct dt_ike_cfg *cfg;
+    for (unsigned n = 0; n < LISTS_MAX && (cfg = ike->ops.lookup(ike->ctx, m->path, n)); n++)
+        if (cfg->trust)
+            ike_certreq_add(&p->certreq, cfg->trust);
+    p->hashes = p->certreq.wanted && ike_hashes_read(&m->outer);
 }
 
 /* Nobody who has not shown that he is where he says gets more octets than he sent: a cookie is asked for first (false). */
@@ -203,7 +221,13 @@ static bool plan_answer(struct dt_ike *ike, const struct ike_msg *m, const struc
                                        has_notify(m, DT_N_NAT_DETECTION_SOURCE_IP) &&
                                        has_notify(m, DT_N_NAT_DETECTION_DESTINATION_IP),
                                 .force = r->cfg->encap == DT_ENCAP_FORCE};
+    plan_certificates(ike, m, p);
     p->len = planned_len(ike, r, p);
+    if (p->len > m->len &&
+        r->proof < PROOF_COOKIE) { /* an empty request for certificates asks for the same */
+        p->certreq.n = 0;
+        p->len = planned_len(ike, r, p);
+    }
     return p->len && (p->len <= m->len || r->proof >= PROOF_COOKIE);
 }
 
@@ -230,6 +254,7 @@ static size_t answer_build(struct dt_ike_session *s)
     payloads_write(&b, &hs->chosen, hs->group, dt_dh_public(hs->dh), dt_span(hs->nonce, hs->nonce_len));
     if (hs->plan.nat)
         ike_nat_write(ike, &b, h.spi_i, h.spi_r, &hs->init_path, hs->plan.force);
+    certificates_announce(&b, &hs->plan);
     return dt_ike_build_end(&b);
 }
 
@@ -294,6 +319,7 @@ static int session_prepare(struct dt_ike_session *s, const struct ike_msg *m, co
     dt_rand_fill(&ike->rand, hs->nonce, hs->nonce_len);
     hs->peer_nonce.len = (uint16_t)r->ni.len;
     memcpy(hs->peer_nonce.data, r->ni.p, r->ni.len);
+    hs->peer_hashes = ike_hashes_read(&m->outer);
     if (ike_bytes_set(&hs->got, m->data, m->len) ||
         dt_table_insert(&ike->by_init, &hs->node, init_hash(ike, m->h.spi_i, &m->path->remote)))
         return -1;

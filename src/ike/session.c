@@ -1,5 +1,5 @@
 /* Sessions: open, close, path, life and death. */
-#include "ike/internal.h"
+#include "ike/auth_task.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,6 +44,7 @@ void ike_handshake_free(struct dt_ike_session *s)
     if (hs->in_table)
         dt_table_remove(&s->ike->by_init, &hs->node);
     dt_dh_free(hs->dh);
+    ike_auth_task_free(hs->task);
     ike_bytes_free(&hs->sent);
     ike_bytes_free(&hs->got);
     dt_wipe(hs, sizeof(*hs));
@@ -111,6 +112,9 @@ void ike_session_fail(struct dt_ike_session *s, uint16_t notify, const char *fmt
 
 void ike_session_free(struct dt_ike_session *s)
 {
+    if (s->peer_cert)
+        ike_bytes_free(&s->peer_cert->certs);
+    free(s->peer_cert);
     dt_wipe(s, sizeof(*s));
     free(s);
 }
@@ -144,8 +148,10 @@ void ike_session_established(struct dt_ike_session *s, struct ike_sa *sa)
     s->state = DT_SESSION_UP;
     s->up_since = s->ike->now;
     s->ike->count.sessions_up++;
-    s->in_peers = !dt_table_insert(&s->ike->by_peer, &s->peer_node, dt_ike_id_hash(&s->ike->hash_key, &s->remote_id));
+    s->in_peers =
+        !dt_table_insert(&s->ike->by_peer, &s->peer_node, dt_ike_id_hash(&s->ike->hash_key, &s->remote_id));
     ike_door_leave(s, true);
+    ike_auth_remember(s);
     ike_handshake_free(s);
     ike_rekey_schedule(sa);
     ike_session_keepalive(s);
@@ -413,7 +419,11 @@ void dt_ike_session_info(const struct dt_ike_session *s, struct dt_ike_session_i
                                         .heard = s->heard,
                                         .rtt = s->rtt,
                                         .rekeys = s->rekeys,
-                                        .children = s->nup};
+                                        .children = s->nup,
+                                        .own_method = s->own_method,
+                                        .peer_method = s->peer_method,
+                                        .peer_cert = s->peer_cert ? s->peer_cert->who : NULL,
+                                        .peer_cert_until = s->peer_cert ? s->peer_cert->until : 0};
     if (!sa)
         return;
     out->spi_i = sa->initiator ? sa->spi_local : sa->spi_remote;

@@ -3,7 +3,7 @@
  * A message that needs a shared secret is kept with its job and looked at again, from the beginning, when the job is done:
  * whatever changed meanwhile is seen as if the message had come only now. Who waits for a job may die at any time; the job
  * then has nobody to tell, and is wiped when it comes back. */
-#include "ike/internal.h"
+#include "ike/auth_task.h"
 
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@ struct ike_work {
     struct dt_ike *ike;  /* NULL: the host is gone */
     struct ike_sa *sa;   /* waits, by its slot `answer`; NULL: it does not, or not any more */
     bool answer;
-    struct ike_exchange *ex; /* waits for its key pair; NULL likewise */
+    struct ike_exchange *ex;   /* waits for its key pair; NULL likewise */
     struct ike_source *source; /* whose queue it is in (door.c); NULL: it is no stranger's */
     bool finished;
     ike_work_again *again;
@@ -25,8 +25,10 @@ struct ike_work {
     const struct dt_crypto *crypto;
     struct dt_rand rand;
     uint16_t group;
-    struct dt_dh *dh; /* NULL: a fresh pair is made */
-    size_t peer_len;  /* 0: only the pair */
+    struct ike_auth_task *task; /* NULL: it is a key exchange */
+    uint32_t cost;              /* us */
+    struct dt_dh *dh;           /* NULL: a fresh pair is made */
+    size_t peer_len;            /* 0: only the pair */
     uint8_t peer[DT_KE_MAX], shared[DT_KE_MAX];
     int rc;
     struct dt_err err;
@@ -62,6 +64,7 @@ static struct ike_work *work_new(struct dt_ike *ike, uint16_t group)
     w->crypto = ike->crypto;
     w->rand = ike->rand;
     w->group = group;
+    w->cost = dt_ke_work(group);
     dt_list_add_tail(&ike->works, &w->link);
     ike->nworks++;
     return w;
@@ -73,9 +76,10 @@ static void work_free(struct ike_work *w)
         dt_list_del(&w->link);
         w->ike->nworks--;
         if (w->source)
-            ike_door_work_end(w->ike, w->source, dt_ke_work(w->group));
+            ike_door_work_end(w->ike, w->source, w->cost);
     }
     dt_dh_free(w->dh);
+    ike_auth_task_free(w->task);
     if (w->data)
         dt_wipe(w->data, w->m.len);
     free(w->data);
@@ -140,6 +144,30 @@ int ike_work_take(struct ike_sa *sa, const struct ike_msg *m, uint16_t group, st
     if (!*own)
         *own = dt_dh_new(ike->crypto, group, &ike->rand, err);
     return *own ? dt_dh_shared(*own, peer, shared, err) : -1;
+}
+
+/* ---- for a signature ---- */
+
+bool ike_work_task(struct ike_sa *sa, const struct ike_msg *m, struct ike_auth_task *t, ike_work_again *again)
+{
+    struct dt_ike *ike = sa->session->ike;
+    bool answer = !m || m->h.flags & DT_IKE_FLAG_RESPONSE;
+    struct ike_work *w = ike->ops.work ? work_new(ike, 0) : NULL;
+    if (!w)
+        return false;
+    if (m && message_keep(w, m)) {
+        work_free(w);
+        return false;
+    }
+    w->task = t;
+    w->cost = ike_auth_task_work(t);
+    w->sa = sa;
+    w->answer = answer;
+    w->again = again;
+    w->source = ike_door_work_begin(sa->session, w->cost);
+    sa->work[answer] = w; /* in the place of a finished one whose turn it is */
+    work_start(w);
+    return true;
 }
 
 /* ---- for a key pair ---- */
@@ -238,6 +266,10 @@ bool dt_ike_work_urgent(const struct dt_ike_work *job)
 void dt_ike_work_run(struct dt_ike_work *job)
 {
     struct ike_work *w = work_of(job);
+    if (w->task) {
+        ike_auth_task_run(w->task);
+        return;
+    }
     if (!w->dh)
         w->dh = dt_dh_new(w->crypto, w->group, &w->rand, &w->err);
     w->rc = w->dh ? 0 : -1;
@@ -260,6 +292,12 @@ static void exchange_resume(struct ike_work *w)
 static void message_resume(struct ike_work *w)
 {
     struct ike_sa *sa = w->sa;
+    struct ike_handshake *hs = sa->session->hs;
+    if (w->task && hs) {
+        ike_auth_task_free(hs->task);
+        hs->task = w->task;
+        w->task = NULL;
+    }
     w->again(sa, &w->m);
     if (sa->work[w->answer] == w)
         sa->work[w->answer] = NULL;

@@ -6,6 +6,7 @@
 
 #include "base/addr.h"
 #include "base/bytes.h"
+#include "wire/ike_dn.h"
 
 static int set(struct dt_ike_id *id, uint8_t type, const void *p, size_t len)
 {
@@ -39,6 +40,13 @@ static bool parse_numbered(struct dt_ike_id *id, const char *text)
     return n > 0 && !set(id, (uint8_t)type, raw, (size_t)n);
 }
 
+static int dn_set(struct dt_ike_id *id, const char *text)
+{
+    uint8_t der[DT_IKE_ID_MAX];
+    size_t len = dt_ike_dn_parse(der, sizeof(der), text);
+    return len ? set(id, DT_ID_DER_ASN1_DN, der, len) : -1;
+}
+
 int dt_ike_id_parse(struct dt_ike_id *id, const char *text)
 {
     struct dt_addr a;
@@ -51,12 +59,14 @@ int dt_ike_id_parse(struct dt_ike_id *id, const char *text)
         return set(id, DT_ID_FQDN, text + 5, strlen(text + 5));
     if (!strncmp(text, "email:", 6))
         return set(id, DT_ID_RFC822_ADDR, text + 6, strlen(text + 6));
+    if (!strncmp(text, "dn:", 3))
+        return dn_set(id, text + 3);
     if (!strncmp(text, "keyid:", 6)) {
         long n = dt_unhex(raw, sizeof(raw), text + 6);
         return n > 0 ? set(id, DT_ID_KEY_ID, raw, (size_t)n)
                      : set(id, DT_ID_KEY_ID, text + 6, strlen(text + 6));
     }
-    if (parse_numbered(id, text))
+    if (parse_numbered(id, text) || (strchr(text, '=') && !dn_set(id, text)))
         return 0;
     if (!dt_addr_parse(&a, text))
         return set(id, a.ver == 4 ? DT_ID_IPV4_ADDR : DT_ID_IPV6_ADDR, a.b, dt_addr_size(&a));
@@ -86,6 +96,14 @@ static char *name_str(char *out, const struct dt_ike_id *id)
         prefix = "";
     snprintf(out, DT_IKE_ID_STRLEN, "%s%s", prefix, text);
     return out;
+}
+
+/* Only a text that says which name it is: it is read back as the same. */
+static bool dn_str(char *out, const struct dt_ike_id *id)
+{
+    struct dt_ike_id again;
+    return dt_ike_dn_str(out, DT_IKE_ID_STRLEN, id->data, id->len) && !dt_ike_id_parse(&again, out) &&
+           dt_ike_id_eq(&again, id);
 }
 
 /* Text that is read back as the same octets: not that of hex digits. */
@@ -123,6 +141,8 @@ char *dt_ike_id_str(char *out, const struct dt_ike_id *id)
     default:
         break;
     }
+    if (id->type == DT_ID_DER_ASN1_DN && dn_str(out, id))
+        return out;
     if (id->type == DT_ID_KEY_ID && is_text(id->data, id->len))
         snprintf(out, DT_IKE_ID_STRLEN, "keyid:%.*s", id->len, (const char *)id->data);
     else if (id->type == DT_ID_KEY_ID)
@@ -151,6 +171,8 @@ struct dt_ike_id dt_ike_id_canonical(const struct dt_ike_id *id)
     struct dt_ike_id out = {.type = id->type, .len = id->len < DT_IKE_ID_MAX ? id->len : DT_IKE_ID_MAX};
     for (size_t i = 0; i < out.len; i++)
         out.data[i] = is_name_type(id->type) ? lower(id->data[i]) : id->data[i];
+    if (id->type == DT_ID_DER_ASN1_DN)
+        dt_ike_dn_canonical(out.data, out.len);
     return out;
 }
 
@@ -170,6 +192,10 @@ bool dt_ike_id_eq(const struct dt_ike_id *a, const struct dt_ike_id *b)
 {
     if (a->type != b->type || a->len != b->len)
         return false;
+    if (a->type == DT_ID_DER_ASN1_DN) {
+        struct dt_ike_id x = dt_ike_id_canonical(a), y = dt_ike_id_canonical(b);
+        return !memcmp(x.data, y.data, x.len);
+    }
     return is_name_type(a->type) ? same_name(a->data, b->data, a->len) : !memcmp(a->data, b->data, a->len);
 }
 
@@ -177,6 +203,10 @@ int dt_ike_id_cmp(const struct dt_ike_id *a, const struct dt_ike_id *b)
 {
     if (a->type != b->type || a->len != b->len)
         return a->type != b->type ? a->type - b->type : a->len - b->len;
+    if (a->type == DT_ID_DER_ASN1_DN) {
+        struct dt_ike_id x = dt_ike_id_canonical(a), y = dt_ike_id_canonical(b);
+        return memcmp(x.data, y.data, x.len);
+    }
     for (size_t i = 0; i < a->len; i++) {
         int x = is_name_type(a->type) ? lower(a->data[i]) : a->data[i],
             y = is_name_type(a->type) ? lower(b->data[i]) : b->data[i];

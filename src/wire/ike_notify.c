@@ -38,6 +38,8 @@ const char *dt_notify_name(uint16_t type)
         NAME(REKEY_SA);
         NAME(ESP_TFC_PADDING_NOT_SUPPORTED);
         NAME(NON_FIRST_FRAGMENTS_ALSO);
+        NAME(IKEV2_FRAGMENTATION_SUPPORTED);
+        NAME(SIGNATURE_HASH_ALGORITHMS);
     default:
         return NULL;
     }

@@ -37,6 +37,8 @@ enum dt_ike_notify_type {
     DT_N_REKEY_SA = 16393,
     DT_N_ESP_TFC_PADDING_NOT_SUPPORTED = 16394,
     DT_N_NON_FIRST_FRAGMENTS_ALSO = 16395,
+    DT_N_IKEV2_FRAGMENTATION_SUPPORTED = 16430,   /* RFC 7383; no data */
+    DT_N_SIGNATURE_HASH_ALGORITHMS = 16431, /* RFC 7427; numbers of hashes, two octets each */
     DT_N_PRIVATE_FIRST = 40960,
     /* Dovetail's own, beside NO_PROPOSAL_CHOSEN: what would have been taken (dt_ike_takes_read). For people alone. */
     DT_N_DOVETAIL_TAKES = 40987,
@@ -50,6 +52,9 @@ enum dt_ike_notify_type {
     DT_N_DOVETAIL_PLACE = 40990,
     DT_N_PRIVATE_LAST = 65535,
 };
+
+/* RFC 7427 section 7: hash algorithms of signatures; 1 to 4 are those of enum dt_hash. */
+#define DT_SIGNATURE_HASH_IDENTITY 5 /* RFC 8420: none, the octets themselves (Ed25519) */
 
 /* Reasons for which the numbers of RFC 7296 are too coarse. */
 enum dt_why {

@@ -1,5 +1,7 @@
 #include "wire/ike_payload.h"
 
+#include <stdio.h>
+
 #define ATTR_KEY_LENGTH 14 /* section 3.3.5 */
 #define ATTR_TV         0x8000
 
@@ -267,6 +269,38 @@ void dt_ike_auth_write(struct dt_ike_builder *b, uint8_t method, struct dt_span 
     dt_ike_payload_begin(b, DT_P_AUTH);
     dt_write_u8(&b->w, method);
     dt_write_reserve(&b->w, 3);
+    dt_write_bytes(&b->w, data.p, data.len);
+    dt_ike_payload_end(b);
+}
+
+const char *dt_ike_auth_method_str(char buf[48], uint8_t method)
+{
+    static const char *const names[] = {
+        [DT_IKE_AUTH_RSA] = "RSA signature with SHA-1",    [DT_IKE_AUTH_PSK] = "pre-shared key",
+        [DT_IKE_AUTH_ECDSA_256] = "ECDSA P-256 signature", [DT_IKE_AUTH_ECDSA_384] = "ECDSA P-384 signature",
+        [DT_IKE_AUTH_ECDSA_521] = "ECDSA P-521 signature", [DT_IKE_AUTH_SIGNATURE] = "digital signature"};
+    if (method < DT_ARRAY_LEN(names) && names[method])
+        snprintf(buf, 48, "%s (method %u)", names[method], method);
+    else
+        snprintf(buf, 48, "method %u", method);
+    return buf;
+}
+
+/* ---- certificates ---- */
+
+int dt_ike_cert_read(struct dt_ike_cert *out, struct dt_span body)
+{
+    if (!body.len)
+        return -1;
+    out->encoding = body.p[0];
+    out->data = dt_span(body.p + 1, body.len - 1);
+    return 0;
+}
+
+void dt_ike_cert_write(struct dt_ike_builder *b, uint8_t payload_type, uint8_t encoding, struct dt_span data)
+{
+    dt_ike_payload_begin(b, payload_type);
+    dt_write_u8(&b->w, encoding);
     dt_write_bytes(&b->w, data.p, data.len);
     dt_ike_payload_end(b);
 }

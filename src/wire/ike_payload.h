@@ -39,11 +39,31 @@ int dt_ike_nonce_read(struct dt_span *out, struct dt_span body);
 int dt_ike_id_read(struct dt_ike_id *out, struct dt_span body); /* -1 also when longer than DT_IKE_ID_MAX */
 void dt_ike_id_write(struct dt_ike_builder *b, uint8_t payload_type, const struct dt_ike_id *id);
 
-struct dt_ike_auth {
-    uint8_t method; /* 2: shared key */
+/* Encodings of certificates that are spoken here (RFC 7296 section 3.6, RFC 7670). CERT: `data` is the certificate in DER (or
+ * the SubjectPublicKeyInfo). CERTREQ: `data` is hashes of authorities' keys, 20 octets each, or empty: of anybody. */
+enum dt_ike_cert_encoding { DT_CERT_X509_SIGNATURE = 4, DT_CERT_RAW_PUBLIC_KEY = 15 };
+struct dt_ike_cert {
+    uint8_t encoding; /* enum dt_ike_cert_encoding, or another number of the peer's */
     struct dt_span data;
 };
-#define DT_IKE_AUTH_PSK 2
+int dt_ike_cert_read(struct dt_ike_cert *out, struct dt_span body); /* of CERT and CERTREQ */
+void dt_ike_cert_write(struct dt_ike_builder *b, uint8_t payload_type, uint8_t encoding, struct dt_span data);
+
+/* How AUTH was made (RFC 7296 section 3.8, RFC 4754, RFC 7427). */
+enum dt_ike_auth_method {
+    DT_IKE_AUTH_RSA = 1, /* RSASSA-PKCS1-v1_5, with SHA-1 */
+    DT_IKE_AUTH_PSK = 2,
+    DT_IKE_AUTH_ECDSA_256 = 9, /* with SHA2-256 on P-256; r | s */
+    DT_IKE_AUTH_ECDSA_384 = 10,
+    DT_IKE_AUTH_ECDSA_521 = 11,
+    DT_IKE_AUTH_SIGNATURE = 14, /* an octet of length, an AlgorithmIdentifier, the signature */
+};
+/* "pre-shared key (method 2)"; numbers without a name too. Returns buf. */
+const char *dt_ike_auth_method_str(char buf[48], uint8_t method);
+struct dt_ike_auth {
+    uint8_t method; /* enum dt_ike_auth_method, or another number of the peer's */
+    struct dt_span data;
+};
 int dt_ike_auth_read(struct dt_ike_auth *out, struct dt_span body);
 void dt_ike_auth_write(struct dt_ike_builder *b, uint8_t method, struct dt_span data);
 

@@ -227,6 +227,17 @@ static int psk(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *loca
     return (int)strlen(text);
 }
 
+static int64_t wall(void *ctx)
+{
+    return host_of(ctx)->net->wall;
+}
+
+static void may_prove(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *peer, struct dt_ike_may *may)
+{
+    if (host_of(ctx)->may)
+        *may = *host_of(ctx)->may;
+}
+
 static const struct dt_ike_cfg *lookup(void *ctx, const struct dt_path *path, unsigned n)
 {
     struct net_host *h = host_of(ctx);
@@ -381,6 +392,8 @@ static void event(void *ctx, struct dt_ike_session *s, enum dt_ike_event what, c
 
 static const struct dt_ike_ops ops = {.send = send,
                                       .psk = psk,
+                                      .wall = wall,
+                                      .may_prove = may_prove,
                                       .lookup = lookup,
                                       .authorize = authorize,
                                       .lease = lease,

@@ -39,6 +39,7 @@ struct net_host {
     bool decline_rekey;
     bool auto_delete_old; /* on child_up that replaces one by our own rekey: delete the old one */
     const char *psk;
+    const struct dt_ike_may *may; /* what its peers may prove themselves with; NULL: as the configuration says */
     struct dt_ike_inside lease;  /* given to whoever asks, when cfg.lease is set */
     struct dt_ike_notify notify; /* sent in IKE_AUTH when type is not 0 */
     /* what happened */
@@ -79,6 +80,7 @@ struct net {
      * environment sets it for every test, in milliseconds. */
     dt_time job_delay;
     struct dt_list jobs;
+    int64_t wall; /* seconds since 1970, for certificates; it stands still */
     struct dt_list wire; /* in flight, by time */
     uint64_t order;
     /* Sees every packet before it flies; true: it is taken away (the filter may keep a copy). */
