@@ -223,20 +223,8 @@ static void tunnel_changed(void *user, dt_time now, uint32_t tunnel, bool gone)
         routes_want_again(d);
 }
 
-/* An inside address is nobody's way to a gateway; the kernel may take one for an uplink that has no address of its own. */
-static bool is_inside(struct daemon *d, const struct dt_addr *a)
-{
-    dt_list_for_each (l, &d->tuns) {
-        const struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
-        struct dt_tunnel_info info;
-        if (t->id != 0 && dt_endpoint_tunnel_info(d->ep, t->id, &info) &&
-            (dt_addr_eq(&info.inside.addr4, a) || dt_addr_eq(&info.inside.addr6, a)))
-            return true;
-    }
-    return false;
-}
-
-/* The kernel's choice towards that gateway, asked anew each time. Any other address of this host, of a bridge or a LAN, has
+/* The kernel's choice towards that gateway, asked anew each time. An inside address is nobody's way to a gateway; the kernel may
+ * take one for an uplink that has no address of its own. Any other address of this host, of a bridge or a LAN, has
  * no way there, or one that nobody meant: `source` names those that are meant. */
 static bool local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote, struct dt_addr *local)
 {
@@ -245,7 +233,7 @@ static bool local_addr(void *user, uint32_t tunnel, const struct dt_addr *remote
     uint32_t mark = t != NULL && t->below != 0 ? DT_DP_MARK_NESTED : DT_DP_MARK;
     memset(local, 0, sizeof(*local));
     return dt_nl_route_get(d->nl, remote, mark, local, NULL, NULL) == 0 && local->ver == remote->ver &&
-           (mark == DT_DP_MARK_NESTED || !is_inside(d, local));
+           (mark == DT_DP_MARK_NESTED || !dt_endpoint_has_inside(d->ep, local));
 }
 
 static int psk(void *user, uint32_t tunnel, uint32_t gateway, const struct dt_ike_id *local,

@@ -98,6 +98,7 @@ void ep_tunnel_free(struct tunnel *t)
     ep_timer_set(ep, &t->timer, DT_NEVER);
     dt_heap_unreserve(&ep->heap, 1);
     dt_table_remove(&ep->tunnel_table, &t->node);
+    ep_insides_forget(t);
     dt_list_del(&t->list);
     dt_list_add_tail(&ep->dead, &t->list);
     ep->count.tunnels--;
@@ -149,6 +150,7 @@ struct dt_endpoint *dt_endpoint_new(const struct dt_endpoint_ops *ops, void *use
     dt_table_init(&ep->tunnel_table);
     dt_table_init(&ep->peer_table);
     dt_table_init(&ep->sa_table);
+    dt_table_init(&ep->insides);
     struct dt_list *lists[] = {&ep->tunnels, &ep->gateways, &ep->retired, &ep->networks,
                                &ep->closing, &ep->dead,     &ep->bringers};
     for (size_t i = 0; i < DT_ARRAY_LEN(lists); i++)
@@ -230,6 +232,7 @@ void dt_endpoint_free(struct dt_endpoint *ep)
     dt_table_free(&ep->tunnel_table);
     dt_table_free(&ep->peer_table);
     dt_table_free(&ep->sa_table);
+    dt_table_free(&ep->insides);
     dt_heap_free(&ep->heap);
     dt_wipe(&ep->key, sizeof(ep->key));
     free(ep);

@@ -242,12 +242,12 @@ struct dt_event {
     bool client;
     uint32_t epoch, other, n; /* as in struct dt_epoch_event */
     dt_time took;
-    uint32_t spi_in, spi_out;  /* of `epoch`, 0 when it is not there any more */
+    uint32_t spi_in, spi_out; /* of `epoch`, 0 when it is not there any more */
     struct dt_addrport
         remote; /* DT_EVENT_TURNED_AWAY: who asked; a client's DT_EPOCH_TIMEOUT, DT_EPOCH_REFUSED: with whom */
     enum dt_ike_event ike; /* DT_EVENT_IKE: what it was */
     uint16_t reason; /* DT_EVENT_TURNED_AWAY: where in text the reason begins, behind who asked; else 0 */
-    char text[DT_ERR_TEXT];    /* a sentence for people, without tunnel name and time */
+    char text[DT_ERR_TEXT]; /* a sentence for people, without tunnel name and time */
 };
 
 struct dt_endpoint_ops {
@@ -467,6 +467,8 @@ struct dt_tunnel_info {
     struct dt_epoch_stats stats;
 };
 
+/* Is that an inside address that one of our own tunnels was given, and has now? */
+bool dt_endpoint_has_inside(const struct dt_endpoint *ep, const struct dt_addr *a);
 /* The tunnel after `prev` (0: the first), 0 at the end; in rising order of number. */
 uint32_t dt_endpoint_tunnel_next(const struct dt_endpoint *ep, uint32_t prev);
 bool dt_endpoint_tunnel_info(const struct dt_endpoint *ep, uint32_t tunnel, struct dt_tunnel_info *out);

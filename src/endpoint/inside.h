@@ -43,10 +43,10 @@ struct link {
      * are there. */
     struct timer timer;
     uint64_t order;
-    bool up, udp, spoke; /* up: then it has a session */
+    bool up, udp, spoke;                /* up: then it has a session */
     uint8_t place[DT_INSTALLATION_LEN]; /* server: which installation speaks (place.c) */
     bool has_place, yields;
-    bool overtaken;      /* server: a newer session of the same client was heard */
+    bool overtaken; /* server: a newer session of the same client was heard */
     /* The newest version of DT_NOTIFY_PROBE's rule that the peer follows too; 0: it is no Dovetail. */
     uint8_t peer_probes;
 };
@@ -63,7 +63,7 @@ struct sa {
     struct dt_suite suite;
     bool esn, transport;
     bool soft, hard; /* the limit was reported */
-    bool linger; /* its epoch is gone; it receives a little longer */
+    bool linger;     /* its epoch is gone; it receives a little longer */
     bool closed; /* the peer deleted it, and nothing replaces it: it receives no longer (RFC 7296 1.4.1) */
     struct dt_path path;
     enum dt_probe_kind kind;
@@ -83,6 +83,12 @@ struct race {
     struct link *beside; /* the second session */
 };
 
+/* An inside address of a client's tunnel (insides.c). */
+struct inside_place {
+    struct dt_table_node node;
+    struct tunnel *t; /* NULL: not in the table */
+};
+
 struct client {
     struct dt_epoch_client e;
     struct dt_tunnel_cfg cfg;
@@ -92,9 +98,10 @@ struct client {
     struct race race;
     unsigned place; /* which gateway and which local path */
     bool keep_place, contacted, up, unprobed;
-    bool verified; /* as far as it has been told; so is `up` */
-    bool lost;    /* another machine has the identity: ask politely (place.c) */
-    uint32_t won; /* an epoch was verified: to be looked at when the engine has returned */
+    struct inside_place insides[2]; /* of tunnel.inside, in the endpoint's table */
+    bool verified;                  /* as far as it has been told; so is `up` */
+    bool lost;                      /* another machine has the identity: ask politely (place.c) */
+    uint32_t won;                   /* an epoch was verified: to be looked at when the engine has returned */
     dt_time suspected;
 };
 
@@ -172,10 +179,12 @@ struct dt_endpoint {
     struct dt_siphash_key key;
     uint8_t installation[DT_INSTALLATION_LEN];
     struct dt_table tunnel_table, peer_table, sa_table;
+    struct dt_table insides; /* of clients' tunnels, by address */
+    bool insides_missing;    /* there was no memory for one of them */
     struct dt_list tunnels, gateways, retired, networks, closing;
     struct dt_list dead; /* tunnels that events speak of which were not told yet */
     struct untold untold;
-    unsigned depth; /* of calls from outside: 1, or more when a callback calls in */
+    unsigned depth;          /* of calls from outside: 1, or more when a callback calls in */
     struct dt_list bringers; /* servers whose clients brought networks (authority.c) */
     struct dt_endpoint_counters count;
     uint32_t next_tunnel, next_gateway, nclients, nnetworks, nlinks;
@@ -183,6 +192,10 @@ struct dt_endpoint {
     dt_time now, unknown_told, limit_told;
     size_t bytes;
 };
+
+/* ---- insides.c ---- */
+void ep_insides_set(struct tunnel *t, const struct dt_ike_inside *in); /* of a client's tunnel, from now on */
+void ep_insides_forget(struct tunnel *t);
 
 /* ---- endpoint.c ---- */
 extern const struct dt_ike_ops ep_ike_ops;        /* ike_ops.c */
@@ -330,7 +343,7 @@ void ep_client_child_failed(struct link *l, dt_time now, struct dt_ike_child *ch
 void ep_client_child_down(struct link *l, dt_time now, struct sa *sa, enum dt_ike_down why);
 void ep_client_settle(struct tunnel *t, dt_time now);
 void ep_client_due(struct tunnel *t, dt_time now);
-enum dt_unproved ep_client_unproved(const struct client *c); /* info.c */
+enum dt_unproved ep_client_unproved(const struct client *c);    /* info.c */
 void ep_client_end(struct tunnel *t, dt_time now, bool polite); /* endpoint.c; as if it was never up */
 bool ep_client_open(struct tunnel *t, dt_time now, bool udp, bool beside);
 

@@ -133,7 +133,7 @@ static bool take_inside(const struct sa *sa)
     const struct dt_ike_inside *in = dt_ike_session_inside(sa->link->s);
     if (memcmp(in, &t->inside, sizeof(*in)) == 0)
         return false;
-    t->inside = *in;
+    ep_insides_set(t, in);
     return true;
 }
 
