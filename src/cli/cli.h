@@ -19,7 +19,8 @@
 #define DT_CLI_FAILED 1
 #define DT_CLI_USAGE  2
 
-#define DT_CLI_WIDTH DT_FILL_WIDTH /* what people read is no wider, save where one word or name is */
+#define DT_CLI_WIDTH                                                                                         \
+    DT_FILL_WIDTH /* what people read is no wider, where it does not go to a terminal of another width */
 
 struct dt_cli_command;
 
@@ -69,18 +70,28 @@ int dt_cli_stream(struct dt_cli *cli, const char *otherwise, const char *command
  * command's table: left as it is where the option is not there, else its value, "" of a switch. */
 int dt_cli_options(struct dt_cli *cli, int argc, char **argv, const char **got);
 
+/* Of the terminal that out is: its columns, within reason; DT_CLI_WIDTH where it is none. Colours are for terminals, and for those
+ * who have not set NO_COLOR. To begin its screen anew; elsewhere an empty line. */
+bool dt_cli_is_terminal(FILE *out);
+size_t dt_cli_width(FILE *out);
+bool dt_cli_colours(FILE *out);
+void dt_cli_clear(FILE *out);
+
 /* A table for people: columns as wide as their widest cell, two blanks between them, nothing after the last.
  * Cells are copied; a cell of NULL or "" prints as "-". A column whose title starts with '>' is aligned to
- * the right. */
+ * the right. What is wider than a terminal goes there as a paragraph for each row, with titles before the cells. */
 struct dt_cli_table;
 struct dt_cli_table *dt_cli_table_new(const char *const *titles, size_t columns);
 void dt_cli_table_cell(struct dt_cli_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Lines under the row that was last completed, indented by two and wrapped at DT_CLI_WIDTH. */
+enum dt_cli_mood { DT_CLI_PLAIN, DT_CLI_GOOD, DT_CLI_BUSY, DT_CLI_BAD };
+void dt_cli_table_mood(struct dt_cli_table *t,
+                       enum dt_cli_mood mood); /* the colour of the last cell, where there are colours */
+/* Lines under the row that was last completed, indented by two and wrapped. */
 void dt_cli_table_note(struct dt_cli_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Prints, and frees. */
 void dt_cli_table_print(struct dt_cli_table *t, FILE *out);
 
-/* A paragraph, broken at blanks (and within a longer word after a comma, slash or dash) at DT_CLI_WIDTH: the first line
+/* A paragraph, broken at blanks (and within a longer word after a comma, slash or dash) at dt_cli_width(): the first line
  * is indented by `indent`, the others by two more. */
 void dt_cli_wrap(FILE *out, size_t indent, const char *text);
 void dt_cli_wrapf(FILE *out, size_t indent, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -97,7 +108,6 @@ void dt_cli_event_time(struct dt_cli *cli, const json_t *event);
 
 /* The subcommands. */
 extern const struct dt_cli_command dt_cli_check, dt_cli_explain, dt_cli_up, dt_cli_down, dt_cli_status,
-    dt_cli_rekey, dt_cli_ping, dt_cli_monitor, dt_cli_reload, dt_cli_discover, dt_cli_nat,
-    dt_cli_genpsk;
+    dt_cli_rekey, dt_cli_ping, dt_cli_monitor, dt_cli_reload, dt_cli_discover, dt_cli_nat, dt_cli_genpsk;
 
 #endif

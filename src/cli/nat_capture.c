@@ -1,9 +1,12 @@
 #include "cli/nat_capture.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <pcap/pcap.h>
+#include <zlib.h>
 
 #include "base/bytes.h"
 #include "base/grow.h"
@@ -103,14 +106,43 @@ static int capture_take(struct capture *c, int type, const struct pcap_pkthdr *h
     return 0;
 }
 
-int capture_read(struct capture *c, const char *file, enum dt_masq_side side, struct dt_err *err)
+static ssize_t gz_read(void *gz, char *to, size_t n)
+{
+    return gzread(gz, to, n > INT_MAX ? INT_MAX : (unsigned)n);
+}
+
+static int gz_close(void *gz)
+{
+    return gzclose(gz) == Z_OK ? 0 : -1;
+}
+
+/* Compressed by gzip or not, whatever its name says. NULL with *err. */
+static pcap_t *capture_open(const char *file, struct dt_err *err)
 {
     char why[PCAP_ERRBUF_SIZE];
+    gzFile gz = gzopen(file, "rb");
+    FILE *f =
+        gz != NULL ? fopencookie(gz, "r", (cookie_io_functions_t){.read = gz_read, .close = gz_close}) : NULL;
+    if (f == NULL) {
+        dt_err_set(err, 0, "%s: %s", file, strerror(errno));
+        if (gz != NULL)
+            gzclose(gz);
+        return NULL;
+    }
+    pcap_t *p = pcap_fopen_offline_with_tstamp_precision(f, PCAP_TSTAMP_PRECISION_NANO, why);
+    if (p == NULL) {
+        fclose(f);
+        dt_err_set(err, 0, "%s: %s", file, why);
+    }
+    return p;
+}
+
+int capture_read(struct capture *c, const char *file, enum dt_masq_side side, struct dt_err *err)
+{
     *c = (struct capture){0};
-    pcap_t *p = pcap_open_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, why);
+    pcap_t *p = capture_open(file, err);
     if (!p)
-        return strncmp(why, file, strlen(file)) ? dt_err_set(err, 0, "%s: %s", file, why)
-                                                : dt_err_set(err, 0, "%s", why);
+        return -1;
     int type = pcap_datalink(p), rc;
     if (!known_link(type)) {
         const char *name = pcap_datalink_val_to_name(type);

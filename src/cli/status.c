@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/discover.h"
 #include "control/control.h"
@@ -33,12 +34,22 @@ static void ago(char out[32], const json_t *o, const char *name)
     }
 }
 
+static enum dt_cli_mood state_mood(const char *state)
+{
+    if (strcmp(state, "up") == 0)
+        return DT_CLI_GOOD;
+    return strcmp(state, "blocked") == 0 || strcmp(state, "stale") == 0 ? DT_CLI_BAD
+           : strcmp(state, "down") == 0                                 ? DT_CLI_PLAIN
+                                                                        : DT_CLI_BUSY;
+}
+
 static void status_row(struct dt_cli_table *t, const json_t *o, const char *name)
 {
     char heard[32], in[32], out[32];
     ago(heard, o, "heard_s_ago");
     dt_cli_table_cell(t, "%.40s", name);
     dt_cli_table_cell(t, "%s", dt_cli_str(o, "state"));
+    dt_cli_table_mood(t, state_mood(dt_cli_str(o, "state")));
     if (dt_cli_num(o, "epoch") > 0)
         dt_cli_table_cell(t, "%.0f", dt_cli_num(o, "epoch"));
     else
@@ -291,22 +302,17 @@ static void print_names(FILE *out, const json_t *result)
     }
 }
 
-enum { STATUS_BRIEF, STATUS_NAMES, STATUS_OPTIONS };
+enum { STATUS_BRIEF, STATUS_NAMES, STATUS_WATCH, STATUS_OPTIONS };
 static const struct dt_usage_option options[] = {
     [STATUS_BRIEF] = {"brief", NULL, "the table alone", 0},
     [STATUS_NAMES] = {"names", NULL, "the names alone, of tunnels and of clients, one a line", 0},
+    [STATUS_WATCH] = {"watch", NULL, "every second anew, until interrupted", 0},
 };
 
-static int status_run(struct dt_cli *cli, int argc, char **argv)
+static int status_once(struct dt_cli *cli, json_t *names, const char *const *got)
 {
-    const char *got[STATUS_OPTIONS] = {0};
-    argc = dt_cli_options(cli, argc, argv, got);
-    if (argc < 0)
-        return DT_CLI_USAGE;
-    json_t *names = json_array(), *result;
-    for (int i = 1; i < argc; i++)
-        json_array_append_new(names, json_string(argv[i]));
-    int rc = dt_cli_call(cli, DT_CONTROL_SOCKET, "status", json_pack("{s:o}", "tunnels", names), &result);
+    json_t *result;
+    int rc = dt_cli_call(cli, DT_CONTROL_SOCKET, "status", json_pack("{s:O}", "tunnels", names), &result);
     if (rc != DT_CLI_DONE)
         return rc;
     if (cli->json)
@@ -319,9 +325,30 @@ static int status_run(struct dt_cli *cli, int argc, char **argv)
     return DT_CLI_DONE;
 }
 
+static int status_run(struct dt_cli *cli, int argc, char **argv)
+{
+    const char *got[STATUS_OPTIONS] = {0};
+    argc = dt_cli_options(cli, argc, argv, got);
+    if (argc < 0)
+        return DT_CLI_USAGE;
+    json_t *names = json_array();
+    for (int i = 1; i < argc; i++)
+        json_array_append_new(names, json_string(argv[i]));
+    int rc = status_once(cli, names, got);
+    /* A daemon that is being restarted is waited for; whoever asked for what cannot be is told so once. */
+    while (got[STATUS_WATCH] != NULL && rc != DT_CLI_USAGE && fflush(cli->out) == 0 && !ferror(cli->out)) {
+        sleep(1);
+        if (!cli->json)
+            dt_cli_clear(cli->out);
+        rc = status_once(cli, names, got);
+    }
+    json_decref(names);
+    return rc;
+}
+
 const struct dt_cli_command dt_cli_status = {
     "status",
-    "[--brief | --names] [TUNNEL...]",
+    "[--brief | --names] [--watch] [TUNNEL...]",
     "which tunnels are verified, and why the others are not up",
     "For each tunnel: whether it is up, the number of the epoch that carries data (an epoch is used once an\n"
     "authenticated packet has come back through it), when it was last heard, bytes, the inside addresses, "

@@ -12,9 +12,17 @@ struct note {
     struct note *next;
 };
 
+struct cell {
+    char *text;
+    bool empty;
+    enum dt_cli_mood mood;
+};
+
 struct dt_cli_table {
     size_t columns, count, cap;
-    char **cell; /* row by row, the titles first */
+    struct cell *cell; /* row by row, the titles first */
+    size_t *width;     /* of each column */
+    bool *right;
     struct note *notes, **tail;
 };
 
@@ -22,7 +30,7 @@ static void cell_add(struct dt_cli_table *t, char *text)
 {
     if (dt_grow(t->cell, t->cap, t->count, 64) != 0)
         abort(); /* a program for people, out of memory: nothing sensible is left to print */
-    t->cell[t->count++] = text;
+    t->cell[t->count++] = (struct cell){.text = text};
 }
 
 struct dt_cli_table *dt_cli_table_new(const char *const *titles, size_t columns)
@@ -40,6 +48,7 @@ struct dt_cli_table *dt_cli_table_new(const char *const *titles, size_t columns)
 void dt_cli_table_cell(struct dt_cli_table *t, const char *fmt, ...)
 {
     char *text = NULL;
+    bool empty = false;
     va_list ap;
     va_start(ap, fmt);
     if (vasprintf(&text, fmt, ap) < 0)
@@ -48,8 +57,10 @@ void dt_cli_table_cell(struct dt_cli_table *t, const char *fmt, ...)
     if (text[0] == '\0') {
         free(text);
         text = strdup("-");
+        empty = true;
     }
     cell_add(t, text);
+    t->cell[t->count - 1].empty = empty;
 }
 
 /* Columns that text takes: UTF-8 continuation bytes take none. */
@@ -106,7 +117,7 @@ void dt_cli_wrap(FILE *out, size_t indent, const char *text)
 {
     size_t at = indent;
     do {
-        size_t end = line_end(text, DT_CLI_WIDTH - at);
+        size_t end = line_end(text, dt_cli_width(out) - at);
         pad(out, at);
         fwrite(text, 1, end, out);
         fputc('\n', out);
@@ -128,28 +139,82 @@ void dt_cli_wrapf(FILE *out, size_t indent, const char *fmt, ...)
     free(text);
 }
 
-/* Makes all cells of a column equally wide. */
-static void align(struct dt_cli_table *t, size_t c)
+void dt_cli_table_mood(struct dt_cli_table *t, enum dt_cli_mood mood)
 {
-    bool right = t->cell[c][0] == '>', last = c + 1 == t->columns;
-    if (right)
-        memmove(t->cell[c], t->cell[c] + 1, strlen(t->cell[c]));
-    size_t widest = 0;
-    for (size_t i = c; i < t->count; i += t->columns)
-        if (columns_of(t->cell[i]) > widest)
-            widest = columns_of(t->cell[i]);
-    for (size_t i = c; i < t->count; i += t->columns) {
-        size_t room = widest - columns_of(t->cell[i]);
-        char *padded = calloc(1, strlen(t->cell[i]) + room + 1);
-        if (padded == NULL)
-            abort();
-        if (right)
-            memset(padded, ' ', room);
-        strcat(padded, t->cell[i]);
-        if (!right && !last)
-            memset(padded + strlen(padded), ' ', room);
-        free(t->cell[i]);
-        t->cell[i] = padded;
+    t->cell[t->count - 1].mood = mood;
+}
+
+/* A title that begins with '>' says that its column is aligned to the right. */
+static size_t table_measure(struct dt_cli_table *t)
+{
+    size_t all = 2 * (t->columns - 1);
+    t->width = calloc(t->columns, sizeof(*t->width));
+    t->right = calloc(t->columns, sizeof(*t->right));
+    if (t->width == NULL || t->right == NULL)
+        abort();
+    for (size_t c = 0; c < t->columns; c++) {
+        char *title = t->cell[c].text;
+        t->right[c] = title[0] == '>';
+        if (t->right[c])
+            memmove(title, title + 1, strlen(title));
+        for (size_t i = c; i < t->count; i += t->columns)
+            if (columns_of(t->cell[i].text) > t->width[c])
+                t->width[c] = columns_of(t->cell[i].text);
+        all += t->width[c];
+    }
+    return all;
+}
+
+static void cell_print(const struct cell *x, FILE *out, bool colours)
+{
+    static const char *const colour[] = {[DT_CLI_GOOD] = "32", [DT_CLI_BUSY] = "33", [DT_CLI_BAD] = "31"};
+    if (colours && x->mood != DT_CLI_PLAIN)
+        fprintf(out, "\033[%sm%s\033[0m", colour[x->mood], x->text);
+    else
+        fputs(x->text, out);
+}
+
+static void row_print(const struct dt_cli_table *t, size_t row, FILE *out, bool colours)
+{
+    for (size_t c = 0; c < t->columns; c++) {
+        const struct cell *x = &t->cell[row * t->columns + c];
+        bool last = c + 1 == t->columns;
+        size_t room = t->width[c] - columns_of(x->text);
+        pad(out, t->right[c] ? room : 0);
+        cell_print(x, out, colours);
+        pad(out, last ? 0 : (t->right[c] ? 0 : room) + 2);
+    }
+    fputc('\n', out);
+}
+
+/* The first cell, and below it each other one with its title. */
+static void row_tell(const struct dt_cli_table *t, size_t row, FILE *out, bool colours)
+{
+    char *text = NULL;
+    size_t n;
+    FILE *f = open_memstream(&text, &n);
+    if (f == NULL)
+        abort();
+    for (size_t c = 1; c < t->columns; c++)
+        if (!t->cell[row * t->columns + c].empty)
+            fprintf(f, "%s%s %s", ftell(f) > 0 ? ", " : "", t->cell[c].text,
+                    t->cell[row * t->columns + c].text);
+    fclose(f);
+    cell_print(&t->cell[row * t->columns], out, colours);
+    fputc('\n', out);
+    if (n > 0)
+        dt_cli_wrap(out, 2, text);
+    free(text);
+}
+
+static void notes_print(struct dt_cli_table *t, size_t row, FILE *out)
+{
+    while (t->notes != NULL && t->notes->row == row + 1) {
+        struct note *n = t->notes;
+        t->notes = n->next;
+        dt_cli_wrap(out, 2, n->text);
+        free(n->text);
+        free(n);
     }
 }
 
@@ -157,24 +222,19 @@ void dt_cli_table_print(struct dt_cli_table *t, FILE *out)
 {
     if (t->columns == 0)
         abort();
-    for (size_t c = 0; c < t->columns; c++)
-        align(t, c);
-    for (size_t i = 0; i < t->count; i++) {
-        bool last = (i + 1) % t->columns == 0;
-        fputs(t->cell[i], out);
-        pad(out, last ? 0 : 2);
-        free(t->cell[i]);
-        if (!last)
-            continue;
-        fputc('\n', out);
-        while (t->notes != NULL && t->notes->row == (i + 1) / t->columns) {
-            struct note *n = t->notes;
-            t->notes = n->next;
-            dt_cli_wrap(out, 2, n->text);
-            free(n->text);
-            free(n);
-        }
+    bool colours = dt_cli_colours(out);
+    bool wide = table_measure(t) > dt_cli_width(out) && dt_cli_is_terminal(out);
+    for (size_t row = 0; row < t->count / t->columns; row++) {
+        if (!wide)
+            row_print(t, row, out, colours);
+        else if (row > 0)
+            row_tell(t, row, out, colours);
+        notes_print(t, row, out);
     }
+    for (size_t i = 0; i < t->count; i++)
+        free(t->cell[i].text);
+    free(t->width);
+    free(t->right);
     free(t->cell);
     free(t);
 }

@@ -100,7 +100,7 @@ static const struct {
      "Runs a scenario (`dovetail-sim list` names them) for one seed or many: what happened, and the verdict. "
      "`mixed`, with --days, brings each pair of clients another scenario every day.\n",
      sim_cmd_run},
-    {"explore", "[OPTIONS]", "every order of events within bounds, and what must hold in each state",
+    {"explore", "[OPTIONS]", "every order of events within bounds, and what must hold",
      "Two clients, a NAT and a server through every order of events up to a bound, and what must hold in "
      "each state.\n",
      sim_cmd_explore},
@@ -108,16 +108,18 @@ static const struct {
      "Chooses maxidle, pingtime, pingtries, elimit, t_out, n_out and t_ei by what recovery and overhead "
      "cost.\n",
      sim_cmd_sweep},
-    {"discover", "[OPTIONS]", "what discovery costs among many gateways (run discovery does the same)",
+    {"discover", "[OPTIONS]", "what discovery costs among many gateways",
      "What discovery costs among many gateways.\n", sim_cmd_discover},
 };
 
 static const struct dt_usage about = {
     .name = "dovetail-sim",
     .synopsis = "COMMAND [OPTIONS]",
-    .summary = "the races between NAT and IPsec, in virtual time, on the code that ships",
+    .summary = "the races between NAT and IPsec, on the code that ships",
     .text = "",
-    .more = "`dovetail-sim COMMAND --help` names the options of each.\n\n"
+    .more = "`dovetail-sim COMMAND --help` names the options of each, and `dovetail-sim --version` says "
+            "which version "
+            "this is.\n\n"
             "Exit status: 0 all is as promised; 1 it is not, or a report could not be written; 2 usage, "
             "unknown names, "
             "impossible parameters, an unreadable trace.\n",
@@ -265,6 +267,10 @@ int sim_main(int argc, char **argv)
 {
     if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help") || !strcmp(argv[1], "-h"))) {
         print_usage(stdout);
+        return 0;
+    }
+    if (argc > 1 && !strcmp(argv[1], "--version")) {
+        puts("dovetail-sim " DT_VERSION);
         return 0;
     }
     if (argc > 1 && !strcmp(argv[1], "--describe")) {

@@ -174,10 +174,8 @@ static void usage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(without_a_daemon), cmocka_unit_test(json),
-        cmocka_unit_test(text),
-        cmocka_unit_test(picture),
-        cmocka_unit_test(usage),
+        cmocka_unit_test(without_a_daemon), cmocka_unit_test(json),  cmocka_unit_test(text),
+        cmocka_unit_test(picture),          cmocka_unit_test(usage),
     };
     return cmocka_run_group_tests_name(__FILE__, tests, setup, teardown);
 }

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <zlib.h>
+
 #include <jansson.h>
 
 #include "base/bytes.h"
@@ -23,6 +25,21 @@ struct file {
     int link;
     bool vlan;
 };
+
+static bool compressed; /* the files are, when they are read */
+
+static void compress_file(const char *path)
+{
+    uint8_t plain[65536];
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    size_t n = fread(plain, 1, sizeof(plain), f);
+    fclose(f);
+    gzFile gz = gzopen(path, "wb");
+    assert_non_null(gz);
+    assert_int_equal(gzwrite(gz, plain, (unsigned)n), n);
+    assert_int_equal(gzclose(gz), Z_OK);
+}
 
 static struct file begin(const char *name, int link)
 {
@@ -103,6 +120,10 @@ static int replay_with(struct file *in, struct file *out, const char *option, co
     FILE *o = open_memstream(text, &len), *e = fopen("/dev/null", "w");
     fclose(in->f);
     fclose(out->f);
+    if (compressed) {
+        compress_file(in->path);
+        compress_file(out->path);
+    }
     char *argv[] = {"dovetail",
                     "--json",
                     "nat",
@@ -199,6 +220,12 @@ static void tagged(void **state)
 static void cooked(void **state)
 {
     both_sides(SLL, false);
+}
+static void gzipped(void **state)
+{
+    compressed = true;
+    both_sides(RAW, false);
+    compressed = false;
 }
 static void loopback(void **state)
 {
@@ -374,12 +401,11 @@ static void odd_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(raw),       cmocka_unit_test(ethernet),
-        cmocka_unit_test(tagged),    cmocka_unit_test(cooked),
-        cmocka_unit_test(loopback),  cmocka_unit_test(arrivals_only),
-        cmocka_unit_test(forged),    cmocka_unit_test(calendar_time),
-        cmocka_unit_test(odd_files), cmocka_unit_test(outside_address),
-        cmocka_unit_test(clients),   cmocka_unit_test(wrong_options),
+        cmocka_unit_test(raw),           cmocka_unit_test(ethernet),        cmocka_unit_test(gzipped),
+        cmocka_unit_test(tagged),        cmocka_unit_test(cooked),          cmocka_unit_test(loopback),
+        cmocka_unit_test(arrivals_only), cmocka_unit_test(forged),          cmocka_unit_test(calendar_time),
+        cmocka_unit_test(odd_files),     cmocka_unit_test(outside_address), cmocka_unit_test(clients),
+        cmocka_unit_test(wrong_options),
     };
     return TEST_RUN(tests);
 }

@@ -107,6 +107,19 @@ tap_ok "while up waited: the client's daemon goes on" sane c1
 tap_ok "up ends with a reason" waited 1 'office is not up: .'
 esp_open
 tap_ok "with ESP the tunnel is up" up_again c1
+watched() # it goes on until it is ended, also while there is no daemon
+{
+    "$LAB_BIN/dovetail" --socket "$LAB_DIR/dt-c1/sock" status --watch --brief >"$LAB_DIR/watched" 2>"$LAB_DIR/watched.err" &
+    pid=$!
+    lab_wait 10 "[ \$(grep -c '^office  *up' $LAB_DIR/watched) -ge 2 ]" || return 1
+    dt_stop c1
+    lab_wait 10 "grep -q 'no daemon answers' $LAB_DIR/watched.err" || return 1
+    seen=$(grep -c '^office' "$LAB_DIR/watched")
+    dt_start c1
+    lab_wait 20 "[ \$(grep -c '^office  *up' $LAB_DIR/watched) -gt $seen ]" || return 1
+    kill "$pid"
+}
+tap_ok "status --watch tells it again and again, over a restart" watched
 esp_blocked
 waiting rekey office --timeout 8
 sleep 0.5

@@ -43,8 +43,13 @@ ask run race-1 --pairing both --html "$dir/no/report.html"; check "no such folde
 rm -f "$dir/bad"
 [ "$(ls "$dir")" = "err
 out" ]; check "nothing half written is left" $? 0 ''
+ask --version; check "--version" $? 0 ''
+grep -qx 'dovetail-sim [0-9.]*' "$dir/out"; check "names it" $? 0 ''
+ask --help; check "--help" $? 0 ''
+[ -z "$(awk 'length > 80' "$dir/out")" ]; check "fits a terminal" $? 0 ''
 for command in list run explore sweep discover; do
     ask $command --help; check "$command --help" $? 0 ''
+    [ -z "$(awk 'length > 80' "$dir/out")" ]; check "fits a terminal" $? 0 ''
     grep -q "^Usage: dovetail-sim $command" "$dir/out"; check "is about $command" $? 0 ''
 done
 ask run mixed; check "mixed days without days" $? 2 'needs --days'
