@@ -2,6 +2,7 @@
 #include "base/bytes.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -44,14 +45,36 @@ bool dt_addr_is_any(const struct dt_addr *a)
 
 bool dt_addr_eq(const struct dt_addr *a, const struct dt_addr *b)
 {
-    return a->ver == b->ver && !memcmp(a->b, b->b, 16);
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+bool dt_addr_is_link(const struct dt_addr *a)
+{
+    return a->ver == 6 && a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+
+uint32_t dt_addr_scope(const struct dt_addr *a)
+{
+    return dt_get_be32(a->scope);
+}
+
+void dt_addr_set_scope(struct dt_addr *a, uint32_t ifindex)
+{
+    if (dt_addr_is_link(a))
+        dt_put_be32(a->scope, ifindex);
+}
+
+bool dt_addr_means(const struct dt_addr *a, const struct dt_addr *b)
+{
+    return a->ver == b->ver && !memcmp(a->b, b->b, 16) && (!dt_addr_scope(a) || dt_addr_eq(a, b));
 }
 
 int dt_addr_cmp(const struct dt_addr *a, const struct dt_addr *b)
 {
     if (a->ver != b->ver)
         return a->ver < b->ver ? -1 : 1;
-    return memcmp(a->b, b->b, 16);
+    int by_value = memcmp(a->b, b->b, 16);
+    return by_value ? by_value : memcmp(a->scope, b->scope, sizeof a->scope);
 }
 
 bool dt_addr_next(struct dt_addr *a)
@@ -82,7 +105,7 @@ bool dt_addr_is_host(const struct dt_addr *a)
     if (a->ver == 4)
         return a->b[0] != 0 && a->b[0] != 127 && a->b[0] < 224;
     return a->ver == 6 && !dt_addr_is_any(a) && memcmp(a->b, loopback, 16) != 0 && a->b[0] != 0xff &&
-           !(a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80);
+           !dt_addr_is_link(a);
 }
 
 bool dt_addrport_eq(const struct dt_addrport *a, const struct dt_addrport *b)
@@ -165,10 +188,20 @@ int dt_range_parse(struct dt_range *r, const char *text)
     return 0;
 }
 
+/* "%eth0"; 17 bytes at most, NUL included. */
+static void scope_str(char *out, uint32_t ifindex)
+{
+    out[0] = '%';
+    if (!if_indextoname(ifindex, out + 1))
+        snprintf(out + 1, IF_NAMESIZE, "%u", ifindex);
+}
+
 char *dt_addr_str(char *out, const struct dt_addr *a)
 {
     if (!a->ver || !inet_ntop(a->ver == 4 ? AF_INET : AF_INET6, a->b, out, DT_ADDR_STRLEN))
         memcpy(out, "none", 5);
+    else if (dt_addr_scope(a))
+        scope_str(out + strlen(out), dt_addr_scope(a));
     return out;
 }
 
@@ -194,7 +227,7 @@ bool dt_prefix_has(const struct dt_prefix *p, const struct dt_addr *a)
         return false;
     struct dt_addr m = *a;
     mask_to(&m, p->len);
-    return dt_addr_eq(&m, &p->addr);
+    return !memcmp(m.b, p->addr.b, sizeof m.b);
 }
 
 bool dt_prefix_covers(const struct dt_prefix *outer, const struct dt_prefix *inner)

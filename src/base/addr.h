@@ -11,6 +11,7 @@
 struct dt_addr {
     uint8_t ver; /* 4, 6, or 0: no address */
     uint8_t b[16];
+    uint8_t scope[4]; /* of fe80::/10 in an outer path: the interface's index (RFC 4007), big-endian; else 0 */
 };
 
 struct dt_addrport {
@@ -28,9 +29,9 @@ struct dt_range {
     struct dt_addr from, to;
 };
 
-#define DT_ADDR_STRLEN     48 /* room for any address as text, NUL included */
-#define DT_PREFIX_STRLEN   52
-#define DT_ADDRPORT_STRLEN 56
+#define DT_ADDR_STRLEN     64 /* room for any address as text, NUL included */
+#define DT_PREFIX_STRLEN   68
+#define DT_ADDRPORT_STRLEN 72
 
 struct dt_addr dt_addr4(uint32_t host_order);
 struct dt_addr dt_addr4_bytes(const void *four);
@@ -39,6 +40,12 @@ uint32_t dt_addr4_host(const struct dt_addr *a); /* of an IPv4 address, host ord
 size_t dt_addr_size(const struct dt_addr *a);    /* 4, 16, or 0 */
 bool dt_addr_is_any(const struct dt_addr *a);    /* none, 0.0.0.0 or :: */
 bool dt_addr_eq(const struct dt_addr *a, const struct dt_addr *b);
+bool dt_addr_is_link(const struct dt_addr *a); /* of one link alone: fe80::/10 */
+/* The interface of an address of one link; 0: none is said. Setting it leaves any other address as it is. */
+uint32_t dt_addr_scope(const struct dt_addr *a);
+void dt_addr_set_scope(struct dt_addr *a, uint32_t ifindex);
+/* Equal, or `a` names no interface and means any. */
+bool dt_addr_means(const struct dt_addr *a, const struct dt_addr *b);
 /* Order by version, then by value. */
 int dt_addr_cmp(const struct dt_addr *a, const struct dt_addr *b);
 /* The next (or previous) address; false, and *a unchanged, past the last. */
@@ -56,7 +63,8 @@ int dt_prefix_parse(struct dt_prefix *p, const char *text, bool mask);
 /* "A-B", "A/len" or "A". */
 int dt_range_parse(struct dt_range *r, const char *text);
 
-/* Text into out (at least DT_*_STRLEN bytes); return out. "none" for no address. */
+/* Text into out (at least DT_*_STRLEN bytes); return out. "none" for no address. With a scope: fe80::1%eth0, or its number
+ * where there is no such interface any more. */
 char *dt_addr_str(char *out, const struct dt_addr *a);
 char *dt_prefix_str(char *out, const struct dt_prefix *p);
 char *dt_addrport_str(char *out, const struct dt_addrport *a); /* 192.0.2.1:500, [2001:db8::1]:500 */

@@ -11,7 +11,7 @@
 
 #define DT_PROTO_ANY       0
 #define DT_PORT_LAST       65535
-#define DT_SELECTOR_STRLEN 128
+#define DT_SELECTOR_STRLEN 160
 
 /* One side of the traffic: a protocol, a range of ports and a range of addresses (all of one IP version).
  * Ports in host order, both ends included; 0 to 65535 is "any". With ICMP or ICMPv6 a port is type << 8 |

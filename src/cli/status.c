@@ -286,6 +286,8 @@ static void print_status(struct dt_cli *cli, const json_t *result, bool brief)
     print_discovery(cli, json_object_get(result, "discovery"), brief);
     if (json_array_size(tunnels) == 0 && json_array_size(gateways) == 0)
         fputs("the daemon runs, and its configuration has no tunnel and no gateway\n", cli->out);
+    if (*dt_cli_str(result, "leases"))
+        dt_cli_wrap(cli->out, 0, dt_cli_str(result, "leases"));
     if (*dt_cli_str(result, "note"))
         dt_cli_wrap(cli->out, 0, dt_cli_str(result, "note"));
 }

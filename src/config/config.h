@@ -48,6 +48,7 @@
 #define DT_CONFIG_CLIENTS_MAX  65536
 #define DT_CONFIG_PREFIXES_MAX 254 /* that the far side of a tunnel may come to, beside two leases */
 #define DT_CONFIG_HOST_MAX     253 /* bytes of a host name (RFC 1035) */
+#define DT_CONFIG_IFNAME_MAX   16  /* of an interface, NUL included */
 
 #define DT_CONFIG_ROUTES_MAX                                                                                 \
     32768 /* prefixes of all sections together: each is two routes, and stands in the packet filter */
@@ -90,7 +91,8 @@ struct dt_config_tunnel {
     struct dt_tunnel_cfg
         cfg; /* gateways[] holds those of `host` that are addresses; the daemon resolves the names */
     size_t nhost;
-    char *host[DT_TUNNEL_GATEWAYS];
+    char *host[DT_TUNNEL_GATEWAYS];    /* names and addresses; an address of one link with its interface */
+    uint16_t port[DT_TUNNEL_GATEWAYS]; /* of each; 0: none was said */
     struct dt_config_psk psk;
     enum dt_config_start start;
     enum dt_config_closed closed;
@@ -240,6 +242,10 @@ void dt_config_print_issues(const struct dt_config *c, FILE *to);
 /* The file and the line of a complaint; line 0: the file as a whole. */
 const char *dt_config_issue_at(const struct dt_config *c, const struct dt_config_issue *i, unsigned *line);
 char *dt_config_issue_str(char *out, size_t cap, const struct dt_config *c, const struct dt_config_issue *i);
+
+/* "fe80::1%eth0", an address of one link alone (RFC 4007): the address without its scope, and the interface. False: it is
+ * something else. */
+bool dt_config_link_address(const char *host, struct dt_addr *addr, char ifname[DT_CONFIG_IFNAME_MAX]);
 
 /* Nothing that the daemon acts upon differs. */
 bool dt_config_tunnel_same(const struct dt_config_tunnel *a, const struct dt_config_tunnel *b);

@@ -45,37 +45,79 @@ static char *ascii_name(const char *name)
 #endif
 }
 
-/* The part before a port: "vpn.example.net:500", "[2001:db8::1]:500"; false: there is no port. */
-static bool before_port(const char *text, char out[DT_CONFIG_HOST_MAX + 1])
+/* A value taken apart: "vpn.example.net:4501", "[2001:db8::1]:4501", "fe80::1%eth0", "[fe80::1%eth0]:4501". */
+struct host_port {
+    char host[DT_CONFIG_HOST_MAX + 1];
+    const char *port; /* its text, or NULL: none is said */
+};
+
+/* False: it is too long, or its brackets are wrong. An IPv6 address without brackets has no port. */
+static bool split_port(const char *text, struct host_port *out)
 {
-    const char *colon = strrchr(text, ':');
-    struct dt_addr a;
-    if (colon == NULL || colon[1] == '\0' || colon[1 + strspn(colon + 1, "0123456789")] != '\0')
+    const char *colon = strchr(text, ':'), *end = text + strlen(text);
+    out->port = NULL;
+    if (text[0] == '[') {
+        end = strchr(++text, ']');
+        if (end == NULL || (end[1] != '\0' && end[1] != ':'))
+            return false;
+        out->port = end[1] == ':' ? end + 2 : NULL;
+    } else if (colon != NULL && strchr(colon + 1, ':') == NULL) {
+        end = colon;
+        out->port = colon + 1;
+    }
+    size_t n = (size_t)(end - text);
+    if (n > DT_CONFIG_HOST_MAX)
         return false;
-    bool brackets = text[0] == '[' && colon > text && colon[-1] == ']';
-    size_t n = (size_t)(colon - text) - 2u * brackets;
-    if (n == 0 || n > DT_CONFIG_HOST_MAX)
-        return false;
-    memcpy(out, text + brackets, n);
-    out[n] = '\0';
-    return dt_addr_parse(&a, out) == 0 || host_name(out);
+    memcpy(out->host, text, n);
+    out->host[n] = '\0';
+    return true;
 }
 
-static void complain(struct reader *r, const struct dt_setting *s, const char *v)
+/* 1 to 65535; else 0. */
+static uint16_t port_number(const char *text)
 {
-    char host[DT_CONFIG_HOST_MAX + 1];
-    if (before_port(v, host))
+    size_t n = strspn(text, "0123456789");
+    unsigned long port = n > 0 && n <= 5 && text[n] == '\0' ? strtoul(text, NULL, 10) : 0;
+    return port <= 65535 ? (uint16_t)port : 0;
+}
+
+bool dt_config_link_address(const char *host, struct dt_addr *addr, char ifname[DT_CONFIG_IFNAME_MAX])
+{
+    char text[DT_ADDR_STRLEN];
+    const char *sign = strchr(host, '%');
+    size_t n = sign != NULL ? (size_t)(sign - host) : 0, len = sign != NULL ? strlen(sign + 1) : 0;
+    if (n == 0 || n >= sizeof(text) || len == 0 || len >= DT_CONFIG_IFNAME_MAX ||
+        strcspn(sign + 1, "/ \t%:") != len)
+        return false;
+    memcpy(text, host, n);
+    text[n] = '\0';
+    memcpy(ifname, sign + 1, len + 1);
+    return dt_addr_parse(addr, text) == 0 && dt_addr_is_link(addr);
+}
+
+static void complain_scope(struct reader *r, const struct dt_setting *s, const char *v, const char *host)
+{
+    char text[DT_CONFIG_HOST_MAX + 1];
+    struct dt_addr a;
+    snprintf(text, sizeof(text), "%.*s", (int)strcspn(host, "%"), host);
+    if (dt_addr_parse(&a, text) == 0 && !dt_addr_is_link(&a))
         reader_error(
             r, s->line,
-            "%s: \"%.64s\" has a port, and none can be chosen: IKE is spoken at 500 and 4500; \"%.64s\" "
+            "%s: \"%.64s\" names an interface, which addresses of one link alone (fe80::/10) need; \"%s\" "
             "would be right",
-            s->key, v, host);
-    else if (strchr(v, '%') != NULL && strchr(v, ':') != NULL)
+            s->key, v, text);
+    else
         reader_error(
             r, s->line,
-            "%s: \"%.64s\" is an address of one link alone, with its interface; an address that is routed, "
-            "or a name, would be right",
-            s->key, v);
+            "%s: \"%.64s\" is no address with an interface; such as \"fe80::1%%eth0\" would be right, with "
+            "at most %d bytes behind the %%",
+            s->key, v, DT_CONFIG_IFNAME_MAX - 1);
+}
+
+static void complain(struct reader *r, const struct dt_setting *s, const char *v, const char *host)
+{
+    if (strchr(host, '%') != NULL)
+        complain_scope(r, s, v, host);
     else if (!is_ascii(v))
         reader_error(
             r, s->line,
@@ -84,6 +126,30 @@ static void complain(struct reader *r, const struct dt_setting *s, const char *v
             s->key, v);
     else
         reader_error(r, s->line, "%s: \"%.64s\" is neither an address nor a host name", s->key, v);
+}
+
+/* The host as it is looked for, to be freed; NULL: there is none, and a complaint was made. *addr: what it is at once, or
+ * ver 0. */
+static char *read_host(struct reader *r, const struct dt_setting *s, const char *v, const char *host,
+                       struct dt_addr *addr)
+{
+    char ifname[DT_CONFIG_IFNAME_MAX];
+    bool link = dt_config_link_address(host, addr, ifname);
+    if (link || dt_addr_parse(addr, host) != 0)
+        addr->ver = 0;
+    if (addr->ver != 0 && dt_addr_is_link(addr)) {
+        reader_error(r, s->line,
+                     "%s: \"%.64s\" is an address of one link alone, and needs its interface; such as "
+                     "\"%.48s%%eth0\" would be right",
+                     s->key, v, host);
+        return NULL;
+    }
+    char *copy = link || addr->ver != 0 || host_name(host) ? strdup(host)
+                 : is_ascii(host)                          ? NULL
+                                                           : ascii_name(host);
+    if (copy == NULL)
+        complain(r, s, v, host);
+    return copy;
 }
 
 void read_hosts(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def)
@@ -96,15 +162,32 @@ void read_hosts(struct reader *r, const struct dt_setting *s, void *field, const
     }
     for (size_t i = 0; i < s->n; i++) {
         const char *v = reader_value(r, s, i);
-        struct dt_addr a;
-        bool addr = dt_addr_parse(&a, v) == 0;
-        char *copy = addr || host_name(v) ? strdup(v) : is_ascii(v) ? NULL : ascii_name(v);
-        if (copy == NULL) {
-            complain(r, s, v);
+        struct host_port at;
+        struct dt_addr a = {.ver = 0};
+        if (!split_port(v, &at)) {
+            reader_error(
+                r, s->line,
+                "%s: \"%.64s\" is neither an address nor a host name; an IPv6 address with a port is "
+                "\"[2001:db8::1]:4501\"",
+                s->key, v);
             continue;
         }
-        if (addr && t->cfg.ngateways < DT_TUNNEL_GATEWAYS)
+        uint16_t port = at.port != NULL ? port_number(at.port) : 0;
+        if (at.port != NULL && port == 0) {
+            reader_error(
+                r, s->line,
+                "%s: \"%.64s\": the port is a whole number from 1 to 65535; \"%.64s:4500\" would be right",
+                s->key, v, at.host);
+            continue;
+        }
+        char *copy = read_host(r, s, v, at.host, &a);
+        if (copy == NULL)
+            continue;
+        if (a.ver != 0) {
+            t->cfg.ports[t->cfg.ngateways] = port;
             t->cfg.gateways[t->cfg.ngateways++] = a;
+        }
+        t->port[t->nhost] = port;
         t->host[t->nhost++] = copy;
     }
 }

@@ -214,6 +214,20 @@ static void warn_unproved(struct reader *r, const struct dt_block *b, const stru
     }
 }
 
+/* Raw ESP has no ports: whoever gave the gateway a port of its own meant that everything goes there. */
+static void check_ports(struct reader *r, const struct dt_block *b, const struct dt_config_tunnel *t)
+{
+    for (size_t i = 0; i < t->nhost && t->cfg.encap == DT_ENCAP_ESP; i++)
+        if (t->port[i] != 0 && t->port[i] != DT_PORT_IKE) {
+            reader_error(
+                r, line_of(r, b, "gateway"),
+                "gateway: \"%.64s\" has port %u, and raw ESP has no ports; encap = udp, or auto, would be "
+                "right",
+                t->host[i], t->port[i]);
+            return;
+        }
+}
+
 static void tunnel_check(struct reader *r, const struct dt_block *b, struct dt_config_tunnel *t,
                          const bool *seen)
 {
@@ -242,6 +256,7 @@ static void tunnel_check(struct reader *r, const struct dt_block *b, struct dt_c
                              "inside would be right",
                              t->cfg.name, ver, ver);
     check_except(r, t);
+    check_ports(r, b, t);
     t->cfg.params.probe = t->cfg.probe != DT_PROBE_OFF;
     reader_epoch_params(r, b, &t->cfg.params, defs, DT_ARRAY_LEN(defs), seen, true);
     t->protect_line = line_of(r, b, "protect");

@@ -57,7 +57,7 @@ static bool same_host_names(const struct dt_config_tunnel *a, const struct dt_co
 {
     bool same = a->nhost == b->nhost;
     for (size_t i = 0; same && i < a->nhost; i++)
-        same = strcmp(a->host[i], b->host[i]) == 0;
+        same = strcmp(a->host[i], b->host[i]) == 0 && a->port[i] == b->port[i];
     return same;
 }
 

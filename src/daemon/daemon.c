@@ -224,6 +224,13 @@ static int open_endpoint(struct daemon *d, struct dt_err *err)
     return 0;
 }
 
+/* By the process with rights: the daemon could not open the file while it had some itself. */
+static int keep_leases(void *user, const void *image, size_t len, struct dt_err *err)
+{
+    const struct daemon *d = user;
+    return dt_keeper_keep(d->keeper, DT_KEEPER_LEASES, image, len, err);
+}
+
 /* In the order of who might be disturbed: another daemon's socket first, then its ports, then the kernel. Everything that is
  * opened once is opened here, and then all rights are given up, before there is a second thread and before anything is read
  * from the network. */
@@ -233,6 +240,10 @@ static int daemon_open_all(struct daemon *d, struct dt_err *err)
         keylog_open(d, err) != 0)
         return -1;
     d->leases = dt_lease_sqlite(d->cfg.leases, err);
+    if (d->leases != NULL) {
+        d->leases->keep = keep_leases;
+        d->leases->user = d;
+    }
     if (d->leases == NULL || open_data_path(d, err) != 0 || open_endpoint(d, err) != 0 ||
         privilege_become(d->cfg.user, err) != 0)
         return -1;

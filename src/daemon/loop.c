@@ -20,6 +20,7 @@
 #include "net/watch.h"
 #include "plans/plans.h"
 #include "tunnels/daemon.h"
+#include "tunnels/leases.h"
 #include "tunnels/resolve.h"
 #include "tunnels/routes.h"
 #include "tunnels/tunnels.h"
@@ -41,6 +42,7 @@ static void on_beat(uv_timer_t *t)
     waits_tick(d, now);
     discover_tick(d, now);
     plans_beat(d);
+    leases_tick(d, now);
     if (now >= d->routes.look_at)
         routes_reconcile(d);
     if (d->top->metrics.page != NULL)
@@ -112,11 +114,7 @@ static void on_settled(uv_timer_t *t)
     struct daemon *d = t->data;
     LOG(DT_LOG_DEBUG, "addresses, links, routes or rules have changed");
     dt_endpoint_network_changed(d->ep, daemon_now());
-    dt_list_for_each (l, &d->tuns) {
-        struct tun *tun = DT_CONTAINER_OF(l, struct tun, link);
-        if (tun->resolve_at != DT_NEVER)
-            tun->resolve_at = daemon_now(); /* a name may be resolved now */
-    }
+    resolve_network_changed(d);
     daemon_wake(d);
 }
 

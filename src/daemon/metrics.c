@@ -12,6 +12,7 @@
 #include "discovery/discovery.h"
 #include "plans/plans.h"
 #include "tunnels/daemon.h"
+#include "tunnels/leases.h"
 #include "tunnels/tunnels.h"
 
 static void metric_family(FILE *f, const char *name, const char *type, const char *help)
@@ -350,6 +351,7 @@ static void daemon_write_page(void *ctx, FILE *f)
     single(f, "config_loads_total", "counter", "configurations taken", (double)d->top->config_loads);
     single(f, "config_errors_total", "counter", "configurations refused", (double)d->top->config_errors);
     single(f, "leases_taken_total", "counter", "inside addresses leased", (double)d->leases->count.taken);
+    single(f, "leases_kept", "gauge", "all leases are on the disk", leases_unkept(d) == NULL);
     single(f, "leases_refused_total", "counter", "inside addresses refused",
            (double)d->leases->count.refused);
     dropped_page(d, f);

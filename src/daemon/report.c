@@ -13,6 +13,7 @@
 #include "discovery/discovery.h"
 #include "plans/plans.h"
 #include "tunnels/daemon.h"
+#include "tunnels/leases.h"
 #include "tunnels/tunnels.h"
 
 #define ROWS  48   /* tunnels that are told in one piece */
@@ -176,10 +177,10 @@ static void put_rest(const struct report *r, FILE *out)
     struct daemon *d = r->d;
     json_t *refused = r->names == NULL ? refusals_json(d) : json_array();
     struct dt_host_filter_counters dropped = dt_keeper_dropped(d->keeper);
-    put_members(out, json_pack("{s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:s*}", "ike", status_ike(d), "plans",
-                               plans_json(d), "discovery", discover_summary(d), "refused", refused,
+    put_members(out, json_pack("{s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:s*, s:s*}", "ike", status_ike(d),
+                               "plans", plans_json(d), "discovery", discover_summary(d), "refused", refused,
                                "plain_dropped", "out", (json_int_t)dropped.out, "in", (json_int_t)dropped.in,
-                               "note", dt_keeper_gone(d->keeper)));
+                               "note", dt_keeper_gone(d->keeper), "leases", leases_unkept(d)));
 }
 
 static void put_head(const struct report *r, FILE *out)

@@ -20,6 +20,16 @@ static json_t *addr_json(const struct dt_addr *a)
     return json_string(dt_addr_str(text, a));
 }
 
+/* As it stands in the file: "vpn.example.net", "[2001:db8::1]:4501". */
+static json_t *host_json(const struct dt_config_tunnel *t, size_t i)
+{
+    const char *host = t->host[i];
+    bool brackets = strchr(host, ':') != NULL;
+    if (t->port[i] == 0)
+        return json_string(host);
+    return json_sprintf(brackets ? "[%s]:%u" : "%s:%u", host, t->port[i]);
+}
+
 static json_t *selectors_json(const struct dt_selectors *list)
 {
     json_t *v = json_array();
@@ -283,7 +293,7 @@ json_t *status_tunnel(struct daemon *d, struct tun *t)
     json_object_set_new(o, "left", families_json(t));
     json_t *hosts = json_array();
     for (size_t i = 0; i < t->cfg.nhost; i++)
-        json_array_append_new(hosts, json_string(t->cfg.host[i]));
+        json_array_append_new(hosts, host_json(&t->cfg, i));
     json_object_set_new(o, "gateway", hosts);
     return o;
 }

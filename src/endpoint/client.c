@@ -36,6 +36,25 @@ static bool choose_path(struct tunnel *t, struct dt_path *path)
            path->local.addr.ver == path->remote.addr.ver;
 }
 
+/* Where the gateway has a port of its own, else 0. */
+static uint16_t own_port(const struct tunnel *t)
+{
+    const struct dt_tunnel_cfg *cfg = &t->c->cfg;
+    uint16_t port = cfg->ports[t->c->place % cfg->ngateways];
+    return port == DT_PORT_IKE ? 0 : port;
+}
+
+/* UDP encapsulation ends on port 4500 anyway: begin there (RFC 7296 section 2.23); every other time on 500, for peers that
+ * insist. */
+static void choose_ports(const struct tunnel *t, struct dt_path *path, bool udp, bool beside)
+{
+    const struct dt_ike_params *p = &t->ep->params;
+    uint16_t own = own_port(t);
+    path->natt = own != 0 || (udp && (beside || t->c->e.opens % 2 == 1));
+    path->local.port = path->natt ? p->port_natt : p->port_ike;
+    path->remote.port = own != 0 ? own : path->local.port;
+}
+
 bool ep_client_open(struct tunnel *t, dt_time now, bool udp, bool beside)
 {
     struct dt_endpoint *ep = t->ep;
@@ -48,24 +67,24 @@ bool ep_client_open(struct tunnel *t, dt_time now, bool udp, bool beside)
         ep_why(t, &err);
         return false;
     }
-    if (!beside && c->cfg.encap == DT_ENCAP_AUTO)
+    if (own_port(t) != 0)
+        udp = true;
+    else if (!beside && c->cfg.encap == DT_ENCAP_AUTO)
         udp = ep_race_first_udp(t, &path);
     struct conf *conf = conf_of(t, udp);
     if (!conf)
         return false;
-    /* UDP encapsulation ends on port 4500 anyway: begin there (RFC 7296 section 2.23); every other time on 500, for
-     * peers that insist. */
-    path.natt = udp && (beside || c->e.opens % 2 == 1);
     if (c->cfg.transport && c->cfg.local.n == 0) {
         struct dt_selector own = dt_selector_addr(&path.local.addr);
         memset(&conf->ike.local_ts, 0, sizeof(conf->ike.local_ts));
         dt_selectors_add(&conf->ike.local_ts, &own);
     }
-    path.local.port = path.remote.port = path.natt ? ep->params.port_natt : ep->params.port_ike;
+    choose_ports(t, &path, udp, beside);
     struct link *l = ep_link_new(t, conf);
     if (!l)
         return false;
     l->udp = udp;
+    l->own_port = own_port(t) != 0;
     /* For the first one since the tunnel was started: the server may have sessions of a life before. Later ones leave
      * the old epochs alone, which carry data meanwhile; and two that race must not end each other. The server finds out
      * by itself which sessions are dead. */
@@ -169,9 +188,10 @@ static void client_event(void *user, dt_time now, const struct dt_epoch_event *e
     else if (ev->kind == DT_EPOCH_TIMEOUT)
         snprintf(t->why, sizeof(t->why), "no answer from %s within timeout, %g s%s",
                  dt_addrport_str(at, &t->path.remote), dt_time_seconds(t->c->e.p.timeout),
-                 t->c->e.session == DT_EPOCH_OPENING
-                     ? ": does a gateway listen there, and do UDP 500 and 4500 reach it?"
-                     : "");
+                 t->c->e.session != DT_EPOCH_OPENING ? ""
+                 : own_port(t) != 0
+                     ? ": does a gateway listen there for IKE as at 4500, and does UDP reach it?"
+                     : ": does a gateway listen there, and do UDP 500 and 4500 reach it?");
     else if (ev->kind == DT_EPOCH_UNANSWERED || ev->kind == DT_EPOCH_IDLE_DEAD ||
              ev->kind == DT_EPOCH_PEER_DELETED || ev->kind == DT_EPOCH_EXPIRED)
         dt_epoch_event_text(t->why, sizeof(t->why), ev, true);

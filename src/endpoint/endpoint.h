@@ -75,6 +75,9 @@ struct dt_tunnel_cfg {
     char name[DT_NAME_MAX];
     uint8_t ngateways, nlocals;
     struct dt_addr gateways[DT_TUNNEL_GATEWAYS]; /* tried in order */
+    /* Of each: where IKE is spoken. 0 and 500: RFC 7296's way, that is 500, and 4500 with a NAT between. Any other port is
+     * one of RFC 3948 from the first datagram on, non-ESP marker and all, from our 4500; ESP goes in UDP. */
+    uint16_t ports[DT_TUNNEL_GATEWAYS];
     struct dt_addr locals[DT_TUNNEL_LOCALS];     /* local paths in order; none: ops->local_addr decides */
     struct dt_ike_id local_id, remote_id;
     struct dt_proposals ike, esp;

@@ -43,7 +43,8 @@ struct link {
      * are there. */
     struct timer timer;
     uint64_t order;
-    bool up, udp, spoke;                /* up: then it has a session */
+    bool up, udp, spoke; /* up: then it has a session */
+    bool own_port;       /* client: the gateway's port is configured, and there is nothing to choose */
     uint8_t place[DT_INSTALLATION_LEN]; /* server: which installation speaks (place.c) */
     bool has_place, yields;
     bool overtaken; /* server: a newer session of the same client was heard */

@@ -62,7 +62,7 @@ void ep_race_watch(struct tunnel *t, dt_time now)
     struct client *c = t->c;
     struct race *r = &c->race;
     uint8_t stage = 0;
-    if (c->e.started && c->cfg.encap == DT_ENCAP_AUTO && !r->beside && c->link) {
+    if (c->e.started && c->cfg.encap == DT_ENCAP_AUTO && !r->beside && c->link && !c->link->own_port) {
         bool probing = false;
         for (unsigned i = 0; i < DT_EPOCH_MAX; i++)
             probing |= c->e.e[i].phase == DT_EPOCH_PROBING;
@@ -131,7 +131,7 @@ void ep_race_won(struct tunnel *t, dt_time now, struct link *winner)
         loser = NULL;
     c->link = winner;
     r->beside = NULL;
-    if (c->cfg.encap == DT_ENCAP_AUTO && !suspect) {
+    if (c->cfg.encap == DT_ENCAP_AUTO && !suspect && !winner->own_port) {
         const struct dt_path *path = dt_ike_session_path(winner->s);
         bool news = race_remember(ep, path, winner->udp, now);
         if (loser)

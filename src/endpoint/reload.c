@@ -24,6 +24,16 @@ static bool local_stays(struct tunnel *t, const struct dt_tunnel_cfg *cfg, const
             dt_addr_eq(&now_chosen, &path->local.addr));
 }
 
+/* Is this where sessions with the gateway of that place go? Without a port of its own, 500 or 4500, or what a NAT made of it. */
+static bool port_stays(const struct tunnel *t, const struct dt_tunnel_cfg *cfg, unsigned place)
+{
+    const struct link *l = t->c->link;
+    uint16_t port = cfg->ports[place];
+    if (port == 0 || port == DT_PORT_IKE)
+        return !l->own_port;
+    return l->own_port && dt_ike_session_path(l->s)->remote.port == port;
+}
+
 /* Is the session's way one that the new configuration would take too? *place is where the next attempt begins. */
 static bool path_stays(struct tunnel *t, const struct dt_tunnel_cfg *cfg, unsigned *place)
 {
@@ -34,7 +44,7 @@ static bool path_stays(struct tunnel *t, const struct dt_tunnel_cfg *cfg, unsign
     const struct dt_path *path = dt_ike_session_path(l->s);
     for (unsigned i = 0; i < cfg->ngateways; i++) {
         unsigned round;
-        if (!dt_addr_eq(&cfg->gateways[i], &path->remote.addr))
+        if (!dt_addr_eq(&cfg->gateways[i], &path->remote.addr) || !port_stays(t, cfg, i))
             continue;
         bool stays = local_stays(t, cfg, path, &round);
         *place = i + round * cfg->ngateways;

@@ -22,7 +22,7 @@ struct gateway *ep_server_gateway(const struct dt_endpoint *ep, uint32_t id)
 bool ep_server_listens(const struct dt_gateway_cfg *cfg, const struct dt_addr *a)
 {
     for (unsigned i = 0; i < cfg->nlisten; i++)
-        if (dt_addr_eq(&cfg->listen[i], a) ||
+        if (dt_addr_means(&cfg->listen[i], a) ||
             (dt_addr_is_any(&cfg->listen[i]) && cfg->listen[i].ver == a->ver))
             return true;
     return cfg->nlisten == 0;

@@ -140,14 +140,15 @@ int dt_keeper_device(struct dt_keeper *k, struct dt_tun *tun, int *fd, size_t qu
     return 0;
 }
 
-int dt_keeper_keep(struct dt_keeper *k, const char *text, size_t len, struct dt_err *err)
+int dt_keeper_keep(struct dt_keeper *k, enum dt_keeper_file file, const void *data, size_t len,
+                   struct dt_err *err)
 {
-    const struct keeper_request r = {.what = KEEPER_KEEP};
+    const struct keeper_request r = {.what = KEEPER_KEEP, .n = file};
     struct keeper_reply reply;
     int fd = memfd_create("dovetail", MFD_CLOEXEC), rc = -1;
     if (k->why[0] != '\0')
         dt_err_set(err, 0, "%s", k->why);
-    else if (fd < 0 || pwrite(fd, text, len, 0) != (ssize_t)len)
+    else if (fd < 0 || pwrite(fd, data, len, 0) != (ssize_t)len)
         dt_err_set(err, 0, "no memory: %s", strerror(errno));
     else if (send_all(k, &r, &fd, 1, err) == 0)
         rc = keeper_read_answer(k, &reply, NULL, 0, err);

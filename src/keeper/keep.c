@@ -45,15 +45,41 @@ static void sync_folder(const char *path)
     }
 }
 
-int keeper_keep(const char *path, int from, struct dt_err *err)
+/* What SQLite would read into the new file, as the end of the old one. */
+static void remove_sidecars(const char *path)
+{
+    static const char *const suffix[] = {"-wal", "-shm", "-journal"};
+    char name[sizeof(((struct dt_keeper_setup *)0)->kept) + 16];
+    for (size_t i = 0; i < sizeof(suffix) / sizeof(suffix[0]); i++) {
+        snprintf(name, sizeof(name), "%s%s", path, suffix[i]);
+        (void)unlink(name);
+    }
+}
+
+/* The folder of a file, when that alone is missing. */
+static void make_keep_folder(const char *path)
+{
+    char dir[sizeof(((struct dt_keeper_setup *)0)->kept)];
+    snprintf(dir, sizeof(dir), "%s", path);
+    char *slash = strrchr(dir, '/');
+    if (slash != NULL && slash != dir) {
+        *slash = '\0';
+        (void)mkdir(dir, 0700);
+    }
+}
+
+int keeper_keep(const char *path, bool database, int from, struct dt_err *err)
 {
     char fresh[sizeof(((struct dt_keeper_setup *)0)->kept) + 8];
     snprintf(fresh, sizeof(fresh), "%s.new", path);
+    make_keep_folder(path);
     (void)unlink(fresh); /* of an attempt that was cut short; never written into, whatever it is */
     int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     int rc = fd >= 0 ? copy_all(from, fd) : -1, why = errno;
     if (fd >= 0)
         close(fd);
+    if (rc == 0 && database)
+        remove_sidecars(path);
     if (rc == 0 && rename(fresh, path) == 0) {
         sync_folder(path);
         return 0;

@@ -8,7 +8,7 @@
  *             that file, of what it includes, and of the secrets' files that it names; of nothing else. The child then ends:
  *             its memory has what the file says, the keeper's never does
  *   setup     once, before the daemon hears from anybody: the device's name, ports, and the control socket's path
- *   keep      what the daemon must find again when it starts, in the one file that the setup names: replaced as a whole
+ *   keep      what the daemon must find again when it starts, in the two files that the setup names: replaced as a whole
  *   keylog    a descriptor for appending to the file of ESP's keys that the setup names, where there is such a setting
  *   device    the TUN device, deleted by somebody, under the same name again: a descriptor for each worker
  *   want      what is wanted of the host (host/host.h): addresses on that device, routes in our tables, rules, the packet
@@ -62,6 +62,7 @@ struct dt_keeper_setup {
     char device[16];      /* the TUN device's name */
     char socket[1024];    /* the control socket's path, absolute */
     char kept[1024];      /* of the file that the daemon writes while it runs, absolute; empty: none */
+    char leases[1024];    /* of the database of leases, for when the daemon could not open it; absolute; empty: none */
     char keylog[1024];    /* of the file that keys of ESP's SAs are appended to, absolute; empty: none */
     uint32_t mtu, queues; /* of the device, and how many descriptors it has */
     uint16_t ike_port, natt_port;
@@ -73,8 +74,10 @@ int dt_keeper_setup(struct dt_keeper *k, const struct dt_keeper_setup *s, char n
 /* `queues` as in the setup. 0, or -1 with *err. */
 int dt_keeper_device(struct dt_keeper *k, struct dt_tun *tun, int *fd, size_t queues, struct dt_err *err);
 
-/* The text takes the place of what the setup's file `kept` has, as a whole, and on the disk. 0, or -1 with *err. */
-int dt_keeper_keep(struct dt_keeper *k, const char *text, size_t len, struct dt_err *err);
+enum dt_keeper_file { DT_KEEPER_KEPT, DT_KEEPER_LEASES };
+/* `data` takes the place of what that file of the setup's has, as a whole, and on the disk. 0, or -1 with *err. */
+int dt_keeper_keep(struct dt_keeper *k, enum dt_keeper_file file, const void *data, size_t len,
+                   struct dt_err *err);
 
 /* As dt_host_want(): *want is empty afterwards. `mended` is told as struct dt_host_ops says; may be NULL. */
 int dt_keeper_want(struct dt_keeper *k, struct dt_host_facts *want, struct dt_host_result *result,

@@ -101,6 +101,7 @@ static bool setup_ok(const struct dt_keeper_setup *s)
 {
     return text_ok(s->device, sizeof(s->device), false) && path_ok(s->socket, sizeof(s->socket)) &&
            (s->kept[0] == '\0' || path_ok(s->kept, sizeof(s->kept))) &&
+           (s->leases[0] == '\0' || path_ok(s->leases, sizeof(s->leases))) &&
            (s->keylog[0] == '\0' || path_ok(s->keylog, sizeof(s->keylog))) && s->mtu >= 68 &&
            s->mtu <= 65535 && s->queues >= 1 && s->queues <= KEEPER_FDS_MAX;
 }
@@ -124,6 +125,8 @@ size_t keeper_request_len(const struct keeper_request *r)
 bool keeper_request_ok(const struct keeper_request *r, size_t len)
 {
     if (len < offsetof(struct keeper_request, u) || r->what < KEEPER_LOAD || r->what > KEEPER_DISMISS)
+        return false;
+    if (r->what == KEEPER_KEEP && r->n > DT_KEEPER_LEASES)
         return false;
     if (r->what == KEEPER_FACTS && (r->n == 0 || r->n > KEEPER_FACTS_EACH))
         return false;

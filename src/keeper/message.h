@@ -13,7 +13,7 @@
 #define KEEPER_OWNERS_EACH 256
 #define KEEPER_FDS_MAX     DT_DP_WORKERS_MAX
 #define KEEPER_PATH_MAX    4096
-#define KEEPER_KEEP_MAX    (8u << 20) /* octets */
+#define KEEPER_KEEP_MAX    (64u << 20) /* octets */
 
 enum keeper_what {
     KEEPER_LOAD = 1,
@@ -21,7 +21,7 @@ enum keeper_what {
     KEEPER_DEVICE,
     KEEPER_FACTS, /* n of what will be wanted; no answer */
     KEEPER_WANT,  /* n: how many there were in all */
-    KEEPER_KEEP,  /* beside it a descriptor of what is to be kept */
+    KEEPER_KEEP,  /* n: enum dt_keeper_file; beside it a descriptor of what is to be kept */
     KEEPER_KEYLOG,
     KEEPER_SOCKET,
     KEEPER_DISCOVER_OPEN,
@@ -101,7 +101,7 @@ ssize_t keeper_recv(int fd, void *msg, size_t cap, int *fds, size_t *nfds);
 /* serve.c: the process. Does not return before the conversation is over; 0: with a goodbye. */
 int keeper_serve(int fd, const char *config);
 /* keep.c: writes what the descriptor has into the file, as a whole or not at all. 0, or -1 with *err. */
-int keeper_keep(const char *path, int from, struct dt_err *err);
+int keeper_keep(const char *path, bool database, int from, struct dt_err *err);
 /* files.c: the child. Does not return before the other end has closed. */
 void keeper_files_serve(int fd, const char *config);
 

@@ -116,12 +116,13 @@ static int do_device(struct keeper *k)
 }
 
 /* from: what came beside the request; -1: nothing did. */
-static int do_keep(struct keeper *k, int from)
+static int do_keep(struct keeper *k, uint32_t file, int from)
 {
     struct dt_err err = {0};
-    if (k->host == NULL || k->setup.kept[0] == '\0' || from < 0)
+    const char *path = file == DT_KEEPER_LEASES ? k->setup.leases : k->setup.kept;
+    if (k->host == NULL || path[0] == '\0' || from < 0)
         return -1;
-    return answer_done(k, keeper_keep(k->setup.kept, from, &err), &err);
+    return answer_done(k, keeper_keep(path, file == DT_KEEPER_LEASES, from, &err), &err);
 }
 
 static int do_keylog(struct keeper *k)
@@ -231,7 +232,7 @@ static int serve_one(struct keeper *k, const struct keeper_request *r, int besid
     case KEEPER_WANT:
         return k->host != NULL ? keeper_host_want(k->host, r->n, k->fd) : -1;
     case KEEPER_KEEP:
-        return do_keep(k, beside);
+        return do_keep(k, r->n, beside);
     case KEEPER_KEYLOG:
         return do_keylog(k);
     case KEEPER_SOCKET:

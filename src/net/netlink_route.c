@@ -366,6 +366,8 @@ static int ask_kernel(struct dt_nl *nl, const struct route_ask *ask, struct dt_n
     }
     if (ask->iif)
         mnl_attr_put_u32(h, RTA_IIF, ask->iif);
+    if (dt_addr_scope(&ask->dst))
+        mnl_attr_put_u32(h, RTA_OIF, dt_addr_scope(&ask->dst));
     *got = (struct dt_nl_route){.ifindex = 0};
     if (nl_talk(nl, h, got_route, got) < 0 || got->ifindex == 0)
         return dt_err_set(err, 0, "no route to %s: %s", dt_addr_str(text, &ask->dst),
@@ -379,8 +381,10 @@ static int ask_route(struct dt_nl *nl, const struct route_ask *ask, struct dt_ad
     struct dt_nl_route got;
     if (ask_kernel(nl, ask, &got, err) < 0)
         return -1;
-    if (src)
+    if (src) {
         *src = got.src;
+        dt_addr_set_scope(src, dt_addr_scope(&ask->dst));
+    }
     if (ifindex)
         *ifindex = got.ifindex;
     return 0;

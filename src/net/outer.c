@@ -340,6 +340,7 @@ void dt_outer_sockaddr(struct dt_addrport *out, const struct sockaddr_storage *s
     } else if (s->ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)s;
         out->addr = dt_addr6_bytes(&in6->sin6_addr);
+        dt_addr_set_scope(&out->addr, in6->sin6_scope_id);
         out->port = ntohs(in6->sin6_port);
     }
 }
@@ -367,6 +368,7 @@ void dt_outer_parse(struct dt_outer_meta *m, const struct msghdr *h)
             struct in6_pktinfo info;
             memcpy(&info, CMSG_DATA(c), sizeof info);
             m->local = dt_addr6_bytes(&info.ipi6_addr);
+            dt_addr_set_scope(&m->local, info.ipi6_ifindex);
         }
     }
 }
@@ -378,7 +380,7 @@ void dt_outer_source(struct msghdr *m, const struct dt_addr *local)
         memcpy(&info.ipi_spec_dst, local->b, 4);
         add_cmsg(m, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
     } else if (local->ver == 6 && !dt_addr_is_any(local)) {
-        struct in6_pktinfo info = {.ipi6_ifindex = 0};
+        struct in6_pktinfo info = {.ipi6_ifindex = dt_addr_scope(local)};
         memcpy(&info.ipi6_addr, local->b, 16);
         add_cmsg(m, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
     }
@@ -402,6 +404,7 @@ int dt_outer_send(int fd, const struct dt_path *path, const struct iovec *iov, i
 
     memcpy(&s4.sin_addr, path->remote.addr.b, 4);
     memcpy(&s6.sin6_addr, path->remote.addr.b, 16);
+    s6.sin6_scope_id = dt_addr_scope(&path->remote.addr);
     memset(&control, 0, sizeof control);
     dt_outer_source(&m, &path->local.addr);
     if (m.msg_controllen == 0)

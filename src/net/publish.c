@@ -228,6 +228,7 @@ static struct dp_route *route_new(const struct dt_path *path)
         r->to.sin6.sin6_family = AF_INET6;
         r->to.sin6.sin6_port = port;
         memcpy(&r->to.sin6.sin6_addr, path->remote.addr.b, 16);
+        r->to.sin6.sin6_scope_id = dt_addr_scope(&path->remote.addr);
         r->to_len = sizeof r->to.sin6;
     }
     return r;

@@ -194,9 +194,9 @@ static bool ike_port(const struct daemon *d, uint16_t port)
     return port == d->cfg.ike_port || port == d->cfg.natt_port;
 }
 
-bool plans_protocol(const struct daemon *d, uint8_t proto, uint16_t sport, uint16_t dport)
+bool plans_protocol(const struct daemon *d, uint8_t proto, uint16_t sport)
 {
-    return proto == 50 || (proto == 17 && ike_port(d, sport) && ike_port(d, dport));
+    return proto == 50 || (proto == 17 && ike_port(d, sport));
 }
 
 struct dt_dp_choice plans_choose(void *ctx, const struct dt_dp_flow *flow)
@@ -207,7 +207,7 @@ struct dt_dp_choice plans_choose(void *ctx, const struct dt_dp_flow *flow)
     struct dt_dp_choice by_selectors = {DT_DP_BY_SELECTORS, 0}, discard = {DT_DP_DISCARD, 0};
     if (m == NULL)
         return by_selectors;
-    bool ours = plans_protocol(d, flow->proto, flow->sport, flow->dport);
+    bool ours = plans_protocol(d, flow->proto, flow->sport);
     for (size_t i = 0; ours && nests != NULL && i < nests->n; i++)
         if (dt_addr_eq(&nests->v[i].peer, &flow->dst))
             return (struct dt_dp_choice){nests->v[i].below, 0};

@@ -395,7 +395,7 @@ static bool own_to_layer(struct daemon *d, const struct dt_dp_flow *f)
 {
     static const uint32_t marks[] = {DT_DP_MARK_NESTED, DT_DP_MARK};
     bool peer = false;
-    if (!plans_protocol(d, f->proto, f->sport, f->dport))
+    if (!plans_protocol(d, f->proto, f->sport))
         return false;
     dt_list_for_each (l, &d->tuns) {
         const struct tun *t = DT_CONTAINER_OF(l, struct tun, link);

@@ -45,8 +45,8 @@ struct plans_ask {
 #define PLANS_ASKS 256 /* at most; where more rules send, each gets its turn in one of the next calls */
 size_t plans_asked(struct daemon *d, struct plans_ask out[PLANS_ASKS]);
 void plans_hook_close(struct daemon *d); /* the workers have ended */
-/* Is that how we speak to a peer: ESP, or IKE at our ports? On any thread. */
-bool plans_protocol(const struct daemon *d, uint8_t proto, uint16_t sport, uint16_t dport);
+/* Is that how we speak to a peer: ESP, or IKE from our ports (the peer's may be any)? On any thread. */
+bool plans_protocol(const struct daemon *d, uint8_t proto, uint16_t sport);
 struct dt_dp_choice plans_choose(void *ctx, const struct dt_dp_flow *flow);
 
 /* The rules in force, for the control thread; NULL: there are none. Until the next plans_apply(). */

@@ -143,7 +143,7 @@ static uint64_t set_hash(const struct dt_range *v, size_t n)
     return dt_siphash(&key, v, n * sizeof *v); /* dt_range is bytes alone: no padding */
 }
 
-_Static_assert(sizeof(struct dt_range) == 34, "address ranges are hashed and compared as bytes");
+_Static_assert(sizeof(struct dt_range) == 42, "address ranges are hashed and compared as bytes");
 
 int dt_rules_intern(struct dt_rules *rs, const struct dt_range *v, size_t n, struct dt_addrset *out)
 {

@@ -123,7 +123,7 @@ int dt_proto_parse(const char *text);
 char *dt_proto_str(char *out, uint8_t proto);
 bool dt_proto_has_ports(uint8_t proto);
 
-#define DT_FLOW_STRLEN 136
+#define DT_FLOW_STRLEN 168
 /* "tcp 10.0.0.1:1024 > 10.1.0.1:80", into out of at least DT_FLOW_STRLEN bytes. */
 char *dt_flow_str(char *out, const struct dt_flow *f);
 

@@ -64,6 +64,8 @@ struct daemon {
     struct dt_names *names;   /* look-ups (net/names.h) */
     struct dt_keeper *keeper; /* who does what needs rights */
     struct dt_lease_store *leases;
+    dt_time leases_at;  /* when it is to try again what it could not keep */
+    bool leases_unkept; /* that was said */
 
     struct dt_list tuns, gates;
     struct dt_table tun_names; /* of all tuns */

@@ -1,5 +1,7 @@
 /* Inside addresses, leased to identities. One small interface, so that several gateways can share a store one day; the
- * one that is here is an SQLite file, which survives a restart: a client gets its address back.
+ * one that is here is a table in memory, and an SQLite file that follows it and survives a restart: a client gets its address
+ * back. What the table says counts: when the file cannot be written, on a full or read-only disk, leases go on, and it follows
+ * later.
  *
  * A lease belongs to (gateway, identity, IP version) and stays remembered after its release until the pool has no
  * address left that nobody ever had; then the one released longest ago is given to somebody else. Bounded: a pool
@@ -46,7 +48,15 @@ struct dt_lease_store {
                 struct dt_err *err);
     void (*release)(struct dt_lease_store *s, const char *gateway, const char *identity, uint8_t ver,
                     int64_t now);
+    /* Now and then: what could not be kept before is tried again. */
+    void (*sync)(struct dt_lease_store *s);
+    /* It tries once more, and forgets. */
     void (*close)(struct dt_lease_store *s);
+    /* Set by the driver, or NULL: the image of an SQLite file takes the place of the one that could not be opened for writing. 0, or
+     * -1 with *err. */
+    int (*keep)(void *user, const void *image, size_t len, struct dt_err *err);
+    void *user;
+    char unkept[320]; /* a sentence: what was leased last is not on the disk, and why; empty: all is */
     struct dt_lease_counters count;
 };
 
@@ -54,7 +64,8 @@ struct dt_lease_store {
 bool dt_lease_in_pools(const struct dt_addr *addr, const struct dt_prefix *pool, size_t n);
 
 /* The file is made where it is missing (its folder too, one level); ":memory:" keeps nothing. Whatever was taken before
- * counts as released: the sessions of a daemon that ended are gone. NULL with *err. */
+ * counts as released: the sessions of a daemon that ended are gone. A file that cannot be written is no error (`unkept`). One
+ * that has leases and cannot be read is: they would be leased to others. NULL with *err. */
 struct dt_lease_store *dt_lease_sqlite(const char *path, struct dt_err *err);
 
 #endif

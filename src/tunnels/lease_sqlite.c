@@ -1,5 +1,4 @@
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,10 +9,10 @@
 
 #include "base/bytes.h"
 #include "tunnels/lease.h"
+#include "tunnels/lease_file.h"
 #include "wire/ike_notify.h"
 
 #define SCANS_MAX 1024 /* pools whose beginning is remembered */
-#define BUSY_MS   20   /* for another program that has the file open: the loop waits */
 
 enum query { OWN, BY_ADDR, COUNT, AFTER, RECYCLE, PUT, DROP, DROP_ADDR, RELEASE, QUERIES };
 
@@ -47,8 +46,11 @@ struct store {
     struct dt_lease_store pub;
     struct scan *scans;
     size_t nscan;
-    sqlite3 *db;
+    sqlite3 *db; /* in memory: what is leased now, whatever becomes of the file */
     sqlite3_stmt *q[QUERIES];
+    char *path;              /* of the file; NULL: nothing is kept */
+    struct lease_file *file; /* NULL: it could not be opened for writing; others write it (pub.keep) */
+    bool behind;             /* it lacks something that is in memory */
 };
 
 /* One request, as all steps of it see it. */
@@ -289,7 +291,7 @@ static int lease_put(const struct ask *a, const struct dt_addr *addr, struct dt_
     bind_addr(a, q, 4, addr);
     sqlite3_bind_int64(q, 5, a->in->now);
     if (!ok || sqlite3_step(q) != SQLITE_DONE)
-        return dt_err_set(err, 0, "the lease cannot be written: %s", sqlite3_errmsg(a->s->db));
+        return dt_err_set(err, 0, "there is no memory for leases: %s", sqlite3_errmsg(a->s->db));
     if (moved)
         scans_note(a, &had, false);
     if (newly)
@@ -317,6 +319,66 @@ static int take_refused(const struct ask *a, struct dt_err *err)
     return -1;
 }
 
+/* ---- the file ---- */
+
+static void file_fails(struct store *s, const char *why)
+{
+    s->behind = true;
+    snprintf(s->pub.unkept, sizeof(s->pub.unkept), "leases are in memory alone: %.260s", why);
+}
+
+static void path_fails(struct store *s, const char *why)
+{
+    char text[256];
+    snprintf(text, sizeof(text), "cannot write %.120s: %.100s", s->path, why);
+    file_fails(s, text);
+}
+
+static void file_works(struct store *s)
+{
+    s->behind = false;
+    s->pub.unkept[0] = '\0';
+}
+
+/* As a whole, by somebody who can open it. */
+static void keep_image(struct store *s)
+{
+    struct dt_err err = {0};
+    sqlite3_int64 size = 0;
+    unsigned char *image = sqlite3_serialize(s->db, "main", &size, 0);
+    if (image == NULL)
+        file_fails(s, "out of memory");
+    else if (s->pub.keep(s->pub.user, image, (size_t)size, &err) != 0)
+        file_fails(s, err.text);
+    else
+        file_works(s);
+    sqlite3_free(image);
+}
+
+static void store_sync(struct dt_lease_store *st)
+{
+    struct store *s = DT_CONTAINER_OF(st, struct store, pub);
+    if (!s->behind)
+        return;
+    if (s->file == NULL && st->keep != NULL)
+        keep_image(s);
+    else if (s->file != NULL && lease_file_all(s->file, s->db) == 0)
+        file_works(s);
+    else if (s->file != NULL)
+        path_fails(s, lease_file_why(s->file));
+}
+
+/* A file that lacks more than this waits for store_sync. */
+static void file_follow(struct store *s, const struct lease_row *row)
+{
+    if (s->path == NULL || s->behind)
+        return;
+    s->behind = s->file == NULL;
+    if (s->file != NULL &&
+        (row->addr != NULL ? lease_file_put(s->file, row) : lease_file_release(s->file, row)) != 0)
+        path_fails(s, lease_file_why(s->file));
+}
+
 static int lease_take(struct dt_lease_store *st, const struct dt_lease_ask *ask, struct dt_addr *out,
                       struct dt_err *err)
 {
@@ -324,7 +386,7 @@ static int lease_take(struct dt_lease_store *st, const struct dt_lease_ask *ask,
     struct ask a = {s, ask->gateway, ask->identity, ask->ver, ask->ver == 4 ? 4 : 16, ask};
     int rc;
     if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
-        return dt_err_set(err, 0, "the leases cannot be written: %s", sqlite3_errmsg(s->db));
+        return dt_err_set(err, 0, "there is no memory for leases: %s", sqlite3_errmsg(s->db));
     if (lease_choose(&a, out)) {
         rc = lease_put(&a, out, err);
         st->count.taken += rc == 0;
@@ -332,10 +394,12 @@ static int lease_take(struct dt_lease_store *st, const struct dt_lease_ask *ask,
         rc = take_refused(&a, err);
     }
     store_finish(s);
-    if (rc == 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK)
+    if (rc == 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK) {
+        file_follow(s, &(struct lease_row){ask->gateway, ask->identity, ask->ver, out->b, ask->now});
         return 0;
+    }
     if (rc == 0) {
-        rc = dt_err_set(err, 0, "the lease cannot be written: %s", sqlite3_errmsg(s->db));
+        rc = dt_err_set(err, 0, "there is no memory for leases: %s", sqlite3_errmsg(s->db));
         scans_forget(s); /* what was noted is not so */
     }
     sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
@@ -352,52 +416,41 @@ static void release(struct dt_lease_store *st, const char *gateway, const char *
     sqlite3_bind_int64(q, 4, now);
     sqlite3_step(q);
     store_finish(s);
+    file_follow(s, &(struct lease_row){gateway, identity, ver, NULL, now});
 }
 
 static void close_store(struct dt_lease_store *st)
 {
     struct store *s = DT_CONTAINER_OF(st, struct store, pub);
+    store_sync(st);
     for (size_t i = 0; i < QUERIES; i++)
         sqlite3_finalize(s->q[i]);
     sqlite3_close(s->db);
+    lease_file_close(s->file);
     scans_forget(s);
+    free(s->path);
     free(s);
 }
 
-/* The folder of the file, when that alone is missing. */
-static void make_folder(const char *path)
+static int open_store(struct store *s, const char *path, struct dt_err *err)
 {
-    char dir[4096];
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL || slash == path || (size_t)(slash - path) >= sizeof(dir))
-        return;
-    memcpy(dir, path, (size_t)(slash - path));
-    dir[slash - path] = '\0';
-    mkdir(dir, 0700);
-}
-
-static int open_db(struct store *s, const char *path, struct dt_err *err)
-{
-    static const char schema[] =
-        "PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY;"
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-        "CREATE TABLE IF NOT EXISTS lease (gateway TEXT NOT NULL, ver INTEGER NOT NULL, identity TEXT NOT "
-        "NULL,"
-        "  addr BLOB NOT NULL, taken INTEGER NOT NULL, at INTEGER NOT NULL,"
-        "  PRIMARY KEY (gateway, ver, identity), UNIQUE (gateway, ver, addr)) WITHOUT ROWID;"
-        "CREATE INDEX IF NOT EXISTS lease_free ON lease (gateway, ver, taken, at);"
-        "UPDATE lease SET taken=0 WHERE taken<>0;";
-    if (strcmp(path, ":memory:") != 0)
-        make_folder(path);
-    if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+    char why[128] = "";
+    if (sqlite3_open_v2(":memory:", &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                         NULL) != SQLITE_OK ||
-        sqlite3_exec(s->db, schema, NULL, NULL, NULL) != SQLITE_OK)
-        return dt_err_set(err, 0, "cannot use %s for leases: %s", path, sqlite3_errmsg(s->db));
-    sqlite3_busy_timeout(s->db, BUSY_MS);
+        sqlite3_exec(s->db, lease_schema, NULL, NULL, NULL) != SQLITE_OK)
+        return dt_err_set(err, 0, "there is no memory for leases: %s", sqlite3_errmsg(s->db));
+    if (strcmp(path, ":memory:") != 0) {
+        s->path = strdup(path);
+        if (s->path == NULL)
+            return dt_err_set(err, 0, "out of memory");
+        if (lease_file_open(path, s->db, &s->file, why, sizeof(why), err) != 0)
+            return -1;
+        if (why[0] != '\0')
+            path_fails(s, why);
+    }
     for (size_t i = 0; i < QUERIES; i++)
         if (sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->q[i], NULL) != SQLITE_OK)
-            return dt_err_set(err, 0, "%s holds something else than Dovetail's leases: %s", path,
-                              sqlite3_errmsg(s->db));
+            return dt_err_set(err, 0, "there is no memory for leases: %s", sqlite3_errmsg(s->db));
     return 0;
 }
 
@@ -408,9 +461,10 @@ struct dt_lease_store *dt_lease_sqlite(const char *path, struct dt_err *err)
         dt_err_set(err, 0, "out of memory");
         return NULL;
     }
-    s->pub = (struct dt_lease_store){.take = lease_take, .release = release, .close = close_store};
+    s->pub = (struct dt_lease_store){
+        .take = lease_take, .release = release, .sync = store_sync, .close = close_store};
     mode_t old = umask(0077);
-    int rc = open_db(s, path, err);
+    int rc = open_store(s, path, err);
     umask(old);
     if (rc != 0) {
         close_store(&s->pub);

@@ -105,6 +105,32 @@ int leases_take(void *user, dt_time now, uint32_t gateway, const struct dt_ike_i
     return 0;
 }
 
+#define AGAIN (5 * DT_SEC)
+
+const char *leases_unkept(const struct daemon *d)
+{
+    return d->leases != NULL && d->leases->unkept[0] != '\0' && !dt_list_empty(&d->gates) ? d->leases->unkept
+                                                                                          : NULL;
+}
+
+void leases_tick(struct daemon *d, dt_time now)
+{
+    if (now >= d->leases_at && !dt_list_empty(&d->gates)) {
+        d->leases->sync(d->leases);
+        d->leases_at = dt_time_add(now, AGAIN);
+    }
+    const char *why = leases_unkept(d);
+    if (why != NULL && !d->leases_unkept)
+        LOG(DT_LOG_WARN,
+            "%s; whoever comes is leased an address all the same, and after a restart perhaps another one. "
+            "It is tried again "
+            "every %g s",
+            why, dt_time_seconds(AGAIN));
+    else if (why == NULL && d->leases_unkept)
+        LOG(DT_LOG_INFO, "all leases are on the disk again");
+    d->leases_unkept = why != NULL;
+}
+
 void leases_release(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
                     const struct dt_ike_inside *given)
 {

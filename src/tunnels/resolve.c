@@ -4,6 +4,7 @@
 
 #include "tunnels/resolve.h"
 
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,16 @@ static bool is_name(const struct tun *t, size_t i)
 {
     struct dt_addr a;
     return dt_addr_parse(&a, t->cfg.host[i]) != 0;
+}
+
+static bool has_link_address(const struct tun *t)
+{
+    struct dt_addr a;
+    char ifname[DT_CONFIG_IFNAME_MAX];
+    for (size_t i = 0; i < t->cfg.nhost; i++)
+        if (dt_config_link_address(t->cfg.host[i], &a, ifname))
+            return true;
+    return false;
 }
 
 /* In whatever order: name servers shuffle, and gateways are tried in one order. */
@@ -159,12 +170,38 @@ void resolve_answers(struct daemon *d)
     daemon_wake(d);
 }
 
+/* An address of one link is known as soon as its interface is there, and as long: a new one of that name has another
+ * number. */
+static void resolve_link(struct resolve *r, size_t host, const struct dt_addr *addr, const char *ifname)
+{
+    struct tun *t = r->t;
+    struct dt_names_answer a = {.naddr = 0};
+    unsigned ifindex = if_nametoindex(ifname);
+    if (ifindex != 0) {
+        t->resolve_why[0] = '\0';
+        a.addr[a.naddr] = *addr;
+        dt_addr_set_scope(&a.addr[a.naddr++], ifindex);
+    } else {
+        char why[sizeof(t->resolve_why)];
+        dt_utf8_printf(why, sizeof(why), "%.60s: this host has no interface %s now", t->cfg.host[host],
+                       ifname);
+        if (strcmp(why, t->resolve_why) != 0)
+            LOG(DT_LOG_WARN, "%s: %s", t->cfg.cfg.name, why);
+        memcpy(t->resolve_why, why, sizeof(why));
+    }
+    r->changed |= resolve_take(t, host, &a);
+}
+
 static void resolve_ask(struct resolve *r, size_t host)
 {
     struct dt_err err = {0};
     struct tun *t = r->t;
-    if (dt_names_ask(r->d->names, t->cfg.host[host], t->resolve_pause != 0, r->id * DT_TUNNEL_GATEWAYS + host,
-                     &err) == 0)
+    struct dt_addr link;
+    char ifname[DT_CONFIG_IFNAME_MAX];
+    if (dt_config_link_address(t->cfg.host[host], &link, ifname))
+        resolve_link(r, host, &link, ifname);
+    else if (dt_names_ask(r->d->names, t->cfg.host[host], t->resolve_pause != 0,
+                          r->id * DT_TUNNEL_GATEWAYS + host, &err) == 0)
         r->waiting[host] = true;
     else
         dt_utf8_printf(t->resolve_why, sizeof(t->resolve_why), "the name %.40s cannot be resolved: %.60s",
@@ -193,6 +230,15 @@ void resolve_start(struct daemon *d, struct tun *t)
             resolve_ask(r, i);
     if (!any_waiting(r))
         resolve_finish(r);
+}
+
+void resolve_network_changed(struct daemon *d)
+{
+    dt_list_for_each (l, &d->tuns) {
+        struct tun *t = DT_CONTAINER_OF(l, struct tun, link);
+        if (t->resolve_at != DT_NEVER || has_link_address(t))
+            t->resolve_at = daemon_now();
+    }
 }
 
 void resolve_cancel(struct tun *t)

@@ -14,6 +14,7 @@ struct resolves {
 };
 
 void resolve_start(struct daemon *d, struct tun *t);
+void resolve_network_changed(struct daemon *d); /* what is not known may be known now, and interfaces be others */
 void resolve_cancel(struct tun *t);
 void resolve_answers(struct daemon *d);
 void resolve_tick(struct daemon *d, dt_time now);

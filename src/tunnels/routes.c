@@ -517,6 +517,8 @@ int routes_begin(struct daemon *d, struct dt_err *err)
     absolute_path(setup.socket, sizeof(setup.socket), d->cfg.socket);
     wants_path(d, file, sizeof(file));
     absolute_path(setup.kept, sizeof(setup.kept), file);
+    if (file[0] != '\0')
+        absolute_path(setup.leases, sizeof(setup.leases), d->cfg.leases);
     daemon_keylog_path(d, file, sizeof(file));
     absolute_path(setup.keylog, sizeof(setup.keylog), file);
     if (dt_keeper_setup(d->keeper, &setup, no_filter, err) != 0)
@@ -606,7 +608,7 @@ static void look_for_rp_filter(struct daemon *d, struct tun *t)
         !dt_endpoint_tunnel_info(d->ep, t->id, &info))
         return;
     const struct dt_addr *gateway = &info.path.remote.addr;
-    if (gateway->ver != 4 || !dt_selectors_has(&t->cfg.cfg.protect, gateway, 17, d->cfg.ike_port) ||
+    if (gateway->ver != 4 || !dt_selectors_has(&t->cfg.cfg.protect, gateway, 17, info.path.remote.port) ||
         dt_nl_route_get(d->nl, gateway, DT_DP_MARK, NULL, &ifindex, NULL) != 0 ||
         if_indextoname(ifindex, name) == NULL)
         return;

@@ -185,8 +185,10 @@ void tun_addresses(struct daemon *d, struct tun *t)
         size_t room = DT_TUNNEL_GATEWAYS; /* one place each is kept for the hosts behind this one */
         for (size_t k = i + 1; k < t->cfg.nhost; k++)
             room -= t->found[k].n > 0;
-        for (size_t k = 0; k < t->found[i].n && cfg->ngateways < room; k++)
+        for (size_t k = 0; k < t->found[i].n && cfg->ngateways < room; k++) {
+            cfg->ports[cfg->ngateways] = t->cfg.port[i];
             cfg->gateways[cfg->ngateways++] = t->found[i].a[k];
+        }
     }
     if (cfg->ngateways == 0)
         return;

@@ -138,7 +138,7 @@ void wants_save(struct daemon *d)
         free(text);
         return;
     }
-    if (dt_keeper_keep(d->keeper, text, strlen(text), &err) != 0) {
+    if (dt_keeper_keep(d->keeper, DT_KEEPER_KEPT, text, strlen(text), &err) != 0) {
         LOG(DT_LOG_ERROR,
             "%s; a tunnel with start = manual will not be wanted after a crash or restart, and what it "
             "protects open",

@@ -143,16 +143,39 @@ static void ranges_as_prefixes(void **state)
     assert_false(all);
 }
 
+/* An address of one link is another one on another link; what is no such address has no scope. */
+static void a_scope_is_part_of_an_address(void **state)
+{
+    struct dt_addr a, b, global;
+    struct dt_prefix link;
+    char text[DT_ADDR_STRLEN];
+    dt_addr_parse(&a, "fe80::1");
+    dt_addr_parse(&global, "2001:db8::1");
+    b = a;
+    dt_addr_set_scope(&b, 0x7ffffff1);
+    dt_addr_set_scope(&global, 3);
+    assert_int_equal(dt_addr_scope(&global), 0);
+    assert_int_equal(dt_addr_scope(&b), 0x7ffffff1);
+    assert_false(dt_addr_eq(&a, &b));
+    assert_true(dt_addr_means(&a, &b));
+    assert_false(dt_addr_means(&b, &a));
+    assert_string_equal(dt_addr_str(text, &b), "fe80::1%2147483633");
+    dt_addr_set_scope(&b, 1);
+    assert_string_equal(dt_addr_str(text, &b), "fe80::1%lo");
+    assert_int_equal(dt_prefix_parse(&link, "fe80::/10", false), 0);
+    assert_true(dt_prefix_has(&link, &b));
+    struct dt_addrport at = {b, 4501};
+    char full[DT_ADDRPORT_STRLEN];
+    assert_string_equal(dt_addrport_str(full, &at), "[fe80::1%lo]:4501");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_address_has_its_network),
-        cmocka_unit_test(ranges_as_prefixes),
-        cmocka_unit_test(parses_and_prints),
-        cmocka_unit_test(prefixes_refuse_host_bits),
-        cmocka_unit_test(ranges_intersect_like_sets),
-        cmocka_unit_test(a_range_knows_its_prefix),
-        cmocka_unit_test(next_and_prev_stop_at_the_ends),
+        cmocka_unit_test(an_address_has_its_network),    cmocka_unit_test(ranges_as_prefixes),
+        cmocka_unit_test(a_scope_is_part_of_an_address), cmocka_unit_test(parses_and_prints),
+        cmocka_unit_test(prefixes_refuse_host_bits),     cmocka_unit_test(ranges_intersect_like_sets),
+        cmocka_unit_test(a_range_knows_its_prefix),      cmocka_unit_test(next_and_prev_stop_at_the_ends),
     };
     return TEST_RUN(tests);
 }

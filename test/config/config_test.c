@@ -305,6 +305,43 @@ static void names_beyond_ascii(void **state)
 #endif
 }
 
+#define HOSTS(v) "tunnel \"t\" {\n gateway = " v "\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n"
+
+static void places_of_gateways(void **state)
+{
+    struct dt_config c;
+    const char *text = HOSTS("{ vpn.example.net:4501, \"[2001:db8::1]:4502\", 203.0.113.1, \"[2001:db8::2]\", "
+                             "2001:db8::3, \"fe80::1%eth0\", \"[fe80::2%wlan0]:4503\", 203.0.113.2:500 }");
+    static const char *const host[] = {"vpn.example.net", "2001:db8::1",  "203.0.113.1",   "2001:db8::2",
+                                       "2001:db8::3",     "fe80::1%eth0", "fe80::2%wlan0", "203.0.113.2"};
+    static const uint16_t port[] = {4501, 4502, 0, 0, 0, 0, 4503, 500}, of_addresses[] = {4502, 0, 0, 0, 500};
+    assert_int_equal(dt_config_parse(&c, text, strlen(text), "test", 0), 0);
+    assert_int_equal(c.tunnel[0].nhost, 8);
+    for (size_t i = 0; i < 8; i++) {
+        assert_string_equal(c.tunnel[0].host[i], host[i]);
+        assert_int_equal(c.tunnel[0].port[i], port[i]);
+    }
+    assert_int_equal(c.tunnel[0].cfg.ngateways, 5);
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(c.tunnel[0].cfg.ports[i], of_addresses[i]);
+    dt_config_free(&c);
+
+    expect(HOSTS("vpn.example.net:0"), 2, "from 1 to 65535", "\"vpn.example.net:4500\" would be right");
+    expect(HOSTS("vpn.example.net:65536"), 2, "from 1 to 65535", "4500");
+    expect(HOSTS("\"vpn.example.net:\""), 2, "from 1 to 65535", "4500");
+    expect(HOSTS("vpn.example.net:ike"), 2, "from 1 to 65535", "4500");
+    expect(HOSTS("\"[2001:db8::1]:70000\""), 2, "from 1 to 65535", "4500");
+    expect(HOSTS("\"[2001:db8::1\""), 2, "neither an address nor", "\"[2001:db8::1]:4501\"");
+    expect(HOSTS("\"[2001:db8::1]4501\""), 2, "neither an address nor", "\"[2001:db8::1]:4501\"");
+    expect(HOSTS("\"fe80::1\""), 2, "needs its interface", "\"fe80::1%eth0\" would be right");
+    expect(HOSTS("\"2001:db8::1%eth0\""), 2, "names an interface", "\"2001:db8::1\" would be right");
+    expect(HOSTS("\"fe80::1%\""), 2, "no address with an interface", "fe80::1%eth0");
+    expect(HOSTS("\"fe80::1%an-interface-too-long\""), 2, "no address with an interface", "at most 15");
+    expect(HOSTS("\"fe80::1%et/h0\""), 2, "no address with an interface", "fe80::1%eth0");
+    expect(HOSTS("\"vpn.example.net%eth0\""), 2, "no address with an interface", "fe80::1%eth0");
+    expect(HOSTS("203.0.113.1:4501\n encap = esp"), 2, "raw ESP has no ports", "encap = udp, or auto");
+}
+
 static void addresses(void **state)
 {
     expect("tunnel \"t\" { gateway = g.example\n local = a remote = b psk = c\n protect = \"10.1.2.3/8\" }\n",
@@ -317,12 +354,6 @@ static void addresses(void **state)
     expect(
         "tunnel \"t\" { gateway = \"203.0.113.300\"\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n",
         1, "203.0.113.300", "neither an address nor a host name");
-    expect("tunnel \"t\" { gateway = \"vpn.example.net:4501\"\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n",
-           1, "has a port", "\"vpn.example.net\" would be right");
-    expect("tunnel \"t\" { gateway = \"[2001:db8::1]:500\"\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n", 1,
-           "has a port", "\"2001:db8::1\" would be right");
-    expect("tunnel \"t\" { gateway = \"fe80::1%eth0\"\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n", 1,
-           "one link alone", "a name, would be right");
     expect("gateway \"g\" { listen = 203.0.113.0/24\n identity = a psk = c protect = 10.0.0.0/8 pool = "
            "10.9.0.0/16 }\n",
            1, "is a prefix", "without /24");
@@ -514,6 +545,7 @@ int main(void)
         cmocka_unit_test(unproved_is_said_beforehand),
         cmocka_unit_test(complaints),
         cmocka_unit_test(addresses),
+        cmocka_unit_test(places_of_gateways),
         cmocka_unit_test(names_beyond_ascii),
         cmocka_unit_test(patterns_of_identities),
         cmocka_unit_test(everything_wrong_is_said_in_order),

@@ -340,14 +340,16 @@ const char *__wrap_dt_keeper_gone(const struct dt_keeper *k)
     return NULL;
 }
 
-int __wrap_dt_keeper_keep(struct dt_keeper *k, const char *text, size_t len, struct dt_err *err);
-int __wrap_dt_keeper_keep(struct dt_keeper *k, const char *text, size_t len, struct dt_err *err)
+int __wrap_dt_keeper_keep(struct dt_keeper *k, enum dt_keeper_file file, const void *text, size_t len,
+                          struct dt_err *err);
+int __wrap_dt_keeper_keep(struct dt_keeper *k, enum dt_keeper_file file, const void *text, size_t len,
+                          struct dt_err *err)
 {
     char path[512];
     int fd = memfd_create("kept", MFD_CLOEXEC);
     assert_true(wants_path(&host_of(k)->d, path, sizeof(path)));
     assert_int_equal(write(fd, text, len), len);
-    int rc = keeper_keep(path, fd, err);
+    int rc = keeper_keep(path, false, fd, err);
     close(fd);
     return rc;
 }

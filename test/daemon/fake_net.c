@@ -371,7 +371,8 @@ const char *dt_keeper_missing(const struct dt_keeper *k, uint32_t owner)
     return NULL;
 }
 
-int dt_keeper_keep(struct dt_keeper *k, const char *text, size_t len, struct dt_err *err)
+int dt_keeper_keep(struct dt_keeper *k, enum dt_keeper_file file, const void *data, size_t len,
+                   struct dt_err *err)
 {
     return 0;
 }

@@ -344,9 +344,36 @@ static void what_cannot_be_changes_nothing(void **state)
     done(w);
 }
 
+/* Another port is another way to the gateway; the same one written anew is not. */
+static void another_port(void **state)
+{
+    struct dt_gateway_cfg g;
+    struct dt_tunnel_cfg cfg;
+    struct dt_tunnel_info info;
+    struct world *w = pair_up(&g, &cfg);
+    static const struct {
+        uint16_t configured, spoken;
+        bool opens;
+    } cases[] = {
+        {DT_PORT_IKE, DT_PORT_IKE, false},  {4501, 4501, true},    {4501, 4501, false}, {4502, 4502, true},
+        {DT_PORT_NATT, DT_PORT_NATT, true}, {0, DT_PORT_IKE, true}};
+    for (size_t i = 0; i < DT_ARRAY_LEN(cases); i++) {
+        unsigned opened = w->host[0].seen[DT_EVENT_SESSION_UP];
+        cfg.ports[0] = cases[i].configured;
+        update_tunnel(w, &cfg);
+        world_pass(w, 2);
+        assert_true(world_up(w, 0));
+        assert_int_equal(w->host[0].seen[DT_EVENT_SESSION_UP] - opened, cases[i].opens);
+        assert_true(dt_endpoint_tunnel_info(w->host[0].ep, w->host[0].client, &info));
+        assert_int_equal(info.path.remote.port, cases[i].spoken);
+    }
+    done(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(another_port),
         cmocka_unit_test(what_is_taken_away_is_gone_at_once),
         cmocka_unit_test(a_narrowed_client_comes_again),
         cmocka_unit_test(what_is_added_comes_with_the_next_epoch),

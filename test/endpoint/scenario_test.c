@@ -229,6 +229,55 @@ static void encap_auto(void **state)
     }
 }
 
+static bool sees_port(struct world *w, int from, const uint8_t *data, size_t len)
+{
+    const struct dt_path *p = w->flying;
+    uint16_t theirs = from == 0 ? p->remote.port : p->local.port,
+             ours = from == 0 ? p->local.port : p->remote.port;
+    assert_true(p->natt);
+    assert_int_equal(theirs, 4501);
+    assert_int_equal(ours, DT_PORT_NATT);
+    ++*(unsigned *)w->filter_ctx;
+    return false;
+}
+
+/* A gateway with a port: from the first datagram on it is one of RFC 3948, to that port and from our 4500, and ESP goes in
+ * UDP; nothing races, and nothing is learned of UDP and ESP there. */
+static void a_port_of_its_own(void **state)
+{
+    static const enum dt_encap encaps[] = {DT_ENCAP_AUTO, DT_ENCAP_UDP};
+    for (unsigned i = 0; i < DT_ARRAY_LEN(encaps); i++) {
+        struct world *w = malloc(sizeof(*w));
+        struct dt_tunnel_cfg cfg;
+        struct dt_tunnel_info info;
+        unsigned messages = 0;
+        world_init(w, 210 + i, 2);
+        w->filter = sees_port;
+        w->filter_ctx = &messages;
+        w->ike500_blocked = true;
+        world_serve(w, 1, WORLD_DOVETAIL);
+        world_tunnel_cfg(w, &cfg, 0, 1);
+        cfg.encap = encaps[i];
+        cfg.ports[0] = 4501;
+        world_connect(w, 0, 1, &cfg);
+        world_pass(w, 1);
+        assert_true(world_up(w, 0));
+        pair_info(w, 0, &info);
+        assert_true(info.natt);
+        assert_int_equal(info.path.remote.port, 4501);
+        assert_int_equal(info.epochs[0].path.remote.port, 4501);
+        w->host[1].dead = true; /* and all that is tried again */
+        world_pass(w, 30);
+        w->host[1].dead = false;
+        world_pass(w, 30);
+        assert_true(world_up(w, 0));
+        assert_true(messages > 20);
+        assert_int_equal(w->host[0].seen[DT_EVENT_ENCAP_TRY], 0);
+        assert_int_equal(w->host[0].seen[DT_EVENT_ENCAP_CHOSEN], 0);
+        pair_end(w);
+    }
+}
+
 /* The network changes under a running tunnel: ESP does not pass any more. */
 static void encap_auto_later(void **state)
 {
@@ -539,6 +588,7 @@ int main(void)
         cmocka_unit_test(fails_over_to_the_second_gateway),
         cmocka_unit_test(encap_auto),
         cmocka_unit_test(encap_auto_later),
+        cmocka_unit_test(a_port_of_its_own),
         cmocka_unit_test(silence_says_so),
         cmocka_unit_test(transport_mode),
         cmocka_unit_test(digests_know_states),

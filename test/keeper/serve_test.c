@@ -286,8 +286,8 @@ static void what_is_kept_is_replaced_as_a_whole(void **state)
     struct dt_err err = {0};
     struct stat st;
     assert_int_equal(dt_keeper_setup(k, &s, note, &err), 0);
-    assert_int_equal(dt_keeper_keep(k, "one", 3, &err), 0);
-    assert_int_equal(dt_keeper_keep(k, "another", 7, &err), 0);
+    assert_int_equal(dt_keeper_keep(k, DT_KEEPER_KEPT, "one", 3, &err), 0);
+    assert_int_equal(dt_keeper_keep(k, DT_KEEPER_KEPT, "another", 7, &err), 0);
     int fd = open(at("kept"), O_RDONLY | O_CLOEXEC);
     assert_int_equal(read(fd, text, sizeof(text) - 1), 7);
     assert_string_equal(text, "another");
@@ -324,18 +324,18 @@ static void what_is_kept_is_put_together_in_a_file_of_its_own(void **state)
     put("kept", "as it was");
     put("other name", "somebody's");
     assert_int_equal(link(at("other name"), at("kept.new")), 0);
-    assert_int_equal(keeper_keep(at("kept"), text, &err), 0);
+    assert_int_equal(keeper_keep(at("kept"), false, text, &err), 0);
     assert_int_equal(stat(at("other name"), &st), 0);
     assert_int_equal(st.st_size, 10);
     assert_int_equal(mkfifo(at("kept.new"), 0600), 0); /* nobody reads it: to open it would take for ever */
     alarm(30);
-    assert_int_equal(keeper_keep(at("kept"), text, &err), 0);
+    assert_int_equal(keeper_keep(at("kept"), false, text, &err), 0);
     alarm(0);
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &all), 0);
     few.rlim_max = all.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &few), 0);
-    int rc = keeper_keep(at("kept"), text, &err);
+    int rc = keeper_keep(at("kept"), false, text, &err);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
     assert_int_equal(rc, -1);
     assert_non_null(strstr(err.text, strerror(EFBIG)));

@@ -1,8 +1,11 @@
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "support/test.h"
+
+#include "base/bytes.h"
 
 #include "tunnels/lease.h"
 #include "wire/ike_id.h"
@@ -280,31 +283,132 @@ static void a_pool_is_bounded(void **state)
     s->close(s);
 }
 
-/* Somebody else has the file open for writing: the lease is refused with the reason, and nothing is half done. */
+/* A path in a folder of its own, where nothing is. */
+static const char *lease_path(void)
+{
+    static char dir[32], path[64];
+    strcpy(dir, "/tmp/dovetail-lease-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/leases.db", dir);
+    return path;
+}
+
+static void lease_path_remove(const char *path)
+{
+    static const char *const suffix[] = {"", "-wal", "-shm", "-journal"};
+    char name[80];
+    for (size_t i = 0; i < DT_ARRAY_LEN(suffix); i++) {
+        snprintf(name, sizeof(name), "%s%s", path, suffix[i]);
+        unlink(name);
+    }
+    *strrchr(name, '/') = '\0';
+    assert_int_equal(rmdir(name), 0);
+}
+
+/* Somebody else has the file open for writing: leases go on in memory, and the file has them later, also what was released
+ * meanwhile. */
 static void a_file_that_is_busy(void **state)
 {
-    char path[] = "/tmp/dovetail-lease-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
-    unlink(path);
+    const char *path = lease_path();
     struct dt_prefix pool = prefix("10.9.0.0/24");
     struct dt_lease_store *s = store(path);
     assert_string_equal(take(s, "a", 4, &pool, 1, 1), "10.9.0.1");
+    assert_string_equal(s->unkept, "");
     sqlite3 *other;
     assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
     assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-    struct dt_lease_ask ask = {
-        .gateway = "g", .identity = "b", .ver = 4, .pool = &pool, .npool = 1, .now = 2};
-    struct dt_addr out;
-    struct dt_err err = {0};
-    assert_int_equal(s->take(s, &ask, &out, &err), -1);
-    assert_non_null(strstr(err.text, "cannot be written"));
+    assert_string_equal(take(s, "b", 4, &pool, 1, 2), "10.9.0.2");
+    assert_non_null(strstr(s->unkept, "in memory alone"));
+    assert_non_null(strstr(s->unkept, path));
+    assert_non_null(strstr(s->unkept, "locked"));
+    s->sync(s);
+    assert_string_not_equal(s->unkept, "");
+    assert_string_equal(take(s, "c", 4, &pool, 1, 3), "10.9.0.3");
     sqlite3_exec(other, "COMMIT", NULL, NULL, NULL);
     sqlite3_close(other);
-    assert_string_equal(take(s, "b", 4, &pool, 1, 3), "10.9.0.2");
+    s->sync(s);
+    assert_string_equal(s->unkept, "");
+    struct dt_lease_store *again = store(path); /* as after kill -9 */
+    assert_string_equal(take(again, "d", 4, &pool, 1, 4), "10.9.0.4");
+    assert_string_equal(take(again, "b", 4, &pool, 1, 4), "10.9.0.2");
+    again->close(again);
     s->close(s);
+    lease_path_remove(path);
+}
+
+static char kept_image[1 << 20];
+static size_t kept_len;
+static bool keep_fails;
+
+static int keep_here(void *user, const void *image, size_t len, struct dt_err *err)
+{
+    if (keep_fails)
+        return dt_err_set(err, 0, "cannot write it: no room");
+    assert_true(len <= sizeof(kept_image));
+    memcpy(kept_image, image, len);
+    kept_len = len;
+    return 0;
+}
+
+/* There is a file, and it can only be read (a folder of that name stands where its journal would be made): what it has counts, and
+ * somebody else writes the new one as a whole. */
+static void a_file_that_others_must_write(void **state)
+{
+    const char *path = lease_path();
+    char wal[80];
+    struct dt_prefix pool = prefix("10.9.0.0/24");
+    struct dt_lease_store *s = store(path);
+    assert_string_equal(take(s, "a", 4, &pool, 1, 1), "10.9.0.1");
+    s->close(s);
+    snprintf(wal, sizeof(wal), "%s-wal", path);
+    assert_int_equal(mkdir(wal, 0700), 0);
+    s = store(path);
+    s->keep = keep_here;
+    keep_fails = true;
+    assert_non_null(strstr(s->unkept, "in memory alone"));
+    assert_string_equal(take(s, "b", 4, &pool, 1, 2), "10.9.0.2");
+    s->sync(s);
+    assert_non_null(strstr(s->unkept, "no room"));
+    assert_int_equal(kept_len, 0);
+    keep_fails = false;
+    s->sync(s);
+    assert_string_equal(s->unkept, "");
+    assert_int_not_equal(kept_len, 0);
+    assert_string_equal(take(s, "c", 4, &pool, 1, 2), "10.9.0.3");
+    s->close(s); /* the last one is kept here */
+    rmdir(wal);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(kept_image, 1, kept_len, f), kept_len);
+    fclose(f);
+    s = store(path);
+    assert_string_equal(s->unkept, "");
+    assert_string_equal(take(s, "d", 4, &pool, 1, 3), "10.9.0.4");
+    assert_string_equal(take(s, "c", 4, &pool, 1, 3), "10.9.0.3");
+    assert_string_equal(take(s, "a", 4, &pool, 1, 3), "10.9.0.1");
+    s->close(s);
+    lease_path_remove(path);
+}
+
+/* What is no database, or another one, is left as it is: somebody's leases may be in it. */
+static void something_else_is_not_overwritten(void **state)
+{
+    struct dt_err err = {0};
+    const char *path = lease_path();
+    FILE *f = fopen(path, "w");
+    for (int i = 0; i < 1000; i++)
+        fputs("no database ", f);
+    fclose(f);
+    assert_null(dt_lease_sqlite(path, &err));
+    assert_non_null(strstr(err.text, path));
     unlink(path);
+    sqlite3 *other;
+    assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "CREATE TABLE lease (color TEXT)", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(other);
+    assert_null(dt_lease_sqlite(path, &err));
+    assert_non_null(strstr(err.text, path));
+    lease_path_remove(path);
 }
 
 static void not_a_database(void **state)
@@ -328,6 +432,8 @@ int main(void)
         cmocka_unit_test(a_new_lease_does_not_look_at_all_others),
         cmocka_unit_test(a_pool_is_bounded),
         cmocka_unit_test(a_file_that_is_busy),
+        cmocka_unit_test(a_file_that_others_must_write),
+        cmocka_unit_test(something_else_is_not_overwritten),
         cmocka_unit_test(not_a_database),
     };
     return TEST_RUN(tests);

@@ -89,12 +89,38 @@ static void another_name_while_one_is_looked_up(void **state)
     end();
 }
 
+/* An address of one link waits for its interface, and nobody looks it up. */
+static void an_interface_that_is_not_there(void **state)
+{
+    struct dt_tunnel_info info;
+    room_begin(&room, 1, 4,
+               "tunnel \"office\" { gateway = \"fe80::1%dtnone0\" local = \"anna@example.net\" remote = "
+               "\"vpn.example.net\" psk = \"" ROOM_PSK
+               "\" protect = \"10.1.0.0/16\" encap = esp " ROOM_PROPOSALS "}\n");
+    room_turn(&room);
+    assert_int_equal(fake_lookups(), 0);
+    struct tun *t = tun_by_name(&room.d, "office");
+    assert_int_equal(t->id, 0);
+    assert_non_null(strstr(t->resolve_why, "no interface dtnone0"));
+    assert_true(t->resolve_at != DT_NEVER);
+    free(t->cfg.host[0]);
+    t->cfg.host[0] = strdup("fe80::1%lo"); /* it is there now, under the name that this host has */
+    resolve_network_changed(&room.d);
+    resolve_tick(&room.d, daemon_now());
+    assert_string_equal(t->resolve_why, "");
+    assert_int_not_equal(t->id, 0);
+    assert_true(dt_endpoint_tunnel_info(room.d.ep, t->id, &info));
+    assert_int_equal(dt_addr_scope(&t->cfg.cfg.gateways[0]), 1);
+    room_end(&room);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_is_heard_of_later),
         cmocka_unit_test(the_first_hangs),
         cmocka_unit_test(the_first_is_not_there),
+        cmocka_unit_test(an_interface_that_is_not_there),
         cmocka_unit_test(another_name_while_one_is_looked_up),
     };
     return TEST_RUN(tests);
