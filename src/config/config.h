@@ -247,6 +247,10 @@ char *dt_config_issue_str(char *out, size_t cap, const struct dt_config *c, cons
  * something else. */
 bool dt_config_link_address(const char *host, struct dt_addr *addr, char ifname[DT_CONFIG_IFNAME_MAX]);
 
+/* Which settings have other values, however they are written: their names in `out` ("socket, user"), and how many. */
+size_t dt_config_daemon_changes(const struct dt_config_daemon *a, const struct dt_config_daemon *b, char *out,
+                                size_t cap);
+
 /* Nothing that the daemon acts upon differs. */
 bool dt_config_tunnel_same(const struct dt_config_tunnel *a, const struct dt_config_tunnel *b);
 bool dt_config_gateway_same(const struct dt_config_gateway *a, const struct dt_config_gateway *b);

@@ -56,15 +56,17 @@ static void read_metrics(struct reader *r, const struct dt_setting *s, void *fie
     *ap = (struct dt_addrport){.addr = a, .port = (uint16_t)p};
 }
 
-static void read_user(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def)
+static void read_user(struct reader *r, const struct dt_setting *s, void *field,
+                      const struct setting_def *def)
 {
     read_text(r, s, field, def);
     const char *name = field;
     if (name[0] != '\0' && !(r->flags & DT_CONFIG_NO_FILES) && getpwnam(name) == NULL)
-        reader_error(r, s->line,
-                     "user = \"%s\": there is no such user; `useradd --system --no-create-home %s`, or one that there "
-                     "is, would be right",
-                     name, name);
+        reader_error(
+            r, s->line,
+            "user = \"%s\": there is no such user; `useradd --system --no-create-home %s`, or one that there "
+            "is, would be right",
+            name, name);
 }
 
 #define AT(member) offsetof(struct dt_config_daemon, member)
@@ -84,6 +86,32 @@ static const struct setting_def defs[] = {
     {"natt_port", read_port, AT(natt_port)},
 };
 const struct setting_table daemon_settings = {defs, DT_ARRAY_LEN(defs)};
+
+static bool same_setting(const struct setting_def *def, const void *a, const void *b)
+{
+    if (def->read == read_uint)
+        return *(const uint32_t *)a == *(const uint32_t *)b;
+    if (def->read == read_port)
+        return *(const uint16_t *)a == *(const uint16_t *)b;
+    if (def->read == read_log)
+        return *(const enum dt_log_level *)a == *(const enum dt_log_level *)b;
+    if (def->read == read_metrics)
+        return dt_addrport_eq(a, b);
+    return strcmp(a, b) == 0;
+}
+
+size_t dt_config_daemon_changes(const struct dt_config_daemon *a, const struct dt_config_daemon *b, char *out,
+                                size_t cap)
+{
+    size_t n = 0, at = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < DT_ARRAY_LEN(defs); i++)
+        if (!same_setting(&defs[i], (const char *)a + defs[i].offset, (const char *)b + defs[i].offset)) {
+            at += at < cap ? (size_t)snprintf(out + at, cap - at, "%s%s", n > 0 ? ", " : "", defs[i].key) : 0;
+            n++;
+        }
+    return n;
+}
 
 void read_daemon_section(struct reader *r, const struct dt_block *b)
 {

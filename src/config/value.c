@@ -245,11 +245,11 @@ static int open_secret(struct reader *r, unsigned line, const char *key, const c
     if (fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode))
         return fd;
     if (fd < 0 && errno == ELOOP)
-        reader_error(r, line, "%s: %.200s is a symbolic link; the path of the file itself would be right", key,
-                     path);
+        reader_error(r, line, "%s: %.200s is a symbolic link; the path of the file itself would be right",
+                     key, path);
     else if (fd < 0 && errno == EACCES && geteuid() != 0)
-        reader_error(r, line, "%s: cannot read %.200s: %s (this is user %u, and secrets are root's)", key, path,
-                     strerror(EACCES), (unsigned)geteuid());
+        reader_error(r, line, "%s: cannot read %.200s: %s (this is user %u, and secrets are root's)", key,
+                     path, strerror(EACCES), (unsigned)geteuid());
     else
         reader_error(r, line, "%s: cannot read %.200s: %s", key, path,
                      fd < 0 ? strerror(errno) : "not a regular file");
@@ -271,9 +271,10 @@ long value_file(struct reader *r, unsigned line, const char *key, const char *pa
     if (fd < 0)
         return -1;
     if (st.st_uid != 0 && st.st_uid != geteuid())
-        reader_warn(r, line,
-                    "%s: %.200s belongs to user %u, who can read and change it; `chown root %.200s` would be right",
-                    key, path, (unsigned)st.st_uid, path);
+        reader_warn(
+            r, line,
+            "%s: %.200s belongs to user %u, who can read and change it; `chown root %.200s` would be right",
+            key, path, (unsigned)st.st_uid, path);
     if ((st.st_mode & (S_IRWXG | S_IRWXO)) !=
         0) { /* a secret that others know is none; as ssh does with keys */
         reader_error(r, line,
@@ -390,10 +391,12 @@ void read_psk(struct reader *r, const struct dt_setting *s, void *field, const s
         dt_wipe(text, sizeof(text));
         return;
     }
-    reader_warn(r, s->line,
-                "%s: the secret stands in the configuration itself; alone in a file that root alone may read "
-                "(chmod 600), and here %s = \"file:/PATH\", it would be kept apart",
-                s->key, s->key);
+    reader_warn(
+        r, s->line,
+        "%s: the secret stands in the configuration itself, which more people and programs read; moved into "
+        "/etc/dovetail/secrets/NAME, as its only line and with mode 600, and here %s = "
+        "\"file:/etc/dovetail/secrets/NAME\", it would be root's alone",
+        s->key, s->key);
     if (s->cut)
         reader_warn(r, s->line,
                     "%s: a # ends the secret here, and what follows it is a comment; psk = \"...\" in quotes "

@@ -275,6 +275,21 @@ static void log_issues(const struct dt_config *c)
             dt_config_issue_str(line, sizeof(line), c, &c->issue[i]));
 }
 
+/* What is read at the start alone, and differs now. */
+static void note_restart(struct daemon *d, const struct dt_config_daemon *now, json_t *report)
+{
+    char names[160], text[400];
+    if (dt_config_daemon_changes(&d->cfg, now, names, sizeof(names)) == 0)
+        return;
+    snprintf(text, sizeof(text),
+             "not taken over from the daemon section, which is read at the start alone: %s. `systemctl "
+             "restart dovetaild` "
+             "takes it; tunnels are made anew then, and what is closed stays closed meanwhile",
+             names);
+    LOG(DT_LOG_WARN, "%s", text);
+    json_object_set_new(report, "note", json_string(text));
+}
+
 static enum reload reload(struct daemon *d, json_t *report, struct dt_config *bad, struct dt_err *err)
 {
     struct dt_config c;
@@ -291,12 +306,7 @@ static enum reload reload(struct daemon *d, json_t *report, struct dt_config *ba
             dt_config_free(&c);
         return RELOAD_REFUSED;
     }
-    if (c.daemon.print != d->cfg.print) {
-        static const char note_text[] =
-            "the daemon section has changed: that takes a restart, and nothing of it was taken over";
-        LOG(DT_LOG_WARN, "%s", note_text);
-        json_object_set_new(report, "note", json_string(note_text));
-    }
+    note_restart(d, &c.daemon, report);
     rc = daemon_apply(d, &c, report, err);
     routes_flush(d); /* who hears that it is in force finds it so */
     LOG(DT_LOG_INFO,

@@ -305,6 +305,50 @@ static void names_beyond_ascii(void **state)
 #endif
 }
 
+/* What a restart would take over: by name, and not when the same is written in another way. */
+static void settings_of_the_start(void **state)
+{
+    static const struct {
+        const char *text, *names;
+    } cases[] = {
+        {"daemon { log = info workers = 0 }", NULL}, /* 0 workers: no number from 1 on */
+        {"daemon { log = info  metrics = \"127.0.0.1:9470\" }", "metrics"},
+        {"daemon { ike_port = 500 hold = 64 mtu = 1400 }", ""},
+        {"daemon { socket = \"/run/x\" user = root natt_port = 4501 hold = 1 log = debug }",
+         "socket, user, log, hold, natt_port"},
+        {"daemon { group = adm device = tun9 leases = \":memory:\" keylog = \"/k\" workers = 2 mtu = 1300 ike_port = 501 }",
+         "group, device, leases, keylog, workers, mtu, ike_port"},
+    };
+    struct dt_config before, c;
+    char names[160];
+    assert_int_equal(dt_config_parse(&before, "", 0, "test", 0), 0);
+    for (size_t i = 0; i < DT_ARRAY_LEN(cases); i++) {
+        int rc = dt_config_parse(&c, cases[i].text, strlen(cases[i].text), "test", 0);
+        assert_int_equal(rc, cases[i].names == NULL ? -1 : 0);
+        if (rc == 0) {
+            dt_config_daemon_changes(&before.daemon, &c.daemon, names, sizeof(names));
+            assert_string_equal(names, cases[i].names);
+        }
+        dt_config_free(&c);
+    }
+    dt_config_free(&before);
+}
+
+static void a_secret_in_the_file_says_where_it_should_be(void **state)
+{
+    struct dt_config c;
+    bool said = false;
+    assert_int_equal(parse(&c, "tunnel t {\n gateway = vpn.example.net local = a remote = b protect = 10.0.0.0/8\n psk = "
+                               "secret-secret-secret }\n"),
+                     0);
+    for (size_t i = 0; i < c.nissue; i++)
+        said |= c.issue[i].warning && c.issue[i].line == 3 &&
+                strstr(c.issue[i].text, "stands in the configuration itself") != NULL &&
+                strstr(c.issue[i].text, "psk = \"file:/etc/dovetail/secrets/NAME\"") != NULL;
+    assert_true(said);
+    dt_config_free(&c);
+}
+
 #define HOSTS(v) "tunnel \"t\" {\n gateway = " v "\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n"
 
 static void places_of_gateways(void **state)
@@ -546,6 +590,8 @@ int main(void)
         cmocka_unit_test(complaints),
         cmocka_unit_test(addresses),
         cmocka_unit_test(places_of_gateways),
+        cmocka_unit_test(settings_of_the_start),
+        cmocka_unit_test(a_secret_in_the_file_says_where_it_should_be),
         cmocka_unit_test(names_beyond_ascii),
         cmocka_unit_test(patterns_of_identities),
         cmocka_unit_test(everything_wrong_is_said_in_order),
