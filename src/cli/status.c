@@ -110,6 +110,25 @@ static void own_networks(struct dt_cli_table *t, const json_t *list)
     }
 }
 
+/* Its name servers, what they are asked for, and by whom. */
+static void note_names(struct dt_cli_table *t, const json_t *o)
+{
+    char dns[256], domains[640];
+    const char *by = dt_cli_str(o, "dns_by"), *why = dt_cli_str(o, "dns_why");
+    if (!*join(dns, sizeof(dns), json_object_get(o, "dns")))
+        return;
+    join(domains, sizeof(domains), json_object_get(o, "domains"));
+    dt_cli_table_note(t, "DNS %s%s%s%s%s", dns, *domains ? " for " : "", domains,
+                      strcmp(by, "resolved") == 0 ? ", asked by systemd-resolved"
+                      : *by                       ? ", asked by resolvconf"
+                                                  : "",
+                      *by    ? ""
+                      : *why ? ": not asked"
+                             : "");
+    if (*why)
+        dt_cli_table_note(t, "DNS: %s", why);
+}
+
 static void notes(struct dt_cli_table *t, const json_t *o)
 {
     char list[512];
@@ -118,9 +137,8 @@ static void notes(struct dt_cli_table *t, const json_t *o)
                           strcmp(dt_cli_str(o, "state"), "unproved") == 0 ? "unproved" : "not up",
                           dt_cli_str(o, "why"));
     if (*join(list, sizeof(list), json_object_get(o, "inside"))) {
-        char dns[256];
-        join(dns, sizeof(dns), json_object_get(o, "dns"));
-        dt_cli_table_note(t, "inside %s%s%s", list, *dns ? "; DNS " : "", dns);
+        dt_cli_table_note(t, "inside %s", list);
+        note_names(t, o);
     } else if (*dt_cli_str(o, "identity") &&
                *join(list, sizeof(list), json_object_get(o, "remote_selectors"))) {
         dt_cli_table_note(t, "brings %s", list);

@@ -28,6 +28,7 @@
 #include <stdio.h>
 
 #include "base/addr.h"
+#include "base/domain.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -140,6 +141,7 @@ struct dt_config_gateway {
     struct dt_prefix pool[DT_CONFIG_POOLS_MAX];
     size_t ndns;
     struct dt_addr dns[DT_IKE_DNS_MAX];
+    char domains[DT_DOMAINS_CAP]; /* that they know (base/domain.h) */
     uint32_t mtu;
     enum dt_config_closed closed;
 };

@@ -63,6 +63,28 @@ static void read_dns(struct reader *r, const struct dt_setting *s, void *field, 
             g->ndns++;
 }
 
+static void read_domains(struct reader *r, const struct dt_setting *s, void *field,
+                         const struct setting_def *def)
+{
+    struct dt_config_gateway *g = field;
+    char name[DT_DOMAIN_MAX + 1];
+    for (size_t i = 0; i < s->n; i++) {
+        const char *v = reader_value(r, s, i);
+        if (!dt_domain_clean(name, v, strlen(v)))
+            reader_error(r, s->line,
+                         "domains: \"%.64s\" is no domain; such as \"corp.example.net\", in the form that "
+                         "DNS has, would be right",
+                         v);
+        else if (!dt_domains_add(g->domains, name)) {
+            reader_error(r, s->line,
+                         "domains: there is no room for \"%.64s\"; at most %d octets, with a blank between "
+                         "two, are possible",
+                         v, DT_DOMAINS_CAP - 1);
+            return;
+        }
+    }
+}
+
 static void add_secret(struct reader *r, struct dt_config_gateway *g, unsigned line, const char *path,
                        unsigned path_line, char *text)
 {
@@ -191,6 +213,7 @@ static const struct setting_def defs[] = {
     {"protect", read_selectors, AT(cfg.protect), .list = true},
     {"pool", read_pool, 0, .list = true},
     {"dns", read_dns, 0, .list = true},
+    {"domains", read_domains, 0, .list = true},
     {"secrets", read_secrets, 0},
     {"peers", read_id_pattern, AT(cfg.peers)},
     {"remote", read_remote, 0, .list = true},
@@ -231,6 +254,11 @@ static void gateway_check(struct reader *r, const struct dt_block *b, struct dt_
         reader_error(r, b->line,
                      "gateway \"%s\" has no protect; protect = { \"10.1.0.0/16\" }, what clients reach "
                      "through it, would be right",
+                     g->cfg.name);
+    if (g->ndns == 0 && g->domains[0] != '\0')
+        reader_error(r, b->line,
+                     "gateway \"%s\" has domains and no dns; dns = \"10.1.0.53\", the server that knows "
+                     "them, would be right",
                      g->cfg.name);
     g->cfg.lease = g->npool > 0;
     g->secrets_set = reader_seen(defs, n, seen, "secrets") || reader_seen(defs, n, seen, "psk");

@@ -132,6 +132,14 @@ static void read_server_rekey(struct reader *r, const struct dt_setting *s, void
     t->cfg.server_rekey_decline = strcmp(v, "decline") == 0;
 }
 
+static void read_wants_dns(struct reader *r, const struct dt_setting *s, void *field,
+                           const struct setting_def *def)
+{
+    bool yes = true;
+    read_bool(r, s, &yes, def);
+    *(bool *)field = !yes;
+}
+
 static void read_locals(struct reader *r, const struct dt_setting *s, void *field,
                         const struct setting_def *def)
 {
@@ -158,6 +166,7 @@ static const struct setting_def defs[] = {
     {"server_rekey", read_server_rekey, 0},
     {"inside", read_selectors, AT(cfg.local), .list = true},
     {"source", read_locals, 0, .list = true},
+    {"dns", read_wants_dns, AT(cfg.no_dns)},
     {"start", read_start, AT(start)},
     {"closed", read_closed, AT(closed)},
     {"lan", read_lan, AT(lan_tunnel)},

@@ -21,6 +21,7 @@
 #include "plans/plans.h"
 #include "tunnels/daemon.h"
 #include "tunnels/leases.h"
+#include "tunnels/names.h"
 #include "tunnels/resolve.h"
 #include "tunnels/routes.h"
 #include "tunnels/tunnels.h"
@@ -45,6 +46,7 @@ static void on_beat(uv_timer_t *t)
     leases_tick(d, now);
     if (now >= d->routes.look_at)
         routes_reconcile(d);
+    names_tick(d, now);
     if (d->top->metrics.page != NULL)
         metrics_refresh(d);
     manager_beat(d, now);

@@ -10,6 +10,7 @@
 #include "tunnels/daemon.h"
 #include "tunnels/families.h"
 #include "tunnels/lan.h"
+#include "tunnels/names.h"
 #include "tunnels/monitors.h"
 #include "tunnels/routes.h"
 #include "tunnels/tunnels.h"
@@ -107,6 +108,12 @@ static void set_inside(json_t *o, const struct dt_ike_inside *in)
     for (size_t i = 0; i < in->ndns; i++)
         json_array_append_new(v, addr_json(&in->dns[i]));
     json_object_set_new(o, "dns", v);
+    v = json_array();
+    const char *at = in->domains, *name;
+    size_t len;
+    while ((name = dt_domains_next(&at, &len)) != NULL)
+        json_array_append_new(v, json_stringn(name, len));
+    json_object_set_new(o, "domains", v);
 }
 
 static void set_stats(json_t *o, const struct dt_epoch_stats *s)
@@ -291,6 +298,7 @@ json_t *status_tunnel(struct daemon *d, struct tun *t)
         json_object_set_new(o, "shares", json_string(t->cfg.shares));
     json_object_set_new(o, "closed", closed_tunnel_json(t));
     json_object_set_new(o, "left", families_json(t));
+    names_tell(d, t, o);
     json_t *hosts = json_array();
     for (size_t i = 0; i < t->cfg.nhost; i++)
         json_array_append_new(hosts, host_json(&t->cfg, i));

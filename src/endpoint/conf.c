@@ -79,7 +79,7 @@ void ep_conf_client(struct conf *c, const struct dt_tunnel_cfg *cfg, bool udp)
     k->encap = udp ? DT_ENCAP_FORCE : cfg->transport ? DT_ENCAP_DETECT : DT_ENCAP_OFF;
     k->want4 = cfg->inside4;
     k->want6 = cfg->inside6;
-    k->want_dns = cfg->inside4 || cfg->inside6;
+    k->want_dns = (cfg->inside4 || cfg->inside6) && !cfg->no_dns;
     k->send_idr = cfg->remote_id.type != DT_ID_ANY;
 }
 
@@ -136,8 +136,8 @@ bool ep_conf_same_client(const struct dt_tunnel_cfg *a, const struct dt_tunnel_c
     return conf_same_id(&a->local_id, &b->local_id) && conf_same_id(&a->remote_id, &b->remote_id) &&
            ep_conf_same_proposals(&a->ike, &b->ike) && ep_conf_same_proposals(&a->esp, &b->esp) &&
            dt_selectors_eq(&a->protect, &b->protect) && dt_selectors_eq(&a->local, &b->local) &&
-           a->inside4 == b->inside4 && a->inside6 == b->inside6 && a->transport == b->transport &&
-           a->encap == b->encap && a->secret == b->secret &&
+           a->inside4 == b->inside4 && a->inside6 == b->inside6 && a->no_dns == b->no_dns &&
+           a->transport == b->transport && a->encap == b->encap && a->secret == b->secret &&
            (a->probe == DT_PROBE_OFF) == (b->probe == DT_PROBE_OFF); /* IKE_AUTH says it */
 }
 

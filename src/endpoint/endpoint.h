@@ -84,6 +84,7 @@ struct dt_tunnel_cfg {
     struct dt_selectors protect; /* the remote side of the traffic */
     struct dt_selectors local;   /* our side of it; empty: the inside addresses that are asked for */
     bool inside4, inside6;       /* ask for an inside address (configuration payload) */
+    bool no_dns;                 /* ... without name servers and domains */
     bool transport;              /* transport mode */
     enum dt_encap encap;
     enum dt_probe_mode probe;

@@ -9,6 +9,7 @@ void ike_cp_request(struct dt_ike_session *s, struct dt_ike_builder *b)
                            .has6 = cfg->want6,
                            .has_dns4 = cfg->want_dns && (cfg->want4 || !cfg->want6),
                            .has_dns6 = cfg->want_dns && cfg->want6,
+                           .has_domain = cfg->want_dns,
                            /* what we had before, if the owner opens again with the same session's lease */
                            .addr4 = s->inside.addr4,
                            .addr6 = s->inside.addr6,
@@ -65,7 +66,10 @@ int ike_cp_got_reply(struct dt_ike_session *s, const struct dt_ike_payloads *in,
     if ((got.addr4.ver && bad_lease(err, s, &got.addr4)) || (got.addr6.ver && bad_lease(err, s, &got.addr6)))
         return -1;
     for (size_t i = 0; s->cfg->want_dns && i < cp.ndns && got.ndns < DT_IKE_DNS_MAX; i++)
-        got.dns[got.ndns++] = cp.dns[i];
+        if (dt_addr_is_host(&cp.dns[i]))
+            got.dns[got.ndns++] = cp.dns[i];
+    if (got.ndns > 0) /* RFC 8598 section 3.2: without a server they mean nothing */
+        memcpy(got.domains, cp.domains, sizeof(got.domains));
     s->inside = got;
     return 0;
 }
@@ -98,6 +102,7 @@ int ike_cp_lease(struct dt_ike_session *s, const struct dt_ike_payloads *in, str
         return -1;
     }
     s->inside = give;
+    s->inside.domains[0] = '\0';
     *reply = (struct dt_ike_cp){.type = DT_CFG_REPLY,
                                 .has4 = cp.has4 && give.addr4.ver,
                                 .has6 = cp.has6 && give.addr6.ver,
@@ -106,5 +111,7 @@ int ike_cp_lease(struct dt_ike_session *s, const struct dt_ike_payloads *in, str
                                 .addr6_len = give.addr6_len ? give.addr6_len : 128};
     for (size_t i = 0; (cp.has_dns4 || cp.has_dns6) && i < give.ndns && i < DT_IKE_CP_DNS; i++)
         reply->dns[reply->ndns++] = give.dns[i];
+    if (cp.has_domain && reply->ndns > 0)
+        memcpy(reply->domains, give.domains, sizeof(reply->domains));
     return 0;
 }

@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/domain.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/list.h"
@@ -147,6 +148,7 @@ struct dt_ike_inside {
     uint8_t addr6_len; /* prefix length of addr6: 128 when the peer gives none */
     uint8_t ndns;
     struct dt_addr dns[DT_IKE_DNS_MAX];
+    char domains[DT_DOMAINS_CAP]; /* that these are asked for (RFC 8598; base/domain.h); a gateway's session keeps none */
 };
 
 /* A private-use status notify (40960 to 65535) carried in IKE_AUTH, between two that have the same Vendor ID. */

@@ -173,6 +173,28 @@ int dt_keeper_socket(struct dt_keeper *k, uint8_t ver, bool stream, struct dt_er
     return keeper_ask(k, &r, &reply, &fd, 1, err) == 0 ? fd : -1;
 }
 
+int dt_keeper_names(struct dt_keeper *k, const struct dt_keeper_names *n, struct dt_err *err)
+{
+    const struct keeper_request r = {.what = KEEPER_NAMES, .u.names = *n};
+    struct keeper_reply reply;
+    int fd;
+    return keeper_ask(k, &r, &reply, &fd, 1, err) == 0 ? fd : -1;
+}
+
+bool dt_keeper_hear(int fd, struct dt_keeper_word *w)
+{
+    ssize_t n;
+    do
+        n = recv(fd, w, sizeof(*w), MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN)
+        return false;
+    if (n != sizeof(*w))
+        *w = (struct dt_keeper_word){.end = true, .rc = -1, .text = "the process that ran it has ended"};
+    w->text[sizeof(w->text) - 1] = '\0';
+    return true;
+}
+
 int dt_keeper_discover_open(struct dt_keeper *k, struct dt_keeper_discover *out, struct dt_err *err)
 {
     const struct keeper_request r = {.what = KEEPER_DISCOVER_OPEN};

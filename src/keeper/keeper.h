@@ -13,6 +13,7 @@
  *   device    the TUN device, deleted by somebody, under the same name again: a descriptor for each worker
  *   want      what is wanted of the host (host/host.h): addresses on that device, routes in our tables, rules, the packet
  *             filter, and discovery's probes. Each fact is checked, their number is bounded. News of what had to be mended come back with the result
+ *   names     the device's name servers and domains, said to the resolver of this host (names.c)
  *   socket    a UDP or TCP socket that bears the data path's mark, bound to nothing
  *   discover  discovery's raw sockets and its tap (net/discovery.h)
  *   dismiss   the daemon ends: its control socket is removed, and the keeper ends
@@ -94,6 +95,33 @@ struct dt_host_filter_counters dt_keeper_dropped(const struct dt_keeper *k);
 int dt_keylog_open(const char *path, struct dt_err *err);
 /* The same of the setup's `keylog`, by the keeper. */
 int dt_keeper_keylog(struct dt_keeper *k, struct dt_err *err);
+
+/* The resolver's part of the host: who is asked what through the device. */
+#define DT_KEEPER_NAME_SERVERS DT_IKE_DNS_MAX
+struct dt_keeper_names {
+    uint8_t n;    /* 0: nothing is wanted, and what was set is taken back */
+    uint8_t all;  /* every name is asked there; else those in `domains` alone */
+    uint8_t look; /* it was set before: again only where the resolver says something else */
+    struct dt_addr server[DT_KEEPER_NAME_SERVERS];
+    char domains[DT_DOMAINS_CAP]; /* base/domain.h */
+};
+/* Begins it. A descriptor to hear from (dt_keeper_hear), which is the caller's; or -1 with *err. */
+int dt_keeper_names(struct dt_keeper *k, const struct dt_keeper_names *n, struct dt_err *err);
+
+/* What came of it: rc of the end, below 0: nothing did, and why. */
+#define DT_KEEPER_BY_RESOLVED   1
+#define DT_KEEPER_BY_RESOLVCONF 2
+#define DT_KEEPER_TAKEN_BACK    3
+#define DT_KEEPER_SET_AGAIN     16 /* added: somebody had changed it */
+
+/* One word of what the keeper runs beside its conversation. */
+struct dt_keeper_word {
+    uint8_t end;    /* the last one; before it: a line that the program wrote */
+    int32_t rc;     /* of the end */
+    char text[512]; /* UTF-8, without control characters */
+};
+/* Does not wait. True: *w is one; an end comes in any case. */
+bool dt_keeper_hear(int fd, struct dt_keeper_word *w);
 
 /* ver 4 or 6. The descriptor (non-blocking), or -1 with *err. */
 int dt_keeper_socket(struct dt_keeper *k, uint8_t ver, bool stream, struct dt_err *err);

@@ -106,6 +106,14 @@ static bool setup_ok(const struct dt_keeper_setup *s)
            s->mtu <= 65535 && s->queues >= 1 && s->queues <= KEEPER_FDS_MAX;
 }
 
+static bool names_ok(const struct dt_keeper_names *n)
+{
+    bool ok = n->n <= DT_KEEPER_NAME_SERVERS && n->all <= 1 && n->look <= 1 && dt_domains_ok(n->domains);
+    for (size_t i = 0; ok && i < n->n; i++)
+        ok = dt_addr_is_host(&n->server[i]);
+    return ok;
+}
+
 #define UP_TO(member) (offsetof(struct keeper_request, u) + sizeof(((struct keeper_request *)0)->u.member))
 
 size_t keeper_request_len(const struct keeper_request *r)
@@ -117,6 +125,8 @@ size_t keeper_request_len(const struct keeper_request *r)
         return offsetof(struct keeper_request, u) + r->n * sizeof(r->u.fact[0]);
     case KEEPER_SOCKET:
         return UP_TO(socket);
+    case KEEPER_NAMES:
+        return UP_TO(names);
     default:
         return offsetof(struct keeper_request, u);
     }
@@ -140,6 +150,8 @@ bool keeper_request_ok(const struct keeper_request *r, size_t len)
             if (!dt_host_fact_ok(&r->u.fact[i]))
                 return false;
         return true;
+    case KEEPER_NAMES:
+        return names_ok(&r->u.names);
     case KEEPER_SOCKET:
         return (r->u.socket.ver == 4 || r->u.socket.ver == 6) && r->u.socket.stream <= 1;
     default:

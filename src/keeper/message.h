@@ -24,6 +24,7 @@ enum keeper_what {
     KEEPER_KEEP,  /* n: enum dt_keeper_file; beside it a descriptor of what is to be kept */
     KEEPER_KEYLOG,
     KEEPER_SOCKET,
+    KEEPER_NAMES,
     KEEPER_DISCOVER_OPEN,
     KEEPER_DISCOVER_CLOSE,
     KEEPER_DISMISS,
@@ -39,6 +40,7 @@ struct keeper_request {
         struct dt_keeper_setup setup;
         struct dt_host_fact fact[KEEPER_FACTS_EACH];
         struct keeper_socket socket;
+        struct dt_keeper_names names;
     } u;
 };
 
@@ -102,6 +104,25 @@ ssize_t keeper_recv(int fd, void *msg, size_t cap, int *fds, size_t *nfds);
 int keeper_serve(int fd, const char *config);
 /* keep.c: writes what the descriptor has into the file, as a whole or not at all. 0, or -1 with *err. */
 int keeper_keep(const char *path, bool database, int from, struct dt_err *err);
+
+/* names.c: a child's. Says the end on `out`. */
+void keeper_names_apply(int out, const char *device, const struct dt_keeper_names *n);
+
+/* run.c: one program, no shell, until it ends or its time is up: then it and its process group are killed. */
+struct keeper_program {
+    const char *const *argv; /* argv[0] is looked for in PATH unless it has a slash */
+    const char *const *envp;
+    const char *input; /* on its standard input; NULL: nothing. A few kilobytes */
+    unsigned seconds;
+    void (*line)(void *user, const char *text); /* of its output, as it comes, at most RUN_LINES */
+    void *user;
+};
+/* Its exit status; or -1 with *err: it cannot be run, a signal ended it, or its time was up. */
+int keeper_run(const struct keeper_program *p, struct dt_err *err);
+bool keeper_run_found(const char *name, char *path, size_t cap); /* in PATH */
+/* A word to whoever listens at the other end; nobody may. */
+void keeper_say(int out, bool end, int rc, const char *text);
+
 /* files.c: the child. Does not return before the other end has closed. */
 void keeper_files_serve(int fd, const char *config);
 

@@ -17,8 +17,16 @@
 #include "keeper/message.h"
 
 #define READER_TIME 60 /* seconds that the reading of a configuration may take */
+#define RUNS_MAX    16 /* children at a time that run programs */
+#define CLEAR_TIME  6  /* seconds that the end waits for the resolver */
 #define ANSWERS_TRIES                                                                                        \
     20 /* a tenth of a second each: how long the kernel may take to close a killed daemon's files */
+
+/* A child that runs a program. */
+struct run {
+    pid_t pid; /* 0: none */
+    int end;   /* readable when it has ended */
+};
 
 struct keeper {
     int fd;
@@ -28,6 +36,8 @@ struct keeper {
     struct keeper_host *host; /* NULL before the setup */
     struct dt_keeper_setup setup;
     struct dt_tap *tap;
+    struct run run[RUNS_MAX];
+    bool names; /* some were set, as far as is known */
     bool dismissed;
 };
 
@@ -185,6 +195,85 @@ static int do_discover_open(struct keeper *k)
     return answer_done(k, -1, &err);
 }
 
+/* ---- programs ---- */
+
+static void reap_run(struct run *x)
+{
+    waitpid(x->pid, NULL, 0);
+    close(x->end);
+    x->pid = 0;
+}
+
+/* A child that is in the list of those that run something. As fork; -1 with *err. */
+static pid_t fork_run(struct keeper *k, struct run **at, struct dt_err *err)
+{
+    struct run *x = NULL;
+    for (size_t i = 0; i < RUNS_MAX && x == NULL; i++)
+        if (k->run[i].pid == 0)
+            x = &k->run[i];
+    if (x == NULL)
+        return dt_err_set(err, 0, "%d programs run already", RUNS_MAX);
+    pid_t pid = fork();
+    if (pid < 0)
+        return dt_err_set(err, 0, "no process: %s", strerror(errno));
+    if (pid == 0) {
+        close(k->fd);
+        return 0;
+    }
+    int end = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (end < 0) {
+        waitpid(pid, NULL, 0); /* an old kernel: one at a time */
+        return pid;
+    }
+    *x = (struct run){.pid = pid, .end = end};
+    if (at != NULL)
+        *at = x;
+    return pid;
+}
+
+static int do_names(struct keeper *k, const struct dt_keeper_names *n)
+{
+    int pair[2];
+    struct dt_err err = {0};
+    struct keeper_reply r = {.answer = KEEPER_DONE};
+    if (k->host == NULL)
+        return -1;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+        dt_err_set(&err, 0, "no socket: %s", strerror(errno));
+        return answer_done(k, -1, &err);
+    }
+    pid_t pid = fork_run(k, NULL, &err);
+    if (pid == 0) {
+        close(pair[0]);
+        keeper_names_apply(pair[1], k->setup.device, n);
+        _exit(0);
+    }
+    close(pair[1]);
+    if (pid < 0) {
+        close(pair[0]);
+        return answer_done(k, -1, &err);
+    }
+    k->names = n->n > 0;
+    return serve_answer(k, &r, sizeof(r.u.err), pair, 1);
+}
+
+/* The device's name servers are nobody's any more. Waits, but not for long. */
+static void forget_names(struct keeper *k)
+{
+    struct dt_keeper_names none = {.n = 0};
+    struct run *x = NULL;
+    pid_t pid = k->names ? fork_run(k, &x, NULL) : -1;
+    if (pid == 0) {
+        keeper_names_apply(-1, k->setup.device, &none);
+        _exit(0);
+    }
+    if (pid < 0 || x == NULL)
+        return;
+    struct pollfd p = {.fd = x->end, .events = POLLIN};
+    if (poll(&p, 1, CLEAR_TIME * 1000) > 0)
+        reap_run(x);
+}
+
 /* ---- the end ---- */
 
 /* Does a daemon answer at the control socket? A killed one may for as long as the kernel closes its files. */
@@ -209,6 +298,7 @@ static void sweep(struct keeper *k)
     /* A new daemon has taken over what stands, and put its own socket there. */
     if (!daemon_answers(k->setup.socket, k->dismissed ? 1 : ANSWERS_TRIES)) {
         unlink(k->setup.socket);
+        forget_names(k);
         if (!k->dismissed)
             keeper_host_end(k->host);
     }
@@ -235,6 +325,8 @@ static int serve_one(struct keeper *k, const struct keeper_request *r, int besid
         return do_keep(k, r->n, beside);
     case KEEPER_KEYLOG:
         return do_keylog(k);
+    case KEEPER_NAMES:
+        return do_names(k, &r->u.names);
     case KEEPER_SOCKET:
         return do_socket(k, &r->u.socket);
     case KEEPER_DISCOVER_OPEN:
@@ -252,10 +344,16 @@ static int serve_one(struct keeper *k, const struct keeper_request *r, int besid
 static void wait_for_request(struct keeper *k)
 {
     for (;;) {
-        struct pollfd p[2] = {{.fd = k->fd, .events = POLLIN}, {.fd = k->reader_end, .events = POLLIN}};
-        int n = poll(p, 2, -1);
+        struct pollfd p[2 + RUNS_MAX] = {{.fd = k->fd, .events = POLLIN},
+                                         {.fd = k->reader_end, .events = POLLIN}};
+        for (size_t i = 0; i < RUNS_MAX; i++)
+            p[2 + i] = (struct pollfd){.fd = k->run[i].pid != 0 ? k->run[i].end : -1, .events = POLLIN};
+        int n = poll(p, 2 + RUNS_MAX, -1);
         if (n > 0 && p[1].revents != 0)
             end_reader(k);
+        for (size_t i = 0; n > 0 && i < RUNS_MAX; i++)
+            if (p[2 + i].revents != 0)
+                reap_run(&k->run[i]);
         if ((n < 0 && errno != EINTR) || p[0].revents != 0)
             return;
     }

@@ -24,6 +24,7 @@
 #include "tunnels/carry.h"
 #include "tunnels/lan.h"
 #include "tunnels/lease.h"
+#include "tunnels/names.h"
 #include "tunnels/resolve.h"
 #include "tunnels/routes.h"
 #include "tunnels/wants.h"
@@ -74,6 +75,7 @@ struct daemon {
     struct carried carried;
     struct resolves resolves;
     struct routes routes;
+    struct link_names link_names;
     struct lan lan;
     struct wants wants;
     struct dt_list monitors; /* streams of events */

@@ -102,6 +102,7 @@ int leases_take(void *user, dt_time now, uint32_t gateway, const struct dt_ike_i
     give->addr6_len = give->addr6.ver ? 128 : 0;
     for (size_t i = 0; i < x.gate->cfg.ndns; i++)
         give->dns[give->ndns++] = x.gate->cfg.dns[i];
+    memcpy(give->domains, x.gate->cfg.domains, sizeof(give->domains));
     return 0;
 }
 

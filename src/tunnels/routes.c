@@ -411,6 +411,7 @@ static void renew_device(struct daemon *d)
             err.text);
         return;
     }
+    d->link_names.look_at = 0;
     LOG(DT_LOG_WARN, "the device %s was deleted; it has been made anew", dt_dp_tun_name(d->dp));
 }
 
@@ -678,6 +679,7 @@ void routes_end(struct daemon *d)
         dt_host_facts_free(&w.facts);
     }
     d->routes.begun = false;
+    names_end(d);
     free(d->lan.network);
     d->lan.network = NULL;
     d->lan.n = 0;
@@ -685,7 +687,7 @@ void routes_end(struct daemon *d)
 
 void routes_want_again(struct daemon *d)
 {
-    d->routes.changed = true;
+    d->routes.changed = d->link_names.changed = true;
 }
 
 const char *routes_missing(struct daemon *d, const struct tun *t)

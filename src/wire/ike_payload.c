@@ -452,12 +452,25 @@ int dt_ike_allows_read(struct dt_selectors *out, bool *readers_side, struct dt_s
 
 /* ---- configuration ---- */
 
-enum { INTERNAL_IP4_ADDRESS = 1, INTERNAL_IP4_DNS = 3, INTERNAL_IP6_ADDRESS = 8, INTERNAL_IP6_DNS = 10 };
+enum {
+    INTERNAL_IP4_ADDRESS = 1,
+    INTERNAL_IP4_DNS = 3,
+    INTERNAL_IP6_ADDRESS = 8,
+    INTERNAL_IP6_DNS = 10,
+    INTERNAL_DNS_DOMAIN = 25
+};
 
 static void cp_dns(struct dt_ike_cp *cp, struct dt_addr a)
 {
     if (cp->ndns < DT_IKE_CP_DNS)
         cp->dns[cp->ndns++] = a;
+}
+
+static void cp_domain(struct dt_ike_cp *cp, const uint8_t *p, size_t len)
+{
+    char name[DT_DOMAIN_MAX + 1];
+    if (dt_domain_clean(name, (const char *)p, len))
+        dt_domains_add(cp->domains, name);
 }
 
 /* -1: a length that the attribute cannot have. */
@@ -494,6 +507,10 @@ static int cp_attribute(struct dt_ike_cp *cp, uint16_t type, const uint8_t *p, s
             cp_dns(cp, dt_addr6_bytes(p));
         cp->has_dns6 = true;
         return 0;
+    case INTERNAL_DNS_DOMAIN:
+        cp_domain(cp, p, len);
+        cp->has_domain = true;
+        return 0;
     default: /* section 3.15.1: what is not known is ignored */
         return 0;
     }
@@ -528,6 +545,21 @@ static void cp_write_one(struct dt_ike_builder *b, uint16_t type, const struct d
         dt_write_u8(&b->w, (uint8_t)prefix);
 }
 
+static void cp_write_domains(struct dt_ike_builder *b, const struct dt_ike_cp *cp)
+{
+    const char *at = cp->domains, *name;
+    size_t len;
+    if (cp->has_domain && cp->domains[0] == '\0') {
+        dt_write_be16(&b->w, INTERNAL_DNS_DOMAIN);
+        dt_write_be16(&b->w, 0);
+    }
+    while ((name = dt_domains_next(&at, &len)) != NULL) {
+        dt_write_be16(&b->w, INTERNAL_DNS_DOMAIN);
+        dt_write_be16(&b->w, (uint16_t)len);
+        dt_write_bytes(&b->w, (const uint8_t *)name, len);
+    }
+}
+
 void dt_ike_cp_write(struct dt_ike_builder *b, const struct dt_ike_cp *cp)
 {
     static const struct dt_addr none;
@@ -548,5 +580,6 @@ void dt_ike_cp_write(struct dt_ike_builder *b, const struct dt_ike_cp *cp)
         cp_write_one(b, INTERNAL_IP4_DNS, &none, -1);
     if (cp->has_dns6 && !dns6)
         cp_write_one(b, INTERNAL_IP6_DNS, &none, -1);
+    cp_write_domains(b, cp);
     dt_ike_payload_end(b);
 }

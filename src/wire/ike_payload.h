@@ -5,6 +5,7 @@
 #define DT_WIRE_IKE_PAYLOAD_H
 
 #include "base/addr.h"
+#include "base/domain.h"
 #include "base/selector.h"
 #include "wire/ike_id.h"
 #include "wire/ike_msg.h"
@@ -100,10 +101,13 @@ struct dt_ike_cp {
     uint8_t type;
     bool has4, has6;             /* INTERNAL_IP4_ADDRESS, INTERNAL_IP6_ADDRESS is there */
     bool has_dns4, has_dns6;     /* a name server's attribute is there */
+    bool has_domain;             /* INTERNAL_DNS_DOMAIN (RFC 8598) is there */
     struct dt_addr addr4, addr6; /* ver 0: the attribute was empty */
     uint8_t addr6_len;
     uint8_t ndns;
     struct dt_addr dns[DT_IKE_CP_DNS];
+    char domains
+        [DT_DOMAINS_CAP]; /* base/domain.h; of what is read: names that are none, and more than there is room for, are left out */
 };
 int dt_ike_cp_read(struct dt_ike_cp *out, struct dt_span body);
 void dt_ike_cp_write(struct dt_ike_builder *b, const struct dt_ike_cp *cp);

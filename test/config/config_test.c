@@ -71,6 +71,47 @@ static void eight_settings_make_a_gateway(void **state)
     dt_config_free(&c);
 }
 
+static void complains(const char *text, const char *of)
+{
+    struct dt_config c;
+    bool found = false;
+    assert_int_equal(parse(&c, text), -1);
+    for (size_t i = 0; i < c.nissue; i++)
+        found = found || strstr(c.issue[i].text, of) != NULL;
+    if (!found)
+        fail_msg("no complaint has \"%s\"", of);
+    dt_config_free(&c);
+}
+
+static void domains_of_a_gateway(void **state)
+{
+    struct dt_config c;
+    char many[1024] = SERVER " dns = 10.1.0.53 domains = {";
+    assert_int_equal(
+        parse(&c, SERVER " dns = 10.1.0.53 domains = { \"Corp.Example.NET.\", lab.example.net }\n}\n"), 0);
+    assert_string_equal(c.gateway[0].domains, "corp.example.net lab.example.net");
+    dt_config_free(&c);
+    complains(SERVER " dns = 10.1.0.53 domains = \".\"\n}\n", "domains: \".\" is no domain");
+    complains(SERVER " dns = 10.1.0.53 domains = \"a b\"\n}\n", "\"a b\" is no domain");
+    complains(SERVER " domains = example.net\n}\n", "has domains and no dns");
+    for (unsigned i = 0; i < 30; i++)
+        snprintf(many + strlen(many), sizeof(many) - strlen(many), " domain-%02u.example.net", i);
+    snprintf(many + strlen(many), sizeof(many) - strlen(many), " }\n}\n");
+    complains(many, "at most 511 octets");
+}
+
+static void a_tunnel_without_names(void **state)
+{
+    struct dt_config c;
+    assert_int_equal(parse(&c, CLIENT " dns = no }\n"), 0);
+    assert_true(c.tunnel[0].cfg.no_dns);
+    dt_config_free(&c);
+    assert_int_equal(parse(&c, CLIENT " dns = yes }\n"), 0);
+    assert_false(c.tunnel[0].cfg.no_dns);
+    dt_config_free(&c);
+    complains(CLIENT " dns = 10.1.0.53 }\n", "neither yes nor no");
+}
+
 static void optional_settings(void **state)
 {
     struct dt_config c;
@@ -281,14 +322,16 @@ static void complaints(void **state)
     expect(CLIENT "}\n" CLIENT "}\n", 8, "in line 1 already", "another name");
     expect("keylife = 3\n" CLIENT "}\n", 1, "outside of every section", "");
     expect(SERVER "}\ngateway \"b\" {\n}\n", 8, "identity", "identity = ");
-    expect("\ngateway \"g\" { identity = a psk = c transport = yes peers = b remote = 10.2.0.0/16 }\n", 2, "nothing to protect", "at least one");
+    expect("\ngateway \"g\" { identity = a psk = c transport = yes peers = b remote = 10.2.0.0/16 }\n", 2,
+           "nothing to protect", "at least one");
 }
 
 /* A gateway's name beyond ASCII is looked up as DNS has it; where libidn2 was not there, the complaint says what would be right. */
 static void names_beyond_ascii(void **state)
 {
     struct dt_config c;
-    static const char text[] = "tunnel \"t\" { gateway = { \"B\xc3\xbc" "cher.example\", \"203.0.113.1\" } local = a remote = b "
+    static const char text[] = "tunnel \"t\" { gateway = { \"B\xc3\xbc"
+                               "cher.example\", \"203.0.113.1\" } local = a remote = b "
                                "psk = c protect = 10.0.0.0/8 }\n";
     int rc = parse(&c, text);
 #ifdef DT_HAVE_IDN2
@@ -297,8 +340,9 @@ static void names_beyond_ascii(void **state)
     assert_string_equal(c.tunnel[0].host[0], "xn--bcher-kva.example");
     assert_int_equal(c.tunnel[0].cfg.ngateways, 1);
     dt_config_free(&c);
-    expect("tunnel \"t\" { gateway = \"\xe2\x80\x8b.\xc3\xbc-\"\n local = a remote = b psk = c protect = 10.0.0.0/8 }\n", 1,
-           "letters beyond ASCII", "xn--");
+    expect("tunnel \"t\" { gateway = \"\xe2\x80\x8b.\xc3\xbc-\"\n local = a remote = b psk = c protect = "
+           "10.0.0.0/8 }\n",
+           1, "letters beyond ASCII", "xn--");
 #else
     assert_int_equal(rc, -1);
     dt_config_free(&c);
@@ -578,6 +622,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(six_settings_make_a_client),
         cmocka_unit_test(eight_settings_make_a_gateway),
+        cmocka_unit_test(domains_of_a_gateway),
+        cmocka_unit_test(a_tunnel_without_names),
         cmocka_unit_test(optional_settings),
         cmocka_unit_test(closed_has_three_values),
         cmocka_unit_test(a_full_tunnel_has_both_versions),

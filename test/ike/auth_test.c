@@ -405,7 +405,7 @@ static void inside_addresses(void **state)
     dt_selectors_add(&b->cfg.local_ts, &all6);
     a->cfg.want4 = a->cfg.want6 = a->cfg.want_dns = true;
     b->cfg.lease = true;
-    b->lease = (struct dt_ike_inside){.addr4 = v4, .addr6 = v6, .addr6_len = 64, .ndns = 1, .dns = {dns}};
+    b->lease = (struct dt_ike_inside){.addr4 = v4, .addr6 = v6, .addr6_len = 64, .ndns = 1, .dns = {dns}, .domains = "corp.example.net"};
     come_up();
     const struct dt_ike_inside *in = dt_ike_session_inside(a->session);
     assert_true(dt_addr_eq(&in->addr4, &v4));
@@ -413,6 +413,8 @@ static void inside_addresses(void **state)
     assert_int_equal(in->addr6_len, 64);
     assert_int_equal(in->ndns, 1);
     assert_true(dt_addr_eq(&in->dns[0], &dns));
+    assert_string_equal(in->domains, "corp.example.net");
+    assert_string_equal(dt_ike_session_inside(b->session)->domains, ""); /* thousands of them need none */
     const struct dt_selectors *ts = &net_newest(a)->sa.local_ts;
     assert_int_equal(ts->n, 2);
     assert_true(dt_selector_has(&ts->v[0], &v4, 6, 1));

@@ -68,6 +68,26 @@ static void an_address_is_taken(void **state)
     assert_int_equal(session.inside.addr4.ver, 0); /* what a new answer does not have is no more */
 }
 
+/* Servers that no host can be, and domains without a server, are none (RFC 8598 section 3.2). */
+static void name_servers_are_looked_at(void **state)
+{
+    static const uint8_t body[] = {DT_CFG_REPLY, 0,   0,   0,   0,   1, 0, 4, 10,  9,  0, 7, 0, 3,  0, 4,
+                                   127,          0,   0,   1,   0,   3, 0, 4, 224, 0,  0, 1, 0, 25, 0, 5,
+                                   'a',          '.', 'n', 'e', 't', 0, 3, 0, 4,   10, 1, 0, 53};
+    struct dt_err err;
+    assert_int_equal(answer(body, sizeof(body) - 8, &err), 0);
+    assert_int_equal(session.inside.ndns, 0);
+    assert_string_equal(session.inside.domains, "");
+    assert_int_equal(answer(body, sizeof(body), &err), 0);
+    assert_int_equal(session.inside.ndns, 1);
+    assert_int_equal(dt_addr4_host(&session.inside.dns[0]), 0x0a010035);
+    assert_string_equal(session.inside.domains, "a.net");
+    cfg.want_dns = false;
+    assert_int_equal(answer(body, sizeof(body), &err), 0);
+    assert_int_equal(session.inside.ndns, 0);
+    assert_string_equal(session.inside.domains, "");
+}
+
 static void without_an_address_there_is_no_child(void **state)
 {
     static const uint8_t empty[] = {DT_CFG_REPLY, 0, 0, 0}, request[] = {DT_CFG_REQUEST, 0, 0, 0},
@@ -134,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(an_address_is_taken, start),
+        cmocka_unit_test_setup(name_servers_are_looked_at, start),
         cmocka_unit_test_setup(without_an_address_there_is_no_child, start),
         cmocka_unit_test_setup(whoever_asks_for_none_needs_none, start),
         cmocka_unit_test_setup(addresses_that_no_host_can_have, start),

@@ -194,6 +194,37 @@ static void a_setup_names_what_can_be(void **state)
     assert_false(keeper_request_ok(&x, len));
 }
 
+static void names_are_names(void **state)
+{
+    struct keeper_request r = request(KEEPER_NAMES, 0), x;
+    const size_t len = keeper_request_len(&r);
+    r.u.names.n = 1;
+    dt_addr_parse(&r.u.names.server[0], "10.1.0.53");
+    snprintf(r.u.names.domains, sizeof(r.u.names.domains), "a.net b.net");
+    assert_true(keeper_request_ok(&r, len));
+    static const char *const bad[] = {"a.net --help", "a.net  b.net", "~.", "a\nb", "A.net"};
+    for (size_t i = 0; i < DT_ARRAY_LEN(bad); i++) {
+        x = r;
+        snprintf(x.u.names.domains, sizeof(x.u.names.domains), "%s", bad[i]);
+        assert_false(keeper_request_ok(&x, len));
+    }
+    x = r;
+    memset(x.u.names.domains, 'a', sizeof(x.u.names.domains)); /* no end */
+    assert_false(keeper_request_ok(&x, len));
+    x = r;
+    x.u.names.n = 2; /* one that is no address */
+    assert_false(keeper_request_ok(&x, len));
+    x.u.names.n = DT_KEEPER_NAME_SERVERS + 1;
+    assert_false(keeper_request_ok(&x, len));
+    x = r;
+    dt_addr_parse(&x.u.names.server[0], "127.0.0.1");
+    assert_false(keeper_request_ok(&x, len));
+    x = r;
+    x.u.names.look = 2;
+    assert_false(keeper_request_ok(&x, len));
+    assert_false(keeper_request_ok(&r, len - 1));
+}
+
 /* Any octets, with a head that is plausible more often than not: what is taken is whole. */
 static void random_octets_are_no_request(void **state)
 {
@@ -287,6 +318,7 @@ int main(void)
         cmocka_unit_test(tables_and_priorities_are_ours),
         cmocka_unit_test(rules_behind_everybody_elses),
         cmocka_unit_test(a_setup_names_what_can_be),
+        cmocka_unit_test(names_are_names),
         cmocka_unit_test(random_octets_are_no_request),
         cmocka_unit_test(a_path_ends),
         cmocka_unit_test(descriptors_go_beside_messages),

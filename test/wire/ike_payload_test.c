@@ -296,7 +296,42 @@ static void configuration(void **state)
     begin(&b);
     dt_ike_cp_write(&b, &ask);
     assert_int_equal(dt_ike_cp_read(&cp, written(&b, DT_P_CP)), 0);
-    assert_true(cp.has4 && cp.has6 && cp.has_dns4 && cp.has_dns6);
+    assert_true(cp.has4 && cp.has6 && cp.has_dns4 && cp.has_dns6 && !cp.has_domain);
+}
+
+/* RFC 8598: names that are none are left out, and what there is no room for. */
+static void domains_of_a_configuration(void **state)
+{
+    uint8_t raw[100], flood[4 + 40 * 24] = {DT_CFG_REPLY};
+    struct dt_ike_cp cp;
+    struct dt_ike_builder b;
+    assert_int_equal(dt_ike_cp_read(&cp, hex(raw, 100, "01000000 0019 0000")), 0);
+    assert_true(cp.has_domain && cp.domains[0] == '\0');
+    assert_int_equal(dt_ike_cp_read(&cp, hex(raw, 100,
+                                             "02000000 0019 0005 412e6e6574 0019 0001 2e 0019 0003 610a62 "
+                                             "0019 0006 622e6e65742e")),
+                     0);
+    assert_string_equal(cp.domains, "a.net b.net");
+    struct dt_ike_cp out = {.type = DT_CFG_REPLY, .domains = "a.net b.net"}, ask = {.has_domain = true};
+    begin(&b);
+    dt_ike_cp_write(&b, &out);
+    struct dt_span body = written(&b, DT_P_CP);
+    assert_int_equal(body.len, 4 + 2 * (4 + 5));
+    assert_memory_equal(body.p + 4, "\0\x19\0\5a.net\0\x19\0\5b.net", 18);
+    begin(&b);
+    dt_ike_cp_write(&b, &ask);
+    body = written(&b, DT_P_CP);
+    assert_int_equal(body.len, 8);
+    assert_memory_equal(body.p + 4, "\0\x19\0\0", 4);
+    for (unsigned i = 0; i < 40; i++) {
+        char name[21];
+        snprintf(name, sizeof(name), "domain-%02u.example.ne", i);
+        memcpy(flood + 4 + 24 * i, "\0\x19\0\x14", 4);
+        memcpy(flood + 8 + 24 * i, name, 20);
+    }
+    assert_int_equal(dt_ike_cp_read(&cp, dt_span(flood, sizeof(flood))), 0);
+    assert_true(dt_domains_ok(cp.domains));
+    assert_in_range(strlen(cp.domains), 480, DT_DOMAINS_CAP - 1);
 }
 
 static void notify_names(void **state)
@@ -316,6 +351,7 @@ int main(void)
                                        cmocka_unit_test(identities_and_auth),
                                        cmocka_unit_test(traffic_selectors),
                                        cmocka_unit_test(configuration),
+                                       cmocka_unit_test(domains_of_a_configuration),
                                        cmocka_unit_test(notify_names),
                                        cmocka_unit_test(a_good_proposal_behind_bad_ones),
                                        cmocka_unit_test(more_selectors_than_can_be_kept)};
