@@ -16,7 +16,7 @@ struct answer {
     char all[ANSWER_CAP], last[256];
 };
 
-static void take_line(void *user, const char *text)
+static void keep_answer(void *user, const char *text)
 {
     struct answer *a = user;
     size_t used = strlen(a->all);
@@ -32,7 +32,7 @@ static int resolver(const char *const *argv, const char *input, struct answer *a
     snprintf(path, sizeof(path), "PATH=%s", from != NULL ? from : "/usr/sbin:/usr/bin:/sbin:/bin");
     const char *const envp[] = {path, "LC_ALL=C", "SYSTEMD_COLORS=0", NULL};
     struct keeper_program p = {
-        .argv = argv, .envp = envp, .input = input, .seconds = RESOLVER_TIME, .line = take_line, .user = a};
+        .argv = argv, .envp = envp, .input = input, .seconds = RESOLVER_TIME, .line = keep_answer, .user = a};
     memset(a, 0, sizeof(*a));
     int rc = keeper_run(&p, err);
     if (rc > 0)
