@@ -168,6 +168,10 @@ static void notes(struct dt_cli_table *t, const json_t *o)
         dt_cli_table_note(t, "from %s to %s%s%s", dt_cli_str(o, "local_address"),
                           dt_cli_str(o, "remote_address"), *dt_cli_str(o, "encap_why") ? "; " : "",
                           dt_cli_str(o, "encap_why"));
+    const json_t *proof = json_object_get(o, "proof");
+    if (*dt_cli_str(proof, "certificate"))
+        dt_cli_table_note(t, "proved by the certificate %s, valid until %.10s",
+                          dt_cli_str(proof, "certificate"), dt_cli_str(proof, "until"));
     if (*dt_cli_str(o, "note"))
         dt_cli_table_note(t, "%s", dt_cli_str(o, "note"));
 }

@@ -37,12 +37,26 @@ static void read_fixed(struct reader *r, const struct dt_setting *s, void *field
     }
 }
 
+static void read_auth(struct reader *r, const struct dt_setting *s, void *field,
+                      const struct setting_def *def)
+{
+    unsigned *auth = field;
+    for (size_t i = 0; i < s->n; i++) {
+        const char *v = reader_value(r, s, i);
+        if (strcmp(v, "psk") == 0)
+            *auth |= DT_AUTH_PSK;
+        else if (strcmp(v, "certificate") == 0)
+            *auth |= DT_AUTH_CERTIFICATE;
+        else
+            reader_error(r, s->line, "auth = \"%.40s\": psk, certificate or both would be right", v);
+    }
+}
+
 #define AT(member) offsetof(struct dt_config_client, member)
 static const struct setting_def defs[] = {
-    {"gateway", read_text, AT(gateway), 1, DT_NAME_MAX},
-    {"psk", read_psk, AT(psk)},
-    {"networks", read_networks, 0, .list = true},
-    {"inside", read_fixed, 0, .list = true},
+    {"gateway", read_text, AT(gateway), 1, DT_NAME_MAX}, {"psk", read_psk, AT(psk)},
+    {"networks", read_networks, 0, .list = true},        {"inside", read_fixed, 0, .list = true},
+    {"auth", read_auth, AT(auth), .list = true},         {"rsa_sha1", read_bool, AT(rsa_sha1)},
 };
 const struct setting_table client_settings = {defs, DT_ARRAY_LEN(defs)};
 
@@ -94,10 +108,18 @@ void read_client_section(struct reader *r, const struct dt_block *b)
     bool pattern = x->id.type == DT_ID_ANY || dt_ike_id_is_pattern(&x->id);
     if (pattern && x->inside_line != 0)
         reader_error(r, x->inside_line, "inside is one client's; \"%.64s\" is a pattern", b->title);
-    if (x->networks_line == 0 && x->inside_line == 0 && x->psk.len == 0)
+    if (pattern && x->rsa_sha1)
+        reader_error(r, b->line, "rsa_sha1 is for one peer that cannot do better; \"%.64s\" is a pattern",
+                     b->title);
+    else if (x->rsa_sha1)
         reader_warn(r, b->line,
-                    "client \"%.64s\" has neither psk nor networks nor inside: the section changes nothing",
+                    "rsa_sha1: signatures with SHA-1 are taken from \"%.64s\"; they can be forged at a price",
                     b->title);
+    if (x->networks_line == 0 && x->inside_line == 0 && x->psk.len == 0 && x->auth == 0 && !x->rsa_sha1)
+        reader_warn(
+            r, b->line,
+            "client \"%.64s\" has neither psk nor networks nor inside nor auth: the section changes nothing",
+            b->title);
     reader_digest(r, b, &d);
     dt_digest_bytes(&d, x->id.data, x->id.len);
     dt_digest_bytes(&d, x->psk.key, x->psk.len);
@@ -312,7 +334,8 @@ static void check_gateway(struct reader *r, struct dt_config_gateway *g)
         reader_error(
             r, g->line,
             "gateway \"%s\" has no secret; secrets = \"file:/PATH\" or client \"IDENTITY\" { psk = ... } "
-            "with one for each client, or psk = \"file:/PATH\" for all, would be right",
+            "with one for each client, or certificate, private_key and ca, or psk = \"file:/PATH\" for all, "
+            "would be right",
             g->cfg.name);
     if (bounded && !brings && !alone)
         reader_error(

@@ -11,6 +11,7 @@ static void tunnel_clear(struct dt_config_tunnel *t)
 {
     for (size_t i = 0; i < t->nhost; i++)
         free(t->host[i]);
+    dt_ike_proofs_unref(&t->cfg.proofs);
     dt_wipe(t, sizeof(*t));
 }
 
@@ -21,6 +22,7 @@ static void gateway_clear(struct dt_config_gateway *g)
     free(g->secret);
     dt_config_clients_free(g->client, g->nclient);
     free(g->fixed);
+    dt_ike_proofs_unref(&g->cfg.proofs);
     dt_wipe(g, sizeof(*g));
 }
 
@@ -96,4 +98,15 @@ const struct dt_config_psk *dt_config_gateway_psk(const struct dt_config_gateway
         if (dt_ike_id_matches(&g->secret[i].id, peer))
             return &g->secret[i].psk;
     return g->psk.len > 0 ? &g->psk : NULL;
+}
+
+struct dt_ike_may dt_config_gateway_may(const struct dt_config_gateway *g, const struct dt_ike_id *peer)
+{
+    const struct dt_config_client *c = dt_config_gateway_client(g, peer);
+    unsigned auth = c != NULL && c->auth != 0 ? c->auth : DT_AUTH_PSK | DT_AUTH_CERTIFICATE;
+    return (struct dt_ike_may){
+        .psk = (auth & DT_AUTH_PSK) && dt_config_gateway_psk(g, peer) != NULL,
+        .certificate = (auth & DT_AUTH_CERTIFICATE) && g->cfg.proofs.trust != NULL,
+        .rsa_sha1 = c != NULL && c->rsa_sha1,
+    };
 }

@@ -103,9 +103,9 @@ struct dt_config_tunnel {
     char shares
         [DT_NAME_MAX]; /* another tunnel that protects some of the same, and only one carries it; or empty */
     struct dt_prefix except[DT_CONFIG_EXCEPT_MAX]; /* never through it */
-    uint32_t mtu;    /* inside; 0: as the path gives */
-    bool discovered; /* not from a file: the daemon found the peer */
-};
+    uint32_t mtu;                                  /* inside; 0: as the path gives */
+    bool discovered;                               /* not from a file: the daemon found the peer */
+};                                                 /* cfg.proofs are its own references */
 
 /* client "IDENTITY" { ... }: of the gateway that it names, else of all. */
 struct dt_config_client {
@@ -116,7 +116,11 @@ struct dt_config_client {
     struct dt_config_psk psk;     /* len 0: the gateway's `secrets` or psk */
     struct dt_selectors networks; /* what it may bring; of a pattern: whoever of them comes first has it */
     struct dt_addr inside[2]; /* the inside addresses that it is always leased, IPv4 and IPv6; ver 0: any */
+    unsigned auth; /* enum dt_config_auth: what it may prove itself with; 0: whatever there is for it */
+    bool rsa_sha1; /* RSA with SHA-1 is taken from it */
 };
+
+enum dt_config_auth { DT_AUTH_PSK = 1, DT_AUTH_CERTIFICATE = 2 };
 
 /* An inside address that is always one client's. */
 struct dt_config_fixed {
@@ -130,8 +134,8 @@ struct dt_config_gateway {
     struct dt_gateway_cfg cfg;
     struct dt_config_psk psk; /* for whoever has no secret of his own */
     struct dt_config_secret *secret;
-    size_t nsecret, nexact_secret;   /* in the same order */
-    bool secrets_set, pool_set;      /* there was such a setting, whatever came of it */
+    size_t nsecret, nexact_secret; /* in the same order */
+    bool secrets_set, pool_set;    /* there was such a setting, whatever came of it */
     struct dt_config_client
         *client; /* its own copies: exact identities in their order, then patterns in the file's */
     size_t nclient, nexact;
@@ -144,7 +148,7 @@ struct dt_config_gateway {
     char domains[DT_DOMAINS_CAP]; /* that they know (base/domain.h) */
     uint32_t mtu;
     enum dt_config_closed closed;
-};
+}; /* cfg.proofs are its own references */
 
 /* discover "name" { ... }: gateways that find each other (docs/discovery.md). What belongs to the host - identity,
  * secrets, peers - stands in the first section. */
@@ -266,6 +270,8 @@ struct dt_config_gateway *dt_config_find_gateway(const struct dt_config *c, cons
  * step client sections come before `secrets`. */
 const struct dt_config_psk *dt_config_gateway_psk(const struct dt_config_gateway *g,
                                                   const struct dt_ike_id *peer);
+/* What a peer of this gateway may prove itself with. */
+struct dt_ike_may dt_config_gateway_may(const struct dt_config_gateway *g, const struct dt_ike_id *peer);
 /* Its client section: its own, else the first pattern that matches; or NULL. */
 const struct dt_config_client *dt_config_gateway_client(const struct dt_config_gateway *g,
                                                         const struct dt_ike_id *peer);

@@ -194,15 +194,20 @@ int dt_config_file_read(struct dt_block_file *out, const char *file, const struc
     return rc;
 }
 
-void dt_config_secret_files(const struct dt_block_file *f, void (*each)(void *user, const char *path),
-                            void *user)
+void dt_config_named_files(const struct dt_block_file *f,
+                           void (*each)(void *user, const char *path, bool secret), void *user)
 {
     static const char prefix[] = "file:";
+    static const struct {
+        const char *key;
+        bool secret;
+    } keys[] = {{"psk", true},          {"secrets", true}, {"private_key", true},
+                {"certificate", false}, {"ca", false},     {"crl_file", false}};
     for (size_t i = 0; i < f->nsettings; i++) {
         const struct dt_setting *s = &f->settings[i];
-        const char *v = s->n > 0 ? f->values[s->value] : "";
-        if ((strcmp(s->key, "psk") == 0 || strcmp(s->key, "secrets") == 0) &&
-            strncmp(v, prefix, sizeof(prefix) - 1) == 0)
-            each(user, v + sizeof(prefix) - 1);
+        for (size_t k = 0; k < DT_ARRAY_LEN(keys); k++)
+            for (size_t v = 0; strcmp(s->key, keys[k].key) == 0 && v < s->n; v++)
+                if (strncmp(f->values[s->value + v], prefix, sizeof(prefix) - 1) == 0)
+                    each(user, f->values[s->value + v] + sizeof(prefix) - 1, keys[k].secret);
     }
 }

@@ -34,9 +34,10 @@ extern const struct dt_config_opener dt_config_disk; /* this process, with its o
  * way. */
 int dt_config_file_read(struct dt_block_file *out, const char *file, const struct dt_config_opener *opener,
                         struct dt_err *err);
-/* Each file of secrets that the settings of a dovetaild name, in any section; one that is named twice comes twice. */
-void dt_config_secret_files(const struct dt_block_file *f, void (*each)(void *user, const char *path),
-                            void *user);
+/* Each file that the settings of a dovetaild name, in any section; one that is named twice comes twice. secret: of pre-shared
+ * keys, or a private key; else certificates and CRLs, which everybody may read. */
+void dt_config_named_files(const struct dt_block_file *f,
+                           void (*each)(void *user, const char *path, bool secret), void *user);
 
 /* The pieces, for who has the text already. The text of a file is wiped when it is given back. -1 with *err, a sentence
  * without the file's name. */

@@ -205,6 +205,19 @@ static void read_remote(struct reader *r, const struct dt_setting *s, void *fiel
     read_selectors(r, s, &g->cfg.remote, def);
 }
 
+static void read_proof(struct reader *r, const struct dt_setting *s, void *field,
+                       const struct setting_def *def)
+{
+    const char *v = reader_value(r, s, 0);
+    if (strcmp(v, "same") != 0 && strcmp(v, "certificate") != 0)
+        reader_error(r, s->line,
+                     "proof = \"%.40s\": same (by certificate to who does so, else by pre-shared key) or "
+                     "certificate (to "
+                     "everybody) would be right",
+                     v);
+    *(bool *)field = strcmp(v, "certificate") == 0;
+}
+
 #define AT(member) offsetof(struct dt_config_gateway, member)
 static const struct setting_def defs[] = {
     {"listen", read_listen, AT(cfg), .list = true},
@@ -225,6 +238,8 @@ static const struct setting_def defs[] = {
     {"clients_max", read_uint, AT(cfg.tunnels_max), 1, DT_CONFIG_CLIENTS_MAX},
     {"ike", read_ike_proposals, AT(cfg.ike), .list = true},
     {"esp", read_esp_proposals, AT(cfg.esp), .list = true},
+    PROOF_SETTINGS,
+    {"proof", read_proof, AT(cfg.proofs.own_always)},
     EPOCH_SETTINGS(struct dt_config_gateway, cfg.params),
 };
 const struct setting_table gateway_settings = {defs, DT_ARRAY_LEN(defs)};
@@ -239,6 +254,38 @@ static void check_server_rekey(struct reader *r, const struct dt_block *b, const
             "may take timeout = %g s; rekeymargin = %gs or more would be right",
             dt_time_seconds(p->rekeymargin) / 2, dt_time_seconds(p->timeout),
             dt_time_seconds(p->timeout) * 2);
+}
+
+static void gateway_check_proofs(struct reader *r, const struct dt_block *b,
+                                 const struct dt_config_gateway *g)
+{
+    const struct dt_setting *cert = reader_setting(r, b, "certificate"), *ca = reader_setting(r, b, "ca"),
+                            *psk = reader_setting(r, b, "psk"), *proof = reader_setting(r, b, "proof");
+    if (ca != NULL && cert == NULL)
+        reader_error(r, ca->line,
+                     "ca without certificate: clients with a certificate want to see one; certificate and "
+                     "private_key of this "
+                     "gateway would be right");
+    if (cert != NULL && ca == NULL && !g->cfg.proofs.own_always)
+        reader_error(r, cert->line,
+                     "certificate without ca: it would be shown to nobody; ca = \"file:/PATH\", whose "
+                     "certificates clients may show, "
+                     "or proof = certificate, for clients with pre-shared keys, would be right");
+    if (ca != NULL && psk != NULL)
+        reader_error(r, psk->line,
+                     "psk beside ca: whoever knows psk could come as any client that has a certificate; "
+                     "secrets, or client "
+                     "\"IDENTITY\" { psk = ... }, for those that have none would be right");
+    if (proof != NULL && cert == NULL)
+        reader_error(r, proof->line, "proof without certificate: there is none to prove this gateway by");
+    for (size_t i = g->nexact_secret; ca != NULL && i < g->nsecret; i++) {
+        char id[DT_IKE_ID_STRLEN];
+        reader_warn(r, b->line,
+                    "secrets: whoever knows that of %.64s can come as any of them, also as one that has a "
+                    "certificate; client "
+                    "\"IDENTITY\" { auth = certificate } for those would be right",
+                    dt_ike_id_str(id, &g->secret[i].id));
+    }
 }
 
 static void gateway_check(struct reader *r, const struct dt_block *b, struct dt_config_gateway *g,
@@ -261,7 +308,8 @@ static void gateway_check(struct reader *r, const struct dt_block *b, struct dt_
                      "them, would be right",
                      g->cfg.name);
     g->cfg.lease = g->npool > 0;
-    g->secrets_set = reader_seen(defs, n, seen, "secrets") || reader_seen(defs, n, seen, "psk");
+    g->secrets_set = reader_seen(defs, n, seen, "secrets") || reader_seen(defs, n, seen, "psk") ||
+                     reader_seen(defs, n, seen, "ca");
     g->pool_set = reader_seen(defs, n, seen, "pool") || reader_seen(defs, n, seen, "remote");
     for (size_t i = 0; i < g->npool; i++)
         for (size_t k = 0; k < i; k++)
@@ -270,6 +318,7 @@ static void gateway_check(struct reader *r, const struct dt_block *b, struct dt_
                 reader_error(r, b->line, "pool: %s and %s overlap", dt_prefix_str(a, &g->pool[k]),
                              dt_prefix_str(c, &g->pool[i]));
             }
+    gateway_check_proofs(r, b, g);
     g->cfg.params.probe = g->cfg.probe;
     reader_epoch_params(r, b, &g->cfg.params, defs, n, seen, false);
     if (reader_seen(defs, n, seen, "server_rekey"))
@@ -301,6 +350,7 @@ void read_gateway_section(struct reader *r, const struct dt_block *b)
     gateway_check(r, b, g, seen);
     struct dt_digest d;
     reader_digest(r, b, &d);
+    reader_proofs(r, b, &g->cfg.identity, true, &g->cfg.proofs, &d);
     dt_digest_bytes(&d, g->psk.key, g->psk.len);
     for (size_t i = 0; i < g->nsecret; i++) {
         dt_digest_bytes(&d, g->secret[i].id.data, g->secret[i].id.len);

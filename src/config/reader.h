@@ -12,6 +12,7 @@ struct reader {
     const struct dt_block_file *f;
     unsigned flags;
     const struct dt_config_opener *opener;
+    struct proof_file *proofs; /* that were read already (proofs.c) */
 };
 
 /* A complaint; the sentence says what would be right. */
@@ -86,6 +87,8 @@ bool value_addr(struct reader *r, unsigned line, const char *key, const char *te
 /* The content of a file of secrets, at most cap bytes; its length, or -1 with a complaint, also when others than its
  * owner may read it. */
 long value_file(struct reader *r, unsigned line, const char *key, const char *path, void *out, size_t cap);
+/* The same of a file that everybody may read, and nobody but root may change; the caller frees *out. */
+long value_public_file(struct reader *r, unsigned line, const char *key, const char *path, char **out);
 /* Complains when the far side of a tunnel comes to more prefixes than the data path takes of one. */
 void value_prefixes(struct reader *r, unsigned line, const char *key, const struct dt_selectors *list);
 /* The length of a byte order mark that the text begins with, or 0. */
@@ -110,6 +113,23 @@ bool value_psk(struct reader *r, unsigned line, const char *text, size_t len, st
 /* A short keylife brings a short rekeymargin with it unless that is given too; then what must hold is checked. */
 void reader_epoch_params(struct reader *r, const struct dt_block *b, struct dt_epoch_params *p,
                          const struct setting_def *defs, size_t n, const bool *seen, bool client);
+
+/* Proof by certificate (proofs.c): the settings of a tunnel or a gateway, whose files are read when the section is, by
+ * reader_proofs: the references in *out are the section's. */
+#define PROOF_SETTINGS                                                                                       \
+    {"certificate", read_proof_file, 0}, {"private_key", read_proof_file, 0},                                \
+        {"ca", read_proof_file, 0, .list = true}, {"crl_file", read_proof_file, 0, .list = true},            \
+    {                                                                                                        \
+        "crl", read_crl, 0                                                                                   \
+    }
+void read_proof_file(struct reader *r, const struct dt_setting *s, void *field,
+                     const struct setting_def *def);
+void read_crl(struct reader *r, const struct dt_setting *s, void *field, const struct setting_def *def);
+void reader_proofs(struct reader *r, const struct dt_block *b, const struct dt_ike_id *local, bool responder,
+                   struct dt_ike_proofs *out, struct dt_digest *d);
+void reader_proofs_free(struct reader *r);
+/* The section's setting of that name; NULL: it has none. */
+const struct dt_setting *reader_setting(const struct reader *r, const struct dt_block *b, const char *key);
 
 void read_tunnel_section(struct reader *r, const struct dt_block *b);
 void read_gateway_section(struct reader *r, const struct dt_block *b);

@@ -385,6 +385,7 @@ static int config_read(struct dt_config *out, const struct dt_block_text *first,
         rules_read(&r);
         config_check_overlaps(&r);
     }
+    reader_proofs_free(&r);
     dt_block_file_free(&f);
     if (out->nissue > 1)
         qsort(out->issue, out->nissue, sizeof(*out->issue), by_line);

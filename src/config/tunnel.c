@@ -175,6 +175,8 @@ static const struct setting_def defs[] = {
     {"transport", read_bool, AT(cfg.transport)},
     {"ike", read_ike_proposals, AT(cfg.ike), .list = true},
     {"esp", read_esp_proposals, AT(cfg.esp), .list = true},
+    PROOF_SETTINGS,
+    {"rsa_sha1", read_bool, AT(cfg.proofs.rsa_sha1)},
     EPOCH_SETTINGS(struct dt_config_tunnel, cfg.params),
 };
 const struct setting_table tunnel_settings = {defs, DT_ARRAY_LEN(defs)};
@@ -237,6 +239,43 @@ static void check_ports(struct reader *r, const struct dt_block *b, const struct
         }
 }
 
+/* What we prove ourselves with, and what the gateway does. */
+static void tunnel_check_proofs(struct reader *r, const struct dt_block *b, const struct dt_config_tunnel *t)
+{
+    const struct dt_setting *psk = reader_setting(r, b, "psk"), *cert = reader_setting(r, b, "certificate"),
+                            *ca = reader_setting(r, b, "ca"), *sha1 = reader_setting(r, b, "rsa_sha1");
+    char id[DT_IKE_ID_STRLEN];
+    if (psk == NULL && cert == NULL && reader_setting(r, b, "private_key") == NULL)
+        reader_error(r, b->line,
+                     "tunnel \"%s\" has neither psk nor certificate; psk = \"file:/etc/dovetail/NAME.psk\", "
+                     "or certificate, "
+                     "private_key and ca, would be right",
+                     t->cfg.name);
+    else if (psk != NULL && cert != NULL)
+        reader_error(r, psk->line,
+                     "tunnel \"%s\" has psk and certificate; one of them, what the gateway knows us by, "
+                     "would be right",
+                     t->cfg.name);
+    else if (cert != NULL && ca == NULL)
+        reader_error(r, cert->line,
+                     "certificate without ca: whose certificate the gateway may show is not said; ca = "
+                     "\"file:/PATH\", the "
+                     "authority's, would be right");
+    if (ca != NULL && t->cfg.remote_id.type == DT_ID_KEY_ID)
+        reader_error(r, ca->line,
+                     "ca: no certificate proves remote = \"%.64s\"; a name, an e-mail address, an address or "
+                     "a distinguished name "
+                     "would be right",
+                     dt_ike_id_str(id, &t->cfg.remote_id));
+    if (sha1 != NULL && cert == NULL && ca == NULL)
+        reader_error(r, sha1->line, "rsa_sha1 is about certificates, and this tunnel has none");
+    else if (sha1 != NULL && t->cfg.proofs.rsa_sha1)
+        reader_warn(r, sha1->line,
+                    "rsa_sha1: signatures with SHA-1 are taken from this gateway, and made for it; they can "
+                    "be forged at "
+                    "a price");
+}
+
 static void tunnel_check(struct reader *r, const struct dt_block *b, struct dt_config_tunnel *t,
                          const bool *seen)
 {
@@ -246,7 +285,6 @@ static void tunnel_check(struct reader *r, const struct dt_block *b, struct dt_c
         {"gateway", "gateway = \"vpn.example.net\""},
         {"local", "local = \"anna@example.net\", who we say we are"},
         {"remote", "remote = \"vpn.example.net\", who it must be"},
-        {"psk", "psk = \"file:/etc/dovetail/NAME.psk\""},
         {"protect", "protect = { \"10.0.0.0/8\" }, what goes through it"},
     };
     for (size_t i = 0; i < DT_ARRAY_LEN(wanted); i++)
@@ -266,6 +304,7 @@ static void tunnel_check(struct reader *r, const struct dt_block *b, struct dt_c
                              t->cfg.name, ver, ver);
     check_except(r, t);
     check_ports(r, b, t);
+    tunnel_check_proofs(r, b, t);
     t->cfg.params.probe = t->cfg.probe != DT_PROBE_OFF;
     reader_epoch_params(r, b, &t->cfg.params, defs, DT_ARRAY_LEN(defs), seen, true);
     t->protect_line = line_of(r, b, "protect");
@@ -298,6 +337,7 @@ void read_tunnel_section(struct reader *r, const struct dt_block *b)
     tunnel_check(r, b, t, seen);
     struct dt_digest d;
     reader_digest(r, b, &d);
+    reader_proofs(r, b, &t->cfg.local_id, false, &t->cfg.proofs, &d);
     dt_digest_bytes(&d, t->psk.key, t->psk.len);
     t->print = dt_digest_value(&d);
 }

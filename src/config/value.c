@@ -300,6 +300,47 @@ long value_file(struct reader *r, unsigned line, const char *key, const char *pa
     return (long)len;
 }
 
+long value_public_file(struct reader *r, unsigned line, const char *key, const char *path, char **out)
+{
+    const size_t most = (size_t)32 << 20;
+    struct stat st;
+    *out = NULL;
+    if (r->flags & DT_CONFIG_NO_FILES)
+        return 0;
+    int fd = r->opener->open(r->opener->user, path, false);
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)most) {
+        reader_error(r, line, "%s: cannot read %.200s: %s", key, path,
+                     fd < 0                ? strerror(errno)
+                     : S_ISREG(st.st_mode) ? "it is longer than 32 MiB"
+                                           : "not a regular file");
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    if (st.st_uid != 0 && st.st_uid != geteuid())
+        reader_warn(r, line,
+                    "%s: %.200s belongs to user %u, who can change it; `chown root %.200s` would be right",
+                    key, path, (unsigned)st.st_uid, path);
+    if (st.st_mode & (S_IWGRP | S_IWOTH))
+        reader_error(
+            r, line,
+            "%s: others than its owner may change %.200s (mode %04o); `chmod go-w %.200s` would be right",
+            key, path, (unsigned)(st.st_mode & 07777), path);
+    size_t len = 0, cap = (size_t)st.st_size;
+    ssize_t n = 1;
+    *out = malloc(cap + 1);
+    while (*out != NULL && len < cap && (n = read(fd, *out + len, cap - len)) > 0)
+        len += (size_t)n;
+    close(fd);
+    if (*out != NULL && n >= 0)
+        return (long)len;
+    reader_error(r, line, "%s: cannot read %.200s: %s", key, path,
+                 *out != NULL ? strerror(errno) : "out of memory");
+    free(*out);
+    *out = NULL;
+    return -1;
+}
+
 size_t value_mark(const char *text, size_t len)
 {
     return len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;

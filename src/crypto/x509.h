@@ -51,6 +51,8 @@ const struct dt_sig_key *dt_x509_own_key(const struct dt_x509_own *own);
 /* Is it for that name? Else -1 with *err: which names it has. */
 int dt_x509_own_for(const struct dt_x509_own *own, enum dt_x509_name_kind kind, struct dt_span name,
                     struct dt_err *err);
+/* Has it a purpose that a peer takes from a responder (an initiator)? Else -1 with *err. */
+int dt_x509_own_purpose(const struct dt_x509_own *own, bool responder, struct dt_err *err);
 /* The same certificates (and so the same key). Either may be NULL. */
 bool dt_x509_own_eq(const struct dt_x509_own *a, const struct dt_x509_own *b);
 /* Of the whole chain: valid from, and until. */

@@ -187,3 +187,8 @@ const char *dt_x509_own_str(const struct dt_x509_own *own)
 {
     return own->text;
 }
+
+X509 *x509_own_leaf(const struct dt_x509_own *own)
+{
+    return own->leaf;
+}

@@ -12,6 +12,7 @@
 struct dt_sig_key *sig_key_of(EVP_PKEY *pkey, struct dt_err *err);
 EVP_PKEY *sig_key_pkey(const struct dt_sig_key *k); /* borrowed */
 bool x509_is_pem(struct dt_span text);
+X509 *x509_own_leaf(const struct dt_x509_own *own); /* borrowed */
 
 /* ---- x509_name.c ---- */
 #define X509_NAME_STRLEN 160

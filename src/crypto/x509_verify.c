@@ -291,3 +291,10 @@ int dt_x509_verify(const struct dt_x509_trust *t, const struct dt_x509_question 
     ERR_clear_error();
     return rc;
 }
+
+int dt_x509_own_purpose(const struct dt_x509_own *own, bool responder, struct dt_err *err)
+{
+    const struct dt_x509_question q = {.responder = responder};
+    struct verification v = {.q = &q, .err = err};
+    return verify_purpose(&v, x509_own_leaf(own));
+}

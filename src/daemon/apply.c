@@ -21,6 +21,7 @@
 #include "tunnels/routes.h"
 #include "tunnels/tunnels.h"
 #include "tunnels/wants.h"
+#include "wire/ike_payload.h"
 
 /* What is under way: what is said of it, and what could not be done. */
 struct apply {
@@ -156,16 +157,30 @@ static bool is_given(const struct dt_addr *fixed, const struct dt_addr *leased)
     return fixed->ver == 0 || leased->ver == 0 || dt_addr_eq(fixed, leased);
 }
 
-/* Why this client of the gateway may not go on as it is; NULL: it may, as far as the driver has a say. */
-static const char *client_revoked(const struct dt_config_gateway *was, const struct dt_config_gateway *want,
-                                  const struct dt_tunnel_info *info)
+/* The way in which it has proved itself, and its secret; whether a certificate is still one to be taken, the endpoint asks. */
+static const char *proof_revoked(const struct dt_config_gateway *was, const struct dt_config_gateway *want,
+                                 const struct dt_tunnel_info *info)
 {
     const struct dt_config_psk *had = dt_config_gateway_psk(was, &info->remote_id),
                                *has = dt_config_gateway_psk(want, &info->remote_id);
+    const struct dt_ike_may may = dt_config_gateway_may(want, &info->remote_id);
+    bool by_psk = info->peer_method == DT_IKE_AUTH_PSK || (info->peer_method == 0 && !may.certificate);
+    if (!by_psk)
+        return may.certificate ? NULL : "it may not prove itself by a certificate any more";
     if (has == NULL)
         return "there is no secret for it any more";
     if (had == NULL || !same_secret(had, has))
         return "its secret has changed";
+    return may.psk ? NULL : "it may not prove itself by a pre-shared key any more";
+}
+
+/* Why this client of the gateway may not go on as it is; NULL: it may, as far as the driver has a say. */
+static const char *client_revoked(const struct dt_config_gateway *was, const struct dt_config_gateway *want,
+                                  const struct dt_tunnel_info *info)
+{
+    const char *why = proof_revoked(was, want, info);
+    if (why != NULL)
+        return why;
     if (want->npool > 0 &&
         (!addr_in_pools(want, &info->inside.addr4) || !addr_in_pools(want, &info->inside.addr6)))
         return "its inside address is not of the pool any more";

@@ -256,6 +256,19 @@ static int psk(void *user, uint32_t tunnel, uint32_t gateway, const struct dt_ik
     return p->len;
 }
 
+static int64_t driver_wall(void *user)
+{
+    return (int64_t)time(NULL);
+}
+
+static void driver_may_prove(void *user, uint32_t gateway, const struct dt_ike_id *peer,
+                             struct dt_ike_may *may)
+{
+    const struct gate *g = gate_by_id(user, gateway);
+    if (g != NULL && !g->discovery)
+        *may = dt_config_gateway_may(&g->cfg, peer);
+}
+
 static void authority(void *user, uint32_t gateway, const struct dt_ike_id *peer, struct dt_authority *out)
 {
     struct daemon *d = user;
@@ -276,6 +289,7 @@ static enum dt_log_level level_of(const struct dt_event *ev)
     case DT_EVENT_TURNED_AWAY:
     case DT_EVENT_ELSEWHERE:
     case DT_EVENT_DOWN:
+    case DT_EVENT_PROOF_LOST:
     case DT_EVENT_UNPROVED:
     case DT_EVENT_LIMIT:
     case DT_EPOCH_UNANSWERED:
@@ -363,6 +377,8 @@ const struct dt_endpoint_ops driver_ops = {
     .tunnel = tunnel_changed,
     .local_addr = local_addr,
     .psk = psk,
+    .wall = driver_wall,
+    .may_prove = driver_may_prove,
     .authority = authority,
     .lease = leases_take,
     .release = leases_release,

@@ -14,6 +14,7 @@
 #include "tunnels/monitors.h"
 #include "tunnels/routes.h"
 #include "tunnels/tunnels.h"
+#include "wire/ike_payload.h"
 
 static json_t *addr_json(const struct dt_addr *a)
 {
@@ -204,6 +205,24 @@ static const char *state_name(const struct dt_tunnel_info *i)
     return i->epoch != 0 ? "stale" : "connecting";
 }
 
+/* How each end has proved who it is. */
+static void set_proof(json_t *o, const struct dt_tunnel_info *i)
+{
+    char own[48], peer[48], day[32];
+    struct tm tm;
+    time_t until = (time_t)i->peer_cert_until;
+    if (i->own_method == 0 || i->peer_method == 0)
+        return;
+    json_t *p = json_pack("{s:s, s:s}", "own", dt_ike_auth_method_str(own, i->own_method), "peer",
+                          dt_ike_auth_method_str(peer, i->peer_method));
+    if (i->peer_cert[0] != '\0' && gmtime_r(&until, &tm) != NULL &&
+        strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0) {
+        json_object_set_new(p, "certificate", json_string(i->peer_cert));
+        json_object_set_new(p, "until", json_string(day));
+    }
+    json_object_set_new(o, "proof", p);
+}
+
 /* What endpoint and data path know of a tunnel, of either role. */
 static json_t *info_json(struct daemon *d, const struct dt_tunnel_info *i)
 {
@@ -247,6 +266,7 @@ static json_t *info_json(struct daemon *d, const struct dt_tunnel_info *i)
         json_object_set_new(o, "probe", addr_json(&i->probe_dst));
     if (agreed->nepochs > 0 && i->client)
         json_object_set_new(o, "probe_kind", json_string(dt_probe_kind_str(i->probe_kind)));
+    set_proof(o, i);
     json_object_set_new(o, "peer_is_dovetail", json_boolean(i->peer_is_dovetail));
     json_t *epochs = json_array();
     for (size_t k = 0; k < i->nepochs; k++)

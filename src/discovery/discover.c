@@ -237,6 +237,7 @@ static int add_gate(struct discover *x, struct dt_err *err)
     g.nexact = g.nfixed = g.nexact_secret = 0;
     g.nclient = 0;
     g.nsecret = 0;
+    g.cfg.proofs = (struct dt_ike_proofs){0};
     dt_ike_id_parse(&g.cfg.peers, "*.ted");
     for (size_t i = 0; i < x->nrule; i++)
         for (size_t k = 0; k < x->rule[i].rule.count; k++) {

@@ -23,6 +23,7 @@ struct conf *ep_conf_ref(struct conf *c)
 static void conf_free(struct dt_endpoint *ep, struct conf *c)
 {
     dt_list_del(&c->node);
+    dt_ike_proofs_unref(&c->ike.proofs);
     ep_free(ep, c, sizeof(*c));
 }
 
@@ -81,6 +82,8 @@ void ep_conf_client(struct conf *c, const struct dt_tunnel_cfg *cfg, bool udp)
     k->want6 = cfg->inside6;
     k->want_dns = (cfg->inside4 || cfg->inside6) && !cfg->no_dns;
     k->send_idr = cfg->remote_id.type != DT_ID_ANY;
+    k->proofs = cfg->proofs;
+    dt_ike_proofs_ref(&k->proofs);
 }
 
 void ep_conf_server(struct conf *c, const struct dt_gateway_cfg *cfg)
@@ -95,6 +98,8 @@ void ep_conf_server(struct conf *c, const struct dt_gateway_cfg *cfg)
     k->transport = cfg->transport;
     k->encap = DT_ENCAP_DETECT; /* says nothing of NAT to a client that does not */
     k->lease = cfg->lease;
+    k->proofs = cfg->proofs;
+    dt_ike_proofs_ref(&k->proofs);
 }
 
 bool ep_conf_same_proposals(const struct dt_proposals *a, const struct dt_proposals *b)
@@ -115,7 +120,7 @@ bool ep_conf_same_proposals(const struct dt_proposals *a, const struct dt_propos
 
 bool dt_endpoint_gateways_offer(const struct dt_gateway_cfg *a, const struct dt_gateway_cfg *b)
 {
-    return ep_conf_same_proposals(&a->ike, &b->ike);
+    return ep_conf_same_proposals(&a->ike, &b->ike) && dt_x509_trust_eq(a->proofs.trust, b->proofs.trust);
 }
 
 bool dt_endpoint_gateways_meet(const struct dt_gateway_cfg *a, const struct dt_gateway_cfg *b)
@@ -138,6 +143,7 @@ bool ep_conf_same_client(const struct dt_tunnel_cfg *a, const struct dt_tunnel_c
            dt_selectors_eq(&a->protect, &b->protect) && dt_selectors_eq(&a->local, &b->local) &&
            a->inside4 == b->inside4 && a->inside6 == b->inside6 && a->no_dns == b->no_dns &&
            a->transport == b->transport && a->encap == b->encap && a->secret == b->secret &&
+           dt_ike_proofs_alike(&a->proofs, &b->proofs) &&
            (a->probe == DT_PROBE_OFF) == (b->probe == DT_PROBE_OFF); /* IKE_AUTH says it */
 }
 
@@ -146,7 +152,8 @@ bool ep_conf_same_server(const struct dt_gateway_cfg *a, const struct dt_gateway
     return conf_same_id(&a->identity, &b->identity) && conf_same_id(&a->peers, &b->peers) &&
            ep_conf_same_proposals(&a->ike, &b->ike) && ep_conf_same_proposals(&a->esp, &b->esp) &&
            dt_selectors_eq(&a->protect, &b->protect) && dt_selectors_eq(&a->remote, &b->remote) &&
-           a->lease == b->lease && a->transport == b->transport;
+           a->lease == b->lease && a->transport == b->transport &&
+           dt_ike_proofs_alike(&a->proofs, &b->proofs);
 }
 
 static int check_common(const char *name, const struct dt_proposals *ike, const struct dt_proposals *esp,

@@ -86,6 +86,8 @@ static void tunnel_bury(struct tunnel *t)
     struct dt_endpoint *ep = t->ep;
     ep_free(ep, t->name, strlen(t->name) + 1);
     if (t->is_client)
+        dt_ike_proofs_unref(&t->c->cfg.proofs);
+    if (t->is_client)
         ep_free(ep, t->c, sizeof(*t->c));
     else
         ep_free(ep, t->s, sizeof(*t->s));
@@ -158,6 +160,8 @@ struct dt_endpoint *dt_endpoint_new(const struct dt_endpoint_ops *ops, void *use
     struct dt_ike_ops ike_ops = ep_ike_ops;
     if (!ops->work)
         ike_ops.work = NULL; /* at once */
+    if (!ops->wall)
+        ike_ops.wall = NULL;
     ep->ike = dt_ike_new(&ep->params, &ike_ops, ep, crypto, &ep->rand);
     if (!ep->ike) {
         free(ep);
@@ -275,6 +279,7 @@ uint32_t dt_endpoint_tunnel_add(struct dt_endpoint *ep, dt_time now, const struc
     }
     struct client *c = t->c;
     c->cfg = *cfg;
+    dt_ike_proofs_ref(&c->cfg.proofs);
     c->cfg.params = ep_conf_params(cfg);
     c->race.at = DT_NEVER;
     dt_epoch_client_init(&c->e, &c->cfg.params, &ep_client_ops, t, ep->rand);

@@ -46,6 +46,7 @@
 #include "base/time.h"
 #include "base/transform.h"
 #include "epoch/epoch.h"
+#include "crypto/x509.h"
 #include "ike/ike.h"
 
 struct dt_crypto;
@@ -95,6 +96,7 @@ struct dt_tunnel_cfg {
     struct dt_epoch_params params; /* params.probe is set from `probe` */
     uint32_t
         secret; /* another number: ops->psk gives another secret than before, which a new session proves */
+    struct dt_ike_proofs proofs; /* by certificate; borrowed by whoever is given the struct */
 };
 void dt_tunnel_cfg_default(struct dt_tunnel_cfg *cfg); /* proposals, parameters; no names, no addresses */
 
@@ -115,6 +117,7 @@ struct dt_gateway_cfg {
     bool probe; /* false: switch on negotiation, as IPsec without probes does */
     struct dt_epoch_params params;
     uint32_t tunnels_max; /* clients at a time (65536) */
+    struct dt_ike_proofs proofs; /* by certificate; borrowed by whoever is given the struct */
 };
 void dt_gateway_cfg_default(struct dt_gateway_cfg *cfg);
 
@@ -234,6 +237,7 @@ enum dt_event_kind {
     DT_EVENT_LIMIT,       /* something bounded is full */
     DT_EVENT_ELSEWHERE,   /* another machine has, or wants, the same identity; text says from where */
     DT_EVENT_TURNED_AWAY, /* a peer's request was refused: both sides' values; `remote` is whose */
+    DT_EVENT_PROOF_LOST, /* the peer's certificate is not one that is taken any more; text says why */
     DT_EVENT_UNPROVED,    /* client: it carries data, and nothing proves that this arrives; text says why */
 };
 
@@ -286,6 +290,10 @@ struct dt_endpoint_ops {
     /* The pre-shared key; exactly one of tunnel and gateway is not 0. Length, or -1. */
     int (*psk)(void *user, uint32_t tunnel, uint32_t gateway, const struct dt_ike_id *local,
                const struct dt_ike_id *remote, uint8_t key[DT_PSK_MAX]);
+    /* Wall clock, seconds since 1970, for certificates. NULL: none is taken. */
+    int64_t (*wall)(void *user);
+    /* Server: what this identity may prove itself with (ike/ike.h); *may comes as the gateway has it. NULL: as it comes. */
+    void (*may_prove)(void *user, uint32_t gateway, const struct dt_ike_id *peer, struct dt_ike_may *may);
     /* Server: what this authenticated identity may bring. *out comes with no networks, and the peer as its own owner.
      * NULL: nobody brings a network. */
     void (*authority)(void *user, uint32_t gateway, const struct dt_ike_id *peer, struct dt_authority *out);
@@ -330,7 +338,8 @@ uint32_t dt_endpoint_tunnel_add(struct dt_endpoint *ep, dt_time now, const struc
                                 struct dt_err *err);
 /* Could this be a tunnel? -1 with *err: what is wrong with it, and what would be right. */
 int dt_endpoint_tunnel_check(const struct dt_tunnel_cfg *cfg, struct dt_err *err);
-/* A reload: what did not change goes on untouched; new parameters and further gateways apply from the next
+/* A reload: what did not change goes on untouched (another certificate, and other authorities that take the gateway's, among
+ * it); new parameters and further gateways apply from the next
  * epoch or session; another address for control packets takes a new epoch; anything that was negotiated
  * (identities, secret, proposals, selectors), and a gateway or local address in use that is not among those of
  * the new configuration, opens a new session beside the running epoch, which carries data until the new one is
@@ -460,6 +469,9 @@ struct dt_tunnel_info {
     struct dt_ike_id owner; /* server: of the networks (struct dt_authority) */
     struct dt_path path;
     bool natt, peer_is_dovetail;
+    uint8_t own_method, peer_method; /* of AUTH (enum dt_ike_auth_method); 0: no session is up */
+    char peer_cert[DT_X509_TEXT];    /* that the peer proved itself with: subject, serial, issuer; empty: none */
+    int64_t peer_cert_until;         /* seconds since 1970: when the first of its chain expires */
     enum dt_probe_kind probe_kind;
     struct dt_addr probe_dst;
     struct dt_addr answer4, answer6; /* we answer control packets here */

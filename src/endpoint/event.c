@@ -53,6 +53,8 @@ static const char *name_of(enum dt_event_kind kind)
         return "elsewhere";
     case DT_EVENT_TURNED_AWAY:
         return "turned_away";
+    case DT_EVENT_PROOF_LOST:
+        return "proof_lost";
     case DT_EVENT_UNPROVED:
         return "unproved";
     }

@@ -31,6 +31,22 @@ static int op_psk(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *l
     return c && c->gateway ? ep->ops.psk(ep->user, 0, c->gateway->id, local, remote, key) : -1;
 }
 
+static int64_t op_wall(void *ctx)
+{
+    struct dt_endpoint *ep = ctx;
+    return ep->ops.wall(ep->user);
+}
+
+static void op_may_prove(void *ctx, struct dt_ike_session *s, const struct dt_ike_id *peer,
+                         struct dt_ike_may *may)
+{
+    struct dt_endpoint *ep = ctx;
+    const struct dt_ike_cfg *cfg = dt_ike_session_cfg(s);
+    const struct conf *c = cfg ? DT_CONTAINER_OF(cfg, struct conf, ike) : NULL;
+    if (ep->ops.may_prove && c && c->gateway)
+        ep->ops.may_prove(ep->user, c->gateway->id, peer, may);
+}
+
 static const struct dt_ike_cfg *op_lookup(void *ctx, const struct dt_path *path, unsigned n)
 {
     struct gateway *g = ep_server_nth_offer(ctx, path, n);
@@ -196,6 +212,14 @@ static void op_session_down(void *ctx, struct dt_ike_session *s, const struct dt
         ep_client_session_down(l, ep->now, &how);
     else
         ep_server_session_down(l, ep->now, why);
+}
+
+static void op_proof_lost(void *ctx, struct dt_ike_session *s, const struct dt_err *why)
+{
+    struct dt_endpoint *ep = ctx;
+    struct link *l = owner(s);
+    if (l)
+        ep_proof_lost(l, ep->now, why);
 }
 
 static void op_session_rekeyed(void *ctx, struct dt_ike_session *s)
@@ -370,6 +394,8 @@ static void op_keylog(void *ctx, const char *line)
 const struct dt_ike_ops ep_ike_ops = {
     .send = op_send,
     .psk = op_psk,
+    .wall = op_wall,
+    .may_prove = op_may_prove,
     .lookup = op_lookup,
     .authorize = op_authorize,
     .lease = op_lease,
@@ -381,6 +407,7 @@ const struct dt_ike_ops ep_ike_ops = {
     .notify_out = op_notify_out,
     .session_up = op_session_up,
     .session_down = op_session_down,
+    .proof_lost = op_proof_lost,
     .session_rekeyed = op_session_rekeyed,
     .path_changed = op_path_changed,
     .suspect = op_suspect,

@@ -156,6 +156,19 @@ static void epochs(const struct tunnel *t, struct dt_tunnel_info *out)
     }
 }
 
+static void info_proof(const struct link *l, struct dt_tunnel_info *out)
+{
+    struct dt_ike_session_info info;
+    if (!l->up || !l->s)
+        return;
+    dt_ike_session_info(l->s, &info);
+    out->own_method = info.own_method;
+    out->peer_method = info.peer_method;
+    if (info.peer_cert)
+        snprintf(out->peer_cert, sizeof(out->peer_cert), "%s", info.peer_cert);
+    out->peer_cert_until = info.peer_cert_until;
+}
+
 bool dt_endpoint_tunnel_info(const struct dt_endpoint *ep, uint32_t tunnel, struct dt_tunnel_info *out)
 {
     const struct tunnel *t = ep_tunnel(ep, tunnel);
@@ -210,6 +223,7 @@ bool dt_endpoint_tunnel_info(const struct dt_endpoint *ep, uint32_t tunnel, stru
         out->peer_is_dovetail = l->peer_probes;
         if (l->up && dt_ike_session_remote_id(l->s))
             out->remote_id = *dt_ike_session_remote_id(l->s);
+        info_proof(l, out);
     }
     if (!out->up)
         snprintf(out->why, sizeof(out->why), "%s", t->why);

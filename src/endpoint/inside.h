@@ -348,6 +348,14 @@ enum dt_unproved ep_client_unproved(const struct client *c);    /* info.c */
 void ep_client_end(struct tunnel *t, dt_time now, bool polite); /* endpoint.c; as if it was never up */
 bool ep_client_open(struct tunnel *t, dt_time now, bool udp, bool beside);
 
+/* ---- proof.c ---- */
+/* The peer's certificate is not one that would be taken now. */
+void ep_proof_lost(struct link *l, dt_time now, const struct dt_err *why);
+/* Are the certificates of the tunnel's peer such that `trust` takes? */
+void ep_proof_recheck(struct tunnel *t, dt_time now, struct dt_x509_trust *trust);
+/* In the place of what was there: *to has its own reference. */
+void ep_proof_take(struct dt_ike_proofs *to, const struct dt_ike_proofs *from);
+
 /* ---- race.c ---- */
 void ep_race_watch(struct tunnel *t, dt_time now); /* is a second session wanted, and when? */
 void ep_race_due(struct tunnel *t, dt_time now);

@@ -69,15 +69,18 @@ int dt_endpoint_tunnel_update(struct dt_endpoint *ep, dt_time now, uint32_t tunn
         return -1;
     struct client *c = t->c;
     bool same = ep_conf_same_client(&c->cfg, cfg), probe = same_probe(&c->cfg, cfg);
+    bool proofs = dt_ike_proofs_eq(&c->cfg.proofs, &cfg->proofs);
     bool stays = path_stays(t, cfg, &c->place), started = c->e.started;
     bool who = dt_ike_id_eq(&c->cfg.local_id, &cfg->local_id);
     if (started && !who) /* the gateway would have two clients with one network: the old one goes first */
         ep_client_end(t, now, true);
+    struct dt_ike_proofs was = c->cfg.proofs;
+    ep_proof_take(&was, &cfg->proofs);
     c->cfg = *cfg;
     c->cfg.params = ep_conf_params(cfg);
     c->unprobed = false;
     dt_epoch_client_params(&c->e, &c->cfg.params);
-    for (unsigned i = 0; i < 2 && !same; i++) {
+    for (unsigned i = 0; i < 2 && (!same || !proofs); i++) {
         ep_conf_retire(ep, c->conf[i], now);
         c->conf[i] = NULL;
     }
@@ -92,6 +95,8 @@ int dt_endpoint_tunnel_update(struct dt_endpoint *ep, dt_time now, uint32_t tunn
     } else if (c->e.started && !probe) {
         dt_epoch_client_rekey(&c->e, now); /* an epoch's control packets go where they went when it began */
     }
+    if (same && !proofs)
+        ep_proof_recheck(t, now, c->cfg.proofs.trust);
     ep_settle(t, now);
     return 0;
 }
@@ -183,6 +188,21 @@ static int sessions_fit(const struct tunnel *t, const struct dt_gateway_cfg *cfg
     return 0;
 }
 
+/* The method alone; whether the certificate is still one to be taken is looked at by a job. */
+static int proof_fits(const struct tunnel *t, const struct dt_gateway_cfg *cfg, struct dt_err *err)
+{
+    dt_list_for_each (n, &t->links) {
+        const struct link *l = DT_CONTAINER_OF(n, struct link, node);
+        struct dt_ike_session_info info;
+        if (!l->s || !l->up)
+            continue;
+        dt_ike_session_info(l->s, &info);
+        if (info.peer_cert && !cfg->proofs.trust)
+            return dt_err_set(err, 0, "certificates are not taken any more");
+    }
+    return 0;
+}
+
 /* 0: the client could come as it is under `cfg` too. -1: *err says what it could not have. */
 static int client_fits(const struct tunnel *t, const struct dt_gateway_cfg *cfg, const struct dt_ike_id *was,
                        struct dt_err *err)
@@ -195,7 +215,7 @@ static int client_fits(const struct tunnel *t, const struct dt_gateway_cfg *cfg,
         return dt_err_set(err, 0, "it is not among the gateway's peers any more");
     if (s->leased && !cfg->lease && !dt_list_empty(&t->sas))
         return dt_err_set(err, 0, "the gateway leases no inside addresses any more");
-    return sessions_fit(t, cfg, err) || sas_fit(t, cfg, err) ? -1 : 0;
+    return sessions_fit(t, cfg, err) || sas_fit(t, cfg, err) || proof_fits(t, cfg, err) ? -1 : 0;
 }
 
 static void take_conf(struct tunnel *t, struct conf *c)
@@ -219,7 +239,8 @@ int dt_endpoint_gateway_update(struct dt_endpoint *ep, dt_time now, uint32_t gat
         return -1;
     EP_CALL(ep, now);
     struct conf *fresh = NULL, *old = g->conf;
-    if (!ep_conf_same_server(&g->cfg, cfg)) {
+    bool proofs = dt_ike_proofs_eq(&g->cfg.proofs, &cfg->proofs);
+    if (!ep_conf_same_server(&g->cfg, cfg) || !proofs) {
         fresh = ep_conf_new(ep);
         if (!fresh)
             return dt_err_set(err, 0, "%s: no memory", cfg->name);
@@ -228,6 +249,8 @@ int dt_endpoint_gateway_update(struct dt_endpoint *ep, dt_time now, uint32_t gat
         g->conf = fresh;
     }
     struct dt_ike_id was = g->cfg.identity;
+    struct dt_ike_proofs held = g->cfg.proofs;
+    ep_proof_take(&held, &cfg->proofs);
     g->cfg = *cfg;
     struct dt_epoch_params p = cfg->params;
     p.probe = cfg->probe;
@@ -244,6 +267,9 @@ int dt_endpoint_gateway_update(struct dt_endpoint *ep, dt_time now, uint32_t gat
         if (fresh)
             take_conf(t, fresh);
         dt_epoch_server_params(&t->s->e, &p);
+        if (!proofs)
+            ep_proof_recheck(t, now, g->cfg.proofs.trust);
+        ep_events_tell(ep);
     }
     if (fresh)
         ep_conf_retire(ep, old, now);

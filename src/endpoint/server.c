@@ -53,7 +53,7 @@ struct gateway *ep_server_nth_offer(const struct dt_endpoint *ep, const struct d
         unsigned i = 0;
         if (!ep_server_listens(&g->cfg, &path->local.addr))
             continue;
-        while (i < found && !ep_conf_same_proposals(&offer[i]->conf->ike.ike, &g->conf->ike.ike))
+        while (i < found && !dt_endpoint_gateways_offer(&offer[i]->cfg, &g->cfg))
             i++;
         if (i < found)
             continue;
@@ -384,6 +384,7 @@ void ep_server_gateway_remove(struct gateway *g, dt_time now)
     ep_conf_retire(ep, g->conf, now);
     dt_list_del(&g->list);
     ep->count.gateways--;
+    dt_ike_proofs_unref(&g->cfg.proofs);
     ep_free(ep, g, sizeof(*g));
 }
 
@@ -412,6 +413,7 @@ uint32_t dt_endpoint_gateway_add(struct dt_endpoint *ep, dt_time now, const stru
     g->ep = ep;
     g->id = ++ep->next_gateway;
     g->cfg = *cfg;
+    dt_ike_proofs_ref(&g->cfg.proofs);
     g->conf = c;
     c->gateway = g;
     ep_conf_server(c, cfg);

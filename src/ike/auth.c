@@ -48,9 +48,9 @@ static void certificates_write(struct dt_ike_session *s, struct dt_ike_builder *
 {
     struct ike_certreq request = {0};
     if (ike_auth_signs(s))
-        ike_cert_write(b, s->cfg->own);
-    if (s->cfg->trust)
-        ike_certreq_add(&request, s->cfg->trust);
+        ike_cert_write(b, s->cfg->proofs.own);
+    if (s->cfg->proofs.trust)
+        ike_certreq_add(&request, s->cfg->proofs.trust);
     ike_certreq_write(b, &request);
 }
 

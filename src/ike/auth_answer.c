@@ -124,7 +124,7 @@ static size_t auth_answer_build(struct ike_sa *sa, const struct answer *a, const
     ike_sk_begin(sa, &b, DT_IKE_AUTH, true);
     dt_ike_id_write(&b, DT_P_IDR, &s->local_id);
     if (ike_auth_signs(s))
-        ike_cert_write(&b, s->cfg->own);
+        ike_cert_write(&b, s->cfg->proofs.own);
     if (ike_auth_write(sa, &b, err))
         return 0;
     if (a->child) {

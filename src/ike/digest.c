@@ -79,10 +79,10 @@ static void digest_door(struct dt_digest *d, const struct ike_door *door, dt_tim
     dt_digest_u64(d, dt_time_sub(door->work.full_at, now));
     dt_digest_u64(d, dt_time_sub(door->answers.full_at, now));
     dt_digest_u64(d, door->cookies_on);
-    for (size_t i = 0; door->source_work && i < IKE_SOURCES; i++) {
+    for (size_t i = 0; door->source_work && i < IKE_SOURCES; i++)
         dt_digest_u64(d, dt_time_sub(door->source_work[i].full_at, now));
+    for (size_t i = 0; door->source_answers && i < IKE_SOURCES; i++)
         dt_digest_u64(d, dt_time_sub(door->source_answers[i].full_at, now));
-    }
 }
 
 void dt_ike_digest(const struct dt_ike *ike, dt_time now, struct dt_digest *d)

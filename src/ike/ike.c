@@ -170,6 +170,8 @@ static void life_due(struct ike_sa *sa)
                          dt_time_seconds(s->ike->params.door.half_open_timeout));
         break;
     case SA_UP:
+        if (sa == s->current && ike_auth_expired(s))
+            break;
         if (sa == s->current && ike_rekey_overdue(sa))
             ike_session_close(s, "the peer has refused to rekey the IKE SA until its lifetime was over");
         else if (sa == s->current)

@@ -110,6 +110,21 @@ enum dt_ike_encap {
 
 #define DT_PSK_MAX 256
 
+/* Proof by certificate (RFC 7427); needs ops->wall. own: an initiator proves itself by it, a responder too to whoever does so
+ * (with own_always: to everybody); NULL: by the pre-shared key. trust: the peer may prove itself by a certificate of these
+ * authorities, and an initiator takes nothing else from it; NULL: it may not. */
+struct dt_ike_proofs {
+    struct dt_x509_own *own;
+    struct dt_x509_trust *trust;
+    bool own_always;
+    bool rsa_sha1; /* method 1 (RSA with SHA-1) is taken, and given to a peer that knows nothing newer. Weak */
+};
+void dt_ike_proofs_ref(const struct dt_ike_proofs *p); /* whoever copies it */
+void dt_ike_proofs_unref(struct dt_ike_proofs *p);     /* and empties it */
+bool dt_ike_proofs_eq(const struct dt_ike_proofs *a, const struct dt_ike_proofs *b);
+/* The same ways to prove oneself, perhaps by another certificate, or to other authorities: no reason to negotiate anew. */
+bool dt_ike_proofs_alike(const struct dt_ike_proofs *a, const struct dt_ike_proofs *b);
+
 /* One side's view of a peer: shared by all sessions that use it, borrowed by the engine: it must outlive them
  * (or be exchanged by dt_ike_session_set_cfg). */
 struct dt_ike_cfg {
@@ -122,13 +137,7 @@ struct dt_ike_cfg {
     bool transport;
     enum dt_ike_encap encap;
 
-    /* Proof by certificate (RFC 7427). own: an initiator proves itself by it, a responder too to whoever does so (with own_always:
-     * to everybody); NULL: by the pre-shared key. trust: the peer may prove itself by a certificate of these authorities; NULL:
-     * it may not, and an initiator takes no pre-shared key from its peer where there is one. Needs ops->wall. */
-    struct dt_x509_own *own;
-    struct dt_x509_trust *trust;
-    bool own_always;
-    bool rsa_sha1; /* method 1 (RSA with SHA-1) is taken, and given to a peer that knows nothing newer. Weak */
+    struct dt_ike_proofs proofs; /* borrowed */
 
     /* initiator */
     /* Ask for inside addresses (configuration payload); what is given is added to the session
@@ -263,6 +272,9 @@ struct dt_ike_ops {
     /* The end, for whatever reason; not after dt_ike_close(silently). All its children had child_down (or
      * child_failed) just before. Never called for a responder's session that authorize did not accept. */
     void (*session_down)(void *ctx, struct dt_ike_session *s, const struct dt_err *why);
+    /* The certificate that the peer proved itself with is not one that would be taken now: it has expired, or see
+     * dt_ike_session_recheck. The owner closes the session; without this callback it is closed. */
+    void (*proof_lost)(void *ctx, struct dt_ike_session *s, const struct dt_err *why);
     /* The IKE SA was rekeyed; children moved along. */
     void (*session_rekeyed)(void *ctx, struct dt_ike_session *s);
     /* Datagrams now travel elsewhere: a float to UDP 4500, or the peer's address changed behind its NAT. The
@@ -391,6 +403,9 @@ void dt_ike_session_rekey(struct dt_ike_session *s, dt_time now);
 void dt_ike_liveness(struct dt_ike_session *s, dt_time now);
 /* New configuration for what is negotiated from now on. */
 void dt_ike_session_set_cfg(struct dt_ike_session *s, const struct dt_ike_cfg *cfg);
+/* Would the peer's certificate be taken by that trust (the cfg's new one) now? If not, proof_lost follows, later: it is a job.
+ * Nothing happens where the peer proved itself otherwise. */
+void dt_ike_session_recheck(struct dt_ike_session *s, dt_time now, struct dt_x509_trust *trust);
 /* The local address changed, or the data path saw the peer's authenticated packets come from elsewhere. What is
  * outstanding is sent again at once; an initiator also sends a request of its own, so that the peer follows. */
 void dt_ike_session_set_path(struct dt_ike_session *s, dt_time now, const struct dt_path *path);

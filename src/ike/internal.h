@@ -14,6 +14,7 @@
  *   auth.c          IKE_AUTH, initiator;     auth_answer.c     responder
  *   auth_psk.c      the shared key method
  *   signature.c     proof by signature: what is signed and how, and who may prove itself how
+ *   proofs.c        what proves us and whom we believe, and what becomes of a session when that changes
  *   auth_task.c     its public-key work;  cert.c  CERT, CERTREQ, SIGNATURE_HASH_ALGORITHMS
  *   child.c         children: life, keys, the owner's calls
  *   offer.c         SA and TS payloads of children: offer, choice, check of the answer
@@ -273,6 +274,7 @@ struct dt_ike_session {
     uint16_t chosen_key_bits;
     uint16_t chosen_prf, chosen_group;
     uint8_t own_method, peer_method; /* of AUTH, once it is up */
+    struct ike_work *recheck; /* of peer_cert, under way */
     struct dt_ike_peer_cert *peer_cert; /* what the peer proved itself with; NULL: no certificate */
 };
 
@@ -445,6 +447,9 @@ struct dt_dh *ike_work_take_pair(struct ike_sa *sa, uint16_t group, struct dt_er
 /* A task of IKE_AUTH, for a message of the peer's or (m NULL) for our own first one. True: it is a job now, and will be in
  * hs->task when again(sa, m) is called. False: do it at once; it is the caller's. */
 bool ike_work_task(struct ike_sa *sa, const struct ike_msg *m, struct ike_auth_task *t, ike_work_again *again);
+/* The same for a session's peer that is up; ike_auth_rechecked is called. */
+bool ike_work_recheck(struct dt_ike_session *s, struct ike_auth_task *t);
+void ike_work_abandon_recheck(struct dt_ike_session *s);
 bool ike_work_pending(const struct ike_sa *sa, bool answer);
 void ike_work_abandon_sa(struct ike_sa *sa);
 void ike_work_abandon_exchange(struct ike_exchange *ex);
@@ -516,6 +521,11 @@ int ike_auth_write(struct ike_sa *sa, struct dt_ike_builder *b, struct dt_err *e
 struct dt_ike_may ike_auth_may(struct dt_ike_session *s);
 /* "we showed the certificate ...": for sentences about a peer that refused. Returns buf. */
 const char *ike_auth_shown(const struct dt_ike_session *s, char *buf, size_t cap);
+void ike_auth_rechecked(struct dt_ike_session *s, const struct ike_auth_task *t);
+/* Has the peer's certificate expired? Then its owner is told, and the session closes. */
+bool ike_auth_expired(struct dt_ike_session *s);
+/* Not later than the certificate expires. */
+dt_time ike_auth_until(const struct dt_ike_session *s, dt_time when);
 void ike_auth_remember(struct dt_ike_session *s); /* what was proved, before the handshake is forgotten */
 
 /* ---- cert.c ---- */

@@ -16,7 +16,7 @@ void ike_rekey_schedule(struct ike_sa *sa)
     if (life != DT_NEVER && !sa->session->initiator)
         when = dt_time_add(when, life);
     sa->since = ike->now;
-    dt_heap_set(&ike->timers, &sa->life.t, when);
+    dt_heap_set(&ike->timers, &sa->life.t, ike_auth_until(sa->session, when));
 }
 
 bool ike_rekey_overdue(const struct ike_sa *sa)

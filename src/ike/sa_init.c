@@ -16,7 +16,7 @@ static size_t sa_init_build(struct dt_ike_session *s)
     dt_ike_sa_write(&b, &s->cfg->ike);
     dt_ike_ke_write(&b, hs->group, dt_dh_public(hs->dh));
     dt_ike_raw_write(&b, DT_P_NONCE, dt_span(hs->nonce, hs->nonce_len));
-    if (s->cfg->trust)
+    if (s->cfg->proofs.trust)
         ike_hashes_write(&b);
     if (s->cfg->encap != DT_ENCAP_OFF)
         ike_nat_write(ike, &b, h.spi_i, 0, &s->path, s->cfg->encap == DT_ENCAP_FORCE);

@@ -206,8 +206,8 @@ static void plan_certificates(struct dt_ike *ike, const struct ike_msg *m, struc
 {
     const struct dt_ike_cfg *cfg;
     for (unsigned n = 0; n < LISTS_MAX && (cfg = ike->ops.lookup(ike->ctx, m->path, n)); n++)
-        if (cfg->trust)
-            ike_certreq_add(&p->certreq, cfg->trust);
+        if (cfg->proofs.trust)
+            ike_certreq_add(&p->certreq, cfg->proofs.trust);
     p->hashes = p->certreq.wanted && ike_hashes_read(&m->outer);
 }
 

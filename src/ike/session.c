@@ -84,6 +84,7 @@ void ike_session_end(struct dt_ike_session *s, const struct dt_err *why)
     while (!dt_list_empty(&s->sas))
         ike_sa_end(DT_CONTAINER_OF(s->sas.next, struct ike_sa, link));
     s->current = NULL;
+    ike_work_abandon_recheck(s);
     ike_handshake_free(s);
     while (!dt_list_empty(&s->children)) {
         struct dt_ike_child *c = DT_CONTAINER_OF(s->children.next, struct dt_ike_child, link);

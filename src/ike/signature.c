@@ -123,12 +123,12 @@ static int method_choose(struct dt_ike_session *s, struct ike_auth_task *t, bool
 
 struct dt_ike_may ike_auth_may(struct dt_ike_session *s)
 {
-    struct dt_ike_may may = {.psk = !s->initiator || !s->cfg->trust,
-                             .certificate = s->cfg->trust != NULL,
-                             .rsa_sha1 = s->cfg->rsa_sha1};
+    struct dt_ike_may may = {.psk = !s->initiator || !s->cfg->proofs.trust,
+                             .certificate = s->cfg->proofs.trust != NULL,
+                             .rsa_sha1 = s->cfg->proofs.rsa_sha1};
     if (s->ike->ops.may_prove)
         s->ike->ops.may_prove(s->ike->ctx, s, &s->remote_id, &may);
-    may.certificate = may.certificate && s->cfg->trust;
+    may.certificate = may.certificate && s->cfg->proofs.trust;
     return may;
 }
 
@@ -217,14 +217,14 @@ static int ask_about_peer(struct ike_sa *sa, const struct dt_ike_payloads *in, c
     t->peer_id = s->remote_id;
     t->peer_responds = s->initiator;
     t->now = s->ike->ops.wall(s->ike->ctx);
-    t->trust = dt_x509_trust_ref(s->cfg->trust);
+    t->trust = dt_x509_trust_ref(s->cfg->proofs.trust);
     return octets_keep(sa, !sa->initiator, &t->signed_by_peer, err);
 }
 
 static int ask_for_own(struct ike_sa *sa, bool rsa_sha1, struct ike_auth_task *t, struct dt_err *err)
 {
     struct dt_ike_session *s = sa->session;
-    t->own = dt_x509_own_ref(s->cfg->own);
+    t->own = dt_x509_own_ref(s->cfg->proofs.own);
     return method_choose(s, t, rsa_sha1, err) || octets_keep(sa, sa->initiator, &t->to_sign, err) ? -1 : 0;
 }
 
@@ -309,7 +309,8 @@ enum ike_auth_verdict ike_auth_peer(struct ike_sa *sa, const struct ike_msg *m, 
 
 bool ike_auth_signs(const struct dt_ike_session *s)
 {
-    return s->cfg->own && (s->initiator || s->cfg->own_always || s->hs->peer_method != DT_IKE_AUTH_PSK);
+    return s->cfg->proofs.own &&
+           (s->initiator || s->cfg->proofs.own_always || s->hs->peer_method != DT_IKE_AUTH_PSK);
 }
 
 enum ike_auth_verdict ike_auth_own(struct ike_sa *sa, ike_work_again *again, struct dt_err *err)
@@ -322,7 +323,7 @@ enum ike_auth_verdict ike_auth_own(struct ike_sa *sa, ike_work_again *again, str
         dt_err_set(err, 0, "no memory");
         return AUTH_BAD;
     }
-    if (ask_for_own(sa, s->cfg->rsa_sha1, t, err))
+    if (ask_for_own(sa, s->cfg->proofs.rsa_sha1, t, err))
         return refuse(t);
     enum ike_auth_verdict v = task_ready(sa, NULL, t, again, err);
     return v == AUTH_GOOD ? proof_judge(s, err) : v;
@@ -353,8 +354,8 @@ int ike_auth_write(struct ike_sa *sa, struct dt_ike_builder *b, struct dt_err *e
 const char *ike_auth_shown(const struct dt_ike_session *s, char *buf, size_t cap)
 {
     bool signs = s->own_method ? s->own_method != DT_IKE_AUTH_PSK : s->hs && ike_auth_signs(s);
-    if (signs && s->cfg && s->cfg->own)
-        snprintf(buf, cap, "we showed the certificate %.250s", dt_x509_own_str(s->cfg->own));
+    if (signs && s->cfg && s->cfg->proofs.own)
+        snprintf(buf, cap, "we showed the certificate %.250s", dt_x509_own_str(s->cfg->proofs.own));
     else
         snprintf(buf, cap, "we showed the pre-shared key that is configured here");
     return buf;

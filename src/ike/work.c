@@ -26,9 +26,12 @@ struct ike_work {
     struct dt_rand rand;
     uint16_t group;
     struct ike_auth_task *task; /* NULL: it is a key exchange */
-    uint32_t cost;              /* us */
-    struct dt_dh *dh;           /* NULL: a fresh pair is made */
-    size_t peer_len;            /* 0: only the pair */
+    struct dt_ike_session
+        *recheck;     /* whose peer's certificate it is about; NULL: it is not, or not any more */
+    bool patient;     /* nobody waits for it */
+    uint32_t cost;    /* us */
+    struct dt_dh *dh; /* NULL: a fresh pair is made */
+    size_t peer_len;  /* 0: only the pair */
     uint8_t peer[DT_KE_MAX], shared[DT_KE_MAX];
     int rc;
     struct dt_err err;
@@ -170,6 +173,21 @@ bool ike_work_task(struct ike_sa *sa, const struct ike_msg *m, struct ike_auth_t
     return true;
 }
 
+bool ike_work_recheck(struct dt_ike_session *s, struct ike_auth_task *t)
+{
+    struct ike_work *w = s->ike->ops.work ? work_new(s->ike, 0) : NULL;
+    if (!w)
+        return false;
+    if (s->recheck) /* it asks what is not asked any more */
+        s->recheck->recheck = NULL;
+    w->task = t;
+    w->recheck = s;
+    w->patient = true;
+    s->recheck = w;
+    work_start(w);
+    return true;
+}
+
 /* ---- for a key pair ---- */
 
 bool ike_work_pair_ready(struct ike_sa *sa, struct ike_exchange *ex, uint16_t group)
@@ -230,6 +248,13 @@ void ike_work_abandon_sa(struct ike_sa *sa)
     }
 }
 
+void ike_work_abandon_recheck(struct dt_ike_session *s)
+{
+    if (s->recheck)
+        s->recheck->recheck = NULL;
+    s->recheck = NULL;
+}
+
 void ike_work_abandon_exchange(struct ike_exchange *ex)
 {
     if (ex->work)
@@ -260,7 +285,8 @@ static struct ike_work *work_of(struct dt_ike_work *job)
 
 bool dt_ike_work_urgent(const struct dt_ike_work *job)
 {
-    return !DT_CONTAINER_OF(job, struct ike_work, job)->source;
+    const struct ike_work *w = DT_CONTAINER_OF(job, struct ike_work, job);
+    return !w->source && !w->patient;
 }
 
 void dt_ike_work_run(struct dt_ike_work *job)
@@ -303,6 +329,13 @@ static void message_resume(struct ike_work *w)
         sa->work[w->answer] = NULL;
 }
 
+static void recheck_resume(struct ike_work *w)
+{
+    struct dt_ike_session *s = w->recheck;
+    s->recheck = NULL;
+    ike_auth_rechecked(s, w->task);
+}
+
 void dt_ike_work_done(struct dt_ike_work *job, dt_time now)
 {
     struct ike_work *w = work_of(job);
@@ -314,6 +347,8 @@ void dt_ike_work_done(struct dt_ike_work *job, dt_time now)
             exchange_resume(w);
         else if (w->sa)
             message_resume(w);
+        else if (w->recheck)
+            recheck_resume(w);
     }
     work_free(w);
     if (ike)

@@ -50,9 +50,9 @@ static int noting_match(void *user, const char *pattern, struct dt_config_paths 
     return dt_config_disk.match(NULL, pattern, out);
 }
 
-static void note_secret(void *user, const char *path)
+static void note_named(void *user, const char *path, bool secret)
 {
-    grant_add(user, KEEPER_FILE_SECRET, path);
+    grant_add(user, secret ? KEEPER_FILE_SECRET : KEEPER_FILE_TEXT, path);
 }
 
 /* A file that is not as it should be names what it names as far as it was read: the daemon finds the same fault. */
@@ -61,7 +61,7 @@ static void find_out(struct grants *g, const char *config)
     struct dt_config_opener noting = {.open = noting_open, .match = noting_match, .user = g};
     struct dt_block_file file;
     dt_config_file_read(&file, config, &noting, NULL);
-    dt_config_secret_files(&file, note_secret, g);
+    dt_config_named_files(&file, note_named, g);
     dt_block_file_free(&file);
     if (g->n > 0)
         qsort(g->v, g->n, sizeof(g->v[0]), grant_cmp);

@@ -5,7 +5,7 @@
  * over the daemon through what it reads from the network gets no more than stands here.
  *
  *   load      the configuration. A child of the keeper's reads the file that was named at start, and gives descriptors of
- *             that file, of what it includes, and of the secrets' files that it names; of nothing else. The child then ends:
+ *             that file, of what it includes, and of the files of secrets, keys and certificates that it names; of nothing else. The child then ends:
  *             its memory has what the file says, the keeper's never does
  *   setup     once, before the daemon hears from anybody: the device's name, ports, and the control socket's path
  *   keep      what the daemon must find again when it starts, in the two files that the setup names: replaced as a whole

@@ -78,7 +78,7 @@ bool gates_admit(struct daemon *d, const char *identity)
     dt_list_for_each (l, &d->gates) {
         const struct gate *g = DT_CONTAINER_OF(l, struct gate, link);
         if (!g->discovery && dt_ike_id_matches(&g->cfg.cfg.peers, &id) &&
-            dt_config_gateway_psk(&g->cfg, &id) != NULL)
+            (dt_config_gateway_psk(&g->cfg, &id) != NULL || g->cfg.cfg.proofs.trust != NULL))
             return true;
     }
     return false;
@@ -99,6 +99,7 @@ static void move_tunnel(struct dt_config_tunnel *to, struct dt_config_tunnel *fr
 {
     *to = *from;
     from->nhost = 0;
+    from->cfg.proofs = (struct dt_ike_proofs){0};
     dt_wipe(&from->psk, sizeof(from->psk));
 }
 
@@ -106,6 +107,7 @@ static void clear_tunnel(struct dt_config_tunnel *t)
 {
     for (size_t i = 0; i < t->nhost; i++)
         free(t->host[i]);
+    dt_ike_proofs_unref(&t->cfg.proofs);
     dt_wipe(t, sizeof(*t));
 }
 
@@ -117,6 +119,7 @@ static void move_gateway(struct dt_config_gateway *to, struct dt_config_gateway 
     from->fixed = NULL;
     from->nexact = from->nfixed = from->nexact_secret = 0;
     from->nsecret = from->nclient = 0;
+    from->cfg.proofs = (struct dt_ike_proofs){0};
     dt_wipe(&from->psk, sizeof(from->psk));
 }
 
@@ -127,6 +130,7 @@ static void clear_gateway(struct dt_config_gateway *g)
     free(g->secret);
     dt_config_clients_free(g->client, g->nclient);
     free(g->fixed);
+    dt_ike_proofs_unref(&g->cfg.proofs);
     dt_wipe(g, sizeof(*g));
 }
 

@@ -486,7 +486,7 @@ static void everything_wrong_is_said_in_order(void **state)
 static void what_is_missing(void **state)
 {
     struct dt_config c;
-    static const char *const keys[] = {"gateway", "local", "remote", "psk", "protect"};
+    static const char *const keys[] = {"gateway", "local", "remote", "protect", "psk"};
     assert_int_equal(parse(&c, "tunnel \"a\" { }\n"), -1);
     assert_int_equal(c.errors, 5);
     for (size_t i = 0; i < 5; i++)

@@ -455,6 +455,13 @@ static int op_psk(void *user, uint32_t tunnel, uint32_t gateway, const struct dt
     return (int)strlen(h->psk);
 }
 
+static int64_t op_wall(void *user)
+{
+    const struct world *w = ((struct world_host *)user)->w;
+    look(user);
+    return w->wall + (int64_t)(w->now / DT_SEC) - 1000;
+}
+
 static int op_lease(void *user, dt_time now, uint32_t gateway, const struct dt_ike_id *peer,
                     const struct dt_ike_inside *want, struct dt_ike_inside *give, struct dt_err *err)
 {
@@ -546,6 +553,7 @@ const struct dt_endpoint_ops world_ops = {
     .tunnel = op_tunnel,
     .local_addr = op_local_addr,
     .psk = op_psk,
+    .wall = op_wall,
     .authority = op_authority,
     .lease = op_lease,
     .release = op_release,

@@ -92,6 +92,7 @@ struct world_host {
 struct world {
     dt_time now;
     struct dt_prng prng;
+    int64_t wall; /* seconds since 1970 at the beginning, for certificates */
     struct world_host host[WORLD_HOSTS];
     int n;
     unsigned loss, dup;                            /* per mille */

@@ -29,14 +29,14 @@ static int teardown(void **state)
 
 static void prove_by(struct net_host *h, const struct cert *c, const struct cert *above)
 {
-    dt_x509_own_unref(h->cfg.own);
-    h->cfg.own = c ? certs_own((const struct cert *[]){c, above}, above ? 2 : 1) : NULL;
+    dt_x509_own_unref(h->cfg.proofs.own);
+    h->cfg.proofs.own = c ? certs_own((const struct cert *[]){c, above}, above ? 2 : 1) : NULL;
 }
 
 static void trust_in(struct net_host *h, const struct cert *ca, enum dt_x509_crl crl)
 {
-    dt_x509_trust_unref(h->cfg.trust);
-    h->cfg.trust = ca ? certs_trust(crl, &ca, 1) : NULL;
+    dt_x509_trust_unref(h->cfg.proofs.trust);
+    h->cfg.proofs.trust = ca ? certs_trust(crl, &ca, 1) : NULL;
 }
 
 static void begin(uint64_t seed)
@@ -215,7 +215,7 @@ static void peers_that_know_no_rfc7427(void **state)
         net.filter = without_rfc7427;
         cert_host(&x, "host0.example.net", &root, cases[i].kind);
         prove_by(a, &x, NULL);
-        a->cfg.rsa_sha1 = b->cfg.rsa_sha1 = cases[i].sha1;
+        a->cfg.proofs.rsa_sha1 = b->cfg.proofs.rsa_sha1 = cases[i].sha1;
         net_open(&net, 0, 1);
         net_run_until(&net, 200 * DT_SEC, net_over);
         /* The initiator's octets are another's now, so that its signature is wrong; its method is what is asked here. */
@@ -259,7 +259,7 @@ static void both_kinds_of_clients(void **state)
     begin(3); /* a pre-shared key one way, a certificate the other */
     a->psk = b->psk = NET_PSK;
     prove_by(a, NULL, NULL);
-    b->cfg.own_always = true;
+    b->cfg.proofs.own_always = true;
     come_up();
     assert_int_equal(methods(a), 0x2e);
     assert_int_equal(methods(b), 0xe2);
@@ -370,7 +370,7 @@ static void a_gateway_that_is_not_believed(void **state)
 static void revoked_clients(void **state)
 {
     begin(1);
-    certs_revoke(b->cfg.trust, &root, (const struct cert *[]){&anna}, 1, CERTS_NOW - CERTS_DAY,
+    certs_revoke(b->cfg.proofs.trust, &root, (const struct cert *[]){&anna}, 1, CERTS_NOW - CERTS_DAY,
                  CERTS_NOW + CERTS_DAY);
     fail_to_come_up("AUTHENTICATION_FAILED", "was revoked on 2027-01-14 08:00:00 UTC");
     finish();
@@ -382,13 +382,13 @@ static void revoked_clients(void **state)
 
     begin(3);
     trust_in(b, &root, DT_CRL_STRICT);
-    certs_revoke(b->cfg.trust, &root, NULL, 0, CERTS_NOW - CERTS_DAY, CERTS_NOW + CERTS_DAY);
+    certs_revoke(b->cfg.proofs.trust, &root, NULL, 0, CERTS_NOW - CERTS_DAY, CERTS_NOW + CERTS_DAY);
     come_up();
     finish();
 
     begin(4);
     trust_in(b, &root, DT_CRL_STRICT);
-    certs_revoke(b->cfg.trust, &root, NULL, 0, CERTS_NOW - CERTS_DAY, CERTS_NOW - 1);
+    certs_revoke(b->cfg.proofs.trust, &root, NULL, 0, CERTS_NOW - CERTS_DAY, CERTS_NOW - 1);
     fail_to_come_up("AUTHENTICATION_FAILED", "was to be replaced by 2027-01-15 07:59:59 UTC");
     finish();
 }
@@ -400,8 +400,8 @@ static void a_certificate_alone_proves_nothing(void **state)
     begin(1);
     cert_host(&thief, "host0.example.net", &root, DT_KEY_P256);
     struct dt_x509_own *own = certs_own((const struct cert *[]){&thief}, 1);
-    dt_x509_own_unref(a->cfg.own);
-    a->cfg.own = own;
+    dt_x509_own_unref(a->cfg.proofs.own);
+    a->cfg.proofs.own = own;
     /* Its certificate in the message becomes anna's, of the same length or not: swapped inside the object. */
     struct dt_span *der = (struct dt_span *)(uintptr_t)memmem(
         own, 300, &(const uint8_t *){dt_x509_own_der(own, 0).p}, sizeof(void *));
@@ -421,6 +421,87 @@ static void keys_ids_are_proved_by_no_certificate(void **state)
     assert_int_equal(dt_ike_id_parse(&a->cfg.local_id, "keyid:anna"), 0);
     fail_to_come_up("AUTHENTICATION_FAILED",
                     "keyid:anna signs, and no certificate proves an identity of that kind");
+    finish();
+}
+
+/* ---- while a session is up ---- */
+
+static bool gone(struct net *n)
+{
+    return !a->session && !b->session;
+}
+
+static void a_session_ends_with_the_certificate(void **state)
+{
+    struct dt_x509_draft d = cert_draft("host0.example.net", &root);
+    struct cert c;
+    d.n = 1;
+    d.name[0] = (struct dt_x509_name){DT_X509_DNS, "host0.example.net"};
+    d.until = CERTS_NOW + 100;
+    cert_issue(&c, &d);
+    begin(1);
+    net.params.keepalive = DT_NEVER;
+    net_restart(&net, 0);
+    net_restart(&net, 1);
+    prove_by(a, &c, NULL);
+    come_up();
+    net_run(&net, net.now + 95 * DT_SEC);
+    assert_non_null(b->session);
+    net.wall += 101;
+    assert_true(net_run_until(&net, 20 * DT_SEC, gone));
+    assert_int_equal(b->proofs_lost, 1);
+    assert_int_equal(a->proofs_lost, 0);
+    assert_non_null(
+        strstr(b->last_proof.text, "host0.example.net: its certificate CN=host0.example.net, serial "));
+    assert_non_null(strstr(b->last_proof.text, "has expired meanwhile"));
+    cert_free(&c);
+    finish();
+}
+
+static void a_session_is_judged_again(void **state)
+{
+    for (int jobs = 0; jobs < 2; jobs++) {
+        begin((uint64_t)jobs);
+        net.job_delay = jobs ? 50 * DT_MSEC : 0;
+        net_restart(&net, 0);
+        net_restart(&net, 1);
+        come_up();
+        struct dt_x509_trust *now = certs_trust(DT_CRL_SOFT, (const struct cert *[]){&root, &other_root}, 2),
+                             *other = certs_trust(DT_CRL_SOFT, (const struct cert *[]){&other_root}, 1);
+        dt_ike_session_recheck(b->session, net.now, now);
+        net_run(&net, net.now + DT_SEC);
+        assert_non_null(b->session);
+        dt_ike_session_recheck(b->session, net.now, other); /* which is asked no more */
+        dt_ike_session_recheck(b->session, net.now, now);
+        net_run(&net, net.now + DT_SEC);
+        assert_int_equal(b->session != NULL, jobs); /* at once, or it was never told */
+        if (jobs) {
+            certs_revoke(now, &root, (const struct cert *[]){&anna}, 1, CERTS_NOW - CERTS_DAY,
+                         CERTS_NOW + CERTS_DAY);
+            dt_ike_session_recheck(b->session, net.now, now);
+            assert_true(net_run_until(&net, 5 * DT_SEC, gone));
+            assert_non_null(strstr(b->last_proof.text, "was revoked on"));
+        }
+        assert_int_equal(b->proofs_lost, 1);
+        dt_x509_trust_unref(now);
+        dt_x509_trust_unref(other);
+        net_run(&net, net.now + DT_SEC);
+        finish();
+    }
+    begin(3); /* it ends while it is judged */
+    net.job_delay = DT_SEC;
+    net_restart(&net, 1);
+    come_up();
+    net_run(&net, net.now + 5 * DT_SEC);
+    dt_ike_session_recheck(b->session, net.now, b->cfg.proofs.trust);
+    dt_ike_close(b->session, net.now, true);
+    b->session = NULL;
+    dt_ike_close(a->session, net.now, true);
+    a->session = NULL;
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; k < net.host[i].nchild; k++)
+            net.host[i].child[k].up = false;
+    net_run(&net, net.now + 5 * DT_SEC);
     finish();
 }
 
@@ -492,7 +573,8 @@ static void requests_for_certificates(void **state)
         net.filter = look_at_init;
         for (size_t k = 1; k < counts[i]; k++)
             assert_int_equal(
-                dt_x509_trust_add_ca(b->cfg.trust, dt_span(ca[k].a.cert.p, ca[k].a.cert.len), NULL), 0);
+                dt_x509_trust_add_ca(b->cfg.proofs.trust, dt_span(ca[k].a.cert.p, ca[k].a.cert.len), NULL),
+                0);
         come_up();
         assert_true(seen.answer <= seen.request);
         size_t full = 1 + 20 * counts[i];
@@ -530,6 +612,8 @@ int main(void)
         cmocka_unit_test(revoked_clients),
         cmocka_unit_test(a_certificate_alone_proves_nothing),
         cmocka_unit_test(keys_ids_are_proved_by_no_certificate),
+        cmocka_unit_test(a_session_ends_with_the_certificate),
+        cmocka_unit_test(a_session_is_judged_again),
         cmocka_unit_test(work_is_paid_for_and_given_back),
         cmocka_unit_test(requests_for_certificates),
     };

@@ -295,6 +295,13 @@ static void session_down(void *ctx, struct dt_ike_session *s, const struct dt_er
     meddle(h, NULL, NULL);
 }
 
+static void proof_lost(void *ctx, struct dt_ike_session *s, const struct dt_err *why)
+{
+    host_of(ctx)->proofs_lost++;
+    host_of(ctx)->last_proof = *why;
+    meddle(host_of(ctx), s, NULL);
+}
+
 static void session_rekeyed(void *ctx, struct dt_ike_session *s)
 {
     host_of(ctx)->rekeyed++;
@@ -401,6 +408,7 @@ static const struct dt_ike_ops ops = {.send = send,
                                       .notify_out = notify_out,
                                       .session_up = session_up,
                                       .session_down = session_down,
+                                      .proof_lost = proof_lost,
                                       .session_rekeyed = session_rekeyed,
                                       .path_changed = path_changed,
                                       .alive = alive,

@@ -47,7 +47,8 @@ struct net_host {
     unsigned ups, downs, rekeyed, alive, suspects, moves, failed, child_ups, child_downs, redundants,
         keepalives;
     unsigned events[16];
-    struct dt_err last_down, last_failed, last_event;
+    unsigned proofs_lost;
+    struct dt_err last_down, last_failed, last_event, last_proof;
     struct dt_ike_notify got;
     struct dt_ike_child *wanted; /* set by a test; NULL once it is up or has failed */
     struct dt_path path;
