@@ -226,6 +226,8 @@ static void gateways_at_one_address(void **state)
     struct dt_gateway_cfg plain;
     struct dt_err err = {0};
     begin(0);
+    prove_by(&t.proofs, &anna_again); /* which only a peer that announces RFC 8420 is shown */
+    update_tunnel();
     dt_endpoint_gateway_remove(w->host[1].ep, w->now, w->host[1].gateway);
     world_pass(w, 1);
     world_gateway_cfg(&plain);
