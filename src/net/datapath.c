@@ -224,7 +224,9 @@ static int send_natt(struct dt_dp *dp, const struct dt_path *path, const struct 
 {
     const struct dp_worker *w = dp->worker[0];
     bool v4 = path->remote.addr.ver == 4;
-    int fd = nested ? (v4 ? w->nested_udp4.fd : w->nested_udp6.fd) : v4 ? w->udp4.fd : w->udp6.fd;
+    int fd = nested ? (v4 ? w->nested_ike_udp4.fd : w->nested_ike_udp6.fd)
+             : v4   ? w->ike_udp4.fd
+                    : w->ike_udp6.fd;
     if (fd < 0)
         return dt_err_set(err, 0, "there is no encapsulation socket for IPv%d", path->remote.addr.ver);
     return dt_outer_send(fd, path, iov, n, err);

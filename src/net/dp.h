@@ -173,6 +173,9 @@ struct dp_worker {
     int tun, epoll, kick; /* kick: eventfd for commands and stop */
     struct dp_sock udp4, udp6, esp4, esp6;
     struct dp_sock nested_udp4, nested_udp6, nested_esp4, nested_esp6; /* send only (outer.c) */
+    /* Of the first worker: the control thread sends IKE there, in fragments where it is long. DF on the others is as the last
+     * packet of a tunnel wanted it. */
+    struct dp_sock ike_udp4, ike_udp6, nested_ike_udp4, nested_ike_udp6;
     struct dt_ring commands; /* struct dp_cmd */
     struct dt_ring events;   /* struct dt_dp_event */
     atomic_uint_fast64_t count[DT_DPC_COUNT];

@@ -216,24 +216,47 @@ static int open_esp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
     return fd;
 }
 
-/* For what is nested: the same port, another mark, and nothing comes in. */
-static int open_nested_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
+/* Beside those that hear: the same port, another mark or another use, and nothing comes in. */
+static int open_deaf_udp(struct dp_worker *w, uint8_t ver, uint32_t mark, struct dt_err *err)
 {
     uint16_t port = w->dp->cfg.natt_port;
     int fd = socket(ver == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return errno == EAFNOSUPPORT ? -2 : dt_err_set(err, 0, "no UDP socket: %s", strerror(errno));
-    if (share_port(fd, ver, err) < 0 || set_options(fd, ver, w->dp->cfg.mark_nested, err) < 0) {
+    if (share_port(fd, ver, err) < 0 || set_options(fd, ver, mark, err) < 0) {
         close(fd);
         return -1;
     }
     if (dt_outer_bind_deaf(fd, ver, port) < 0) {
-        dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had for what is nested: %s", port, ver,
+        dt_err_set(err, 0, "UDP port %u (IPv%d) cannot be had for what is sent alone: %s", port, ver,
                    strerror(errno));
         close(fd);
         return -1;
     }
     return fd;
+}
+
+static int open_nested_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
+{
+    return open_deaf_udp(w, ver, w->dp->cfg.mark_nested, err);
+}
+
+static int open_ike(struct dp_worker *w, uint8_t ver, uint32_t mark, struct dt_err *err)
+{
+    int fd = open_deaf_udp(w, ver, mark, err);
+    if (fd >= 0)
+        (void)change_df(fd, ver, DF_CLEAR); /* it was tried */
+    return fd;
+}
+
+static int open_ike_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
+{
+    return open_ike(w, ver, w->dp->cfg.mark, err);
+}
+
+static int open_nested_ike_udp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
+{
+    return open_ike(w, ver, w->dp->cfg.mark_nested, err);
 }
 
 static int open_nested_esp(struct dp_worker *w, uint8_t ver, struct dt_err *err)
@@ -268,16 +291,28 @@ void dp_outer_drain_errors(struct dp_sock *s)
     }
 }
 
-static void list_sockets(struct dp_worker *w, struct dp_sock *s[8])
+#define SOCKETS 12
+
+static void list_sockets(struct dp_worker *w, struct dp_sock *s[SOCKETS])
 {
-    struct dp_sock *all[8] = {&w->udp4,        &w->udp6,        &w->esp4,        &w->esp6,
-                              &w->nested_udp4, &w->nested_udp6, &w->nested_esp4, &w->nested_esp6};
+    struct dp_sock *all[SOCKETS] = {&w->udp4,
+                                    &w->udp6,
+                                    &w->esp4,
+                                    &w->esp6,
+                                    &w->nested_udp4,
+                                    &w->nested_udp6,
+                                    &w->nested_esp4,
+                                    &w->nested_esp6,
+                                    &w->ike_udp4,
+                                    &w->ike_udp6,
+                                    &w->nested_ike_udp4,
+                                    &w->nested_ike_udp6};
     memcpy(s, all, sizeof all);
 }
 
 void dp_outer_init(struct dp_worker *w)
 {
-    struct dp_sock *s[8];
+    struct dp_sock *s[SOCKETS];
     list_sockets(w, s);
     for (size_t i = 0; i < DT_ARRAY_LEN(s); i++)
         *s[i] = (struct dp_sock){.fd = -1, .df = -1};
@@ -300,6 +335,10 @@ int dp_outer_open(struct dp_worker *w, struct dt_err *err)
         {&w->nested_udp6, c->no_udp6, 6, open_nested_udp},
         {&w->nested_esp4, c->no_esp4, 4, open_nested_esp},
         {&w->nested_esp6, c->no_esp6, 6, open_nested_esp},
+        {&w->ike_udp4, c->no_udp4 || w->index > 0, 4, open_ike_udp},
+        {&w->ike_udp6, c->no_udp6 || w->index > 0, 6, open_ike_udp},
+        {&w->nested_ike_udp4, c->no_udp4 || w->index > 0, 4, open_nested_ike_udp},
+        {&w->nested_ike_udp6, c->no_udp6 || w->index > 0, 6, open_nested_ike_udp},
     };
     for (size_t i = 0; i < DT_ARRAY_LEN(todo); i++) {
         todo[i].s->fd = todo[i].off ? -1 : todo[i].open(w, todo[i].ver, err);
@@ -311,7 +350,7 @@ int dp_outer_open(struct dp_worker *w, struct dt_err *err)
 
 void dp_outer_close(struct dp_worker *w)
 {
-    struct dp_sock *s[8];
+    struct dp_sock *s[SOCKETS];
     list_sockets(w, s);
     for (size_t i = 0; i < DT_ARRAY_LEN(s); i++)
         if (s[i]->fd >= 0)
