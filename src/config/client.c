@@ -238,7 +238,7 @@ static bool in_pool(const struct dt_config_gateway *g, const struct dt_range *ra
 static void check_networks(struct reader *r, const struct dt_config_gateway *g,
                            const struct dt_config_client *x, bool bounded)
 {
-    char net[DT_SELECTOR_STRLEN], other[200];
+    char net[DT_SELECTOR_STRLEN], other[DT_IKE_ID_STRLEN];
     struct dt_prefix pool;
     for (size_t i = 0; i < x->networks.n; i++) {
         const struct dt_selector *s = &x->networks.v[i];

@@ -17,7 +17,7 @@ static void body(uint8_t type, struct dt_span b)
     struct dt_ike_delete del;
     struct dt_selectors ts;
     struct dt_ike_cp cp;
-    char text[600];
+    char text[DT_IKE_ID_STRLEN];
     switch (type) {
     case DT_P_SA:
         if (!dt_ike_sa_read(&sa, b))
