@@ -119,7 +119,7 @@ static void what_stands_is_not_set_again(void **state)
     assert_int_equal(apply(&n, &w), DT_KEEPER_BY_RESOLVED);
     assert_string_equal(calls, "resolvectl dns dovetail0\nresolvectl domain dovetail0\n");
     static const char *const others[] = {"", "10.1.0.53", "10.1.0.53 fd01::53 10.1.0.54",
-                                         "10.1.0.53 fd01::5"};
+                                         "10.1.0.53 fd01::533"};
     for (size_t i = 0; i < DT_ARRAY_LEN(others); i++) {
         char text[256];
         snprintf(text, sizeof(text), "[ $# = 2 ] && echo 'Link 5 (dovetail0): %s'; exit 0", others[i]);
@@ -179,13 +179,21 @@ static void one_that_hangs_is_ended(void **state)
     struct dt_keeper_word w;
     struct dt_keeper_names n = names(true, "");
     struct timespec from, to;
-    program("resolvectl", "/bin/sleep 60 & wait");
+    char text[256], child[32];
+    snprintf(text, sizeof(text), "/bin/sleep 60 & echo $! >%s/input; wait", dir);
+    program("resolvectl", text);
     no_program("resolvconf");
     clock_gettime(CLOCK_MONOTONIC, &from);
     assert_int_equal(apply(&n, &w), -1);
     clock_gettime(CLOCK_MONOTONIC, &to);
     assert_in_range(to.tv_sec - from.tv_sec, 3, 20);
     assert_string_equal(w.text, "resolvectl had not ended after 4 s, and was killed");
+    read_file("input", child, sizeof(child)); /* what it had begun has ended with it */
+    snprintf(text, sizeof(text), "/proc/%d/exe", atoi(child));
+    assert_true(atoi(child) > 0);
+    for (int i = 0; i < 50 && access(text, F_OK) == 0; i++)
+        usleep(100000);
+    assert_int_not_equal(access(text, F_OK), 0);
 }
 
 static void a_flood_is_bounded(void **state)
