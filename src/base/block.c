@@ -319,6 +319,16 @@ static int foreign_word(struct lexer *l, const char *kind, unsigned line)
                     "this is a wg-quick file, and WireGuard speaks another protocol; tunnel \"NAME\" { ... } "
                     "would be "
                     "right, with the names and the secret of an IPsec gateway");
+    if (strcmp(kind, "connections") == 0)
+        return FAIL(l, line,
+                    "this is a swanctl.conf of strongSwan; tunnel \"NAME\" { ... } or gateway \"NAME\" { ... "
+                    "} would be right, "
+                    "and docs/coming-from.md has each setting");
+    if (strcmp(kind, "conn") == 0 || strcmp(kind, "config") == 0)
+        return FAIL(l, line,
+                    "this is an ipsec.conf of libreswan or strongSwan; tunnel \"NAME\" { ... } or gateway "
+                    "\"NAME\" { ... } would "
+                    "be right, and docs/coming-from.md has each setting");
     return 0;
 }
 

@@ -301,7 +301,7 @@ int sim_cmd_run(const struct sim_options *o)
         return sim_complain(2, "there is no scenario \"%s\"; dovetail-sim list names them", o->name);
     if (!o->name == !o->all)
         return sim_complain(2, o->name ? "either a scenario's name or --all"
-                                       : "run wants a scenario's name (dovetail-sim list), or --all");
+                                       : "run wants a scenario's name (dovetail-sim list), or all");
     if (only == &sim_mixed && !o->days)
         return sim_complain(2, "mixed needs --days: each day brings another scenario");
     if (o->svg && !only)

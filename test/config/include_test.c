@@ -173,6 +173,12 @@ static void texts_of_other_programs_and_codes(void **state)
     says("main.conf:2: the value of local is not UTF-8");
     put("main.conf", "[Interface]\nPrivateKey = abc\n");
     says("main.conf:1: this is a wg-quick file");
+    put("main.conf", "# mine\nconnections {\n office { version = 2 }\n}\n");
+    says("main.conf:2: this is a swanctl.conf of strongSwan");
+    put("main.conf", "config setup\n\tprotostack=netkey\n\nconn office\n\tleft=192.0.2.1\n");
+    says("main.conf:1: this is an ipsec.conf");
+    put("main.conf", "conn office\n\tleft=192.0.2.1\n");
+    says("main.conf:1: this is an ipsec.conf");
 }
 
 static void where_a_brace_is_missing(void **state)
