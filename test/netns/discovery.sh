@@ -59,7 +59,8 @@ refused()
 {
     lab_in "h$2" "$FLOW" send "$(addr_of "$3")" "${5:-4411}" -i 50 -t 0.3 >"$LAB_DIR/flow.out" 2>&1
     jq -e '.received == 0' "$LAB_DIR/flow.out" >/dev/null || { cat "$LAB_DIR/flow.out"; return 1; }
-    grep -E "$4" "$LAB_DIR/dt-g$1.log"
+    # The answer of the other gateway may come after the last datagram.
+    lab_wait 10 "grep -qE '$4' $LAB_DIR/dt-g$1.log" && grep -E "$4" "$LAB_DIR/dt-g$1.log"
 }
 
 counter() # N NAME
